@@ -1,0 +1,131 @@
+"""Which request reaches the engine, and when: bounded queues with two lanes.
+
+A prompt on a held picture (interactive) does not wait behind pictures that must be encoded first.
+Waiting is bounded by count and by estimated time; a request whose deadline would pass is dropped
+when its turn comes, unseen by the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from diptych.segment import v1 as pb
+
+from .checks import grid_points
+from .errors import Reason, ServiceError
+from .settings import RuntimeSettings
+
+_BULK_SLOTS = 2  # one in the model, one being decoded ahead of it
+_INTERACTIVE_SLOTS = 4
+_FIRST_GUESS_S = 0.5
+_MEMORY = 0.7  # share of the old estimate that a new measurement leaves
+_POINTS_PER_UNIT = 1024
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Requests that cost about the same per unit of work."""
+
+    task: int
+    held: bool
+    automatic: bool
+
+
+def kind_of(request: pb.SegmentRequest, card: pb.ModelCard, *, held: bool) -> tuple[Kind, float]:
+    """The kind of a request and how many units of work it is."""
+    prompted = request.task == pb.Task.TASK_PROMPTED_SEGMENTATION
+    automatic = card.HasField("default_automatic") and not prompted
+    if automatic:
+        units = grid_points(request.automatic, card.default_automatic) / _POINTS_PER_UNIT
+        return Kind(request.task, held, True), units
+    # A prompt costs a fraction of the encoder; the figure only has to order queues.
+    return Kind(request.task, held, False), 1.0 + 0.05 * len(request.prompts)
+
+
+class Estimates:
+    """Seconds of the model by kind of request, learned from those that were answered."""
+
+    def __init__(self) -> None:
+        self._per_unit: dict[Kind, float] = {}
+
+    def seconds(self, kind: Kind, units: float) -> float:
+        """The expected time of a request."""
+        return self._per_unit.get(kind, _FIRST_GUESS_S) * units
+
+    def learn(self, kind: Kind, units: float, seconds: float) -> None:
+        """Take in how long one took."""
+        new = seconds / units
+        old = self._per_unit.get(kind, new)
+        self._per_unit[kind] = _MEMORY * old + (1 - _MEMORY) * new
+
+
+class Admission:
+    """The queues of one service."""
+
+    def __init__(self, settings: RuntimeSettings) -> None:
+        self._max_requests = settings.queue_requests
+        self._max_seconds = settings.queue_seconds
+        self._bulk = asyncio.Semaphore(_BULK_SLOTS)
+        self._interactive = asyncio.Semaphore(_INTERACTIVE_SLOTS)
+        self._seconds = 0.0
+        self.waiting = 0
+        self.running = 0
+
+    @asynccontextmanager
+    async def turn(
+        self, *, interactive: bool, estimate_s: float, deadline: float
+    ) -> AsyncIterator[None]:
+        """Wait for a turn and hold it.
+
+        Raises:
+            ServiceError: the queue is full, or the deadline passes before the turn comes or would
+                pass while the model works.
+        """
+        lane = self._interactive if interactive else self._bulk
+        waits = lane.locked()
+        if waits:
+            self._check_room(estimate_s)
+        self._seconds += estimate_s
+        try:
+            await self._wait(lane, deadline)
+            try:
+                if waits and time.monotonic() + estimate_s > deadline:
+                    raise _late()
+                self.running += 1
+                try:
+                    yield
+                finally:
+                    self.running -= 1
+            finally:
+                lane.release()
+        finally:
+            self._seconds -= estimate_s
+
+    def _check_room(self, estimate_s: float) -> None:
+        full = self.waiting >= self._max_requests
+        if full or self._seconds + estimate_s > self._max_seconds:
+            limit = f"{self._max_requests} requests" if full else f"{self._max_seconds:g} s of work"
+            raise ServiceError(
+                Reason.QUEUE_FULL,
+                f"the queue is full: {limit} wait already; try again later",
+                metadata={"queueLength": str(self.waiting)},
+                retry_after_s=max(self._seconds, 0.1),
+            )
+
+    async def _wait(self, lane: asyncio.Semaphore, deadline: float) -> None:
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                await lane.acquire()
+        except TimeoutError as error:
+            raise _late() from error
+        finally:
+            self.waiting -= 1
+
+
+def _late() -> ServiceError:
+    return ServiceError(Reason.DEADLINE, "the deadline passed, or would have, in the queue")

@@ -1,0 +1,145 @@
+"""What a model has to offer so that the runtime can serve it.
+
+An engine knows nothing of gRPC, processes or queues, so the same one can stand behind another
+server. It lives in one process, on one device, and is called from one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diptych import AutomaticOptions, OutputOptions, Prompt, Segment, Task
+
+Pixels: TypeAlias = NDArray[np.uint8]
+"""``(height, width, 3)`` RGB."""
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[None, None, T]
+"""Work in short steps: it yields between two of them, where the runtime may stop it or let another
+request go first, and returns its result. A step is at most one pass of the encoder, one batch of
+points, one object or one frame."""
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """A weights file that is loaded: name, SHA-256 digest, origin (empty if bundled) and size.
+
+    ``tasks`` are those that it serves; empty means all.
+    """
+
+    name: str
+    sha256: bytes
+    url: str
+    size_bytes: int
+    tasks: tuple[Task, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Weights that could be loaded instead."""
+
+    name: str
+    parameter_count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What an engine knows once it is loaded; with the static card it becomes the model card."""
+
+    card: Mapping[str, Any]
+    """Static fields of ``ModelCard`` as read from TOML, with the contract's field names."""
+    tasks: tuple[Task, ...]
+    weights: tuple[LoadedWeights, ...]
+    parameter_count: int
+    """Counted over the loaded networks."""
+    device: str
+    dtype: str
+    tier: str
+    """``exact`` or ``fast``."""
+    software: str
+    """Libraries that compute, such as ``torch 2.14.1, torchvision 0.29.1``."""
+    default_min_score: float
+    default_max_segments: int
+    categories: tuple[tuple[int, str], ...] = ()
+    variants: tuple[Variant, ...] = ()
+    default_automatic: AutomaticOptions | None = None
+    """Every field set; ``None`` for models without an automatic mode."""
+    logits_size: tuple[int, int] | None = None
+    """Height and width of low-res logits; ``None`` for models without."""
+    keypoint_names: tuple[str, ...] = ()
+    keypoint_edges: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the encoder made of a picture. The runtime holds it and gives it back unchanged.
+
+    ``payload`` is the engine's own; ``nbytes`` counts all memory that it keeps, on any device.
+    """
+
+    payload: object
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request after all checks: every option that has a default is filled in."""
+
+    task: Task
+    prompts: tuple[Prompt, ...]
+    output: OutputOptions
+    automatic: AutomaticOptions | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The segments of one job, as the contract orders them: by prompt and candidate for prompted
+    tasks, else best score first, ``job.output`` (score floor, count, categories) already applied.
+    ``omitted`` counts those that only ``max_segments`` left out."""
+
+    segments: tuple[Segment, ...]
+    omitted: int = 0
+
+
+class LoadError(Exception):
+    """The model cannot be loaded as it is set up; the message says in one line what to change."""
+
+
+class DeviceLostError(Exception):
+    """The device does not work any more; only a new process can."""
+
+
+class Engine(Protocol):
+    """A model on a device."""
+
+    def load(self) -> LoadedModel:
+        """Read the weights, put them on the device and warm up; called once, before all else.
+
+        Raises:
+            LoadError: a setting or a file has to change first.
+        """
+        ...
+
+    def features_kind(self, task: Task) -> str:
+        """Which encoder a task needs; features of one kind serve every task of that kind."""
+        ...
+
+    def embed(self, pixels: Pixels, kind: str) -> Features:
+        """Run the encoder of that kind on one picture."""
+        ...
+
+    def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
+        """Answer one job.
+
+        ``pixels`` decodes the picture again, for engines that look at parts of it. Raises
+        ``ServiceError`` for what this model cannot do (``PROMPT_UNSUPPORTED``, ``DEVICE_MEMORY``);
+        ``DeviceLostError`` ends the process; any other exception is a fault of the engine, and only
+        this job fails. Numbers in the answer are finite.
+        """
+        ...

@@ -1,0 +1,92 @@
+"""The command line that every model service has: serve, pull weights, list them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import logs
+from .engine import LoadError
+from .service import ModelService
+from .serving import PortTakenError, wait_for_stop_signal
+from .settings import SettingsError, read_settings
+from .supervisor import EngineGoneError
+from .weights import OfficialWeights, WeightsError, cache_dir, pull
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """What sets one model service apart from another."""
+
+    model_id: str
+    default_port: int
+    engine: str
+    """The engine's factory, as ``module:function``; imported in the engine process only."""
+    official: Sequence[OfficialWeights]
+    """Weights that ``pull`` knows."""
+    converter: str
+    """Module that turns a downloaded checkpoint into safetensors, run as a process of its own."""
+
+
+def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
+    """Do what the command line says; ends the process with a status and, on failure, one line."""
+    parser = argparse.ArgumentParser(prog=f"diptych-{spec.model_id}", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("serve", help="serve the model (the default)")
+    getter = commands.add_parser("pull", help="download official weights and convert them")
+    getter.add_argument("name", choices=[w.name for w in spec.official])
+    commands.add_parser("weights", help="list the weights that can be pulled")
+    args = parser.parse_args(argv)
+    try:
+        if args.command == "pull":
+            _pull(spec, args.name)
+        elif args.command == "weights":
+            _list(spec)
+        else:
+            asyncio.run(_serve(spec))
+    except (SettingsError, PortTakenError, LoadError, WeightsError) as error:
+        _end(parser.prog, str(error), EXIT_USAGE)
+    except EngineGoneError as error:
+        _end(parser.prog, str(error), EXIT_FAILED)
+
+
+def _end(program: str, message: str, status: int) -> None:
+    sys.stderr.write(f"{program}: {message}\n")
+    raise SystemExit(status)
+
+
+async def _serve(spec: ServiceSpec) -> None:
+    settings = read_settings()
+    logs.configure(settings.log_level, service=spec.model_id)
+    port = spec.default_port if settings.port is None else settings.port
+    service = ModelService(spec.engine, settings, port=port)
+    await service.start()
+    assert service.engine_task is not None
+    try:
+        await wait_for_stop_signal([service.engine_task])
+    finally:
+        await service.stop()
+
+
+def _pull(spec: ServiceSpec, name: str) -> None:
+    weights = next(w for w in spec.official if w.name == name)
+    path = pull(
+        weights,
+        converter=(sys.executable, "-m", spec.converter),
+        directory=cache_dir(),
+        progress=sys.stderr.isatty(),
+    )
+    sys.stdout.write(f"{name}: {path}\n")
+
+
+def _list(spec: ServiceSpec) -> None:
+    for weights in spec.official:
+        millions = weights.parameter_count / 1e6
+        megabytes = weights.size_bytes / 1e6
+        sys.stdout.write(f"{weights.name:24} {millions:7.1f} M parameters {megabytes:8.1f} MB\n")

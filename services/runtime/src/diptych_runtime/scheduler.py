@@ -1,0 +1,104 @@
+"""Decides which request's next step the model runs.
+
+One thread calls the engine. Requests are worked on in order, step by step; between two steps an
+interactive request (a prompt on a picture that is held) goes first. A stream of interactive
+requests cannot starve the others: after each of them the other lane gets a step.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .engine import Answer, DeviceLostError, Steps
+from .work import Work, Workshop
+
+Done = Callable[[Work, Answer | Exception], None]
+"""Told of each finished request: its answer, or why there is none."""
+
+_READY_AHEAD = 1  # one decoded picture waits while another is in the model
+
+
+@dataclass
+class _Running:
+    work: Work
+    steps: Steps[Answer]
+
+
+class Scheduler:
+    """Runs the model thread's loop."""
+
+    def __init__(self, workshop: Workshop, *, done: Done, pulse: Callable[[], None]) -> None:
+        self._workshop = workshop
+        self._done = done
+        self._pulse = pulse
+        self._changed = threading.Condition()
+        self._interactive: deque[Work] = deque()
+        self._ready: deque[Work] = deque()
+
+    def add_interactive(self, work: Work) -> None:
+        """Queue a prepared prompt on a held picture."""
+        with self._changed:
+            self._interactive.append(work)
+            self._changed.notify_all()
+
+    def add(self, work: Work) -> None:
+        """Queue any other prepared request; waits while enough of them are ready."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._ready) < _READY_AHEAD)
+            self._ready.append(work)
+            self._changed.notify_all()
+
+    def run(self) -> None:
+        """Work for ever; ends the loop only by an exception of the device."""
+        current: _Running | None = None
+        while True:
+            urgent, following = self._next(current)
+            if urgent:
+                running: _Running | None = self._start(urgent)
+                while running:
+                    running = self._step(running)
+            if following:
+                current = self._start(following)
+            if current:
+                current = self._step(current)
+
+    def _next(self, current: _Running | None) -> tuple[Work | None, Work | None]:
+        """An interactive request if one waits, and the next other one if none is under way."""
+        with self._changed:
+            self._changed.wait_for(lambda: current or self._interactive or self._ready)
+            urgent = self._interactive.popleft() if self._interactive else None
+            following = self._ready.popleft() if self._ready and not current else None
+            self._changed.notify_all()
+            return urgent, following
+
+    def _start(self, work: Work) -> _Running:
+        return _Running(work, self._workshop.answer(work))
+
+    def _step(self, running: _Running) -> _Running | None:
+        """Run one step; returns what is left to run."""
+        work = running.work
+        started = time.monotonic()
+        try:
+            work.check_alive()
+            next(running.steps)
+        except StopIteration as stop:
+            self._finish(work, started, stop.value)
+        except DeviceLostError:
+            raise
+        except Exception as error:
+            running.steps.close()
+            self._finish(work, started, error)
+        else:
+            work.model_s += time.monotonic() - started
+            self._pulse()
+            return running
+        return None
+
+    def _finish(self, work: Work, started: float, result: Answer | Exception) -> None:
+        work.model_s += time.monotonic() - started
+        self._pulse()
+        self._done(work, result)

@@ -1,0 +1,63 @@
+"""One model service: a server, a servicer and a supervised engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import grpc
+
+from .engine_client import EngineClient
+from .logs import logger
+from .servicer import SERVICE, ModelServicer
+from .serving import GrpcServer
+from .settings import RuntimeSettings
+from .supervisor import Supervisor
+
+
+class ModelService:
+    """Serves one engine, named as ``module:function``, on one port."""
+
+    def __init__(self, engine: str, settings: RuntimeSettings, *, port: int) -> None:
+        self._settings = settings
+        self.supervisor = Supervisor(engine, settings, on_state=self._on_state)
+        self.servicer = ModelServicer(self.supervisor, settings)
+        self._server = GrpcServer(
+            address=f"{settings.host}:{port}",
+            handlers=[self.servicer.handler()],
+            services=[SERVICE],
+            with_reflection=settings.reflection,
+            observer=self._observe,
+        )
+        self.engine_task: asyncio.Task[None] | None = None
+        self.port = 0
+
+    async def start(self) -> int:
+        """Listen and begin to load the model; returns the port.
+
+        Raises:
+            PortTakenError: the address cannot be listened on.
+        """
+        self.port = await self._server.start()
+        logger().info("listening", host=self._settings.host, port=self.port)
+        self.engine_task = asyncio.create_task(self.supervisor.run())
+        return self.port
+
+    async def ready(self, timeout_s: float) -> EngineClient:
+        """The engine, once it serves."""
+        return await self.supervisor.wait_ready(timeout_s)
+
+    async def stop(self) -> None:
+        """Drain, then end the engine."""
+        await self._server.drain(self._settings.drain_s)
+        if self.engine_task:
+            self.engine_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await self.engine_task
+
+    async def _on_state(self, serving: bool) -> None:
+        await self._server.set_serving(serving)
+
+    def _observe(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        if method.endswith("/Segment"):
+            self.servicer.stats.count_outcome(code)

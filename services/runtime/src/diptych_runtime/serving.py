@@ -1,0 +1,113 @@
+"""One grpc.aio server: options, port, health, reflection, and a stop that loses no call."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterable, Sequence
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+
+from .logs import logger
+from .rpc import ErrorInterceptor, Observer
+
+NOTICE_S = 0.5
+"""Time for clients that watch health to look elsewhere before calls are refused."""
+
+SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", MAX_REPLY_BYTES),
+    ("grpc.max_concurrent_streams", 200),
+    ("grpc.max_metadata_size", 8192),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class PortTakenError(Exception):
+    """The address cannot be listened on; the message is one line."""
+
+
+class GrpcServer:
+    """A server with health per service, reflection and a drain.
+
+    ``services`` are the full names that health and reflection speak of.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        services: Sequence[str],
+        with_reflection: bool = True,
+        observer: Observer | None = None,
+    ) -> None:
+        self._address = address
+        self._services = ("", *services)
+        self._server = grpc.aio.server(
+            interceptors=[ErrorInterceptor(observer)], options=SERVER_OPTIONS
+        )
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_generic_rpc_handlers(tuple(handlers))
+        if with_reflection:
+            names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
+            reflection.enable_server_reflection(names, self._server)
+        self.draining = False
+
+    async def start(self) -> int:
+        """Listen; returns the port. Health says NOT_SERVING until told otherwise.
+
+        Raises:
+            PortTakenError: the address is in use or not ours.
+        """
+        await self.set_serving(False)
+        try:
+            port = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise PortTakenError(
+                f"cannot listen on {self._address}: the port is in use or the address is not ours"
+            ) from error
+        await self._server.start()
+        return port
+
+    async def set_serving(self, serving: bool) -> None:
+        """What health says of every service."""
+        if self.draining and serving:
+            return
+        state = health_pb2.HealthCheckResponse
+        status = state.SERVING if serving else state.NOT_SERVING
+        for name in self._services:
+            await self._health.set(name, status)
+
+    async def drain(self, grace_s: float) -> None:
+        """Say NOT_SERVING, let clients notice, finish running calls, then stop."""
+        self.draining = True
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(NOTICE_S)
+        await self._server.stop(grace_s)
+
+
+async def wait_for_stop_signal(also: Iterable[asyncio.Future[None]] = ()) -> None:
+    """Return at SIGTERM or SIGINT, or when one of ``also`` is done (its error is raised)."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[None] = loop.create_future()
+
+    def tell(name: str) -> None:
+        if not told.done():
+            logger().info("stopping", signal=name)
+            told.set_result(None)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell, number.name)
+    done, _ = await asyncio.wait([told, *also], return_when=asyncio.FIRST_COMPLETED)
+    for future in done:
+        future.result()

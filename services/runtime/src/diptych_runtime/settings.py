@@ -1,0 +1,78 @@
+"""Settings of a model service, read once from the environment."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MiB = 1024 * 1024
+
+
+class RuntimeSettings(BaseSettings):
+    """Every ``DIPTYCH_*`` variable that all model services share."""
+
+    model_config = SettingsConfigDict(env_prefix="DIPTYCH_", frozen=True, extra="ignore")
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """Port to listen on; unset means the service's own."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    reflection: bool = True
+    """Serve gRPC reflection."""
+
+    queue_requests: int = Field(default=64, ge=1)
+    """Requests that may wait."""
+    queue_seconds: float = Field(default=60.0, gt=0)
+    """Work that may wait, in estimated seconds of the model."""
+    default_deadline_s: float = Field(default=60.0, gt=0)
+    """Deadline of a request that came without one."""
+    max_deadline_s: float = Field(default=600.0, gt=0)
+    """No request waits longer than this, whatever it asks."""
+    drain_s: float = Field(default=25.0, ge=0)
+    """Time that running requests get when the service is told to stop."""
+
+    cache_bytes: int = Field(default=512 * MiB, ge=0)
+    """Memory for pictures and their features."""
+    step_timeout_s: float = Field(default=120.0, gt=0)
+    """An engine that makes no progress for so long while it has work is killed."""
+    load_timeout_s: float = Field(default=600.0, gt=0)
+    """An engine that has not loaded its weights after so long is killed."""
+    restart_tries: int = Field(default=5, ge=1)
+    """Starts of the engine that may fail in a row before the service gives up."""
+
+    max_image_px: int = Field(default=50_000_000, ge=1)
+    min_side_px: int = Field(default=16, ge=1)
+    max_aspect_ratio: int = Field(default=20, ge=1)
+    max_prompts: int = Field(default=256, ge=1)
+    max_points_per_prompt: int = Field(default=64, ge=1)
+    max_segments: int = Field(default=1000, ge=1)
+    max_grid_points: int = Field(default=25_000, ge=1)
+    """Points of the automatic grid, all crops together."""
+
+
+class SettingsError(Exception):
+    """The environment holds a value that cannot be used; the message is one line."""
+
+
+def read_settings() -> RuntimeSettings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: a variable has a value that cannot be used.
+    """
+    try:
+        return RuntimeSettings()
+    except ValidationError as error:
+        raise SettingsError(explain(error)) from error
+
+
+def explain(error: ValidationError, prefix: str = "DIPTYCH_") -> str:
+    """One line that names each variable, what it held and what was expected."""
+    parts = []
+    for item in error.errors():
+        name = prefix + "_".join(str(part) for part in item["loc"]).upper()
+        parts.append(f"{name}={item['input']!r}: {item['msg'].lower()}")
+    return "; ".join(parts)

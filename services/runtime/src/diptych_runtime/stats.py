@@ -1,0 +1,47 @@
+"""Counts what a service did since it started."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import grpc
+
+from diptych.segment import v1 as pb
+
+from .convert import duration
+from .engine_client import EngineReply
+
+
+class Stats:
+    """Counters of one service; read and written on its event loop."""
+
+    def __init__(self) -> None:
+        self._outcomes: Counter[str] = Counter()
+        self._stage_counts: Counter[str] = Counter()
+        self._stage_seconds: Counter[str] = Counter()
+        self._cache_hits = 0
+        self._encoder_runs = 0
+
+    def count_outcome(self, code: grpc.StatusCode) -> None:
+        """One ``Segment`` call has ended."""
+        self._outcomes[code.name] += 1
+
+    def count_reply(self, reply: EngineReply) -> None:
+        """One request was answered."""
+        self._cache_hits += reply.cache_hit
+        self._encoder_runs += reply.encoder_ran
+        for stage, seconds in reply.stages.items():
+            self._stage_counts[stage] += 1
+            self._stage_seconds[stage] += seconds  # type: ignore[assignment]
+
+    def message(self) -> pb.GetModelStatsResponse:
+        """The counters; the caller adds what is counted elsewhere."""
+        return pb.GetModelStatsResponse(
+            outcomes=[pb.OutcomeCount(outcome=k, count=v) for k, v in self._outcomes.items()],
+            stages=[
+                pb.StageTime(stage=stage, count=count, total=duration(self._stage_seconds[stage]))
+                for stage, count in self._stage_counts.items()
+            ],
+            image_cache_hit_count=self._cache_hits,
+            encoder_run_count=self._encoder_runs,
+        )

@@ -1,0 +1,142 @@
+"""One request inside the engine process, from bytes to an answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from diptych import AutomaticOptions, Prompt, Task
+from diptych.segment import v1 as pb
+
+from .checks import check_prompts
+from .convert import automatic_from_wire, output_from_wire, task_from_wire
+from .engine import Answer, Engine, Job, LoadedModel, Pixels, Steps
+from .errors import Reason, ServiceError
+from .held import HeldPicture, HeldPictures
+from .images import decode
+from .settings import RuntimeSettings
+
+
+@dataclass
+class Work:
+    """A request, what became of it so far, and where its time went (seconds)."""
+
+    id: int
+    request_id: str
+    digest: str
+    received: float
+    """Reading of the monotonic clock, which all processes of a machine share."""
+    deadline: float
+    request: pb.SegmentRequest
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    picture: HeldPicture | None = None
+    pixels: Pixels | None = None
+    prompts: tuple[Prompt, ...] = ()
+    cache_hit: bool = False
+    encoder_ran: bool = False
+    decode_s: float = 0.0
+    encode_s: float = 0.0
+    model_s: float = 0.0
+
+    def check_alive(self) -> None:
+        """Called between steps.
+
+        Raises:
+            ServiceError: the deadline has passed.
+            CancelledWorkError: the caller has gone.
+        """
+        if self.cancelled.is_set():
+            raise CancelledWorkError
+        if time.monotonic() >= self.deadline:
+            raise ServiceError(Reason.DEADLINE, "the deadline passed while the model was working")
+
+
+class CancelledWorkError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What all requests of an engine process share."""
+
+    engine: Engine
+    loaded: LoadedModel
+    held: HeldPictures
+    settings: RuntimeSettings
+
+    def prepare(self, work: Work) -> None:
+        """Find or decode the picture and check the prompts against it.
+
+        Raises:
+            ServiceError: the picture or a prompt cannot be used, or its digest is not held.
+        """
+        work.check_alive()
+        work.picture = self.held.get(work.digest)
+        if work.picture is None:
+            encoded = work.request.image.encoded
+            if not encoded:
+                raise ServiceError(
+                    Reason.IMAGE_NOT_HELD,
+                    f"image.sha256: {work.digest[:12]}… is not held here; send the bytes",
+                    metadata={"sha256": work.digest},
+                )
+            started = time.monotonic()
+            work.pixels = self._decode(encoded)
+            work.decode_s = time.monotonic() - started
+            work.picture = HeldPicture(encoded, (work.pixels.shape[0], work.pixels.shape[1]))
+        work.prompts = check_prompts(work.request, work.picture.size, self.loaded.logits_size)
+
+    def answer(self, work: Work) -> Steps[Answer]:
+        """Encode the picture if need be, then answer; yields between steps."""
+        job = self._job(work)
+        # Another request may have brought the same picture while this one waited.
+        picture = work.picture = self.held.get(work.digest) or work.picture
+        assert picture is not None
+        kind = self.engine.features_kind(job.task)
+        features = picture.features.get(kind)
+        work.cache_hit = features is not None
+        pixels = self._pixel_source(work)
+        if features is None:
+            started = time.monotonic()
+            features = self.engine.embed(pixels(), kind)
+            work.encode_s = time.monotonic() - started
+            work.encoder_ran = True
+            picture.features[kind] = features
+            self.held.put(work.digest, picture)
+            yield
+        return (yield from self.engine.segment(features, pixels, job))
+
+    def _decode(self, encoded: bytes) -> Pixels:
+        return decode(
+            encoded,
+            max_pixels=self.settings.max_image_px,
+            min_side=self.settings.min_side_px,
+            max_aspect_ratio=self.settings.max_aspect_ratio,
+        )
+
+    def _pixel_source(self, work: Work) -> Callable[[], Pixels]:
+        def pixels() -> Pixels:
+            if work.pixels is None:
+                assert work.picture is not None
+                work.pixels = self._decode(work.picture.encoded)
+            return work.pixels
+
+        return pixels
+
+    def _job(self, work: Work) -> Job:
+        request, loaded = work.request, self.loaded
+        task = task_from_wire(request.task)
+        assert task is not None
+        output = output_from_wire(request.output)
+        default_score = 0.0 if task is Task.PROMPTED_SEGMENTATION else loaded.default_min_score
+        output = replace(
+            output,
+            min_score=default_score if output.min_score is None else output.min_score,
+            max_segments=output.max_segments or loaded.default_max_segments,
+        )
+        automatic: AutomaticOptions | None = None
+        if loaded.default_automatic is not None:
+            automatic = automatic_from_wire(request.automatic, loaded.default_automatic)
+        return Job(task, work.prompts, output, automatic)

@@ -1,0 +1,162 @@
+"""An engine without a model: it answers at once, and misbehaves when the picture asks for it.
+
+The top left pixel of a picture selects the behaviour; the label of each segment carries a digest
+of the pixels, so that a test can tell whose answer it got.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from diptych import AutomaticOptions, Box, LowResLogits, Mask, Segment, Task
+from diptych_runtime.engine import Answer, Features, Job, LoadedModel, LoadedWeights, Pixels, Steps
+from diptych_runtime.errors import Reason, ServiceError
+
+CRASH = (255, 0, 1)
+RAISE = (255, 0, 2)
+HANG = (255, 0, 3)
+SLOW = (255, 0, 4)
+NO_MEMORY = (255, 0, 5)
+
+SLOW_STEPS = 60
+SLOW_STEP_S = 0.05
+
+CARD = {
+    "id": "fake",
+    "display_name": "Fake",
+    "organization": "Tests",
+    "category": "open",
+    "modality": "vision",
+    "release_date": "2026-01",
+    "licenses": {"code": "Apache-2.0", "weights": "Apache-2.0", "published": "none"},
+    "overview": "Answers without a model.",
+    "intended_uses": ["Tests."],
+    "limitations": ["Knows nothing."],
+    "features": ["fast"],
+    "references": ["https://example.org"],
+    "prompt_kinds": ["PROMPT_KIND_POINT", "PROMPT_KIND_BOX", "PROMPT_KIND_MASK"],
+}
+
+
+def watermark(pixels: Pixels) -> str:
+    """What the label of every segment of this picture is."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16]
+
+
+class FakeEngine:
+    """See the module."""
+
+    def load(self) -> LoadedModel:
+        time.sleep(float(os.environ.get("FAKE_LOAD_S", "0")))
+        return LoadedModel(
+            card=CARD,
+            tasks=(Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION),
+            weights=(LoadedWeights("fake", bytes(32), "", 0),),
+            parameter_count=1,
+            device="cpu",
+            dtype="float32",
+            tier="exact",
+            software="none",
+            default_min_score=0.0,
+            default_max_segments=10,
+            categories=((1, "thing"), (2, "other")),
+            default_automatic=AutomaticOptions(
+                points_per_side=4,
+                pred_iou_thresh=0.5,
+                stability_score_thresh=0.5,
+                box_nms_thresh=0.7,
+                crop_n_layers=0,
+                min_mask_region_area=0,
+                stability_score_offset=1.0,
+                crop_nms_thresh=0.7,
+                crop_overlap_ratio=0.3,
+                crop_n_points_downscale_factor=1,
+                multimask_output=True,
+                use_m2m=False,
+            ),
+            logits_size=(8, 8),
+        )
+
+    def features_kind(self, task: Task) -> str:
+        return "image"
+
+    def embed(self, pixels: Pixels, kind: str) -> Features:
+        behaviour = tuple(int(v) for v in pixels[0, 0])
+        if behaviour == CRASH:
+            os._exit(9)
+        if behaviour == HANG:
+            time.sleep(3600)
+        if behaviour == NO_MEMORY:
+            raise ServiceError(Reason.DEVICE_MEMORY, "the device has no memory left for this")
+        if behaviour == RAISE:
+            raise RuntimeError(f"secret at {hex(id(pixels))} in /usr/lib/python")
+        payload = (watermark(pixels), behaviour, pixels.shape[:2])
+        return Features(payload, pixels.nbytes)
+
+    def segment(
+        self, features: Features, pixels: Callable[[], Pixels], job: Job
+    ) -> Steps[Answer]:
+        label, behaviour, (height, width) = features.payload  # type: ignore[misc]
+        if behaviour == SLOW and job.task is Task.INSTANCE_SEGMENTATION:
+            for _ in range(SLOW_STEPS):
+                time.sleep(SLOW_STEP_S)
+                yield
+        segments = []
+        for index, prompt in enumerate(job.prompts):
+            point = prompt.points[0] if prompt.points else None
+            box = prompt.box or Box(0, 0, width, height)
+            if point:
+                box = Box(max(point.x - 4, 0), max(point.y - 4, 0), point.x + 4, point.y + 4)
+            segments.append(_segment(label, box, (height, width), index))
+            yield
+        if not job.prompts:
+            segments = [_segment(label, Box(0, 0, width / 2, height / 2), (height, width), None)]
+        limit = job.output.max_segments or len(segments)
+        return Answer(tuple(segments[:limit]), max(len(segments) - limit, 0))
+
+
+def _segment(label: str, box: Box, size: tuple[int, int], index: int | None) -> Segment:
+    crop = np.ones(
+        (
+            min(int(box.y_max), size[0]) - int(box.y_min),
+            min(int(box.x_max), size[1]) - int(box.x_min),
+        ),
+        bool,
+    )
+    mask = Mask.from_crop(crop, int(box.x_min), int(box.y_min), size)
+    return Segment(
+        score=0.9,
+        box=mask.box,
+        mask=mask,
+        label=label,
+        area=mask.area,
+        prompt_index=index,
+        candidate_index=None if index is None else 0,
+        low_res_logits=LowResLogits.from_numpy(np.zeros((8, 8))),
+    )
+
+
+def create() -> FakeEngine:
+    """The factory that services name."""
+    return FakeEngine()
+
+
+def create_broken() -> FakeEngine:
+    """A factory whose engine cannot be loaded as it is set up."""
+    from diptych_runtime.engine import LoadError
+
+    class Broken(FakeEngine):
+        def load(self) -> LoadedModel:
+            raise LoadError("weights 'nothing' are not here; run: diptych-fake pull nothing")
+
+    return Broken()
+
+
+def create_crashing() -> FakeEngine:
+    """A factory whose process ends while it loads."""
+    os._exit(11)

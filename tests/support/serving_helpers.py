@@ -1,0 +1,105 @@
+"""Starts real services around the fake engine."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import numpy as np
+from google.rpc import error_details_pb2, status_pb2
+from PIL import Image
+
+from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+from diptych.segment import v1 as pb
+from diptych_runtime.service import ModelService
+from diptych_runtime.settings import RuntimeSettings
+
+CHANNEL_OPTIONS = [
+    ("grpc.max_send_message_length", 2 * MAX_REQUEST_BYTES),
+    ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
+]
+
+
+def picture(
+    corner: tuple[int, int, int] = (0, 0, 0), size: tuple[int, int] = (48, 64), seed: int = 0
+) -> np.ndarray:
+    """Random RGB pixels of ``size`` (height, width) whose top left pixel is ``corner``."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
+    pixels[0, 0] = corner
+    return pixels
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """The pixels as a PNG file."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def point_request(encoded: bytes, x: float = 10, y: float = 10) -> pb.SegmentRequest:
+    """A request with one foreground point."""
+    request = pb.SegmentRequest(
+        image=pb.Image(encoded=encoded), task=pb.Task.TASK_PROMPTED_SEGMENTATION
+    )
+    label = pb.PointLabel.POINT_LABEL_FOREGROUND
+    request.prompts.add().points.add(x_px=x, y_px=y, label=label)
+    return request
+
+
+def automatic_request(encoded: bytes) -> pb.SegmentRequest:
+    """A request without prompts."""
+    return pb.SegmentRequest(
+        image=pb.Image(encoded=encoded), task=pb.Task.TASK_INSTANCE_SEGMENTATION
+    )
+
+
+def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
+    """The ErrorInfo of a failed call; an empty one if gRPC itself spoke."""
+    info = error_details_pb2.ErrorInfo()
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            for detail in status_pb2.Status.FromString(value).details:
+                detail.Unpack(info)
+    return info
+
+
+def violations(error: grpc.aio.AioRpcError) -> list[str]:
+    """The field paths of a failed call's BadRequest."""
+    bad = error_details_pb2.BadRequest()
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            for detail in status_pb2.Status.FromString(value).details:
+                detail.Unpack(bad)
+    return [violation.field for violation in bad.field_violations]
+
+
+def let_children_import_support() -> None:
+    """Engine processes find the fake engine through PYTHONPATH."""
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+
+
+@asynccontextmanager
+async def running_service(
+    engine: str = "fake_engine:create", **settings: object
+) -> AsyncIterator[ModelService]:
+    """A model service that is ready, on a port of its own."""
+    let_children_import_support()
+    defaults: dict[str, object] = {"drain_s": 2.0, "log_level": "info"}
+    service = ModelService(engine, RuntimeSettings(**{**defaults, **settings}), port=0)
+    await service.start()
+    try:
+        await service.ready(60)
+        yield service
+    finally:
+        await service.stop()
+
+
+@asynccontextmanager
+async def stub_of(port: int) -> AsyncIterator[pb.SegmentServiceStub]:
+    """A plain generated stub."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) as channel:
+        yield pb.SegmentServiceStub(channel)
