@@ -77,8 +77,8 @@ def check_prompts(
         problems += _outside(prompt, path, size)
         logits = prompt.mask.low_res_logits
         if prompt.mask.HasField("low_res_logits") and (logits.height, logits.width) != logits_size:
-            want = f"{logits_size[1]}x{logits_size[0]}" if logits_size else "none"
-            text = f"expected {want}, got {logits.width}x{logits.height}"
+            want = f"{logits_size[1]} x {logits_size[0]}" if logits_size else "none"
+            text = f"expected {want}, got {logits.width} x {logits.height}"
             problems.append(Violation(f"{path}.mask.low_res_logits", text))
             continue
         try:

@@ -91,9 +91,10 @@ def mask_from_wire(mask: pb.Mask, size: tuple[int, int]) -> Mask:
         decoded = Mask.from_coco(mask.coco_rle, size)
     if decoded.size != size:
         raise ValueError(
-            f"expected the size of the picture, {size[1]}x{size[0]}, "
-            f"got {decoded.size[1]}x{decoded.size[0]}"
+            f"expected the size of the picture, {size[1]} x {size[0]}, "
+            f"got {decoded.size[1]} x {decoded.size[0]}"
         )
+    _ = decoded.counts  # a PNG is decoded when it is first looked at; a broken one must show here
     return decoded
 
 
