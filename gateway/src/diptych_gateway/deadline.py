@@ -1,0 +1,58 @@
+"""The one deadline of a request, from which every part of its work takes what is left.
+
+gRPC sends a timeout with three digits and rounds it up (``timeout_encoding.cc`` of its core):
+12.345 s arrive as 12.4 s, 301.2 s as 302 s. A server that believes them answers after its client
+has left. (It may also send an older timeout that is up to 3 % longer, unless the connection has no
+header table; servers and channels here switch that off.)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from .settings import Settings
+
+_TICK_S = 0.002  # before it takes three digits gRPC rounds to milliseconds, up as well
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """Until when a reply is due, on the monotonic clock, and what is kept to write it."""
+
+    at_s: float
+    reserve_s: float
+
+    @classmethod
+    def of(cls, context: grpc.aio.ServicerContext[Any, Any], settings: Settings) -> Deadline:
+        """The client's deadline, bounded; the default for a call that came without one."""
+        left = context.time_remaining()
+        # grpcio says None for no deadline, though its types say float.
+        left = settings.default_deadline_s if left is None else at_least_s(left)
+        left = min(left, settings.max_deadline_s)
+        return cls(time.monotonic() + left, settings.deadline_reserve_s)
+
+    def for_backend_s(self) -> float:
+        """Seconds that a model may take now, in three digits; not positive when it is too late."""
+        left = self.at_s - self.reserve_s - time.monotonic()
+        unit = _unit_s(left)
+        return math.floor(left / unit) * unit - _TICK_S
+
+    def for_agreement_s(self) -> float:
+        """Seconds that comparing answers may take now."""
+        return self.at_s - self.reserve_s / 2 - time.monotonic()
+
+
+def at_least_s(timeout_s: float) -> float:
+    """What the timeout that arrived as this was before gRPC rounded it up, at the least."""
+    return timeout_s - _unit_s(timeout_s) - _TICK_S
+
+
+def _unit_s(timeout_s: float) -> float:
+    """A unit of the third digit, at least 1 ms."""
+    digits = math.floor(math.log10(max(timeout_s, 0.1)))
+    return float(10.0 ** (digits - 2))

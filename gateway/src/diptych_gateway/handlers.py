@@ -1,0 +1,173 @@
+"""Both services of the gateway, as handlers of raw bytes.
+
+Bytes in and bytes out, so that a picture that is only passed on is never serialised again and
+messages of megabytes are read off the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from diptych.segment import v1 as pb
+from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.rpc import abort_with, log_fields
+
+from . import passthrough
+from .backends import SEGMENT_SERVICE
+from .comparison import plan
+from .deadline import Deadline
+from .fanout import FanOut, fit_reply
+from .messages import parse_request, serialize
+from .pictures import PictureCache
+from .registry import Registry
+from .settings import Settings
+from .statuses import BackendError
+
+GATEWAY_SERVICE = "diptych.segment.v1.GatewayService"
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Unary = Callable[[bytes, _Context], Awaitable[bytes]]
+
+
+class Handlers:
+    """What the gateway does for each method."""
+
+    def __init__(self, settings: Settings, registry: Registry, pictures: PictureCache) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._pictures = pictures
+
+    def generic(self) -> tuple[grpc.GenericRpcHandler, ...]:
+        """The handlers as a server takes them."""
+        segment_service = {
+            "Segment": _unary(self.segment),
+            "SegmentVideo": grpc.stream_stream_rpc_method_handler(self.segment_video),
+            "GetModelCard": _unary(self.get_model_card),
+            "GetModelStats": _unary(self.get_model_stats),
+        }
+        gateway_service = {
+            "Compare": _unary(self.compare),
+            "StreamCompare": grpc.unary_stream_rpc_method_handler(self.stream_compare),
+            "ListModelCards": _unary(self.list_model_cards),
+        }
+        return (
+            grpc.method_handlers_generic_handler(SEGMENT_SERVICE, segment_service),
+            grpc.method_handlers_generic_handler(GATEWAY_SERVICE, gateway_service),
+        )
+
+    async def segment(self, raw: bytes, context: _Context) -> bytes:
+        """Pass a ``SegmentRequest`` on to its model."""
+        deadline = Deadline.of(context, self._settings)
+        request = await parse_request(pb.SegmentRequest, raw)
+        log_fields(model=request.model_id[:100], request_bytes=len(raw))
+        backend = self._registry.backend(request.model_id)
+        return await passthrough.segment_and_hold(
+            backend, raw, request.image, deadline, self._pictures
+        )
+
+    async def segment_video(
+        self, requests: AsyncIterator[bytes], context: _Context
+    ) -> AsyncIterator[bytes]:
+        """Refuse: the one place where sessions will be passed on to their model."""
+        raise ServiceError(
+            Reason.TASK_UNSUPPORTED,
+            "SegmentVideo is not offered here; ask the model's own service",
+            metadata={"task": pb.Task.Name(pb.Task.TASK_VIDEO_SEGMENTATION)},
+        )
+        yield b""  # makes this a generator, which a stream of replies has to be
+
+    async def get_model_card(self, raw: bytes, context: _Context) -> bytes:
+        """Pass a ``GetModelCardRequest`` on to its model."""
+        request = await parse_request(pb.GetModelCardRequest, raw)
+        return await self._pass_on("GetModelCard", request.model_id, raw, context)
+
+    async def get_model_stats(self, raw: bytes, context: _Context) -> bytes:
+        """Pass a ``GetModelStatsRequest`` on to its model."""
+        request = await parse_request(pb.GetModelStatsRequest, raw)
+        return await self._pass_on("GetModelStats", request.model_id, raw, context)
+
+    async def _pass_on(self, method: str, model_id: str, raw: bytes, context: _Context) -> bytes:
+        log_fields(model=model_id[:100])
+        backend = self._registry.backend(model_id)
+        deadline = Deadline.of(context, self._settings)
+        return await passthrough.call(backend, method, raw, deadline)
+
+    async def compare(self, raw: bytes, context: _Context) -> bytes:
+        """Answer a ``CompareRequest``: every result in the order asked, then the agreements."""
+        fan_out = await self._fan_out(pb.CompareRequest, raw, context)
+        results: dict[str, pb.ModelResult] = {}
+
+        def keep(result: pb.ModelResult) -> None:
+            results[result.model_id] = result
+
+        agreements = await fan_out.run(keep)
+        ordered = [results[model_id] for model_id in fan_out.plan.model_ids]
+        fit_reply(ordered)
+        _log_results(ordered)
+        return await serialize(pb.CompareResponse(results=ordered, agreements=agreements))
+
+    async def stream_compare(self, raw: bytes, context: _Context) -> AsyncIterator[bytes]:
+        """Answer a ``StreamCompareRequest``: results as they come, the agreements last."""
+        fan_out = await self._fan_out(pb.StreamCompareRequest, raw, context)
+        events: asyncio.Queue[pb.ModelResult | None] = asyncio.Queue()
+        # The models are asked in a task of their own: a task group must not span a yield, because
+        # a generator that is left there is closed from another task.
+        running = asyncio.create_task(fan_out.run(events.put_nowait))
+        running.add_done_callback(lambda _: events.put_nowait(None))
+        context.add_done_callback(lambda _: _cancel(running))  # type: ignore[arg-type]
+        results = []
+        try:
+            while (result := await events.get()) is not None:
+                fit_reply([result])
+                results.append(result)
+                yield await serialize(pb.StreamCompareResponse(result=result))
+            agreements = pb.Agreements(agreements=await running)
+            _log_results(results)
+            yield await serialize(pb.StreamCompareResponse(agreements=agreements))
+        finally:
+            running.cancel()
+
+    async def list_model_cards(self, raw: bytes, context: _Context) -> bytes:
+        """Answer a ``ListModelCardsRequest`` from what is known, asking nobody."""
+        await parse_request(pb.ListModelCardsRequest, raw)
+        models = self._registry.known_models()
+        return await serialize(pb.ListModelCardsResponse(models=models))
+
+    async def _fan_out(
+        self,
+        kind: type[pb.CompareRequest] | type[pb.StreamCompareRequest],
+        raw: bytes,
+        context: _Context,
+    ) -> FanOut:
+        deadline = Deadline.of(context, self._settings)
+        message = await parse_request(kind, raw)
+        compare = message.compare if isinstance(message, pb.StreamCompareRequest) else message
+        planned = plan(compare, self._registry)
+        log_fields(models=list(planned.model_ids), request_bytes=len(raw))
+        return FanOut(planned, self._registry, self._pictures, deadline)
+
+
+def _unary(behaviour: _Unary) -> grpc.RpcMethodHandler[Any, Any]:
+    async def answer(raw: bytes, context: _Context) -> bytes:
+        try:
+            return await behaviour(raw, context)
+        except BackendError as error:
+            log_fields(backend_reason=error.reason)
+            await abort_with(context, error.status)
+            raise AssertionError("abort returned") from error
+
+    handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(answer)
+    return handler
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+
+
+def _log_results(results: list[pb.ModelResult]) -> None:
+    codes = {code.value[0]: code.name for code in grpc.StatusCode}
+    log_fields(results={r.model_id: codes.get(r.error.code, "UNKNOWN") for r in results})

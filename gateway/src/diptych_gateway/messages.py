@@ -1,0 +1,66 @@
+"""Messages to bytes and back, large ones off the event loop, pixels never re-encoded.
+
+Protobuf defines that parsing the concatenation of two serialised messages merges them, the later
+value of a field winning. So a field is added to a request that is already serialised by appending
+it, whatever megabytes come before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from diptych.segment import v1 as pb
+from diptych_runtime.errors import Reason, ServiceError, invalid
+
+_THREAD_FROM_BYTES = 1024 * 1024
+
+M = TypeVar("M", bound=Message)
+
+
+async def parse(kind: type[M], raw: bytes) -> M:
+    """Read a message.
+
+    Raises:
+        DecodeError: the bytes are none.
+    """
+    if len(raw) > _THREAD_FROM_BYTES:
+        return await asyncio.to_thread(kind.FromString, raw)
+    return kind.FromString(raw)
+
+
+async def parse_request(kind: type[M], raw: bytes) -> M:
+    """Read what a client sent.
+
+    Raises:
+        ServiceError: the bytes are no such message.
+    """
+    try:
+        return await parse(kind, raw)
+    except DecodeError as error:
+        raise _malformed(kind) from error
+
+
+async def serialize(message: Message) -> bytes:
+    """Write a message."""
+    if message.ByteSize() > _THREAD_FROM_BYTES:
+        return await asyncio.to_thread(message.SerializeToString)
+    return message.SerializeToString()
+
+
+def addressed(request: bytes, model_id: str) -> bytes:
+    """A serialised ``SegmentRequest`` with this model id."""
+    return request + pb.SegmentRequest(model_id=model_id).SerializeToString()
+
+
+def with_picture(request: bytes, picture: bytes) -> bytes:
+    """A serialised ``SegmentRequest`` with the file instead of its digest."""
+    image = pb.SegmentRequest(image=pb.Image(encoded=picture))
+    return request + image.SerializeToString()
+
+
+def _malformed(kind: type[Message]) -> ServiceError:
+    name = kind.DESCRIPTOR.full_name
+    return invalid(Reason.OPTION_INVALID, "", f"expected a {name}, got bytes that are none")

@@ -1,0 +1,67 @@
+"""One request to one model, its bytes passed on as they came."""
+
+from __future__ import annotations
+
+import asyncio
+
+from diptych.segment import v1 as pb
+from diptych_runtime.errors import Reason
+
+from .backends import Backend
+from .deadline import Deadline
+from .messages import with_picture
+from .pictures import PictureCache
+from .statuses import BackendError, too_late
+
+
+async def call(backend: Backend, method: str, request: bytes, deadline: Deadline) -> bytes:
+    """Send a serialised request to a model within what is left of a deadline.
+
+    Raises:
+        BackendError, ServiceError: as ``Backend.call``.
+    """
+    timeout_s = deadline.for_backend_s()
+    if timeout_s <= 0:
+        raise too_late(backend.model_id)
+    return await backend.call(method, request, timeout_s=timeout_s)
+
+
+async def segment(
+    backend: Backend,
+    request: bytes,
+    image: pb.Image,
+    deadline: Deadline,
+    pictures: PictureCache,
+) -> bytes:
+    """Send a serialised ``SegmentRequest``, whose image is ``image``, to a model.
+
+    A replica that does not hold the digest is sent the file, if this gateway still has it.
+
+    Raises:
+        BackendError, ServiceError: as ``Backend.call``.
+    """
+    try:
+        return await call(backend, "Segment", request, deadline)
+    except BackendError as error:
+        if error.reason != Reason.IMAGE_NOT_HELD or image.WhichOneof("source") != "sha256":
+            raise
+        picture = pictures.get(image.sha256)
+        if picture is None:
+            raise
+    return await call(backend, "Segment", with_picture(request, picture), deadline)
+
+
+async def segment_and_hold(
+    backend: Backend,
+    request: bytes,
+    image: pb.Image,
+    deadline: Deadline,
+    pictures: PictureCache,
+) -> bytes:
+    """``segment``, keeping the picture meanwhile for later requests that name its digest."""
+    holding = asyncio.create_task(pictures.put(image.encoded))
+    try:
+        return await segment(backend, request, image, deadline, pictures)
+    finally:
+        # Hashing never takes long, and the client may send the digest as soon as it is answered.
+        await asyncio.shield(holding)

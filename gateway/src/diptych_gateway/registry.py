@@ -1,0 +1,148 @@
+"""The models that the gateway knows: their connections, last cards and how they stand."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
+
+from diptych.segment import v1 as pb
+from diptych_runtime.errors import Reason, ServiceError, invalid
+from diptych_runtime.logs import logger
+
+from .backends import Backend
+from .statuses import BackendError, to_status, unreachable
+
+_CARD_TIMEOUT_S = 5.0
+_RETRY_S = 2.0
+_MAX_NAMED = 20
+
+
+@dataclass
+class _Known:
+    """One model; ``card`` stays when it goes away."""
+
+    backend: Backend
+    card: pb.ModelCard | None = None
+    status: status_pb2.Status = field(default_factory=status_pb2.Status)
+
+
+class Registry:
+    """Models by id, in the order of the settings.
+
+    Cards are read in the background, when a service becomes reachable and when its card is
+    ``refresh_s`` old; never on behalf of a request.
+    """
+
+    def __init__(self, backends: Mapping[str, Backend], *, refresh_s: float = 60.0) -> None:
+        self._models = {
+            model_id: _Known(backend, status=unreachable(model_id).to_status())
+            for model_id, backend in backends.items()
+        }
+        self._refresh_s = refresh_s
+        self._followers: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to follow every model; returns at once, whether any is there or not."""
+        self._followers = [
+            asyncio.create_task(self._follow(known), name=f"card of {model_id}")
+            for model_id, known in self._models.items()
+        ]
+
+    async def close(self) -> None:
+        """Stop following and close every connection."""
+        for follower in self._followers:
+            follower.cancel()
+        await asyncio.gather(*self._followers, return_exceptions=True)
+        for known in self._models.values():
+            await known.backend.close()
+
+    def backend(self, model_id: str) -> Backend:
+        """The connection of a model.
+
+        Raises:
+            ServiceError: ``model_id`` is empty or unknown.
+        """
+        if not model_id:
+            raise invalid(
+                Reason.OPTION_INVALID, "model_id", f"expected one of {self._names()}, got nothing"
+            )
+        known = self._models.get(model_id)
+        if known is None:
+            raise ServiceError(
+                Reason.MODEL_UNKNOWN,
+                f"no model {model_id[:100]!r} here; known: {self._names()}",
+                metadata={"modelId": model_id[:100], "known": self._names()},
+            )
+        return known.backend
+
+    def lists_task(self, model_id: str, task: pb.Task.ValueType) -> bool | None:
+        """Whether a known model's card lists a task; ``None`` if its card was never seen."""
+        card = self._models[model_id].card
+        return None if card is None else task in card.tasks
+
+    def for_task(self, task: pb.Task.ValueType) -> tuple[str, ...]:
+        """Models whose card lists a task, and those whose card was never seen."""
+        return tuple(m for m in self._models if self.lists_task(m, task) is not False)
+
+    def known_models(self) -> list[pb.KnownModel]:
+        """Every model with its last card and how it stands."""
+        return [
+            pb.KnownModel(model_id=model_id, model_card=known.card, status=known.status)
+            for model_id, known in self._models.items()
+        ]
+
+    def _names(self) -> str:
+        names = list(self._models)
+        more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+        return ", ".join(names[:_MAX_NAMED]) + more
+
+    async def _follow(self, known: _Known) -> None:
+        backend = known.backend
+        change: asyncio.Task[None] | None = None
+        try:
+            while True:
+                state = backend.state()
+                if change is None or change.done():
+                    # One watch at a time: grpcio keeps an abandoned one until the state changes.
+                    change = asyncio.create_task(backend.state_other_than(state))
+                if state is grpc.ChannelConnectivity.READY:
+                    wait_s = self._refresh_s if await self._read_card(known) else _RETRY_S
+                else:
+                    wait_s = self._refresh_s
+                    if known.status.code == grpc.StatusCode.OK.value[0]:
+                        known.status = unreachable(backend.model_id).to_status()
+                        logger().warning("model lost", model=backend.model_id)
+                await asyncio.wait({change}, timeout=wait_s * random.uniform(0.8, 1.2))
+        finally:
+            if change:
+                change.cancel()
+
+    async def _read_card(self, known: _Known) -> bool:
+        """Read the card of a model that is reachable; whether that worked."""
+        backend = known.backend
+        request = pb.GetModelCardRequest(model_id=backend.model_id).SerializeToString()
+        try:
+            raw = await backend.call("GetModelCard", request, timeout_s=_CARD_TIMEOUT_S)
+            card = pb.GetModelCardResponse.FromString(raw).model_card
+        except (BackendError, ServiceError) as error:
+            known.status = to_status(error, "")
+            logger().warning("card not read", model=backend.model_id, cause=str(error))
+            return False
+        except DecodeError:
+            failed = ServiceError(Reason.MODEL_FAILED, f"model {backend.model_id!r} failed")
+            known.status = failed.to_status()
+            logger().error("card is no card", model=backend.model_id)
+            return False
+        if known.status.code != grpc.StatusCode.OK.value[0]:
+            logger().info("model found", model=backend.model_id)
+        if card.id != backend.model_id and (known.card is None or known.card.id != card.id):
+            logger().warning("card has another id", model=backend.model_id, card_id=card.id)
+        known.card = card
+        known.status = status_pb2.Status()
+        return True

@@ -1,0 +1,127 @@
+"""Settings of the gateway, read once from the environment."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from diptych_runtime.settings import SettingsError
+
+MiB = 1024 * 1024
+_PREFIX = "DIPTYCH_"
+_EXAMPLE = "mask-rcnn=localhost:50061,sam-2=localhost:50062"
+_MODEL_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A model and where its service listens; ``address`` is ``host:port``."""
+
+    model_id: str
+    address: str
+
+    @property
+    def target(self) -> str:
+        """What gRPC dials; a name with several addresses reaches all of them in turn."""
+        return f"dns:///{self.address}"
+
+
+def parse_endpoints(text: str) -> tuple[Endpoint, ...]:
+    """Read ``name=host:port,name=host:port``, in that order.
+
+    Raises:
+        ValueError: an entry cannot be used; the message says which and what was expected.
+    """
+    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
+    if not entries:
+        raise ValueError(f"name at least one model, such as {_EXAMPLE}")
+    endpoints = tuple(_parse_endpoint(entry) for entry in entries)
+    seen: set[str] = set()
+    for endpoint in endpoints:
+        if endpoint.model_id in seen:
+            raise ValueError(f"name {endpoint.model_id!r} only once")
+        seen.add(endpoint.model_id)
+    return endpoints
+
+
+def _parse_endpoint(entry: str) -> Endpoint:
+    model_id, equals, address = (part.strip() for part in entry.partition("="))
+    if not equals:
+        raise ValueError(f"write {entry!r} as name=host:port, such as {_EXAMPLE}")
+    if not _MODEL_ID.fullmatch(model_id):
+        raise ValueError(f"write the name {model_id!r} in lower-kebab-case, such as mask-rcnn")
+    match = _ADDRESS.fullmatch(address)
+    if not match or not 1 <= int(match["port"]) <= 65535:
+        raise ValueError(
+            f"write the address {address!r} of {model_id} as host:port, such as localhost:50061"
+        )
+    return Endpoint(model_id, address)
+
+
+def _to_endpoints(value: object) -> object:
+    return parse_endpoints(value) if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """Every ``DIPTYCH_*`` variable that the gateway reads."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
+
+    models: Annotated[tuple[Endpoint, ...], NoDecode, BeforeValidator(_to_endpoints)] = Field(
+        default=(), min_length=1, validate_default=True
+    )
+    """The models, as ``name=host:port,name=host:port``; their order is that of every list."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=50051, ge=0, le=65535)
+    """Port of the gRPC server."""
+    reflection: bool = True
+    """Serve gRPC reflection."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    picture_cache_bytes: int = Field(default=256 * MiB, ge=0)
+    """Memory for pictures that are sent again to a replica that lost them."""
+    in_flight_bytes: int = Field(default=512 * MiB, ge=32 * MiB)
+    """Requests that may wait for one model, in bytes; further ones are refused."""
+    in_flight_requests: int = Field(default=128, ge=1)
+    """Requests that may wait for one model; further ones are refused."""
+
+    default_deadline_s: float = Field(default=30.0, gt=0)
+    """Deadline of a request that came without one."""
+    max_deadline_s: float = Field(default=600.0, gt=0)
+    """No request waits longer than this, whatever it asks."""
+    deadline_reserve_s: float = Field(default=0.05, ge=0)
+    """What the gateway keeps of a deadline to answer with what it has."""
+    card_refresh_s: float = Field(default=60.0, gt=0)
+    """Age at which a card is read again."""
+    drain_s: float = Field(default=25.0, ge=0)
+    """Time that running requests get when the gateway is told to stop."""
+
+
+def read_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: a variable has a value that cannot be used; one line says what to change.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from error
+
+
+def _explain(error: ValidationError) -> str:
+    parts = []
+    for item in error.errors():
+        name = _PREFIX + str(item["loc"][0]).upper()
+        if item["loc"][0] == "models" and item["type"] == "too_short":
+            parts.append(f"set {name}: name at least one model, such as {_EXAMPLE}")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            parts.append(f"change {name}={item['input']!r}: {message[:1].lower()}{message[1:]}")
+    return "; ".join(parts)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import grpc
+import pytest
+from google.rpc import status_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diptych.segment import v1 as pb
+from diptych_gateway.messages import addressed, parse_request, serialize, with_picture
+from diptych_gateway.statuses import BackendError, from_rpc_error
+from diptych_runtime.errors import Reason, ServiceError
+
+MiB = 1024 * 1024
+
+
+@given(st.binary(max_size=64), st.text(max_size=20), st.text(max_size=20))
+def test_an_appended_model_id_wins(picture: bytes, before: str, after: str) -> None:
+    request = pb.SegmentRequest(
+        model_id=before,
+        image=pb.Image(encoded=picture),
+        task=pb.Task.TASK_PROMPTED_SEGMENTATION,
+        prompts=[pb.ObjectPrompt(points=[pb.PointPrompt(x_px=1.5)])],
+        output=pb.OutputOptions(min_score=0.0),
+    )
+    got = pb.SegmentRequest.FromString(addressed(request.SerializeToString(), after))
+    request.model_id = after or before
+    assert got == request
+
+
+@given(st.binary(max_size=64), st.binary(max_size=32))
+def test_an_appended_picture_replaces_the_digest(picture: bytes, digest: bytes) -> None:
+    request = pb.SegmentRequest(
+        model_id="a", image=pb.Image(sha256=digest), task=pb.Task.TASK_PROMPTED_SEGMENTATION
+    )
+    got = pb.SegmentRequest.FromString(with_picture(request.SerializeToString(), picture))
+    request.image.encoded = picture
+    assert got == request
+
+
+@pytest.mark.parametrize("size", [10, 2 * MiB])
+async def test_there_and_back(size: int) -> None:
+    request = pb.SegmentRequest(model_id="a", image=pb.Image(encoded=bytes(size)))
+    assert await parse_request(pb.SegmentRequest, await serialize(request)) == request
+
+
+@pytest.mark.parametrize("size", [3, 2 * MiB])
+async def test_no_message_is_an_invalid_argument(size: int) -> None:
+    with pytest.raises(ServiceError) as caught:
+        await parse_request(pb.SegmentRequest, b"\xff" * size)
+    assert caught.value.reason is Reason.OPTION_INVALID
+
+
+def rpc_error(
+    code: grpc.StatusCode, details: str = "", trailers: tuple[tuple[str, bytes], ...] = ()
+) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(*trailers), details)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, Reason.MODEL_LOADING),
+        (grpc.StatusCode.CANCELLED, Reason.MODEL_LOADING),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, Reason.DEADLINE),
+        (grpc.StatusCode.UNKNOWN, Reason.MODEL_FAILED),
+        (grpc.StatusCode.INTERNAL, Reason.MODEL_FAILED),
+    ],
+)
+def test_what_grpc_says_itself_is_reworded(code: grpc.StatusCode, reason: Reason) -> None:
+    error = from_rpc_error(rpc_error(code, "ipv4:10.0.0.7:50061: refused in /app/x.py"), "sam-2")
+    assert isinstance(error, ServiceError)
+    assert error.reason is reason
+    assert "sam-2" in error.message
+    assert "10.0.0.7" not in error.message
+
+
+def test_the_size_limit_speaks_for_itself() -> None:
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    error = from_rpc_error(rpc_error(code, "Received message larger than max (5 vs. 4)"), "sam-2")
+    assert isinstance(error, BackendError)
+    assert error.status == status_pb2.Status(
+        code=code.value[0], message="Received message larger than max (5 vs. 4)"
+    )
+    assert error.reason == ""
+
+
+def refused(message: str) -> status_pb2.Status:
+    return ServiceError(Reason.PROMPT_INVALID, message).to_status("0123")
+
+
+def test_details_pass_unchanged() -> None:
+    status = refused("prompts[0]: none")
+    trailers = (("grpc-status-details-bin", status.SerializeToString()),)
+    error = from_rpc_error(rpc_error(grpc.StatusCode.INVALID_ARGUMENT, "x", trailers), "a")
+    assert isinstance(error, BackendError)
+    assert error.status == status
+    assert error.reason == "PROMPT_INVALID"
+
+
+@pytest.mark.parametrize("details", [b"\xff\xff", refused("other code").SerializeToString()])
+def test_details_that_do_not_fit_the_code_are_not_believed(details: bytes) -> None:
+    trailers = (("grpc-status-details-bin", details),)
+    error = from_rpc_error(rpc_error(grpc.StatusCode.NOT_FOUND, "plain", trailers), "a")
+    assert isinstance(error, BackendError)
+    assert error.status == status_pb2.Status(code=5, message="plain")
+
+
+def test_details_too_large_for_trailers_are_shortened() -> None:
+    status = refused("m" * 900)
+    for _ in range(40):
+        status.details.add(type_url="type.googleapis.com/x", value=b"v" * 100)
+    trailers = (("grpc-status-details-bin", status.SerializeToString()),)
+    error = from_rpc_error(rpc_error(grpc.StatusCode.INVALID_ARGUMENT, "x", trailers), "a")
+    assert isinstance(error, BackendError)
+    assert error.reason == "PROMPT_INVALID"
+    assert error.status.ByteSize() <= 4096

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import hashlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diptych_gateway.pictures import PictureCache
+
+
+def digest(picture: bytes) -> bytes:
+    return hashlib.sha256(picture).digest()
+
+
+async def test_the_least_recently_used_goes_first() -> None:
+    cache = PictureCache(10)
+    for picture in (b"aaaa", b"bbbb"):
+        await cache.put(picture)
+    assert cache.get(digest(b"aaaa")) == b"aaaa"
+    await cache.put(b"cccc")
+    assert cache.get(digest(b"bbbb")) is None
+    assert cache.get(digest(b"aaaa")) == b"aaaa"
+    assert cache.get(digest(b"cccc")) == b"cccc"
+
+
+async def test_large_pictures_are_hashed_the_same() -> None:
+    cache = PictureCache(8 * 1024 * 1024)
+    picture = bytes(3 * 1024 * 1024)
+    await cache.put(picture)
+    assert cache.get(digest(picture)) is picture
+
+
+async def test_nothing_and_too_much_are_not_held() -> None:
+    cache = PictureCache(10)
+    await cache.put(b"")
+    await cache.put(b"x" * 11)
+    assert (len(cache), cache.nbytes) == (0, 0)
+
+
+@given(st.lists(st.binary(max_size=12), max_size=30), st.integers(0, 30))
+async def test_never_more_bytes_than_allowed(pictures: list[bytes], most: int) -> None:
+    cache = PictureCache(most)
+    for picture in pictures:
+        await cache.put(picture)
+        assert cache.nbytes <= most
+        fits = 0 < len(picture) <= most
+        assert (cache.get(digest(picture)) == picture) is fits
+    held = [p for p in set(pictures) if cache.get(digest(p)) is not None]
+    assert cache.nbytes == sum(map(len, held))
+    assert len(cache) == len(held)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from diptych_gateway.settings import Endpoint, parse_endpoints, read_settings
+from diptych_runtime.settings import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("DIPTYCH_"):
+            monkeypatch.delenv(name)
+
+
+def test_models_in_their_order() -> None:
+    assert parse_endpoints(" sam-2 = sam2:50062 , mask-rcnn=[::1]:50061,") == (
+        Endpoint("sam-2", "sam2:50062"),
+        Endpoint("mask-rcnn", "[::1]:50061"),
+    )
+    assert Endpoint("a", "b:1").target == "dns:///b:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "at least one model"),
+        (" , ", "at least one model"),
+        ("localhost:50061", "as name=host:port"),
+        ("Mask=localhost:50061", "lower-kebab-case"),
+        ("=localhost:50061", "lower-kebab-case"),
+        ("a=localhost", "as host:port"),
+        ("a=localhost:0", "as host:port"),
+        ("a=localhost:99999", "as host:port"),
+        ("a=http://localhost:1", "as host:port"),
+        ("a=x:1,a=y:2", "only once"),
+    ],
+)
+def test_what_to_change_is_said(monkeypatch: pytest.MonkeyPatch, text: str, said: str) -> None:
+    monkeypatch.setenv("DIPTYCH_MODELS", text)
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    message = str(caught.value)
+    assert said in message
+    assert "DIPTYCH_MODELS" in message
+    assert "\n" not in message
+
+
+def test_no_models_at_all() -> None:
+    with pytest.raises(SettingsError, match=r"DIPTYCH_MODELS.*mask-rcnn=localhost:50061"):
+        read_settings()
+
+
+def test_other_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIPTYCH_MODELS", "a=b:1")
+    assert (read_settings().host, read_settings().port) == ("127.0.0.1", 50051)
+    monkeypatch.setenv("DIPTYCH_PORT", "6000")
+    monkeypatch.setenv("DIPTYCH_REFLECTION", "false")
+    settings = read_settings()
+    assert (settings.port, settings.reflection) == (6000, False)
+    monkeypatch.setenv("DIPTYCH_PORT", "seventy")
+    monkeypatch.setenv("DIPTYCH_DRAIN_S", "-1")
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert "DIPTYCH_PORT='seventy'" in str(caught.value)
+    assert "DIPTYCH_DRAIN_S='-1'" in str(caught.value)
