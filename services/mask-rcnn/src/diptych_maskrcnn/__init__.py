@@ -1,0 +1,1 @@
+"""Mask R-CNN and Keypoint R-CNN behind the Diptych contract."""

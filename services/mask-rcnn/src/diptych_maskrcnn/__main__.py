@@ -1,0 +1,24 @@
+"""``diptych-mask-rcnn``: serve the model, or get its weights."""
+
+from __future__ import annotations
+
+from diptych_runtime.main import ServiceSpec, run
+
+from .official import OFFICIAL
+
+
+def main() -> None:
+    """Run the command line that all model services share."""
+    run(
+        ServiceSpec(
+            model_id="mask-rcnn",
+            default_port=50061,
+            engine="diptych_maskrcnn.engine:create",
+            official=OFFICIAL,
+            converter="diptych_maskrcnn.convert",
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Mask R-CNN, and Keypoint R-CNN beside it, as an engine of the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torchvision
+
+from diptych import OutputOptions, Task
+from diptych_runtime.engine import (
+    Answer,
+    Engine,
+    Features,
+    Job,
+    LoadedModel,
+    LoadError,
+    Pixels,
+    Steps,
+    Variant,
+)
+from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.settings import SettingsError
+from diptych_runtime.weights import WeightsError
+
+from . import categories, demo_model
+from .card import read_card
+from .detect import detect, fill_masks
+from .device import choose_device, describe, prepare
+from .keypoints import answer_keypoints
+from .models import parameter_count
+from .networks import MASK_OFFICIAL, bundled_size, load_keypoint, load_mask
+from .prompts import answer_prompts
+from .pyramid import Pyramid, embed
+from .segments import (
+    DEFAULT_MAX_SEGMENTS,
+    DEFAULT_MIN_SCORE,
+    Network,
+    box_segment,
+    mask_segment,
+    select,
+)
+from .settings import EngineSettings, read_engine_settings
+
+MASK = "mask"
+KEYPOINT = "keypoint"
+_TASKS = {
+    MASK: (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION),
+    KEYPOINT: (Task.KEYPOINT_DETECTION,),
+}
+_PERSON = "person"
+_WARM_UP_SHAPE = (16, 320, 3)  # rescaled to a narrow strip, a tenth of a usual picture's work
+
+
+class MaskRcnnEngine:
+    """See ``diptych_runtime.engine.Engine``.
+
+    Holds nothing of a request: what belongs to a picture is in its ``Features``.
+    """
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._device = torch.device("cpu")
+        self._networks: dict[str, Network] = {}
+
+    def load(self) -> LoadedModel:
+        """See ``Engine.load``.
+
+        Raises:
+            LoadError: the device or the weights are not there, or the weights do not fit.
+        """
+        try:
+            self._device = choose_device(self._settings.device)
+            prepare(self._device, self._settings.threads)
+            mask = load_mask(self._settings.mask_rcnn_weights)
+            keypoint = load_keypoint(self._settings.keypoint_choice)
+        except (SettingsError, WeightsError) as error:
+            raise LoadError(str(error)) from error
+        self._networks = {MASK: mask} | ({KEYPOINT: keypoint} if keypoint else {})
+        for network in self._networks.values():
+            network.module.to(self._device)
+        self._warm_up()
+        return self._describe()
+
+    def features_kind(self, task: Task) -> str:
+        """See ``Engine.features_kind``: people's points come from a network of their own."""
+        for kind in self._networks:
+            if task in _TASKS[kind]:
+                return kind
+        raise ServiceError(Reason.TASK_UNSUPPORTED, f"task: {task.value} is not served here")
+
+    def embed(self, pixels: Pixels, kind: str) -> Features:
+        """See ``Engine.embed``: the feature pyramid of the network of that kind."""
+        return embed(self._networks[kind].module, pixels)
+
+    def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
+        """See ``Engine.segment``."""
+        pyramid = features.payload
+        assert isinstance(pyramid, Pyramid)
+        network = self._networks[self.features_kind(job.task)]
+        if job.task is Task.PROMPTED_SEGMENTATION:
+            return answer_prompts(network, pyramid, job)
+        if job.task is Task.KEYPOINT_DETECTION:
+            person = self._person_id()
+            return answer_keypoints(network, pyramid, job, category_id=person)
+        if job.task is Task.OBJECT_DETECTION:
+            return _answer_boxes(network, pyramid, job)
+        return _answer_masks(network, pyramid, job)
+
+    def _person_id(self) -> int:
+        names = self._networks[MASK].categories
+        return next((label for label, name in names.items() if name == _PERSON), 0)
+
+    def _warm_up(self) -> None:
+        """First calls allocate and choose algorithms; that is not for the first user to wait."""
+        noise = np.random.default_rng(0).integers(0, 256, _WARM_UP_SHAPE, dtype=np.uint8)
+        output = OutputOptions(min_score=0.0, max_segments=1)
+        for kind in self._networks:
+            job = Job(task=_TASKS[kind][0], prompts=(), output=output, automatic=None)
+            for _ in self.segment(self.embed(noise, kind), lambda: noise, job):
+                pass
+
+    def _describe(self) -> LoadedModel:
+        mask, keypoint = self._networks[MASK], self._networks.get(KEYPOINT)
+        networks = tuple(self._networks.values())
+        return LoadedModel(
+            card=read_card([network.weights.name for network in networks]),
+            tasks=tuple(task for kind in self._networks for task in _TASKS[kind]),
+            weights=tuple(
+                replace(network.weights, tasks=_TASKS[kind])
+                for kind, network in self._networks.items()
+            ),
+            parameter_count=sum(parameter_count(network.module) for network in networks),
+            device=describe(self._device),
+            dtype="float32",
+            tier="exact",
+            software=f"torch {torch.__version__}, torchvision {torchvision.__version__}",
+            default_min_score=DEFAULT_MIN_SCORE,
+            default_max_segments=DEFAULT_MAX_SEGMENTS,
+            categories=tuple(sorted(mask.categories.items())),
+            variants=_variants(mask.weights.name),
+            keypoint_names=categories.KEYPOINT_NAMES if keypoint else (),
+            keypoint_edges=categories.KEYPOINT_EDGES if keypoint else (),
+        )
+
+
+def create() -> Engine:
+    """An engine with the settings of the environment.
+
+    Raises:
+        LoadError: a variable has a value that cannot be used.
+    """
+    try:
+        return MaskRcnnEngine(read_engine_settings())
+    except SettingsError as error:
+        raise LoadError(str(error)) from error
+
+
+def _answer_boxes(network: Network, pyramid: Pyramid, job: Job) -> Steps[Answer]:
+    found = detect(network.module, pyramid)
+    yield
+    chosen, omitted = select(found, job.output)
+    segments = tuple(box_segment(network, pyramid, found, index) for index in chosen)
+    return Answer(segments, omitted)
+
+
+def _answer_masks(network: Network, pyramid: Pyramid, job: Job) -> Steps[Answer]:
+    found = detect(network.module, pyramid)
+    yield
+    chosen, omitted = select(found, job.output)
+    yield from fill_masks(network.module, pyramid, chosen)
+    segments = []
+    for index in chosen:
+        segments.append(mask_segment(network, pyramid, found, index))
+        yield
+    return Answer(tuple(segments), omitted)
+
+
+def _variants(loaded: str) -> tuple[Variant, ...]:
+    demo = Variant("demo", parameter_count(demo_model.build_mask()), bundled_size())
+    published = (
+        Variant(item.name, item.parameter_count, item.size_bytes) for item in MASK_OFFICIAL.values()
+    )
+    return tuple(item for item in (demo, *published) if item.name != loaded)

@@ -1,0 +1,130 @@
+"""Networks for weights: which architecture a state dict belongs to, and how to build it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import KeypointRCNN, MaskRCNN, maskrcnn_resnet50_fpn_v2
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.ops import FrozenBatchNorm2d
+
+from diptych_runtime.weights import WeightsError
+
+from . import demo_model
+
+State = Mapping[str, Tensor]
+
+_SQUARE = 256  # pixels, a multiple of every stride
+_DEMO_KEY = "backbone.body.stem.0.weight"
+_RESNET_KEY = "backbone.body.layer4.2.conv3.weight"
+_SECOND_RPN_CONV = "rpn.head.conv.1.0.weight"  # only version 2 has it
+_BATCH_COUNTER = "backbone.body.bn1.num_batches_tracked"  # only trainable batch norms have it
+_CLASSES_KEY = "roi_heads.box_predictor.cls_score.weight"
+_MASK_KEY = "roi_heads.mask_predictor.mask_fcn_logits.weight"
+_KEYPOINTS_KEY = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
+
+
+def label_count(state: State) -> int:
+    """Labels that the box head tells apart, the background included.
+
+    Raises:
+        WeightsError: there is no box head.
+    """
+    if _CLASSES_KEY not in state:
+        raise WeightsError(
+            f"these are no weights of a torchvision R-CNN: {_CLASSES_KEY} is missing"
+        )
+    return state[_CLASSES_KEY].shape[0]
+
+
+def build_mask(state: State) -> MaskRCNN:
+    """The Mask R-CNN that ``state`` belongs to, loaded, in eval mode, on the CPU in float32.
+
+    Knows the demo network and torchvision's ResNet-50 FPN in version 1 and 2, with any number of
+    classes.
+
+    Raises:
+        WeightsError: ``state`` fits none of them.
+    """
+    labels = label_count(state)
+    if _MASK_KEY not in state:
+        raise WeightsError("these weights have no mask head; Mask R-CNN weights are needed")
+    if _DEMO_KEY in state:
+        network: Any = demo_model.build_mask()
+    elif _SECOND_RPN_CONV in state:
+        network = maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, num_classes=labels)
+    else:
+        network = MaskRCNN(_resnet50_fpn(state), num_classes=labels)
+    return _loaded(network, state)
+
+
+def build_keypoint(state: State) -> KeypointRCNN:
+    """The Keypoint R-CNN that ``state`` belongs to, as ``build_mask`` does for masks."""
+    labels = label_count(state)
+    if _KEYPOINTS_KEY not in state:
+        raise WeightsError("these weights have no keypoint head; Keypoint R-CNN weights are needed")
+    points = state[_KEYPOINTS_KEY].shape[1]  # of a transposed convolution: inputs, outputs
+    if (labels, points) != (2, 17):
+        raise WeightsError(
+            "keypoint weights: expected people with the 17 COCO points, "
+            f"found {labels - 1} classes with {points} points"
+        )
+    if _DEMO_KEY in state:
+        return _loaded(demo_model.build_keypoint(), state)
+    return _loaded(KeypointRCNN(_resnet50_fpn(state), num_classes=2, num_keypoints=17), state)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Learned numbers, as torchvision counts them: frozen batch norms are buffers and left out."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _resnet50_fpn(state: State) -> nn.Module:
+    if _RESNET_KEY not in state:
+        raise WeightsError("the backbone of these weights is not torchvision's ResNet-50 FPN")
+    if _BATCH_COUNTER in state:
+        trainable: nn.Module = resnet_fpn_backbone(
+            backbone_name="resnet50", weights=None, norm_layer=nn.BatchNorm2d
+        )
+        return trainable
+    frozen: nn.Module = resnet_fpn_backbone(backbone_name="resnet50", weights=None)
+    for module in frozen.modules():
+        if isinstance(module, FrozenBatchNorm2d):
+            # The published weights were trained with 0, torchvision sets it when it loads them;
+            # with the default of 1e-5 every score changes.
+            module.eps = 0.0
+    return frozen
+
+
+def _loaded(network: Any, state: State) -> Any:
+    floats = {
+        key: value.float() if value.is_floating_point() else value for key, value in state.items()
+    }
+    try:
+        network.load_state_dict(floats)
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        detail = lines[1].strip() if len(lines) > 1 else lines[0]
+        raise WeightsError(f"the weights do not fit the network: {detail[:200]}") from error
+    network.eval().requires_grad_(False)
+    _settle_strides(network)
+    return network
+
+
+@torch.inference_mode()
+def _settle_strides(network: Any) -> None:
+    """Let the RoI pools see a square picture before all others.
+
+    A pool guesses the strides of the pyramid from its first picture and keeps them for good. From
+    a narrow one, much of which is padding, it guesses wrong: a first picture of 16 x 320 pixels
+    would spoil every later answer of the process.
+    """
+    levels = network.backbone(torch.zeros(1, 3, _SQUARE, _SQUARE))
+    box = torch.tensor([[0.0, 0.0, _SQUARE, _SQUARE]])
+    for name in ("box_roi_pool", "mask_roi_pool", "keypoint_roi_pool"):
+        pool = getattr(network.roi_heads, name)
+        if pool is not None:
+            pool(levels, [box], [(_SQUARE, _SQUARE)])

@@ -1,0 +1,183 @@
+"""Prompted segmentation with a model that was not made for prompts.
+
+A box is handed to the box head and the mask head as if the network had found it: its class, that
+class's score and the mask inside that very box. Points choose among what the network finds: the
+detections whose mask has every foreground point and no background point.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.models.detection.transform import resize_boxes
+
+from diptych import Mask, Prompt, Segment
+from diptych_runtime.engine import Answer, Job, Steps
+from diptych_runtime.errors import Reason, ServiceError, Violation
+
+from .detect import batches, classify, detect, fill_masks, mask_probabilities
+from .device import step
+from .paste import covers, placements
+from .pyramid import Detections, Pyramid
+from .segments import DEFAULT_MAX_SEGMENTS, Network, allowed, mask_segment, pasted
+
+Candidates = dict[int, list[Segment]]
+"""Segments for each prompt, best first, by the prompt's index."""
+
+
+def refuse_masks(prompts: Sequence[Prompt]) -> None:
+    """Raise ``PROMPT_UNSUPPORTED``, naming each of them, if any prompt has a mask."""
+    violations = [
+        Violation(f"prompts[{index}].mask", "this model takes points and boxes, not masks")
+        for index, prompt in enumerate(prompts)
+        if prompt.mask is not None
+    ]
+    if violations:
+        raise ServiceError(
+            Reason.PROMPT_UNSUPPORTED,
+            f"{violations[0].field}: {violations[0].description}",
+            violations=violations,
+        )
+
+
+def answer_prompts(network: Network, pyramid: Pyramid, job: Job) -> Steps[Answer]:
+    """Answer every prompt, in order; a prompt without a match gets an empty mask and score 0."""
+    refuse_masks(job.prompts)
+    boxes = [index for index, prompt in enumerate(job.prompts) if prompt.box is not None]
+    points = [index for index, prompt in enumerate(job.prompts) if prompt.box is None]
+    candidates: Candidates = {}
+    for batch in batches(boxes):
+        candidates.update(_answer_boxes(network, pyramid, job, batch))
+        yield
+    if points:
+        candidates.update((yield from _answer_points(network, pyramid, job, points)))
+    return _in_order(candidates, job)
+
+
+def _answer_boxes(
+    network: Network, pyramid: Pyramid, job: Job, indices: Sequence[int]
+) -> Candidates:
+    corners = np.array(
+        [box.xyxy for index in indices if (box := job.prompts[index].box)], dtype=np.float32
+    )
+    boxes = _rescaled(network, pyramid, corners)
+    choice = [
+        label
+        for label in network.categories
+        if not job.output.category_ids or label in job.output.category_ids
+    ]
+    if not choice:  # none of the wanted categories exists
+        return {index: [_no_match(pyramid, index)] for index in indices}
+    labels, scores = classify(network.module, pyramid, boxes, choice)
+    maps = mask_probabilities(network.module, pyramid, boxes, labels)
+    answers: Candidates = {}
+    for row, index in enumerate(indices):
+        mask = pasted(maps[row], corners[row], pyramid.size)
+        label = int(labels[row])
+        answers[index] = [
+            Segment(
+                score=float(scores[row]),
+                box=mask.box,
+                mask=mask,
+                label=network.categories[label],
+                category_id=label,
+                area=mask.area,
+                prompt_index=index,
+                candidate_index=0,
+            )
+        ]
+    return answers
+
+
+@step
+def _rescaled(network: Network, pyramid: Pyramid, corners: np.ndarray) -> Tensor:
+    device = next(network.module.parameters()).device
+    boxes: Tensor = resize_boxes(
+        torch.from_numpy(corners).to(device), pyramid.size, pyramid.resized
+    )
+    return boxes
+
+
+def _answer_points(
+    network: Network, pyramid: Pyramid, job: Job, indices: Sequence[int]
+) -> Generator[None, None, Candidates]:
+    found = detect(network.module, pyramid)
+    yield
+    eligible = allowed(found, job.output)
+    # The map's side is the same for all; with no map yet, the pool says what it will be.
+    side = 2 * network.module.roi_heads.mask_roi_pool.output_size[0]
+    places = placements(found.boxes_px, side)
+    near = {
+        index: [i for i in eligible if _may_cover(places[i], job.prompts[index])]
+        for index in indices
+    }
+    needed = sorted({i for nearby in near.values() for i in nearby})
+    yield from fill_masks(network.module, pyramid, needed)
+    answers: Candidates = {}
+    for index in indices:
+        matches = [i for i in near[index] if _matches(pyramid, places[i], i, job.prompts[index])]
+        if not job.output.all_candidates:
+            matches = matches[:1]
+        answers[index] = _segments(network, pyramid, found, matches, index)
+        yield
+    return answers
+
+
+def _segments(
+    network: Network, pyramid: Pyramid, found: Detections, matches: Sequence[int], prompt: int
+) -> list[Segment]:
+    if not matches:
+        return [_no_match(pyramid, prompt)]
+    return [
+        mask_segment(network, pyramid, found, index, prompt_index=prompt, candidate_index=candidate)
+        for candidate, index in enumerate(matches)
+    ]
+
+
+def _pixel(x: float, y: float, size: tuple[int, int]) -> tuple[int, int]:
+    """Column and row of the pixel that holds a point; the far edges belong to the last one."""
+    return min(math.floor(x), size[1] - 1), min(math.floor(y), size[0] - 1)
+
+
+def _may_cover(place: np.ndarray, prompt: Prompt) -> bool:
+    """Whether every foreground point is in the box; without it no mask need be computed."""
+    left, top, right, bottom = place
+    return all(
+        left - 1 <= point.x <= right + 2 and top - 1 <= point.y <= bottom + 2
+        for point in prompt.points
+        if point.positive
+    )
+
+
+def _matches(pyramid: Pyramid, place: np.ndarray, index: int, prompt: Prompt) -> bool:
+    return all(
+        covers(pyramid.masks[index], place, *_pixel(point.x, point.y, pyramid.size))
+        == point.positive
+        for point in prompt.points
+    )
+
+
+def _no_match(pyramid: Pyramid, prompt: int) -> Segment:
+    height, width = pyramid.size
+    empty = Mask.from_counts([height * width], pyramid.size)
+    return Segment(score=0.0, mask=empty, prompt_index=prompt, candidate_index=0)
+
+
+def _in_order(candidates: Candidates, job: Job) -> Answer:
+    """By prompt and candidate. ``max_segments`` leaves out further candidates, the worst first,
+    but never the best answer to a prompt."""
+    most = job.output.max_segments
+    most = DEFAULT_MAX_SEGMENTS if most is None else most
+    best = [candidates[index][0] for index in range(len(job.prompts))]
+    further = [segment for index in range(len(job.prompts)) for segment in candidates[index][1:]]
+    further.sort(key=lambda segment: -segment.score)
+    room = max(most - len(best), 0)
+    kept = sorted(
+        best + further[:room],
+        key=lambda segment: (segment.prompt_index or 0, segment.candidate_index or 0),
+    )
+    return Answer(tuple(kept), omitted=len(further) - min(room, len(further)))

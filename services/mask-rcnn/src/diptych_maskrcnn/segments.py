@@ -1,0 +1,96 @@
+"""From detections and probability maps to the contract's segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diptych import Box, Mask, OutputOptions, Segment
+from diptych_runtime.engine import LoadedWeights
+
+from .paste import paste, placements
+from .pyramid import Detections, Pyramid
+
+DEFAULT_MIN_SCORE = 0.5
+DEFAULT_MAX_SEGMENTS = 100
+
+
+@dataclass(frozen=True)
+class Network:
+    """A loaded torchvision R-CNN, its weights and the names of its labels."""
+
+    module: Any
+    weights: LoadedWeights
+    categories: Mapping[int, str]
+
+
+def select(found: Detections, output: OutputOptions) -> tuple[list[int], int]:
+    """Indices of the detections that an answer holds, best first, and how many did not fit in."""
+    floor = DEFAULT_MIN_SCORE if output.min_score is None else output.min_score
+    most = DEFAULT_MAX_SEGMENTS if output.max_segments is None else output.max_segments
+    chosen = [index for index in allowed(found, output) if found.scores[index] >= floor]
+    return chosen[:most], max(len(chosen) - most, 0)
+
+
+def allowed(found: Detections, output: OutputOptions) -> list[int]:
+    """Indices of the detections of the wanted categories, best first, whatever their score."""
+    wanted = frozenset(output.category_ids)
+    return [index for index, label in enumerate(found.labels) if not wanted or int(label) in wanted]
+
+
+def detection_box(found: Detections, index: int, size: tuple[int, int]) -> Box:
+    """A detection's box in the picture as sent.
+
+    Rescaling can put an edge a rounding error outside; it is moved back, so that the box of an
+    answer is always a box that a prompt may have.
+    """
+    x_min, y_min, x_max, y_max = (float(edge) for edge in found.boxes_px[index])
+    return Box(x_min, y_min, min(x_max, float(size[1])), min(y_max, float(size[0])))
+
+
+def box_segment(network: Network, pyramid: Pyramid, found: Detections, index: int) -> Segment:
+    """A detection without its mask."""
+    label = int(found.labels[index])
+    return Segment(
+        score=float(found.scores[index]),
+        box=detection_box(found, index, pyramid.size),
+        label=network.categories.get(label, ""),
+        category_id=label,
+    )
+
+
+def mask_segment(
+    network: Network,
+    pyramid: Pyramid,
+    found: Detections,
+    index: int,
+    *,
+    prompt_index: int | None = None,
+    candidate_index: int | None = None,
+) -> Segment:
+    """A detection with its mask, whose probability map must be in ``pyramid.masks``."""
+    mask = pasted(pyramid.masks[index], found.boxes_px[index], pyramid.size)
+    label = int(found.labels[index])
+    area = mask.area
+    return Segment(
+        score=float(found.scores[index]),
+        box=detection_box(found, index, pyramid.size) if area else None,
+        mask=mask,
+        label=network.categories.get(label, ""),
+        category_id=label,
+        area=area,
+        prompt_index=prompt_index,
+        candidate_index=candidate_index,
+    )
+
+
+def pasted(
+    probabilities: NDArray[np.float32], box_px: NDArray[np.float32], size: tuple[int, int]
+) -> Mask:
+    """The mask of one box; see ``paste``."""
+    placement = placements(box_px[None], probabilities.shape[-1])[0]
+    return paste(probabilities, placement, size)

@@ -1,0 +1,187 @@
+"""One file over HTTP, with a progress bar, that goes on where a broken download stopped."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import requests
+from tqdm import tqdm
+
+RETRY_WAITS_S: Sequence[float] = (1.0, 3.0, 10.0)
+"""Pauses before the next try after a break; a try that brought bytes starts them afresh."""
+
+_TIMEOUT_S = (10.0, 60.0)  # to connect, between two reads
+_CHUNK_BYTES = 1 << 16  # a break loses at most this much
+_PARTIAL_CONTENT = 206
+_RANGE_NOT_SATISFIABLE = 416
+
+
+class WeightsError(Exception):
+    """Weights cannot be had or used; the message is one sentence that says what to change."""
+
+
+class _BrokenError(Exception):
+    """The connection ended early; worth another try."""
+
+
+def download(url: str, part: Path, *, progress: bool, label: str) -> None:
+    """Bring ``url`` to ``part``, and go on with what is already there.
+
+    A server that honours ``Range`` sends only the rest, on the condition (``If-Range``) that the
+    file is still the one that was begun; else it is sent whole again. ``<part>.json`` holds what
+    identifies it.
+
+    Args:
+        url: Address, http or https.
+        part: File to write; left in place after a break, so that the next call goes on.
+        progress: Draw a bar on stderr.
+        label: Name on the bar.
+
+    Raises:
+        WeightsError: refused by the server, no room on the disk, or broken too often.
+    """
+    waits = iter(RETRY_WAITS_S)
+    while True:
+        before = _size(part)
+        try:
+            return _attempt(url, part, progress=progress, label=label)
+        except (_BrokenError, requests.RequestException) as error:
+            if _size(part) > before:
+                waits = iter(RETRY_WAITS_S)
+            wait = next(waits, None)
+            if wait is None:
+                raise WeightsError(
+                    f"the download of {url} broke off after {_size(part)} bytes "
+                    f"({_reason(error)}); run the same command again to go on from there"
+                ) from error
+            time.sleep(wait)
+        except OSError as error:
+            hint = "free some space" if error.errno == errno.ENOSPC else "make it writable"
+            raise WeightsError(
+                f"cannot write {part}: {error.strerror}; {hint} or set DIPTYCH_WEIGHTS_DIR"
+            ) from error
+
+
+def discard(part: Path) -> None:
+    """Remove a download and what identifies it."""
+    part.unlink(missing_ok=True)
+    _identity_path(part).unlink(missing_ok=True)
+
+
+def _attempt(url: str, part: Path, *, progress: bool, label: str) -> None:
+    headers = {"Accept-Encoding": "identity"}  # a compressed body has other offsets
+    start = _size(part)
+    validator = _read_validator(part, url) if start else None
+    if validator is None:
+        start = 0
+    else:
+        headers |= {"Range": f"bytes={start}-", "If-Range": validator}
+    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
+        if response.status_code == _RANGE_NOT_SATISFIABLE and start:
+            if _range_total(response.headers) == start:
+                return  # it broke after the last byte
+            discard(part)
+            raise _BrokenError("the server's file is shorter than what was kept")
+        if not response.ok:
+            _refuse(url, response)
+        if response.status_code != _PARTIAL_CONTENT:
+            start = 0
+        elif _range_start(response.headers) != start:
+            discard(part)
+            raise _BrokenError("the server sent another range than the one asked for")
+        total = _announced_total(response.headers, start)
+        if start == 0:
+            _write_validator(part, url, response.headers)
+        _receive(response, part, start=start, total=total, progress=progress, label=label)
+
+
+def _receive(
+    response: requests.Response,
+    part: Path,
+    *,
+    start: int,
+    total: int | None,
+    progress: bool,
+    label: str,
+) -> None:
+    bar = tqdm(
+        total=total, initial=start, desc=label, unit="B", unit_scale=True, disable=not progress
+    )
+    with bar, part.open("ab" if start else "wb") as file:
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            file.write(chunk)
+            bar.update(len(chunk))
+    came = _size(part)
+    if total is not None and came != total:
+        raise _BrokenError(f"{came} of {total} bytes came")
+
+
+def _refuse(url: str, response: requests.Response) -> None:
+    if response.status_code >= 500 or response.status_code == 429:
+        raise _BrokenError(f"HTTP {response.status_code} {response.reason}")
+    raise WeightsError(
+        f"{url} answered HTTP {response.status_code} {response.reason}; check the network or set "
+        "DIPTYCH_WEIGHTS_MIRROR to an address that has the file"
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _identity_path(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def _write_validator(part: Path, url: str, headers: Mapping[str, str]) -> None:
+    # A weak ETag does not promise equal bytes, so RFC 9110 forbids it in If-Range.
+    etag = headers.get("ETag", "")
+    validator = etag if etag.startswith('"') else headers.get("Last-Modified")
+    write_json(_identity_path(part), {"url": url, "validator": validator})
+
+
+def _read_validator(part: Path, url: str) -> str | None:
+    try:
+        known = json.loads(_identity_path(part).read_text())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(known, dict) or known.get("url") != url:
+        return None
+    validator = known.get("validator")
+    return validator if isinstance(validator, str) else None
+
+
+def _announced_total(headers: Mapping[str, str], start: int) -> int | None:
+    length = headers.get("Content-Length", "")
+    return start + int(length) if length.isdigit() else None
+
+
+def _range_start(headers: Mapping[str, str]) -> int | None:
+    match = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
+
+
+def _range_total(headers: Mapping[str, str]) -> int | None:
+    match = re.match(r"bytes \*/(\d+)", headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write a JSON file so that a reader sees the old one or the new one, never a half."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, path)
