@@ -51,15 +51,17 @@ def decode(data: bytes, pixels: int) -> Counts:
     if not len(chunks):
         raise ValueError("COCO run lengths: expected a string, got nothing")
     if chunks.max() >= 2 * _MORE:  # bytes below the offset have wrapped round to large ones
-        raise ValueError("COCO run lengths: expected bytes from '0' to 'o' only")
+        raise ValueError("COCO run lengths: expected bytes from '0' to 'o' only, got others")
     last = np.flatnonzero(chunks < _MORE)
     if not len(last) or last[-1] != len(chunks) - 1:
-        raise ValueError("COCO run lengths: the string breaks off inside a number")
+        raise ValueError("COCO run lengths: expected whole numbers, got a string that breaks off")
     if len(last) > pixels + 1:
-        raise ValueError(f"COCO run lengths: {len(last)} runs are too many for {pixels} pixels")
+        raise ValueError(
+            f"COCO run lengths: expected at most {pixels + 1}, got too many, {len(last)}"
+        )
     lengths = np.diff(last, prepend=-1)
     if lengths.max() > _MAX_CHUNKS:
-        raise ValueError("COCO run lengths: a number has more than 35 bits")
+        raise ValueError("COCO run lengths: expected numbers of up to 35 bits, got a longer one")
     values = chunks[last].astype(np.int64)
     values -= (values & _SIGN) << 1
     for place in range(1, int(lengths.max())):

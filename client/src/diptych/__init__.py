@@ -1,0 +1,145 @@
+"""Segment pictures with Mask R-CNN and SAM 2, side by side."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from ._cards import (
+    Category,
+    KeypointSchema,
+    KnownModel,
+    Licenses,
+    Limits,
+    Metric,
+    ModelCard,
+    Variant,
+    Weights,
+)
+from ._channel import ChannelOptions
+from ._errors import (
+    AuthenticationError,
+    DeadlineExceededError,
+    DiptychError,
+    ImageNotHeldError,
+    InvalidRequestError,
+    MessageTooLargeError,
+    MissingExtraError,
+    ModelNotFoundError,
+    OverloadedError,
+    RequestCancelledError,
+    ServerError,
+    SessionLostError,
+    UnavailableError,
+    UnsupportedCallError,
+    UnsupportedTaskError,
+    Violation,
+)
+from ._export import SegmentArrays
+from ._health import ServingStatus
+from ._images import ImageLike
+from ._results import (
+    Agreement,
+    Agreements,
+    Comparison,
+    ManyItem,
+    Match,
+    ModelOutcome,
+    ModelStats,
+    Provenance,
+    SegmentResult,
+    StageTime,
+    Timings,
+)
+from ._segment import Keypoint, Segment
+from ._timeouts import DEFAULT
+from ._types import (
+    AutomaticOptions,
+    Box,
+    LowResLogits,
+    MaskEncoding,
+    OutputOptions,
+    Point,
+    Prompt,
+    PromptKind,
+    Task,
+)
+from .masks import Mask
+
+if TYPE_CHECKING:
+    from ._async_client import AsyncClient
+    from ._client import Client
+
+__all__ = [
+    "DEFAULT",
+    "Agreement",
+    "Agreements",
+    "AsyncClient",
+    "AuthenticationError",
+    "AutomaticOptions",
+    "Box",
+    "Category",
+    "ChannelOptions",
+    "Client",
+    "Comparison",
+    "DeadlineExceededError",
+    "DiptychError",
+    "ImageLike",
+    "ImageNotHeldError",
+    "InvalidRequestError",
+    "Keypoint",
+    "KeypointSchema",
+    "KnownModel",
+    "Licenses",
+    "Limits",
+    "LowResLogits",
+    "ManyItem",
+    "Mask",
+    "MaskEncoding",
+    "Match",
+    "MessageTooLargeError",
+    "Metric",
+    "MissingExtraError",
+    "ModelCard",
+    "ModelNotFoundError",
+    "ModelOutcome",
+    "ModelStats",
+    "OutputOptions",
+    "OverloadedError",
+    "Point",
+    "Prompt",
+    "PromptKind",
+    "Provenance",
+    "RequestCancelledError",
+    "Segment",
+    "SegmentArrays",
+    "SegmentResult",
+    "ServerError",
+    "ServingStatus",
+    "SessionLostError",
+    "StageTime",
+    "Task",
+    "Timings",
+    "UnavailableError",
+    "UnsupportedCallError",
+    "UnsupportedTaskError",
+    "Variant",
+    "Violation",
+    "Weights",
+]
+
+# Half of the import time is the machinery of calls, which engines and scripts that only use the
+# types do not need.
+_LATE = {"AsyncClient": "._async_client", "Client": "._client"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_LATE[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})

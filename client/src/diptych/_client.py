@@ -1,0 +1,222 @@
+"""The client for ordinary programs; ``_async_client`` is its twin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from . import _convert_cards, _convert_in, _convert_out
+from ._ask import Ask, BoxLike, PointLike, make_ask
+from ._calls import RequestBuilder
+from ._cards import KnownModel, ModelCard
+from ._channel import ChannelOptions
+from ._convert_health import health_request, serving_status
+from ._errors import ModelNotFoundError
+from ._health import ServingStatus
+from ._images import ImageLike, image_sources
+from ._many import check_concurrency, map_in_order
+from ._results import Agreements, Comparison, ManyItem, ModelOutcome, ModelStats, SegmentResult
+from ._timeouts import DEFAULT, DEFAULT_TIMEOUT_S, Timeout
+from ._transport import Transport
+from ._types import AutomaticOptions, OutputOptions, Prompt, Task
+from .segment import v1 as pb
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Client:
+    """Asks a gateway or a single model service. Safe to share between threads.
+
+    ``with Client() as client:`` closes it at the end. Without an address it
+    takes that of the environment variable ``DIPTYCH_ADDRESS``, else ``localhost:50051``. A call
+    fails after ``timeout`` seconds unless it says otherwise. ``retry`` repeats calls that are
+    answered UNAVAILABLE: switch it on for a model service without a gateway before it, which
+    retries by itself.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        timeout: float | None = DEFAULT_TIMEOUT_S,
+        retry: bool = False,
+        options: ChannelOptions | None = None,
+    ) -> None:
+        self._wire = Transport(
+            address, timeout=timeout, retry=retry, options=options or ChannelOptions()
+        )
+
+    @property
+    def address(self) -> str:
+        """The target that this client talks to."""
+        return self._wire.address
+
+    def segment(
+        self,
+        image: ImageLike,
+        *,
+        model: str | None = None,
+        task: Task | str | None = None,
+        prompts: Iterable[Prompt] = (),
+        points: Iterable[PointLike] = (),
+        boxes: Iterable[BoxLike] = (),
+        output: OutputOptions | None = None,
+        automatic: AutomaticOptions | None = None,
+        timeout: Timeout = DEFAULT,
+    ) -> SegmentResult:
+        """What one model finds in one picture.
+
+        Args:
+            image: a path, bytes, an RGB uint8 array ``(H, W, 3)``, or a PIL image.
+            model: id of the model; a model service knows its own.
+            task: prompted segmentation if anything is prompted, else instance segmentation.
+            prompts: wanted objects in full; they come first in the answer.
+            points: ``(x, y)`` or ``(x, y, positive)``, in pixels; together they are one object.
+            boxes: ``(x_min, y_min, x_max, y_max)`` in pixels, one object each.
+            output: what the answer holds.
+            automatic: tuning for models that segment without prompts.
+            timeout: seconds; ``None`` waits for ever.
+
+        Raises:
+            DiptychError: in one of its kinds.
+            OSError, TypeError, ValueError: if the picture or an argument cannot be read.
+        """
+        ask = make_ask(model, task, prompts, points, boxes, output, automatic)
+        return self._segment(image, ask, timeout)
+
+    def segment_many(
+        self,
+        images: str | os.PathLike[str] | Iterable[ImageLike],
+        *,
+        concurrency: int = 4,
+        model: str | None = None,
+        task: Task | str | None = None,
+        prompts: Iterable[Prompt] = (),
+        points: Iterable[PointLike] = (),
+        boxes: Iterable[BoxLike] = (),
+        output: OutputOptions | None = None,
+        automatic: AutomaticOptions | None = None,
+        timeout: Timeout = DEFAULT,
+    ) -> Iterator[ManyItem]:
+        """What one model finds in many pictures, in their order, failures as values.
+
+        ``images`` is a folder (its JPEG, PNG and WebP files by name) or an iterable, which is
+        read only a little ahead of the results that are taken. At most ``concurrency`` pictures
+        are asked at a time, each with a ``timeout`` of its own. Other arguments as in ``segment``.
+        """
+        ask = make_ask(model, task, prompts, points, boxes, output, automatic)
+        work = partial(self._segment_item, ask=ask, timeout=timeout)
+        return map_in_order(work, image_sources(images), concurrency=check_concurrency(concurrency))
+
+    def compare(
+        self,
+        image: ImageLike,
+        *,
+        task: Task | str | None = None,
+        models: Sequence[str] = (),
+        match_iou: float | None = None,
+        prompts: Iterable[Prompt] = (),
+        points: Iterable[PointLike] = (),
+        boxes: Iterable[BoxLike] = (),
+        output: OutputOptions | None = None,
+        automatic: AutomaticOptions | None = None,
+        timeout: Timeout = DEFAULT,
+    ) -> Comparison:
+        """What several models find in one picture, and how far they agree. Gateway only.
+
+        Args:
+            models: ids, in the order of the answer; empty asks every model that does the task.
+            match_iou: overlap from which two segments match; 0.5 if not given.
+
+        Other arguments as in ``segment``. A model that fails is an outcome with an ``error``.
+        """
+        ask = make_ask(None, task, prompts, points, boxes, output, automatic)
+        build = partial(_convert_in.compare_request, ask, models=models, match_iou=match_iou)
+        reply = self._wire.ask(self._wire.gateway.Compare, image, build, timeout)
+        return _convert_out.comparison(reply)
+
+    def stream_compare(
+        self,
+        image: ImageLike,
+        *,
+        task: Task | str | None = None,
+        models: Sequence[str] = (),
+        match_iou: float | None = None,
+        prompts: Iterable[Prompt] = (),
+        points: Iterable[PointLike] = (),
+        boxes: Iterable[BoxLike] = (),
+        output: OutputOptions | None = None,
+        automatic: AutomaticOptions | None = None,
+        timeout: Timeout = DEFAULT,
+    ) -> Iterator[ModelOutcome | Agreements]:
+        """Like ``compare``, but each model's outcome as soon as it is there, agreements last."""
+        ask = make_ask(None, task, prompts, points, boxes, output, automatic)
+        build = partial(_convert_in.stream_compare_request, ask, models=models, match_iou=match_iou)
+        return self._events(image, build, timeout)
+
+    def model_card(self, model: str | None = None, *, timeout: Timeout = DEFAULT) -> ModelCard:
+        """The card of the model that is loaded; a model service knows its own id."""
+        request = pb.GetModelCardRequest(model_id=model or "")
+        reply = self._wire.rpc(self._wire.segments.GetModelCard, request, timeout)
+        return _convert_cards.model_card(reply.model_card)
+
+    def model_cards(self, *, timeout: Timeout = DEFAULT) -> tuple[KnownModel, ...]:
+        """All models that the gateway knows, reachable or not. Gateway only."""
+        request = pb.ListModelCardsRequest()
+        reply = self._wire.rpc(self._wire.gateway.ListModelCards, request, timeout)
+        return tuple(_convert_cards.known_model(entry) for entry in reply.models)
+
+    def model_stats(self, model: str | None = None, *, timeout: Timeout = DEFAULT) -> ModelStats:
+        """What the model has done since its process started."""
+        request = pb.GetModelStatsRequest(model_id=model or "")
+        reply = self._wire.rpc(self._wire.segments.GetModelStats, request, timeout)
+        return _convert_out.model_stats(reply)
+
+    def health(self, service: str = "", *, timeout: Timeout = DEFAULT) -> ServingStatus:
+        """What the server says about one of its services, or about itself."""
+        try:
+            reply = self._wire.rpc(self._wire.health, health_request(service), timeout)
+        except ModelNotFoundError:
+            return ServingStatus.SERVICE_UNKNOWN
+        return serving_status(reply)
+
+    def close(self) -> None:
+        """Closes the connection; calls that are on their way are cancelled."""
+        self._wire.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _segment(self, image: ImageLike, ask: Ask, timeout: Timeout) -> SegmentResult:
+        build = partial(_convert_in.segment_request, ask)
+        reply = self._wire.ask(self._wire.segments.Segment, image, build, timeout)
+        return _convert_out.segment_result(reply)
+
+    def _segment_item(self, image: ImageLike, ask: Ask, timeout: Timeout) -> ManyItem:
+        try:
+            return ManyItem(image, self._segment(image, ask, timeout), None)
+        except Exception as error:  # one bad picture must not end the others
+            return ManyItem(image, None, error)
+
+    def _events(
+        self, image: ImageLike, build: RequestBuilder[pb.StreamCompareRequest], timeout: Timeout
+    ) -> Iterator[ModelOutcome | Agreements]:
+        for message in self._wire.stream_compare(image, build, timeout):
+            event = _convert_out.compare_event(message)
+            if event is not None:
+                yield event

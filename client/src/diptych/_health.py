@@ -1,0 +1,14 @@
+"""What a server says about itself."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ServingStatus(str, enum.Enum):
+    """The answer of a standard health check."""
+
+    UNKNOWN = "unknown"
+    SERVING = "serving"
+    NOT_SERVING = "not-serving"
+    SERVICE_UNKNOWN = "service-unknown"

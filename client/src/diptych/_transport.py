@@ -1,0 +1,119 @@
+"""The wire of ``Client``; ``_async_transport`` is its twin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+
+from ._calls import Attempts, BaseTransport, RequestBuilder
+from ._channel import ChannelOptions
+from ._convert_health import HEALTH_METHOD
+from ._errors import ImageNotHeldError
+from ._images import ImageLike, encode_image
+from ._timeouts import Deadline, Timeout
+from .segment import v1 as pb
+
+_RequestT = TypeVar("_RequestT", bound=Message)
+_ReplyT = TypeVar("_ReplyT")
+
+
+class Transport(BaseTransport):
+    """One channel and every call that can go through it."""
+
+    def __init__(
+        self,
+        address: str | None,
+        *,
+        timeout: float | None,
+        retry: bool,
+        options: ChannelOptions,
+    ) -> None:
+        super().__init__(address, timeout=timeout, retry=retry, options=options)
+        self._channel = grpc.insecure_channel(self.address, options=self._arguments)
+        self.segments = pb.SegmentServiceStub(self._channel)
+        self.gateway = pb.GatewayServiceStub(self._channel)
+        self.health: grpc.UnaryUnaryMultiCallable[StringValue, Int32Value] = (
+            self._channel.unary_unary(
+                HEALTH_METHOD,
+                request_serializer=StringValue.SerializeToString,
+                response_deserializer=Int32Value.FromString,
+            )
+        )
+
+    def rpc(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
+        request: _RequestT,
+        timeout: Timeout,
+    ) -> _ReplyT:
+        """A unary call."""
+        return self._send(method, request, self.deadline(timeout))
+
+    def _send(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
+        request: _RequestT,
+        deadline: Deadline,
+    ) -> _ReplyT:
+        # The one way of every unary call: size, deadline, and errors of our own kind.
+        self._check(request)
+        try:
+            return method(request, timeout=deadline.left())
+        except grpc.RpcError as failure:
+            raise self._error(failure, deadline) from failure
+
+    def ask(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
+        image: ImageLike,
+        build: RequestBuilder[_RequestT],
+        timeout: Timeout,
+    ) -> _ReplyT:
+        """A unary call about a picture, by digest where the server should hold it."""
+        deadline = self.deadline(timeout)
+        attempts = Attempts(self._sent, encode_image(image))
+        try:
+            reply = self._send(method, build(attempts.source()), deadline)
+        except ImageNotHeldError:
+            if not attempts.by_digest:
+                raise
+            attempts.not_held()
+            reply = self._send(method, build(attempts.source()), deadline)
+        attempts.held()
+        return reply
+
+    def stream_compare(
+        self, image: ImageLike, build: RequestBuilder[pb.StreamCompareRequest], timeout: Timeout
+    ) -> Iterator[pb.StreamCompareResponse]:
+        """The events of a streamed comparison; starts when the first is taken."""
+        deadline = self.deadline(timeout)
+        attempts = Attempts(self._sent, encode_image(image))
+        try:
+            yield from self._events(build(attempts.source()), deadline)
+        except ImageNotHeldError:
+            if not attempts.by_digest:
+                raise
+            attempts.not_held()
+            yield from self._events(build(attempts.source()), deadline)
+        attempts.held()
+
+    def _events(
+        self, request: pb.StreamCompareRequest, deadline: Deadline
+    ) -> Iterator[pb.StreamCompareResponse]:
+        self._check(request)
+        call = self.gateway.StreamCompare(request, timeout=deadline.left())
+        try:
+            yield from call
+        except grpc.RpcError as failure:
+            raise self._error(failure, deadline) from failure
+        finally:
+            call.cancel()
+
+    def close(self) -> None:
+        """Closes the channel; calls that are on their way are cancelled."""
+        self._closed = True
+        self._channel.close()

@@ -1,0 +1,27 @@
+"""The command ``diptych``."""
+
+from __future__ import annotations
+
+import click
+
+from ._cards import cards
+from ._compare import compare
+from ._exits import EPILOG, ExitCodeGroup
+from ._health import health
+from ._segment import segment
+
+
+@click.group(
+    cls=ExitCodeGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(package_name="diptych")
+def main() -> None:
+    """Segment pictures with Mask R-CNN and SAM 2, side by side.
+
+    Talks to a gateway, or to a single model service: --address, else the environment variable
+    DIPTYCH_ADDRESS, else localhost:50051.
+    """
+
+
+for _command in (segment, compare, cards, health):
+    main.add_command(_command)

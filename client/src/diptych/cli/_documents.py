@@ -1,0 +1,98 @@
+"""Results as JSON documents."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from typing import Any
+
+import click
+
+from .. import Agreement, DiptychError, ModelOutcome, SegmentResult
+
+_NOT_SHOWN = frozenset({"raw"})
+
+
+def print_json(document: object, *, indent: int | None = 2) -> None:
+    """Prints a document to stdout; without ``indent`` it is one line."""
+    click.echo(json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """A frozen result as dicts, lists and numbers."""
+    if isinstance(value, DiptychError):
+        return error_document(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.name not in _NOT_SHOWN
+        }
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def result_document(result: SegmentResult) -> dict[str, Any]:
+    """An answer: what is known of it, and its segments as COCO annotations and more."""
+    height, width = result.image_size
+    return {
+        "model_id": result.model_id,
+        "image_size": {"height": height, "width": width},
+        "image_sha256": result.image_sha256,
+        "request_id": result.request_id,
+        "omitted": result.omitted,
+        "timings": plain(result.timings),
+        "provenance": plain(result.provenance),
+        "segments": _segments(result),
+    }
+
+
+def outcome_document(outcome: ModelOutcome) -> dict[str, Any]:
+    """What one model answered in a comparison."""
+    return {
+        "model_id": outcome.model_id,
+        "elapsed_s": outcome.elapsed_s,
+        "result": result_document(outcome.result) if outcome.result else None,
+        "error": error_document(outcome.error) if outcome.error else None,
+    }
+
+
+def agreement_document(agreement: Agreement) -> dict[str, Any]:
+    """How far two models agree."""
+    document: dict[str, Any] = plain(agreement)
+    return document
+
+
+def error_document(error: Exception) -> dict[str, Any]:
+    """An error, machine-readable."""
+    document: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    if isinstance(error, DiptychError):
+        document |= {
+            "code": error.code.name if error.code else None,
+            "reason": error.reason,
+            "request_id": error.request_id,
+            "metadata": dict(error.metadata),
+            "violations": plain(error.violations),
+            "retry_after_s": error.retry_after_s,
+        }
+    return document
+
+
+def _segments(result: SegmentResult) -> list[dict[str, Any]]:
+    documents = []
+    for segment, annotation in zip(result.segments, result.to_coco(), strict=True):
+        extra = {
+            "label": segment.label,
+            "prompt_index": segment.prompt_index,
+            "candidate_index": segment.candidate_index,
+            "stability_score": segment.stability_score,
+            "source_iou": segment.source_iou,
+            "keypoint_names": [point.name for point in segment.keypoints] or None,
+            "keypoint_scores": [point.score for point in segment.keypoints] or None,
+        }
+        documents.append(annotation | {k: v for k, v in extra.items() if v is not None})
+    return documents

@@ -1,0 +1,175 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .. import Box, Client, Mask, OutputOptions, Point, Prompt, Task
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+FIGURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg"})
+
+
+class Number(click.FloatRange):
+    """A finite number in a range; click's own lets NaN pass."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+class _Numbers(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
+    """Finite numbers with commas between them."""
+
+    def numbers(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[float]:
+        try:
+            numbers = [float(part) for part in value.split(",")]
+        except ValueError:
+            self.fail(f"expected numbers as {self.name}, got {value!r}.", param, ctx)
+        if not all(map(math.isfinite, numbers)):
+            self.fail(f"expected finite numbers, got {value!r}.", param, ctx)
+        return numbers
+
+
+class PointType(_Numbers):
+    """``x,y`` or ``x,y,1`` on the object, ``x,y,0`` off it."""
+
+    name = "X,Y[,0|1]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Point:
+        if isinstance(value, Point):
+            return value
+        numbers = self.numbers(value, param, ctx)
+        if len(numbers) not in (2, 3) or (len(numbers) == 3 and numbers[2] not in (0, 1)):
+            self.fail(f"expected {self.name}, got {value!r}.", param, ctx)
+        return Point(numbers[0], numbers[1], positive=numbers[2:] != [0])
+
+
+class BoxType(_Numbers):
+    """``x1,y1,x2,y2``."""
+
+    name = "X1,Y1,X2,Y2"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Box:
+        if isinstance(value, Box):
+            return value
+        numbers = self.numbers(value, param, ctx)
+        if len(numbers) != 4 or numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
+            self.fail(f"expected {self.name} with X1 < X2 and Y1 < Y2, got {value!r}.", param, ctx)
+        return Box(*numbers)
+
+
+def _decorated(options: Sequence[Callable[[Any], Any]]) -> Callable[[_F], _F]:
+    def decorate(function: _F) -> _F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+connection_options = _decorated(
+    [
+        click.option("--address", metavar="HOST:PORT", help="Gateway or model service."),
+        click.option(
+            "--timeout",
+            type=Number(min=0, min_open=True),
+            default=30.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="Longest wait for an answer.",
+        ),
+    ]
+)
+ask_options = _decorated(
+    [
+        click.option(
+            "--task",
+            type=click.Choice([task.value for task in Task if task is not Task.VIDEO_SEGMENTATION]),
+            help="Default: prompted-segmentation with prompts, else instance-segmentation.",
+        ),
+        click.option(
+            "--point",
+            "points",
+            type=PointType(),
+            multiple=True,
+            help="On the object (1) or off it (0); all points together are one object.",
+        ),
+        click.option(
+            "--box", "boxes", type=BoxType(), multiple=True, help="Around an object; one each."
+        ),
+        click.option(
+            "--mask",
+            "masks",
+            type=_EXISTING_FILE,
+            multiple=True,
+            help="PNG of the picture's size with an earlier guess; one object each.",
+        ),
+        click.option("--min-score", type=Number(0, 1), help="Drop what scores lower."),
+        click.option("--max-segments", type=click.IntRange(1, 100_000), help="Keep the best."),
+        click.option("--all-candidates", is_flag=True, help="Every mask of an ambiguous prompt."),
+    ]
+)
+
+
+def connect(address: str | None, timeout: float) -> Client:
+    """The client for a command."""
+    try:
+        return Client(address, timeout=timeout)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def ask_arguments(
+    *,
+    task: str | None,
+    points: Sequence[Point],
+    boxes: Sequence[Box],
+    masks: Sequence[Path],
+    min_score: float | None,
+    max_segments: int | None,
+    all_candidates: bool,
+) -> dict[str, Any]:
+    """Arguments for ``Client.segment`` and its like, from ``ask_options``."""
+    return {
+        "task": task,
+        "prompts": [Prompt(mask=_mask(path)) for path in masks],
+        "points": points,
+        "boxes": boxes,
+        "output": OutputOptions(
+            min_score=min_score, max_segments=max_segments, all_candidates=all_candidates
+        ),
+    }
+
+
+def check_figure_path(path: Path) -> Path:
+    """The path back, if a figure can be written to it."""
+    if path.suffix.lower() not in FIGURE_SUFFIXES:
+        known = " ".join(sorted(FIGURE_SUFFIXES))
+        raise click.BadParameter(f"expected a suffix of {known}, got {str(path)!r}.")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"no directory {str(path.parent)!r}.")
+    return path
+
+
+def _mask(path: Path) -> Mask:
+    try:
+        mask = Mask.from_png(path.read_bytes())
+        mask.counts  # noqa: B018  decodes, so that a broken file is noticed here
+        return mask
+    except ValueError as error:
+        raise click.BadParameter(f"{path}: {error}", param_hint="--mask") from error

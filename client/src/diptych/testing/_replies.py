@@ -1,0 +1,191 @@
+"""Messages that a fake server sends."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import combinations
+
+from .._segment import Segment
+from .._types import Box, Task
+from ..masks import Mask
+from ..segment import v1 as pb
+
+_WEIGHTS_SHA256 = hashlib.sha256(b"fake weights").digest()
+
+
+def default_segments(request: pb.SegmentRequest, size: tuple[int, int]) -> list[Segment]:
+    """One rectangle for each prompt: its box, or one around its first point; else one centred."""
+    if not request.prompts:
+        return [_rectangle(_centred(size, size[1] / 2, size[0] / 2), size, 0.9, None)]
+    found = []
+    for index, prompt in enumerate(request.prompts):
+        if prompt.HasField("box"):
+            edges = prompt.box
+            box = Box(edges.x_min_px, edges.y_min_px, edges.x_max_px, edges.y_max_px)
+        elif prompt.points:
+            box = _centred(size, prompt.points[0].x_px, prompt.points[0].y_px)
+        else:
+            box = _centred(size, size[1] / 2, size[0] / 2)
+        found.append(_rectangle(box, size, 0.9, index))
+    return found
+
+
+def default_card(model_id: str) -> pb.ModelCard:
+    """A card with every field filled."""
+    return pb.ModelCard(
+        id=model_id,
+        display_name=model_id.replace("-", " ").title(),
+        organization="Nobody",
+        category="open",
+        modality="vision",
+        release_date="2020-01",
+        parameter_count=1000,
+        licenses=pb.Licenses(code="Apache-2.0", weights="CC0-1.0", published="MIT"),
+        tasks=[
+            pb.Task.TASK_INSTANCE_SEGMENTATION,
+            pb.Task.TASK_OBJECT_DETECTION,
+            pb.Task.TASK_KEYPOINT_DETECTION,
+            pb.Task.TASK_PROMPTED_SEGMENTATION,
+        ],
+        prompt_kinds=[
+            pb.PromptKind.PROMPT_KIND_POINT,
+            pb.PromptKind.PROMPT_KIND_BOX,
+            pb.PromptKind.PROMPT_KIND_MASK,
+        ],
+        overview="Answers with rectangles.",
+        intended_uses=["Tests of programs that use the client."],
+        limitations=["Sees nothing."],
+        metrics=[pb.Metric(name="mask AP", value=1.5, unit="%", dataset="none", source="made up")],
+        weights=[pb.Weights(name="fake", sha256=_WEIGHTS_SHA256, size_bytes=12)],
+        categories=[pb.Category(id=1, name="rectangle")],
+        limits=pb.Limits(
+            max_message_bytes=32 * 1024 * 1024,
+            max_image_px=50_000_000,
+            min_side_px=1,
+            max_aspect_ratio=100,
+            max_prompts=64,
+            max_points_per_prompt=64,
+            max_segments=100,
+        ),
+        references=["https://example.org/rectangles"],
+        variants=[pb.Variant(name="fake-large", parameter_count=2000, size_bytes=24)],
+        keypoint_schema=pb.KeypointSchema(names=["left", "right"], edges=[0, 1]),
+        default_min_score=0.5,
+        default_max_segments=100,
+        default_automatic=pb.AutomaticOptions(points_per_side=32),
+        features=["deterministic"],
+        weights_date="2020-01",
+    )
+
+
+def segment_message(segment: Segment, request: pb.SegmentRequest) -> pb.Segment:
+    """A segment with its mask in the encoding that the request wants."""
+    message = pb.Segment(
+        score=segment.score,
+        label=segment.label,
+        category_id=segment.category_id,
+        area_px=segment.area,
+        prompt_index=segment.prompt_index,
+        candidate_index=segment.candidate_index,
+        stability_score=segment.stability_score,
+        source_iou=segment.source_iou,
+        keypoints=[
+            pb.Keypoint(name=k.name, x_px=k.x, y_px=k.y, score=k.score) for k in segment.keypoints
+        ],
+    )
+    if segment.box is not None:
+        left, top, right, bottom = segment.box.xyxy
+        message.box.CopyFrom(
+            pb.BoundingBox(x_min_px=left, y_min_px=top, x_max_px=right, y_max_px=bottom)
+        )
+    if segment.low_res_logits is not None:
+        logits = segment.low_res_logits
+        message.low_res_logits.CopyFrom(
+            pb.LowResLogits(height=logits.height, width=logits.width, float16_le=logits.float16_le)
+        )
+    _set_mask(message, segment.mask, request)
+    return message
+
+
+def agreement_messages(
+    answers: Sequence[tuple[str, Sequence[Segment]]], task: int
+) -> list[pb.Agreement]:
+    """Pairs the segments of the same index; enough for a fake, whose rectangles have an order."""
+    prompted = task == pb.Task.Value(f"TASK_{Task.PROMPTED_SEGMENTATION.name}")
+    return [_agreement(a, b, prompted) for a, b in combinations(answers, 2)]
+
+
+def _agreement(
+    a: tuple[str, Sequence[Segment]], b: tuple[str, Sequence[Segment]], prompted: bool
+) -> pb.Agreement:
+    (model_a, segments_a), (model_b, segments_b) = a, b
+    with_masks = all(segment.mask for segment in (*segments_a, *segments_b))
+    overlaps = [
+        _overlap(one, other, with_masks) for one, other in zip(segments_a, segments_b, strict=False)
+    ]
+    pairs = [(i, iou) for i, iou in enumerate(overlaps) if prompted or iou >= 0.5]
+    matched = {i for i, _ in pairs}
+    basis = "PROMPT" if prompted else "MASK_IOU" if with_masks else "BOX_IOU"
+    return pb.Agreement(
+        model_id_a=model_a,
+        model_id_b=model_b,
+        basis=pb.AgreementBasis.Value(f"AGREEMENT_BASIS_{basis}"),
+        matches=[pb.Match(index_a=i, index_b=i, iou=iou) for i, iou in pairs],
+        only_a=[i for i in range(len(segments_a)) if i not in matched],
+        only_b=[i for i in range(len(segments_b)) if i not in matched],
+        mean_match_iou=sum(iou for _, iou in pairs) / len(pairs) if pairs else None,
+        foreground_iou=_foreground(segments_a, segments_b) if with_masks else None,
+    )
+
+
+def _overlap(one: Segment, other: Segment, with_masks: bool) -> float:
+    if with_masks and one.mask and other.mask:
+        return one.mask.iou(other.mask)
+    return one.box.iou(other.box) if one.box and other.box else 0.0
+
+
+def _foreground(one: Sequence[Segment], other: Sequence[Segment]) -> float | None:
+    masks = [[segment.mask for segment in side if segment.mask] for side in (one, other)]
+    if not masks[0] and not masks[1]:
+        return None
+    size = (masks[0] or masks[1])[0].size
+    return Mask.union(masks[0], size).iou(Mask.union(masks[1], size))
+
+
+def _set_mask(message: pb.Segment, mask: Mask | None, request: pb.SegmentRequest) -> None:
+    encoding = request.output.mask_encoding
+    if mask is None:
+        return
+    if encoding == pb.MaskEncoding.MASK_ENCODING_PNG:
+        message.mask.png = mask.to_png()
+    elif encoding == pb.MaskEncoding.MASK_ENCODING_POLYGONS:
+        for ring in mask.to_polygons():
+            message.mask.polygons.rings.add(xy_px=ring.reshape(-1).tolist())
+    elif encoding != pb.MaskEncoding.MASK_ENCODING_NONE:
+        message.mask.coco_rle = mask.to_coco()
+
+
+def _rectangle(box: Box, size: tuple[int, int], score: float, prompt: int | None) -> Segment:
+    height, width = size
+    left, top = max(0, int(box.x_min)), max(0, int(box.y_min))
+    right, bottom = min(width, round(box.x_max)), min(height, round(box.y_max))
+    empty = right <= left or bottom <= top
+    array = Mask.from_polygons(
+        [] if empty else [[left, top, left, bottom, right, bottom, right, top]], size
+    )
+    return Segment(
+        score=score,
+        box=array.box,
+        mask=array,
+        label="rectangle",
+        category_id=1,
+        area=array.area,
+        prompt_index=prompt,
+        candidate_index=None if prompt is None else 0,
+    )
+
+
+def _centred(size: tuple[int, int], x: float, y: float) -> Box:
+    height, width = size
+    return Box(x - width / 4, y - height / 4, x + width / 4, y + height / 4)

@@ -1,0 +1,244 @@
+"""The fake service: what it answers, and what it was asked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import grpc
+
+from .._errors import Violation
+from .._health import ServingStatus
+from .._segment import Segment
+from ..limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+from ..segment import v1 as pb
+from ._failures import Failed, Failure, make_failure
+from ._replies import default_card, default_segments
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_WITHOUT_MASKS = (pb.Task.TASK_OBJECT_DETECTION, pb.Task.TASK_KEYPOINT_DETECTION)
+
+
+@dataclass(frozen=True)
+class FakeCall:
+    """One question to one fake model."""
+
+    model_id: str
+    request: pb.SegmentRequest
+    """The message as it came; its picture may be a digest."""
+    image: bytes
+    """The picture's bytes, whether they were sent now or before."""
+    image_size: tuple[int, int]
+    """Height and width."""
+
+
+Answer = Callable[[FakeCall], Sequence[Segment]]
+
+
+class FakeSegmentService:
+    """A gateway and its models in this process, on a free port; a context manager.
+
+    It answers every request with rectangles, holds pictures by digest, refuses what is no
+    picture, and knows the models that it is given. ``answer_with`` and ``fail`` change that;
+    with ``gateway=False`` it is a model service that cannot compare.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[str] = ("fake-model",),
+        *,
+        gateway: bool = True,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
+    ) -> None:
+        self.models = tuple(models)
+        self.cards = {model: default_card(model) for model in models}
+        """Cards by model, as messages; change them freely."""
+        self.health: dict[str, ServingStatus] = {"": ServingStatus.SERVING}
+        """What health checks say, by service."""
+        self.delay_s = 0.0
+        """How long each answer takes."""
+        self._limit = max_request_bytes
+        self._gateway = gateway
+        self._lock = threading.Condition()
+        self._requests: list[pb.SegmentRequest] = []
+        self._images: dict[bytes, bytes] = {}
+        self._answers: dict[str, Answer] = {}
+        self._failures: dict[str, tuple[Failure, int | None]] = {}
+        self._numbers = itertools.count(1)
+        self._stopped = threading.Event()
+        self._server: grpc.Server | None = None
+        self.address = ""
+        """``host:port``; empty until it is started."""
+
+    @property
+    def requests(self) -> tuple[pb.SegmentRequest, ...]:
+        """Every question so far, one entry per call, pictures as they were sent."""
+        with self._lock:
+            return tuple(self._requests)
+
+    def answer_with(self, answer: Answer, *, model: str | None = None) -> None:
+        """Lets ``answer`` make the segments of one model, or of all."""
+        with self._lock:
+            self._answers.update(dict.fromkeys(self._chosen(model), answer))
+
+    def fail(
+        self,
+        reason: str = "",
+        message: str = "told to fail",
+        *,
+        model: str | None = None,
+        times: int | None = None,
+        code: grpc.StatusCode | None = None,
+        metadata: Mapping[str, str] | None = None,
+        violations: Sequence[Violation] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Lets one model, or all, fail for a reason of the error table, ``times`` or for ever.
+
+        Without a reason, ``code`` is answered bare, as gRPC itself does.
+
+        Raises:
+            ValueError: for an unknown reason or model.
+        """
+        failure = make_failure(
+            reason,
+            message,
+            code=code,
+            metadata=metadata,
+            violations=violations,
+            retry_after_s=retry_after_s,
+        )
+        with self._lock:
+            self._failures.update(dict.fromkeys(self._chosen(model), (failure, times)))
+
+    def recover(self) -> None:
+        """Ends all failures."""
+        with self._lock:
+            self._failures.clear()
+
+    def wait_for_requests(self, count: int, *, timeout: float = 10.0) -> None:
+        """Waits until it was asked so many questions in all.
+
+        Raises:
+            TimeoutError: if they do not come in time.
+        """
+        with self._lock:
+            if not self._lock.wait_for(lambda: len(self._requests) >= count, timeout):
+                raise TimeoutError(f"{len(self._requests)} of {count} requests in {timeout} s")
+
+    def forget_images(self) -> None:
+        """Drops all pictures, so that digests are not held any more."""
+        with self._lock:
+            self._images.clear()
+
+    def start(self) -> None:
+        """Starts to listen on the loopback interface."""
+        from ._servicers import add_servicers
+
+        self._server = grpc.server(
+            ThreadPoolExecutor(8, thread_name_prefix="diptych-fake"),
+            options=[
+                ("grpc.max_receive_message_length", self._limit),
+                ("grpc.max_send_message_length", MAX_REPLY_BYTES),
+            ],
+        )
+        add_servicers(self, self._server, gateway=self._gateway)
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stops; calls that are on their way fail."""
+        self._stopped.set()
+        if self._server is not None:
+            self._server.stop(None).wait()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def next_request_id(self) -> str:
+        """A request id; they count up."""
+        return f"fake-{next(self._numbers)}"
+
+    def note(self, request: pb.SegmentRequest) -> None:
+        """Remembers a question."""
+        with self._lock:
+            self._requests.append(request)
+            self._lock.notify_all()
+
+    def picture(self, image: pb.Image) -> bytes:
+        """The bytes of a picture that is sent or held; ``Failed`` if it is neither."""
+        if image.WhichOneof("source") == "encoded":
+            return image.encoded
+        with self._lock:
+            held = self._images.get(image.sha256)
+        if held is None:
+            raise Failed(make_failure("IMAGE_NOT_HELD", "image: no picture of this digest"))
+        return held
+
+    def segments(self, model_id: str, request: pb.SegmentRequest, image: bytes) -> FakeReply:
+        """What one model answers; ``Failed`` if it was told so or the picture is none."""
+        if self.delay_s:
+            self._stopped.wait(self.delay_s)
+        self._raise_failure(model_id)
+        call = FakeCall(model_id, request, image, _image_size(image))
+        with self._lock:
+            self._images[hashlib.sha256(image).digest()] = image
+            answer = self._answers.get(model_id)
+        found = answer(call) if answer else default_segments(request, call.image_size)
+        if request.task in _WITHOUT_MASKS:
+            found = [replace(segment, mask=None, area=0) for segment in found]
+        return FakeReply(call, found)
+
+    def _chosen(self, model: str | None) -> Sequence[str]:
+        if model is not None and model not in self.models:
+            raise ValueError(f"model: expected one of {self.models}, got {model!r}")
+        return self.models if model is None else (model,)
+
+    def _raise_failure(self, model_id: str) -> None:
+        with self._lock:
+            failure, times = self._failures.get(model_id, (None, None))
+            if failure is None:
+                return
+            if times is not None and times <= 1:
+                del self._failures[model_id]
+            elif times is not None:
+                self._failures[model_id] = (failure, times - 1)
+        raise Failed(failure)
+
+
+@dataclass(frozen=True)
+class FakeReply:
+    """What one fake model answered."""
+
+    call: FakeCall
+    segments: Sequence[Segment]
+
+
+def _image_size(data: bytes) -> tuple[int, int]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return picture.height, picture.width
+    except (UnidentifiedImageError, OSError) as error:
+        message = f"image: expected JPEG, PNG or WebP, got {len(data)} bytes of unknown type"
+        violation = Violation("image", message.partition(": ")[2])
+        raise Failed(make_failure("IMAGE_UNREADABLE", message, violations=[violation])) from error
