@@ -1,0 +1,24 @@
+"""Starts the SAM 2 service: ``diptych-sam-2``, or ``python -m diptych_sam2``."""
+
+from __future__ import annotations
+
+from diptych_runtime.main import ServiceSpec, run
+
+from .official import OFFICIAL
+
+
+def main() -> None:
+    """Entry point."""
+    run(
+        ServiceSpec(
+            model_id="sam-2",
+            default_port=50062,
+            engine="diptych_sam2.engine:create",
+            official=OFFICIAL,
+            converter="diptych_sam2.convert",
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

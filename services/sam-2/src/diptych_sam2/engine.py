@@ -1,0 +1,196 @@
+"""SAM 2 behind the engine protocol: still pictures, in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import metadata
+
+import numpy as np
+import torch
+
+from diptych import OutputOptions, Point, Prompt, Segment, Task
+from diptych_runtime.engine import (
+    Answer,
+    Features,
+    Job,
+    LoadedModel,
+    LoadError,
+    Pixels,
+    Steps,
+    Variant,
+)
+from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.weights import WeightsError
+
+from .automatic import Candidate, Options, find_everything
+from .card import StaticCard, read_card
+from .checkpoints import Chosen, choose, read_state
+from .faults import device_guard
+from .models import build_model
+from .network import Network, PictureFeatures
+from .official import OFFICIAL
+from .prompts import answer_prompts
+from .settings import Settings, SettingsError
+
+_TASKS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION)
+_KIND = "picture"
+_MIN_SCORE = 0.0
+_MAX_SEGMENTS = 1000
+
+
+def create() -> Sam2Engine:
+    """An engine with the settings of the environment, not loaded yet."""
+    return Sam2Engine(Settings.from_environment())
+
+
+class Sam2Engine:
+    """Implements ``diptych_runtime.engine.Engine``. Holds no picture: features travel outside."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._network: Network | None = None
+        self._card: StaticCard | None = None
+
+    def load(self) -> LoadedModel:
+        """Build the network, put it on the device and run each part of it once.
+
+        Raises:
+            LoadError: settings, weights or a configuration that cannot be used.
+        """
+        if self._settings.threads is not None:
+            torch.set_num_threads(self._settings.threads)
+        device = _device(self._settings.device)
+        # Convolutions on a GPU round to TF32 unless told otherwise; this tier is exact.
+        torch.backends.cudnn.allow_tf32 = False
+        try:
+            chosen = choose(self._settings)
+            state = read_state(chosen)
+        except WeightsError as error:
+            raise LoadError(str(error)) from error
+        self._card = read_card(chosen.card)
+        self._network = Network(build_model(chosen.config, state), device)
+        self._warm_up()
+        return _loaded(self._network, self._card, chosen)
+
+    def features_kind(self, task: Task) -> str:
+        """One encoder serves every task."""
+        if task not in _TASKS:
+            raise _unsupported(task)
+        return _KIND
+
+    def embed(self, pixels: Pixels, kind: str) -> Features:
+        """Run the image encoder on one picture."""
+        with device_guard():
+            features = self._loaded_network().encode(pixels)
+        return Features(features, features.nbytes)
+
+    def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
+        """Answer one job; steps are batches of points, groups of masks, and crops."""
+        if job.task not in _TASKS:
+            raise _unsupported(job.task)
+        assert isinstance(features.payload, PictureFeatures)
+        with device_guard():
+            if job.task is Task.PROMPTED_SEGMENTATION:
+                segments = yield from answer_prompts(
+                    self._loaded_network(), features.payload, job.prompts, job.output
+                )
+                return Answer(segments)
+            return (yield from self._automatic(features.payload, pixels, job))
+
+    def _automatic(
+        self, features: PictureFeatures, pixels: Callable[[], Pixels], job: Job
+    ) -> Steps[Answer]:
+        assert self._card is not None
+        found = yield from find_everything(
+            self._loaded_network(),
+            features,
+            pixels,
+            Options.filled(job.automatic, self._card.automatic),
+            with_logits=job.output.low_res_logits,
+        )
+        return _answer(found, job)
+
+    def _loaded_network(self) -> Network:
+        if self._network is None:
+            raise RuntimeError("load() was not called")
+        return self._network
+
+    def _warm_up(self) -> None:
+        """First calls allocate and choose kernels, which would fall on the first request."""
+        side = self._loaded_network().image_size
+        features = self._loaded_network().encode(np.zeros((side, side, 3), np.uint8))
+        prompts = (Prompt(points=(Point(side / 2, side / 2),)),)
+        for _ in answer_prompts(self._loaded_network(), features, prompts, OutputOptions()):
+            pass
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise SettingsError(
+            f"DIPTYCH_DEVICE: expected auto, cpu or cuda:N, got {wanted!r}"
+        ) from error
+    if device.type not in ("cpu", "cuda"):
+        raise SettingsError(f"DIPTYCH_DEVICE: expected auto, cpu or cuda:N, got {wanted!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SettingsError(
+            f"DIPTYCH_DEVICE: {wanted} is not there, torch sees {torch.cuda.device_count()} CUDA "
+            "devices; use auto or cpu"
+        )
+    return device
+
+
+def _loaded(network: Network, card: StaticCard, chosen: Chosen) -> LoadedModel:
+    device = str(network.device)
+    if network.device.type == "cuda":
+        device = f"{device} {torch.cuda.get_device_name(network.device)}"
+    return LoadedModel(
+        card=card.fields,
+        tasks=_TASKS,
+        weights=(chosen.weights,),
+        parameter_count=network.parameter_count,
+        device=device,
+        dtype="float32",
+        tier="exact",
+        software=f"torch {torch.__version__}, sam2 {metadata.version('sam2')}",
+        default_min_score=_MIN_SCORE,
+        default_max_segments=_MAX_SEGMENTS,
+        variants=tuple(Variant(w.name, w.parameter_count, w.size_bytes) for w in OFFICIAL),
+        default_automatic=card.automatic,
+        logits_size=network.logits_size,
+    )
+
+
+def _unsupported(task: Task) -> ServiceError:
+    return ServiceError(
+        Reason.TASK_UNSUPPORTED,
+        f"task: sam-2 does not do {task.value} on a picture",
+        metadata={"modelId": "sam-2", "task": task.value},
+    )
+
+
+def _answer(found: Sequence[Candidate], job: Job) -> Answer:
+    """Candidates, best first, cut to what the job wants."""
+    floor = _MIN_SCORE if job.output.min_score is None else job.output.min_score
+    limit = _MAX_SEGMENTS if job.output.max_segments is None else job.output.max_segments
+    with_masks = job.task is Task.INSTANCE_SEGMENTATION
+    wanted = [
+        candidate
+        for candidate in found
+        if candidate.score >= floor and (with_masks or candidate.shape.box is not None)
+    ]
+    segments = tuple(
+        Segment(
+            score=candidate.score,
+            box=candidate.shape.box,
+            mask=candidate.shape.mask if with_masks else None,
+            area=candidate.shape.area,
+            stability_score=candidate.stability,
+            low_res_logits=candidate.logits,
+        )
+        for candidate in wanted[:limit]
+    )
+    return Answer(segments, omitted=len(wanted) - len(segments))

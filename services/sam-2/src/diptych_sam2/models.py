@@ -1,0 +1,82 @@
+"""Builds the plain SAM 2 model from a configuration and a state dict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from diptych_runtime.engine import LoadError
+
+_POSTPROCESSING = {
+    "dynamic_multimask_via_stability": True,
+    "dynamic_multimask_stability_delta": 0.05,
+    "dynamic_multimask_stability_thresh": 0.98,
+}
+"""What ``build_sam2`` sets by default: a single mask that is not stable gives way to the best of
+the three."""
+_NAMED = 3
+
+
+class ModelError(LoadError):
+    """A configuration or weights from which no model can be built; the message is one line."""
+
+
+def build_model(config: Path, state: Mapping[str, Tensor] | None = None) -> SAM2Base:
+    """The model of a YAML file of the form that the sam2 package uses, as ``build_sam2`` makes it.
+
+    Reads the file directly instead of through hydra's search path, which is global to a process.
+
+    Args:
+        config: A file with a ``model`` node.
+        state: Weights; floats become float32. ``None`` leaves random ones.
+
+    Raises:
+        ModelError: the file is no such configuration, or the weights do not fit it.
+    """
+    try:
+        model = _instantiated(config)
+    except (OSError, YAMLError, OmegaConfBaseException, HydraException) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"{config} is not a configuration of SAM 2: {reason}") from error
+    if not isinstance(model, SAM2Base):
+        raise ModelError(
+            f"{config} is not a configuration of SAM 2: it makes a {type(model).__name__}"
+        )
+    if state is not None:
+        _load(model, state, config)
+    return model.eval()
+
+
+def _instantiated(config: Path) -> Any:
+    tree = OmegaConf.load(config)
+    OmegaConf.update(tree, "model.sam_mask_decoder_extra_args", _POSTPROCESSING, force_add=True)
+    OmegaConf.update(tree, "model.compile_image_encoder", False, force_add=True)
+    OmegaConf.resolve(tree)
+    return instantiate(tree.model, _recursive_=True)
+
+
+def _load(model: SAM2Base, state: Mapping[str, Tensor], config: Path) -> None:
+    floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    own = model.state_dict()
+    problems = [f"{name} is missing" for name in own if name not in floats]
+    problems += [f"{name} is not part of the model" for name in floats if name not in own]
+    problems += [
+        f"{name} has shape {tuple(value.shape)}, expected {tuple(own[name].shape)}"
+        for name, value in floats.items()
+        if name in own and own[name].shape != value.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+        raise ModelError(
+            f"the weights do not fit {config.name}: {'; '.join(problems[:_NAMED])}{more}"
+        )
+    model.load_state_dict(floats)
