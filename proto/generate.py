@@ -32,9 +32,12 @@ def generate(out: Path) -> dict[Path, Path]:
     sources = sorted(str(p.relative_to(PROTO)) for p in (PROTO / PACKAGE).glob("*.proto"))
     well_known = files("grpc_tools") / "_proto"
     google_rpc = Path(status_pb2.__file__).parents[2]
-    flags = [f"--{kind}_out={out}" for kind in ("python", "mypy", "grpc_python", "mypy_grpc")]
+    flags = [f"--{kind}_out={out}" for kind in ("python", "grpc_python")]
+    flags += [f"--{kind}_out=quiet:{out}" for kind in ("mypy", "mypy_grpc")]
     tools = Path(sys.executable).parent
-    flags += [f"--plugin={name}={tools / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
+    flags += [
+        f"--plugin={name}={tools / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+    ]
     flags += [f"--descriptor_set_out={out / DESCRIPTORS}", "--include_imports"]
     if protoc.main(
         ["protoc", f"-I{PROTO}", f"-I{well_known}", f"-I{google_rpc}", *flags, *sources]

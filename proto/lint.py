@@ -29,7 +29,9 @@ def main() -> None:
         config = (PROTO / "buf.yaml").read_text().replace("lint:\n", "lint:\n  ignore: [google]\n")
         (tree / "buf.yaml").write_text(config)
         format_check = subprocess.run(
-            [str(buf), "format", "--diff", "--exit-code", "--path", "diptych"], cwd=tree, check=False
+            [str(buf), "format", "--diff", "--exit-code", "--path", "diptych"],
+            cwd=tree,
+            check=False,
         )
         lint = subprocess.run([str(buf), "lint"], cwd=tree, check=False)
     raise SystemExit(lint.returncode or format_check.returncode)

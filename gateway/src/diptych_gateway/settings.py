@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     in_flight_requests: int = Field(default=128, ge=1)
     """Requests that may wait for one model; further ones are refused."""
 
-    default_deadline_s: float = Field(default=30.0, gt=0)
+    default_deadline_s: float = Field(default=60.0, gt=0)
     """Deadline of a request that came without one."""
     max_deadline_s: float = Field(default=600.0, gt=0)
     """No request waits longer than this, whatever it asks."""

@@ -1,0 +1,128 @@
+# Everything a person or CI runs here. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# VENV=PATH takes an environment that you made yourself; nothing is installed into it.
+VENV ?= .venv
+PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell command -v $(name))))
+# Processes that run tests; 0 runs them in one. More than the cores you have gains nothing.
+WORKERS ?= 2
+# Further arguments of pytest, such as ARGS="-x tests/unit".
+ARGS ?=
+
+BIN := $(abspath $(VENV))/bin
+DONE := $(VENV)/.done
+PROTO_TOOLS := .tools/proto
+# Warnings of pip are left out, errors are not.
+PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
+
+DISTRIBUTIONS := services/runtime services/mask-rcnn services/sam-2 gateway
+PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
+BUILD_TOOLS := setuptools wheel hatchling editables
+DEV_TOOLS := buf-bin grpcio-status honcho hypothesis mypy pycocotools pytest pytest-asyncio \
+	pytest-timeout pytest-xdist ruff scikit-image \
+	types-grpcio types-protobuf types-requests types-tqdm
+
+ifeq ($(VENV),.venv)
+READY := $(DONE)/packages
+else
+READY :=
+endif
+
+# pytest's own threads are few: two workers share the cores, and each real engine has its own.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+NOT_HERE := not gpu and not browser and not compose and not official_weights
+
+.PHONY: help setup demo up test test-gpu test-browser test-compose lint proto bench demo-weights clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+# Set-up: four steps, each with a stamp, so that running it again costs nothing.
+
+setup: $(READY) ## Install everything into .venv (once: some minutes, 6 GB)
+	@echo "setup: $(VENV) is ready"
+
+$(DONE)/venv: constraints.txt
+	@if ! $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo "setup: this needs Python 3.11 with venv; name one with PYTHON=/path/to/python3.11"; exit 1; fi
+	@echo "setup 1/4: environment in $(VENV), build tools"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt $(BUILD_TOOLS)
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/torch: $(DONE)/venv
+	@echo "setup 2/4: torch and torchvision (3 GB to download the first time)"
+	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt torch torchvision
+	@touch $@
+
+# sam2 asks for torch while it is built, and would compile a CUDA extension that nothing here uses.
+$(DONE)/sam2: $(DONE)/torch
+	@echo "setup 3/4: sam2"
+	@SAM2_BUILD_CUDA=0 $(BIN)/python $(PIP_INSTALL) -c constraints.txt --no-build-isolation sam2
+	@touch $@
+
+$(DONE)/packages: $(DONE)/sam2 client/pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) Makefile
+	@echo "setup 4/4: the five distributions and what tests and lints them"
+	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt --no-build-isolation \
+		-e './client[viz,supervision]' $(addprefix -e ./,$(DISTRIBUTIONS)) $(DEV_TOOLS)
+	@touch $@
+
+# The generator's version is the oldest grpcio and protobuf that users may have, so it stands apart.
+$(PROTO_TOOLS)/.done: proto/requirements.txt
+	@echo "setup: tools that generate the stubs"
+	@test -x $(PROTO_TOOLS)/bin/python || $(PYTHON) -m venv $(PROTO_TOOLS)
+	@$(PROTO_TOOLS)/bin/python $(PIP_INSTALL) -r $<
+	@touch $@
+
+# Running it.
+
+demo: $(READY) ## Both models on the sample picture, side by side
+	@$(BIN)/python demo.py
+
+up: $(READY) ## Gateway on 50051, Mask R-CNN on 50061, SAM 2 on 50062; Ctrl-C stops them
+	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho start
+
+# Checking it.
+
+test: $(READY) $(PROTO_TOOLS)/.done ## All tests that need no special machine
+	@$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(NOT_HERE)" $(ARGS)
+
+test-gpu: $(READY) ## Tests that need an accelerator
+	@$(call run_folder,gpu)
+
+test-browser: $(READY) ## Tests that need a browser
+	@$(call run_folder,browser)
+
+test-compose: $(READY) ## Tests that need a container engine
+	@$(call run_folder,compose)
+
+define run_folder
+if find tests/$(1) -name 'test_*.py' 2>/dev/null | grep -q .; \
+then $(PYTEST) tests/$(1) -m "not official_weights" $(ARGS); \
+else echo "no $(1) tests yet"; fi
+endef
+
+lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, current stubs
+	@echo "lint: ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "lint: mypy" && $(BIN)/mypy $(PACKAGES) demo.py
+	@echo "lint: contract" && $(BIN)/python proto/lint.py
+	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
+
+# Making what is committed.
+
+proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
+	@$(PROTO_TOOLS)/bin/python proto/generate.py
+
+bench: $(READY) ## Print what a second prompt on a held picture saves
+	@$(BIN)/python benchmarks/second_prompt.py
+
+demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores)
+	@$(BIN)/python demo-weights/reproduce.py
+
+clean: ## Remove the environment, tools, caches and outputs
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out
+	@find client services gateway tests proto demo-weights benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,136 @@
+"""What a held picture saves: the first prompt on a picture against the second one.
+
+    python benchmarks/second_prompt.py [--rounds 7] [--size 1200x1800]
+
+Starts the SAM 2 service with the architecture of sam2.1-hiera-tiny and random weights (the time
+does not depend on their values), sends each round a new picture with one point, then another point
+on the same picture by its digest, and prints both times, medians and the ratio. The second answer's
+provenance must say that the encoder did not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from skimage import data
+
+import diptych
+
+CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
+WEIGHTS = """
+import sys, torch, sam2
+from pathlib import Path
+from safetensors.torch import save_file
+from diptych_sam2.models import build_model
+torch.manual_seed(0)
+model = build_model(Path(sam2.__file__).parent / sys.argv[1])
+save_file({k: v.contiguous() for k, v in model.state_dict().items()}, sys.argv[2])
+"""
+
+
+@contextmanager
+def service(folder: Path, port: int) -> Iterator[str]:
+    """The SAM 2 service on loopback; yields its address once it serves."""
+    weights = folder / "tiny-random.safetensors"
+    subprocess.run([sys.executable, "-c", WEIGHTS, CONFIG, str(weights)], check=True)
+    environment = {
+        **os.environ,
+        "DIPTYCH_PORT": str(port),
+        "DIPTYCH_SAM_2_WEIGHTS": str(weights),
+        "DIPTYCH_SAM_2_CONFIG": CONFIG,
+        "DIPTYCH_LOG_LEVEL": "warning",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "diptych_sam2"], env=environment)
+    try:
+        address = f"127.0.0.1:{port}"
+        wait_serving(address, process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def wait_serving(address: str, process: subprocess.Popen[bytes], seconds: float = 300) -> None:
+    """Wait until health says SERVING."""
+    until = time.monotonic() + seconds
+    with diptych.Client(address) as client:
+        while time.monotonic() < until:
+            if process.poll() is not None:
+                raise SystemExit(f"the service ended with status {process.returncode}")
+            try:
+                if client.health() is diptych.ServingStatus.SERVING:
+                    return
+            except diptych.DiptychError:
+                pass
+            time.sleep(0.5)
+    raise SystemExit(f"{address} did not serve within {seconds:g} s")
+
+
+def photograph(height: int, width: int, shift: int) -> np.ndarray:
+    """``(height, width, 3)`` uint8: a real photograph, repeated to size and shifted."""
+    tile = data.astronaut()
+    times = (-(-height // tile.shape[0]), -(-width // tile.shape[1]), 1)
+    return np.ascontiguousarray(np.roll(np.tile(tile, times)[:height, :width], shift, axis=1))
+
+
+def measure(address: str, *, rounds: int, size: tuple[int, int]) -> list[tuple[float, float]]:
+    """Seconds of the first and the second prompt, by round."""
+    height, width = size
+    times = []
+    with diptych.Client(address, timeout=300) as client:
+        for shift in range(rounds + 1):
+            picture = photograph(height, width, shift)
+            spent = []
+            for x, hit in ((width * 0.3, False), (width * 0.6, True)):
+                started = time.perf_counter()
+                answer = client.segment(picture, points=[(x, height / 2)])
+                spent.append(time.perf_counter() - started)
+                if answer.provenance[0].image_cache_hit != hit:
+                    raise SystemExit(f"image_cache_hit: expected {hit}")
+            if shift:  # the first round warms up
+                times.append((spent[0], spent[1]))
+        stats = client.model_stats("")
+        print(
+            f"encoder runs {stats.encoder_run_count}, answers without {stats.image_cache_hit_count}"
+        )
+    return times
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--size", default="1200x1800", help="height x width in pixels")
+    parser.add_argument("--port", type=int, default=50072)
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    args = parser.parse_args()
+    height, width = (int(part) for part in args.size.split("x"))
+    with tempfile.TemporaryDirectory() as folder, service(Path(folder), args.port) as address:
+        times = measure(address, rounds=args.rounds, size=(height, width))
+    first = statistics.median(t[0] for t in times)
+    second = statistics.median(t[1] for t in times)
+    ratios = sorted(t[0] / t[1] for t in times)
+    print(f"{platform.processor() or platform.machine()}, torch {version('torch')}, CPU")
+    print(f"sam2.1-hiera-tiny architecture, random weights, {width}x{height}, {len(times)} rounds")
+    print(f"first prompt   {first * 1e3:9.1f} ms")
+    print(f"second prompt  {second * 1e3:9.1f} ms")
+    print(f"ratio          {first / second:9.1f}   ({ratios[0]:.1f} to {ratios[-1]:.1f})")
+    if args.json:
+        args.json.write_text(json.dumps({"first_s": first, "second_s": second, "rounds": times}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Write the sample pictures with their truth: for the tests, and one for the product's demo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from common import box_of
+from PIL import Image
+from scenes import CLASSES, HELD_OUT, KEYPOINTS, PERSON, Scene, scene
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests" / "assets" / "scenes"
+DEMO = ROOT / "client" / "src" / "diptych" / "samples" / "scene.png"
+TEST_SEEDS = [HELD_OUT + n for n in (49, 183, 147, 165)]
+DEMO_SEED = HELD_OUT + 289
+
+
+def truth(one: Scene, seed: int) -> dict[str, Any]:
+    """What a scene shows; the visible mask of an object is where the label map has its number."""
+    objects = []
+    for number, category in enumerate(one.classes, 1):
+        mask = one.labels == number
+        thing: dict[str, Any] = {
+            "label": number,
+            "class": CLASSES[category],
+            "box": [int(side) for side in box_of(mask)],
+            "area": int(mask.sum()),
+        }
+        if category == PERSON:
+            points = one.keypoints[number - 1].tolist()
+            thing["keypoints"] = {
+                name: {"x": round(x, 2), "y": round(y, 2), "visibility": int(v)}
+                for name, (x, y, v) in zip(KEYPOINTS, points, strict=True)
+            }
+        objects.append(thing)
+    return {"seed": seed, "size": list(one.labels.shape), "objects": objects}
+
+
+def main() -> None:
+    """Draw and write everything."""
+    TESTS.mkdir(parents=True, exist_ok=True)
+    DEMO.parent.mkdir(parents=True, exist_ok=True)
+    for index, seed in enumerate(TEST_SEEDS):
+        one = scene(seed)
+        Image.fromarray(one.image).save(TESTS / f"{index}.png", optimize=True)
+        Image.fromarray(one.labels).save(TESTS / f"{index}-labels.png", optimize=True)
+        text = json.dumps(truth(one, seed), indent=1)
+        (TESTS / f"{index}.json").write_text(text + "\n")
+    Image.fromarray(scene(DEMO_SEED).image).save(DEMO, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

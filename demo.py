@@ -1,0 +1,167 @@
+"""The demo: start everything, show what both models say about one picture, stop everything.
+
+python demo.py
+
+Starts the processes of the Procfile with the demo weights, waits until all of them serve, compares
+the sample picture and writes the side-by-side picture to ``demo-out/``. The exit status is that of
+``diptych compare``, or 1 with one line that says why there was no comparison.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from diptych import Client, DiptychError, ServingStatus
+
+ROOT = Path(__file__).resolve().parent
+PORTS = {"mask-rcnn": 50061, "sam-2": 50062, "gateway": 50051}
+PICTURE = ROOT / "client" / "src" / "diptych" / "samples" / "scene.png"
+OUT = ROOT / "demo-out"
+START_S = 180.0
+STOP_S = 30.0
+INTERRUPTED = 130
+
+
+class DemoError(Exception):
+    """There is no comparison; the message says why and what to do."""
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def environment() -> dict[str, str]:
+    """Ours without settings that would change the demo, its programs found first."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("DIPTYCH_")}
+    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    kept["DIPTYCH_ADDRESS"] = f"localhost:{PORTS['gateway']}"
+    for name in ("DIPTYCH_DEVICE", "DIPTYCH_THREADS"):
+        if name in os.environ:
+            kept[name] = os.environ[name]
+    return kept
+
+
+def check_ports() -> None:
+    """Refuse to start beside something that would answer instead of us.
+
+    Raises:
+        DemoError: a port is in use.
+    """
+    for name, port in PORTS.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise DemoError(
+                    f"port {port} for {name} is in use: stop what listens there, such as a "
+                    f"running `make up`, and try again"
+                ) from error
+
+
+@contextmanager
+def running(log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The processes of the Procfile, under one runner; all are stopped at the end."""
+    command = [sys.executable, "-m", "honcho", "-e", os.devnull, "start"]
+    with log.open("wb") as out:
+        # A session of its own: Ctrl-C reaches this program alone, which then stops the rest.
+        runner = subprocess.Popen(
+            command, cwd=ROOT, env=environment(), stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        yield runner
+    finally:
+        runner.terminate()
+        try:
+            runner.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            runner.kill()
+            say(f"the services did not stop within {STOP_S:g} s; their log is {log}")
+
+
+def wait_serving(runner: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once every process says SERVING.
+
+    Raises:
+        DemoError: a process ended, or one took too long.
+    """
+    until = time.monotonic() + START_S
+    for name, port in PORTS.items():
+        with Client(f"localhost:{port}", timeout=2) as client:
+            while not is_serving(client):
+                if runner.poll() is not None:
+                    raise DemoError(f"a service ended while it started; {log} says:\n{tail(log)}")
+                if time.monotonic() > until:
+                    raise DemoError(f"{name} did not serve within {START_S:g} s; see {log}")
+                time.sleep(0.2)
+
+
+def is_serving(client: Client) -> bool:
+    """Whether health says so; a server that is not there yet does not."""
+    try:
+        return client.health() is ServingStatus.SERVING
+    except DiptychError:
+        return False
+
+
+def tail(log: Path, lines: int = 12) -> str:
+    """The last lines of a file."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def compare() -> int:
+    """Run the comparison as a user would; returns its exit status."""
+    picture, out = (os.path.relpath(path) for path in (PICTURE, OUT / "side-by-side.png"))
+    arguments = ["compare", picture, "--task", "instance-segmentation", "--out", out]
+    say(f"\n$ diptych {' '.join(arguments)}")
+    # A busy or slow machine may need longer than a caller usually wants to wait.
+    patience = ["--timeout", "180"]
+    command = [str(Path(sys.executable).parent / "diptych"), *arguments, *patience]
+    status = subprocess.run(command, env=environment(), check=False).returncode
+    if status == 0:
+        say(f"\nThe picture: {out}")
+    return status
+
+
+def main() -> int:
+    """Run the demo; returns the exit status."""
+    started = time.monotonic()
+    OUT.mkdir(exist_ok=True)
+    log = OUT / "services.log"
+    try:
+        check_ports()
+        say("Starting Mask R-CNN, SAM 2 and the gateway with the demo weights ...")
+        with running(log) as runner:
+            wait_serving(runner, log)
+            say(f"All are serving after {time.monotonic() - started:.0f} s.")
+            status = compare()
+    except DemoError as error:
+        sys.stderr.write(f"demo: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("demo: interrupted, everything is stopped\n")
+        return INTERRUPTED
+    say(f"Everything is stopped again. The demo took {time.monotonic() - started:.0f} s.")
+    return status
+
+
+def stop_on_signal(number: int, frame: FrameType | None) -> None:
+    """Leave as Ctrl-C does, so that nothing stays behind."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop_on_signal)
+    raise SystemExit(main())

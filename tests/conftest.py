@@ -1,0 +1,66 @@
+"""Marks by folder, few threads, and in CI no test that is left out unseen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+# Read when torch and numpy are first imported: workers and engines share few cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+HERE = Path(__file__).parent
+MARKED_FOLDERS = ("gpu", "browser", "compose")
+MAY_SKIP_IN_CI = ("gpu", "official_weights")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the folder they are in."""
+    for item in items:
+        folder = top_folder(item.path)
+        if folder in MARKED_FOLDERS:
+            item.add_marker(folder)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, turn the skip of one test into a failure."""
+    report = yield
+    expected_failure = hasattr(report, "wasxfail")
+    allowed = any(item.get_closest_marker(name) for name in MAY_SKIP_IN_CI)
+    if in_ci() and report.skipped and not expected_failure and not allowed:
+        fail(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In CI, turn the skip of a whole module into a failure."""
+    report = yield
+    if in_ci() and report.skipped and top_folder(collector.path) not in MAY_SKIP_IN_CI:
+        fail(report)
+    return report
+
+
+def in_ci() -> bool:
+    """Whether CI runs the tests."""
+    return os.environ.get("CI", "").lower() in ("1", "true")
+
+
+def top_folder(path: Path) -> str:
+    """The folder below ``tests/`` that a file is in; empty outside."""
+    return path.relative_to(HERE).parts[0] if path.is_relative_to(HERE) and path != HERE else ""
+
+
+def fail(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Make a skip a failure that says why it is one."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = f"CI runs every test; this one would not run. {reason}"

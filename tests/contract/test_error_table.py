@@ -1,0 +1,51 @@
+"""The error table: which codes and reasons there are. Clients in other languages rely on it."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from diptych_runtime.errors import CODES, DOMAIN, Reason, ServiceError
+
+TABLE = {
+    "INVALID_ARGUMENT": {
+        "IMAGE_UNREADABLE",
+        "IMAGE_TOO_LARGE",
+        "IMAGE_SHAPE",
+        "PROMPT_INVALID",
+        "OPTION_INVALID",
+    },
+    "UNIMPLEMENTED": {"TASK_UNSUPPORTED", "PROMPT_UNSUPPORTED"},
+    "NOT_FOUND": {"MODEL_UNKNOWN", "IMAGE_NOT_HELD"},
+    "UNAUTHENTICATED": {"TOKEN_MISSING", "TOKEN_INVALID"},
+    "PERMISSION_DENIED": {"TOKEN_SCOPE"},
+    "RESOURCE_EXHAUSTED": {
+        "QUEUE_FULL",
+        "SESSION_LIMIT",
+        "OBJECT_LIMIT",
+        "RATE_LIMIT",
+        "DEVICE_MEMORY",
+    },
+    "FAILED_PRECONDITION": {"SESSION_ORDER", "FRAME_NOT_HELD", "OBJECT_UNKNOWN"},
+    "ABORTED": {"SESSION_EXPIRED", "SESSION_LOST"},
+    "UNAVAILABLE": {"MODEL_LOADING", "DRAINING", "ENGINE_LOST"},
+    "DEADLINE_EXCEEDED": {"DEADLINE"},
+    "INTERNAL": {"MODEL_FAILED"},
+}
+
+
+def test_the_codes_are_exactly_those_of_the_table() -> None:
+    codes: dict[str, set[str]] = {}
+    for reason, code in CODES.items():
+        codes.setdefault(code.name, set()).add(reason.value)
+    assert codes == TABLE
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_each_reason_travels(reason: Reason) -> None:
+    sent = ServiceError(reason, "expected this, got that", retry_after_s=1.5)
+    status = sent.to_status("abc")
+    assert grpc.StatusCode[CODES[reason].name].value[0] == status.code
+    came = ServiceError.from_status(status)
+    assert (came.reason, came.message, came.retry_after_s) == (reason, sent.message, 1.5)
+    assert DOMAIN.encode() in status.SerializeToString()

@@ -1,0 +1,236 @@
+"""The rules of the house: who may know whom, what is where, and how big it may get."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomllib
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = {
+    "diptych": "client",
+    "diptych_runtime": "services/runtime",
+    "diptych_maskrcnn": "services/mask-rcnn",
+    "diptych_sam2": "services/sam-2",
+    "diptych_gateway": "gateway",
+}
+MAY_IMPORT = {
+    "diptych": set(),
+    "diptych_runtime": {"diptych"},
+    "diptych_maskrcnn": {"diptych", "diptych_runtime"},
+    "diptych_sam2": {"diptych", "diptych_runtime"},
+    "diptych_gateway": {"diptych", "diptych_runtime"},
+}
+TORCH = {"torch", "torchvision", "sam2"}
+WITH_TORCH = {"diptych_maskrcnn", "diptych_sam2"}
+WITHOUT_TORCH = sorted(set(FOLDERS) - WITH_TORCH)
+TOP_FOLDERS = {"benchmarks", "client", "demo-weights", "gateway", "proto", "services", "tests"}
+SCRIPTS = ("benchmarks", "demo-weights", "proto")
+GENERATED = ROOT / "client" / "src" / "diptych" / "segment"
+MAX_CODE_LINES = 300
+TEXT = {".py", ".pyi", ".md", ".toml", ".txt", ".proto", ".yaml", ".json", ".mjs", ""}
+
+
+def source(package: str) -> Path:
+    return ROOT / FOLDERS[package] / "src" / package
+
+
+def written(folder: Path, pattern: str = "*.py") -> Iterator[Path]:
+    """Files below a folder that a person wrote."""
+    for path in sorted(folder.rglob(pattern)):
+        made = path.is_relative_to(GENERATED) or "node_modules" in path.parts
+        if path.is_file() and not made and "__pycache__" not in path.parts:
+            yield path
+
+
+def names_in(text: str) -> set[str]:
+    """Top-level packages that a module imports or names as text, such as ``"torch:load"``."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(str(node.module).partition(".")[0])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= set(re.findall(r"\bdiptych_\w+(?=[.:]\w|$)", node.value))
+    return found
+
+
+def distribution(package: str) -> dict[str, Any]:
+    project = tomllib.loads((ROOT / FOLDERS[package] / "pyproject.toml").read_text())["project"]
+    assert isinstance(project, dict)
+    return project
+
+
+def requirements(package: str) -> list[Requirement]:
+    project = distribution(package)
+    extras = project.get("optional-dependencies", {})
+    lines = [*project["dependencies"], *(line for extra in extras.values() for line in extra)]
+    return [Requirement(line) for line in lines]
+
+
+def code_lines(text: str) -> int:
+    """Lines that hold more than a comment."""
+    empty = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in empty and token.type != tokenize.ENDMARKER:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    return len(lines)
+
+
+def test_the_measures_measure() -> None:
+    assert names_in(
+        "import torch.nn\nfrom diptych import x\nfrom . import y\nz = 'diptych_a.b:c'"
+    ) == {
+        "torch",
+        "diptych",
+        "diptych_a",
+    }
+    assert code_lines('# no\n\nx = 1  # yes\n"""two\nlines"""\n') == 3
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_the_arrow(package: str) -> None:
+    forbidden = set(FOLDERS) - MAY_IMPORT[package] - {package}
+    if package not in WITH_TORCH:
+        forbidden |= TORCH
+    files = list(written(source(package)))
+    assert files
+    wrong = {
+        str(path.relative_to(ROOT)): names
+        for path in files
+        if (names := names_in(path.read_text()) & forbidden)
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_dependencies_follow_the_arrow(package: str) -> None:
+    names = {canonicalize_name(r.name) for r in requirements(package)}
+    own = {name.replace("-", "_") for name in names if name.startswith("diptych")}
+    assert own <= MAY_IMPORT[package]
+    if package not in WITH_TORCH:
+        assert not names & TORCH
+
+
+@pytest.mark.parametrize("package", WITHOUT_TORCH)
+def test_importing_every_module_loads_no_torch(package: str) -> None:
+    program = f"""
+import importlib, pkgutil, sys
+import {package} as package
+for module in pkgutil.walk_packages(package.__path__, "{package}."):
+    importlib.import_module(module.name)
+print(sorted({TORCH!r} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("package", sorted(WITH_TORCH))
+def test_the_front_of_a_model_service_loads_no_torch(package: str) -> None:
+    program = f"import sys, {package}.__main__; print(sorted({TORCH!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_import_diptych_loads_only_what_it_needs() -> None:
+    program = "import sys, diptych; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "diptych" in loaded
+    assert not loaded & {*TORCH, "matplotlib", "supervision", "click", "rich", "pydantic"}
+
+
+def test_top_folders_are_those_of_the_house() -> None:
+    ignored = {line.strip("/\n") for line in (ROOT / ".gitignore").read_text().splitlines()}
+    folders = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".")}
+    assert folders - ignored - {"__pycache__"} == TOP_FOLDERS
+
+
+def test_only_packages_have_init_files() -> None:
+    inside = [*(source(package) for package in FOLDERS), GENERATED]
+    wrong = [
+        str(path.relative_to(ROOT))
+        for folder in TOP_FOLDERS
+        for path in written(ROOT / folder, "__init__.py")
+        if not any(path.is_relative_to(package) for package in inside)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_distributions_are_typed_and_alone(package: str) -> None:
+    assert (source(package) / "py.typed").exists()
+    assert [p.name for p in source(package).parent.iterdir() if p.suffix != ".egg-info"] == [
+        package
+    ]
+
+
+def test_distributions_have_one_version() -> None:
+    versions = {str(distribution(package)["version"]) for package in FOLDERS}
+    assert len(versions) == 1
+    pins = {
+        str(r.specifier)
+        for package in FOLDERS
+        for r in requirements(package)
+        if r.name.startswith("diptych")
+    }
+    assert pins == {f"=={versions.pop()}"}
+
+
+def test_constraints_pin_every_dependency() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = {
+        canonicalize_name(r.name): str(r.specifier).removeprefix("==")
+        for r in (Requirement(line) for line in lines if line and not line.startswith("#"))
+    }
+    assert all(re.fullmatch(r"[\w.]+", version) for version in pins.values())
+    for package in FOLDERS:
+        for requirement in requirements(package):
+            if requirement.name.startswith("diptych"):
+                continue
+            version = pins[canonicalize_name(requirement.name)]
+            assert requirement.specifier.contains(version), f"{package}: {requirement}"
+
+
+def test_files_stay_small() -> None:
+    folders = [source(package) for package in FOLDERS] + [ROOT / name for name in SCRIPTS]
+    files = [path for folder in folders for path in written(folder)] + [ROOT / "demo.py"]
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in files
+        if (lines := code_lines(path.read_text())) > MAX_CODE_LINES
+    }
+    assert not long
+
+
+def test_nothing_points_outside_the_repository() -> None:
+    outside = re.compile(r"\.\./shared\b|(?<![\w.])/work/|/root/")
+    files = [path for folder in TOP_FOLDERS for path in written(ROOT / folder, "*")]
+    files += [path for path in ROOT.iterdir() if path.is_file()]
+    wrong = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in files
+        if path.suffix in TEXT and path != Path(__file__).resolve()
+        for match in outside.finditer(path.read_text(errors="replace"))
+    ]
+    assert not wrong

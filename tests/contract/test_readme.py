@@ -1,0 +1,185 @@
+"""What README.md shows works: its Python and shell blocks run, its settings exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from stack import free_port, wait_serving
+
+from diptych import Client
+from diptych.testing import FakeSegmentService
+from diptych_gateway.settings import Settings as GatewaySettings
+from diptych_maskrcnn.settings import EngineSettings
+from diptych_runtime.settings import RuntimeSettings
+from diptych_sam2.settings import Settings as Sam2Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "README.md").read_text()
+ENGINE = "# bright.py"
+BIN = Path(sys.executable).parent
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def shell_lines() -> list[str]:
+    lines = [
+        line.partition(" #")[0].strip() for block in blocks("shell") for line in block.splitlines()
+    ]
+    return [line for line in lines if line]
+
+
+def named(line: str) -> str:
+    return re.sub(r"\W+", "-", line)[:50]
+
+
+PROGRAMS = [block for block in blocks("python") if not block.startswith(ENGINE)]
+(ENGINE_BLOCK,) = [block for block in blocks("python") if block.startswith(ENGINE)]
+DIPTYCH_LINES = [line for line in shell_lines() if line.startswith("diptych ")]
+OTHER_LINES = [line for line in shell_lines() if line not in DIPTYCH_LINES]
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSegmentService]:
+    """A fake gateway at the address that every block uses, and the files that it reads."""
+    pixels = np.random.default_rng(0).integers(0, 255, (600, 800, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    picture.save(tmp_path / "photo.jpg")
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.jpg"):
+        picture.resize((64, 48)).save(tmp_path / "photos" / name)
+    monkeypatch.chdir(tmp_path)
+    with FakeSegmentService(models=("mask-rcnn", "sam-2")) as service:
+        monkeypatch.setenv("DIPTYCH_ADDRESS", service.address)
+        yield service
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
+def test_python_blocks_run(program: str, service: FakeSegmentService) -> None:
+    program = program.replace('"localhost:50051"', f'"{service.address}"')
+    exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
+    own_service = "FakeSegmentService" in program
+    assert bool(service.requests) is not own_service
+
+
+def test_the_third_model_serves(tmp_path: Path) -> None:
+    (tmp_path / "bright.py").write_text(ENGINE_BLOCK)
+    port = free_port()
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "DIPTYCH_PORT": str(port)}
+    process = subprocess.Popen([sys.executable, "bright.py"], cwd=tmp_path, env=environment)
+    try:
+        wait_serving(f"127.0.0.1:{port}")
+        pixels = np.zeros((40, 60, 3), np.uint8)
+        pixels[10:20, 5:35] = 200
+        with Client(f"127.0.0.1:{port}") as client:
+            assert client.model_card().display_name == "Bright"
+            (segment,) = client.segment(pixels).segments
+        assert segment.mask is not None
+        assert (segment.mask.to_array() == (pixels[..., 0] > 0)).all()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("line", DIPTYCH_LINES, ids=named)
+def test_diptych_commands_run(line: str, service: FakeSegmentService, tmp_path: Path) -> None:
+    program, *arguments = shlex.split(line)
+    done = subprocess.run(
+        [str(BIN / program), *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for out in (after for word, after in pairwise(arguments) if word == "--out"):
+        assert (tmp_path / out).exists()
+
+
+@pytest.mark.parametrize("line", OTHER_LINES, ids=named)
+def test_other_commands_exist(line: str) -> None:
+    words = shlex.split(line)
+    while "=" in words[0]:
+        assert words.pop(0).partition("=")[0] in SETTINGS
+    program, *arguments = words
+    if program == "make":
+        assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif program in ("diptych-sam-2", "diptych-mask-rcnn"):
+        done = subprocess.run(
+            [str(BIN / program), "weights"], capture_output=True, text=True, check=True
+        )
+        assert arguments == ["weights"] or (
+            arguments[0] == "pull" and f"{arguments[1]} " in done.stdout
+        )
+    elif program == "npm":
+        assert arguments[:2] == ["ci", "--prefix"]
+        assert (ROOT / arguments[2] / "package-lock.json").exists()
+    else:  # tests/integration/test_node_example.py runs it
+        assert program == "node"
+        assert (ROOT / arguments[0]).exists()
+
+
+def shown(value: object) -> str:
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def field_defaults(
+    settings: type[RuntimeSettings | GatewaySettings | EngineSettings],
+) -> dict[str, str]:
+    return {
+        f"DIPTYCH_{name.upper()}": shown(field.default)
+        for name, field in settings.model_fields.items()
+        if field.default not in (None, ())
+    }
+
+
+ROWS = dict(re.findall(r"^\| `(DIPTYCH_\w+)` \|(?: `?([^|`]+)`?)? \|", TEXT, re.MULTILINE))
+SETTINGS = {
+    "DIPTYCH_ADDRESS",
+    "DIPTYCH_WEIGHTS_DIR",
+    "DIPTYCH_WEIGHTS_MIRROR",
+    *re.findall(r"DIPTYCH_\w+", str(Sam2Settings.from_environment.__doc__)),
+    *(
+        f"DIPTYCH_{name.upper()}"
+        for settings in (RuntimeSettings, GatewaySettings, EngineSettings)
+        for name in settings.model_fields
+    ),
+}
+
+
+def test_settings_are_listed() -> None:
+    assert set(ROWS) == SETTINGS
+
+
+@pytest.mark.parametrize("settings", [RuntimeSettings, EngineSettings, GatewaySettings])
+def test_defaults_are_right(
+    settings: type[RuntimeSettings | GatewaySettings | EngineSettings],
+) -> None:
+    elsewhere = {"DIPTYCH_PORT", "DIPTYCH_DEFAULT_DEADLINE_S"}  # the gateway's are in the sentence
+    for name, default in field_defaults(settings).items():
+        if settings is not GatewaySettings or name not in elsewhere:
+            assert ROWS[name].strip() == default, name
+    assert f"`DIPTYCH_PORT` ({GatewaySettings.model_fields['port'].default})" in TEXT
+    deadline = GatewaySettings.model_fields["default_deadline_s"].default
+    assert f"`DIPTYCH_DEFAULT_DEADLINE_S` is {deadline:g}" in TEXT
+
+
+def test_linked_files_exist() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", TEXT)
+    assert len(links) > 5
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert missing == []

@@ -1,0 +1,205 @@
+"""The whole product over real gRPC: gateway, both real engines, demo weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from PIL import Image
+from stack import Stack, children, running_stack, wait_cards, wait_serving
+
+import diptych
+from diptych import Client, Mask, Task
+from diptych.segment import v1 as pb
+
+SCENES = Path(__file__).parents[1] / "assets" / "scenes"
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[Client]:
+    with Client(stack.address("gateway"), timeout=60) as client:
+        yield client
+
+
+def truth(number: int) -> dict[str, Mask]:
+    """Masks of one sample scene by object, named ``index:class``."""
+    labels = np.asarray(Image.open(SCENES / f"{number}-labels.png"))
+    names = [o["class"] for o in json.loads((SCENES / f"{number}.json").read_text())["objects"]]
+    return {f"{i}:{name}": Mask.from_array(labels == i) for i, name in enumerate(names, 1)}
+
+
+def test_both_models_find_the_objects_of_the_scenes(client: Client) -> None:
+    seen: dict[str, list[float]] = {"mask-rcnn": [], "sam-2": []}
+    matches = 0
+    for number in range(4):
+        picture = SCENES / f"{number}.png"
+        comparison = client.compare(picture, task=Task.INSTANCE_SEGMENTATION, timeout=120)
+        assert [o.model_id for o in comparison.results] == list(seen)
+        for outcome in comparison.results:
+            assert outcome.error is None
+            found = [s.mask for s in outcome.result.segments]
+            for mask in truth(number).values():
+                seen[outcome.model_id].append(max((m.iou(mask) for m in found), default=0))
+        (agreement,) = comparison.agreements
+        matches += len(agreement.matches)
+        assert agreement.mean_match_iou > 0.7
+    for model, ious in seen.items():
+        assert np.mean(np.array(ious) >= 0.5) >= 0.75, (model, ious)
+    assert matches >= 0.6 * len(seen["sam-2"])
+
+
+def test_labels_come_from_mask_rcnn_only(client: Client) -> None:
+    objects = truth(0)
+    labelled = client.segment(SCENES / "0.png", model="mask-rcnn")
+    for segment in labelled.segments:
+        name, mask = max(objects.items(), key=lambda item: item[1].iou(segment.mask))
+        if mask.iou(segment.mask) > 0.7 and segment.score > 0.9:
+            assert segment.label == name.partition(":")[2]
+    assert all(not s.label for s in client.segment(SCENES / "0.png", model="sam-2").segments)
+
+
+@pytest.mark.parametrize("model", ["mask-rcnn", "sam-2"])
+def test_a_box_prompt_cuts_out_the_object(client: Client, model: str) -> None:
+    for name, mask in truth(1).items():
+        assert mask.box is not None
+        answer = client.segment(SCENES / "1.png", model=model, boxes=[mask.box.xyxy])
+        assert answer.segments[0].mask.iou(mask) >= 0.5, name
+
+
+def test_the_second_prompt_needs_no_encoder_and_no_bytes(client: Client) -> None:
+    pixels = np.random.default_rng(5).integers(0, 255, (300, 400, 3), dtype=np.uint8)
+    before = client.model_stats("sam-2")
+    first = client.segment(pixels, model="sam-2", points=[(100, 100)])
+    second = client.segment(pixels, model="sam-2", points=[(200, 100)])
+    after = client.model_stats("sam-2")
+    assert not first.provenance[0].image_cache_hit
+    assert second.provenance[0].image_cache_hit
+    assert second.timings.encode_s == 0
+    assert after.encoder_run_count - before.encoder_run_count == 1
+    assert after.image_cache_hit_count - before.image_cache_hit_count == 1
+
+
+def test_logits_of_an_answer_refine_it(client: Client) -> None:
+    output = diptych.OutputOptions(low_res_logits=True)
+    box = next(iter(truth(2).values())).box
+    assert box is not None
+    first = client.segment(SCENES / "2.png", model="sam-2", boxes=[box.xyxy], output=output)
+    logits = first.segments[0].low_res_logits
+    assert logits is not None
+    prompt = diptych.Prompt(box=box, mask=logits)
+    second = client.segment(SCENES / "2.png", model="sam-2", prompts=[prompt])
+    assert second.segments[0].mask.iou(first.segments[0].mask) > 0.7
+
+
+def test_keypoints_of_a_person(client: Client) -> None:
+    comparison = client.compare(SCENES / "0.png", task=Task.KEYPOINT_DETECTION)
+    assert [o.model_id for o in comparison.results] == ["mask-rcnn"]
+
+
+def test_a_task_that_only_one_model_does_is_refused_in_its_place(client: Client) -> None:
+    comparison = client.compare(
+        SCENES / "0.png", task=Task.KEYPOINT_DETECTION, models=["sam-2", "mask-rcnn"]
+    )
+    refused, answered = comparison.results
+    assert isinstance(refused.error, diptych.UnsupportedTaskError)
+    assert answered.result is not None
+
+
+def test_reflection_and_one_stub_for_service_and_gateway(stack: Stack) -> None:
+    request = pb.SegmentRequest(
+        model_id="sam-2",
+        image=pb.Image(encoded=(SCENES / "0.png").read_bytes()),
+        task=pb.Task.TASK_PROMPTED_SEGMENTATION,
+    )
+    label = pb.PointLabel.POINT_LABEL_FOREGROUND
+    request.prompts.add().points.add(x_px=100, y_px=100, label=label)
+    for name in ("sam-2", "gateway"):
+        with grpc.insecure_channel(stack.address(name)) as channel:
+            answer = pb.SegmentServiceStub(channel).Segment(request, timeout=30)
+            assert answer.segments[0].mask.coco_rle
+            listed = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
+                iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=10
+            )
+            services = {s.name for s in next(listed).list_services_response.service}
+            assert "diptych.segment.v1.SegmentService" in services
+
+
+def test_many_threads_get_their_own_answers(client: Client) -> None:
+    """24 threads, 500 mixed requests, 20 pictures: each answer equals the one asked for alone."""
+    rng = np.random.default_rng(7)
+    pictures = [np.asarray(Image.open(SCENES / f"{i % 4}.png").convert("RGB")) for i in range(20)]
+    pictures = [
+        np.ascontiguousarray(np.roll(p, i * 13, axis=i % 2)) for i, p in enumerate(pictures)
+    ]
+    asks = []
+    for index in range(20):
+        x, y = (float(v) for v in rng.integers(20, 236, 2))
+        asks += [(index, model, (x, y)) for model in ("mask-rcnn", "sam-2")]
+        asks += [(index, "mask-rcnn", None)]
+
+    def ask(item: tuple[int, str, tuple[float, float] | None]) -> list[tuple[float, object]]:
+        index, model, point = item
+        answer = client.segment(pictures[index], model=model, points=[point] if point else [])
+        return [(s.score, s.mask) for s in answer.segments]
+
+    def masks(answer: list[tuple[float, object]]) -> list[object]:
+        return [mask for _, mask in answer]
+
+    alone = {item: ask(item) for item in asks}
+    mixed = [random.Random(number).choice(asks) for number in range(500)]
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(ask, mixed))
+    wrong = [
+        item for item, got in zip(mixed, answers, strict=True) if masks(got) != masks(alone[item])
+    ]
+    assert not wrong
+
+
+def test_a_killed_engine_process_comes_back(stack: Stack, client: Client) -> None:
+    front = stack.processes["sam-2"].pid
+    (engine,) = children(front)
+    os.kill(engine, signal.SIGKILL)
+    until = time.monotonic() + 60
+    while engine in children(front) and time.monotonic() < until:
+        time.sleep(0.05)
+    wait_serving(stack.address("sam-2"))
+    assert len(children(front)) == 1
+    assert client.segment(SCENES / "0.png", model="sam-2", points=[(90, 90)]).segments
+    assert client.model_stats("sam-2").engine_restart_count == 1
+
+
+def test_a_killed_service_leaves_the_others_answer(stack: Stack, client: Client) -> None:
+    stack.kill("sam-2")
+    try:
+        comparison = client.compare(SCENES / "0.png", task=Task.INSTANCE_SEGMENTATION)
+        answered, dead = comparison.results
+        assert answered.result is not None
+        assert isinstance(dead.error, diptych.UnavailableError)
+    finally:
+        stack.start("sam-2")
+        wait_serving(stack.address("sam-2"))
+    wait_cards(stack)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        comparison = client.compare(SCENES / "0.png", task=Task.INSTANCE_SEGMENTATION)
+        if all(outcome.error is None for outcome in comparison.results):
+            return
+        time.sleep(0.3)
+    pytest.fail("the gateway did not find the service again")

@@ -1,0 +1,115 @@
+"""The whole product as its users start it: three processes, real engines, demo weights."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import diptych
+from diptych import ServingStatus
+
+START_S = 120.0
+MODELS = {"mask-rcnn": "diptych_maskrcnn", "sam-2": "diptych_sam2"}
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(part) for part in text.split()]
+
+
+def wait_serving(address: str, *, seconds: float = START_S) -> None:
+    """Wait until the server at an address says SERVING."""
+    until = time.monotonic() + seconds
+    with diptych.Client(address, timeout=2) as client:
+        while True:
+            try:
+                if client.health() is ServingStatus.SERVING:
+                    return
+            except diptych.DiptychError:
+                pass
+            if time.monotonic() > until:
+                raise TimeoutError(f"{address} did not serve within {seconds:g} s")
+            time.sleep(0.1)
+
+
+@dataclass
+class Stack:
+    """Addresses and processes, by model id and ``gateway``."""
+
+    ports: dict[str, int]
+    folder: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def address(self, name: str) -> str:
+        """Where a part listens."""
+        return f"127.0.0.1:{self.ports[name]}"
+
+    def start(self, name: str) -> None:
+        """Start one part; its log goes to a file in the folder."""
+        module = MODELS.get(name, "diptych_gateway")
+        models = ",".join(f"{model}={self.address(model)}" for model in MODELS)
+        environment = {
+            **os.environ,
+            "DIPTYCH_PORT": str(self.ports[name]),
+            "DIPTYCH_MODELS": models,
+            "DIPTYCH_THREADS": "1",
+        }
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", module], env=environment, stdout=log, stderr=log
+            )
+
+    def kill(self, name: str) -> None:
+        """End one part's front as nothing but SIGKILL does."""
+        self.processes[name].send_signal(signal.SIGKILL)
+        self.processes[name].wait(10)
+
+    def stop(self) -> None:
+        """End every part and check that it ended by itself."""
+        running = [p for p in self.processes.values() if p.poll() is None]
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait(60)
+
+
+@contextmanager
+def running_stack(folder: Path) -> Iterator[Stack]:
+    """Both model services and the gateway, all SERVING."""
+    names = [*MODELS, "gateway"]
+    stack = Stack({name: free_port() for name in names}, folder)
+    try:
+        for name in names:
+            stack.start(name)
+        for name in names:
+            wait_serving(stack.address(name))
+        wait_cards(stack)
+        yield stack
+    finally:
+        stack.stop()
+
+
+def wait_cards(stack: Stack, *, seconds: float = 30.0) -> None:
+    """Wait until the gateway has seen every model's card."""
+    until = time.monotonic() + seconds
+    with diptych.Client(stack.address("gateway")) as client:
+        while not all(known.card for known in client.model_cards()):
+            if time.monotonic() > until:
+                raise TimeoutError("the gateway did not get all cards")
+            time.sleep(0.2)
