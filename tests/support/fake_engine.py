@@ -1,20 +1,35 @@
 """An engine without a model: it answers at once, and misbehaves when the picture asks for it.
 
 The top left pixel of a picture selects the behaviour; the label of each segment carries a digest
-of the pixels, so that a test can tell whose answer it got.
+of the pixels, so that a test can tell whose answer it got. Tests speak to it through the
+environment: ``FAKE_LOG`` names a file that gets a line for each call, ``FAKE_GATE`` one that gated
+pictures wait for, in short steps, ``FAKE_LOAD_S`` is how long loading takes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from diptych import AutomaticOptions, Box, LowResLogits, Mask, Segment, Task
-from diptych_runtime.engine import Answer, Features, Job, LoadedModel, LoadedWeights, Pixels, Steps
+from diptych.limits import MAX_REPLY_BYTES
+from diptych_runtime.engine import (
+    Answer,
+    DeviceLostError,
+    Features,
+    Job,
+    LoadedModel,
+    LoadedWeights,
+    Pixels,
+    Steps,
+)
 from diptych_runtime.errors import Reason, ServiceError
 
 CRASH = (255, 0, 1)
@@ -22,6 +37,10 @@ RAISE = (255, 0, 2)
 HANG = (255, 0, 3)
 SLOW = (255, 0, 4)
 NO_MEMORY = (255, 0, 5)
+LOST = (255, 0, 6)
+GATED = (255, 0, 7)
+NO_ANSWER = (255, 0, 8)
+HUGE = (255, 0, 9)
 
 SLOW_STEPS = 60
 SLOW_STEP_S = 0.05
@@ -48,10 +67,18 @@ def watermark(pixels: Pixels) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16]
 
 
+def note(what: str, watermark: str = "") -> None:
+    """Add a line to the log, if there is one."""
+    if path := os.environ.get("FAKE_LOG"):
+        with Path(path).open("a") as log:
+            log.write(f"{what} {watermark} {os.getpid()} {threading.get_ident()}\n")
+
+
 class FakeEngine:
     """See the module."""
 
     def load(self) -> LoadedModel:
+        note("load")
         time.sleep(float(os.environ.get("FAKE_LOAD_S", "0")))
         return LoadedModel(
             card=CARD,
@@ -83,25 +110,36 @@ class FakeEngine:
         )
 
     def features_kind(self, task: Task) -> str:
-        return "image"
+        return "boxes" if task is Task.OBJECT_DETECTION else "image"
 
     def embed(self, pixels: Pixels, kind: str) -> Features:
         behaviour = tuple(int(v) for v in pixels[0, 0])
+        note("embed", watermark(pixels))
         if behaviour == CRASH:
             os._exit(9)
         if behaviour == HANG:
             time.sleep(3600)
         if behaviour == NO_MEMORY:
             raise ServiceError(Reason.DEVICE_MEMORY, "the device has no memory left for this")
+        if behaviour == LOST:
+            raise DeviceLostError("the device fell off the bus")
         if behaviour == RAISE:
             raise RuntimeError(f"secret at {hex(id(pixels))} in /usr/lib/python")
         payload = (watermark(pixels), behaviour, pixels.shape[:2])
         return Features(payload, pixels.nbytes)
 
-    def segment(
-        self, features: Features, pixels: Callable[[], Pixels], job: Job
-    ) -> Steps[Answer]:
+    def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
         label, behaviour, (height, width) = features.payload  # type: ignore[misc]
+        note("segment", label)
+        if behaviour == GATED and job.task is Task.INSTANCE_SEGMENTATION:
+            while not Path(os.environ["FAKE_GATE"]).exists():
+                time.sleep(0.005)
+                note("step", label)
+                yield
+        if behaviour == NO_ANSWER:
+            return None  # type: ignore[return-value]
+        if behaviour == HUGE:
+            return Answer((Segment(score=0.5, label="x" * MAX_REPLY_BYTES),))
         if behaviour == SLOW and job.task is Task.INSTANCE_SEGMENTATION:
             for _ in range(SLOW_STEPS):
                 time.sleep(SLOW_STEP_S)
@@ -144,6 +182,22 @@ def _segment(label: str, box: Box, size: tuple[int, int], index: int | None) -> 
 def create() -> FakeEngine:
     """The factory that services name."""
     return FakeEngine()
+
+
+def create_plain() -> FakeEngine:
+    """A factory whose engine takes boxes only and has no automatic mode and no categories."""
+
+    class Plain(FakeEngine):
+        def load(self) -> LoadedModel:
+            return replace(
+                super().load(),
+                card={**CARD, "id": "plain", "prompt_kinds": ["PROMPT_KIND_BOX"]},
+                categories=(),
+                default_automatic=None,
+                logits_size=None,
+            )
+
+    return Plain()
 
 
 def create_broken() -> FakeEngine:

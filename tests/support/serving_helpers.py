@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import io
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
 import numpy as np
+import pytest
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
 
@@ -75,6 +78,54 @@ def violations(error: grpc.aio.AioRpcError) -> list[str]:
             for detail in status_pb2.Status.FromString(value).details:
                 detail.Unpack(bad)
     return [violation.field for violation in bad.field_violations]
+
+
+def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
+    """The rich status of a failed call; an empty one if gRPC itself spoke."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            return status_pb2.Status.FromString(value)
+    return status_pb2.Status()
+
+
+def retry_after(error: grpc.aio.AioRpcError) -> float | None:
+    """Seconds of the RetryInfo of a failed call; ``None`` if it has none."""
+    retry = error_details_pb2.RetryInfo()
+    for detail in status_of(error).details:
+        if detail.Unpack(retry):
+            return retry.retry_delay.ToNanoseconds() / 1e9
+    return None
+
+
+async def error_of(call: Awaitable[object]) -> grpc.aio.AioRpcError:
+    """The error that a call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+async def eventually(
+    condition: Callable[[], object] | Callable[[], Awaitable[object]], what: str = ""
+) -> None:
+    """Wait until something is so; the limit is far beyond what it takes."""
+    for _ in range(2000):
+        outcome = condition()
+        if inspect.isawaitable(outcome):
+            outcome = await outcome
+        if outcome:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"not within 20 s: {what or condition}")
+
+
+async def stats(stub: pb.SegmentServiceStub) -> pb.GetModelStatsResponse:
+    """The counters of a service."""
+    return await stub.GetModelStats(pb.GetModelStatsRequest())
+
+
+def outcomes(message: pb.GetModelStatsResponse) -> dict[str, int]:
+    """Calls by outcome."""
+    return {entry.outcome: entry.count for entry in message.outcomes}
 
 
 def let_children_import_support() -> None:

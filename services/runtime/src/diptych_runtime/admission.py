@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from diptych import Task
 from diptych.segment import v1 as pb
 
 from .checks import grid_points
@@ -24,26 +25,24 @@ _INTERACTIVE_SLOTS = 4
 _FIRST_GUESS_S = 0.5
 _MEMORY = 0.7  # share of the old estimate that a new measurement leaves
 _POINTS_PER_UNIT = 1024
+_MIN_RETRY_S = 0.1
+_MAX_RETRY_S = 30.0
 
 
 @dataclass(frozen=True)
 class Kind:
     """Requests that cost about the same per unit of work."""
 
-    task: int
+    task: Task
     held: bool
-    automatic: bool
 
 
-def kind_of(request: pb.SegmentRequest, card: pb.ModelCard, *, held: bool) -> tuple[Kind, float]:
-    """The kind of a request and how many units of work it is."""
-    prompted = request.task == pb.Task.TASK_PROMPTED_SEGMENTATION
-    automatic = card.HasField("default_automatic") and not prompted
-    if automatic:
-        units = grid_points(request.automatic, card.default_automatic) / _POINTS_PER_UNIT
-        return Kind(request.task, held, True), units
+def work_units(request: pb.SegmentRequest, task: Task, card: pb.ModelCard) -> float:
+    """How much work a request is, in units that are the same within its kind."""
+    if task is not Task.PROMPTED_SEGMENTATION and card.HasField("default_automatic"):
+        return grid_points(request.automatic, card.default_automatic) / _POINTS_PER_UNIT
     # A prompt costs a fraction of the encoder; the figure only has to order queues.
-    return Kind(request.task, held, False), 1.0 + 0.05 * len(request.prompts)
+    return 1.0 + 0.05 * len(request.prompts)
 
 
 class Estimates:
@@ -63,6 +62,27 @@ class Estimates:
         self._per_unit[kind] = _MEMORY * old + (1 - _MEMORY) * new
 
 
+class Turn:
+    """A place in the engine process."""
+
+    def __init__(self, free: Callable[[], None]) -> None:
+        self._free = free
+        self._handed_over = False
+
+    def hand_over(self) -> Callable[[], None]:
+        """The place outlives the block that took it: whoever gets this, calls it once, to free it.
+
+        For work that the model finishes although nobody waits for it any more.
+        """
+        self._handed_over = True
+        return self._free
+
+    def end(self) -> None:
+        """The block that took the place ends."""
+        if not self._handed_over:
+            self._free()
+
+
 class Admission:
     """The queues of one service."""
 
@@ -71,14 +91,14 @@ class Admission:
         self._max_seconds = settings.queue_seconds
         self._bulk = asyncio.Semaphore(_BULK_SLOTS)
         self._interactive = asyncio.Semaphore(_INTERACTIVE_SLOTS)
-        self._seconds = 0.0
+        self._waiting_s = 0.0
         self.waiting = 0
         self.running = 0
 
     @asynccontextmanager
     async def turn(
         self, *, interactive: bool, estimate_s: float, deadline: float
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[Turn]:
         """Wait for a turn and hold it.
 
         Raises:
@@ -89,35 +109,32 @@ class Admission:
         waits = lane.locked()
         if waits:
             self._check_room(estimate_s)
-        self._seconds += estimate_s
+        await self._wait(lane, estimate_s, deadline)
+        self.running += 1
+        turn = Turn(lambda: self._free(lane))
         try:
-            await self._wait(lane, deadline)
-            try:
-                if waits and time.monotonic() + estimate_s > deadline:
-                    raise _late()
-                self.running += 1
-                try:
-                    yield
-                finally:
-                    self.running -= 1
-            finally:
-                lane.release()
+            # What did not wait is tried whatever the estimate: else a wrong one would stay.
+            if time.monotonic() + (estimate_s if waits else 0) >= deadline:
+                raise _late()
+            yield turn
         finally:
-            self._seconds -= estimate_s
+            turn.end()
 
     def _check_room(self, estimate_s: float) -> None:
         full = self.waiting >= self._max_requests
-        if full or self._seconds + estimate_s > self._max_seconds:
+        # Something that takes longer than the whole queue may still be the first one in it.
+        if full or (self.waiting and self._waiting_s + estimate_s > self._max_seconds):
             limit = f"{self._max_requests} requests" if full else f"{self._max_seconds:g} s of work"
             raise ServiceError(
                 Reason.QUEUE_FULL,
                 f"the queue is full: {limit} wait already; try again later",
                 metadata={"queueLength": str(self.waiting)},
-                retry_after_s=max(self._seconds, 0.1),
+                retry_after_s=min(max(self._waiting_s, _MIN_RETRY_S), _MAX_RETRY_S),
             )
 
-    async def _wait(self, lane: asyncio.Semaphore, deadline: float) -> None:
+    async def _wait(self, lane: asyncio.Semaphore, estimate_s: float, deadline: float) -> None:
         self.waiting += 1
+        self._waiting_s += estimate_s
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
                 await lane.acquire()
@@ -125,6 +142,11 @@ class Admission:
             raise _late() from error
         finally:
             self.waiting -= 1
+            self._waiting_s -= estimate_s
+
+    def _free(self, lane: asyncio.Semaphore) -> None:
+        self.running -= 1
+        lane.release()
 
 
 def _late() -> ServiceError:

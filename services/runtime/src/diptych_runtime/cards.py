@@ -40,9 +40,14 @@ def build_card(loaded: LoadedModel, settings: RuntimeSettings) -> pb.ModelCard:
     """The card of a loaded model.
 
     Raises:
-        CardError: the static part lacks a field, or has one that the contract does not know.
+        CardError: the static part lacks a field or has one that the contract does not know, or no
+            weights serve a task.
     """
     card = _static(loaded.card)
+    served = [task for weights in loaded.weights for task in weights.tasks or loaded.tasks]
+    orphans = [task.value for task in loaded.tasks if task not in served]
+    if orphans or not loaded.tasks:
+        raise CardError(f"model card: {', '.join(orphans) or 'any task'}: expected weights for it")
     card.tasks.extend(task_to_wire(task) for task in loaded.tasks)
     card.parameter_count = loaded.parameter_count
     for weights in loaded.weights:

@@ -1,25 +1,24 @@
 """Refuses requests that cannot be answered, before any work is done for them.
 
-``check_request`` needs the card alone and runs in the front; ``check_prompts`` needs the size of
-the picture and runs in the engine process, before the encoder.
+All that the card alone decides; runs in the front. What needs the size of the picture is checked by
+``prompt_checks.check_prompts`` in the engine process, before the encoder.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+import sys
 
-import numpy as np
-
-from diptych import Prompt, Task
+from diptych import Task
 from diptych.segment import v1 as pb
 
-from .convert import encoding_from_wire, prompt_from_wire, task_from_wire
-from .errors import Reason, ServiceError, Violation, invalid
+from .convert import encoding_from_wire, task_from_wire
+from .errors import Reason, invalid
+from .prompt_checks import prompt_problems, refuse
 
 _DIGEST_BYTES = 32
-_LOGITS_SIDE = 1024
-_MAX_RETURNED = 50
+_MAX_QUOTED = 100
+_MAX_CATEGORIES = 10_000
+_ABOVE_ZERO = sys.float_info.min
 
 # Option: lowest, highest value; the figures are the contract's.
 _AUTOMATIC_RANGES: dict[str, tuple[float, float]] = {
@@ -29,7 +28,7 @@ _AUTOMATIC_RANGES: dict[str, tuple[float, float]] = {
     "box_nms_thresh": (0, 1),
     "crop_n_layers": (0, 2),
     "min_mask_region_area_px": (0, 2**31 - 1),
-    "stability_score_offset": (1e-6, 10),
+    "stability_score_offset": (_ABOVE_ZERO, 10),
     "crop_nms_thresh": (0, 1),
     "crop_overlap_ratio": (0, 0.5),
     "crop_n_points_downscale_factor": (1, 8),
@@ -42,65 +41,30 @@ def check_request(request: pb.SegmentRequest, card: pb.ModelCard) -> Task:
     Raises:
         ServiceError: with the field and what was expected of it.
     """
-    if request.model_id not in ("", card.id):
-        raise ServiceError(
-            Reason.MODEL_UNKNOWN,
-            f"model_id: expected {card.id!r} or nothing, got {request.model_id[:100]!r}",
-            metadata={"modelId": request.model_id[:100]},
-        )
+    check_model(request.model_id, card)
     task = _check_task(request, card)
     _check_image(request.image)
     _check_output(request.output, card)
     if card.HasField("default_automatic"):
         _check_automatic(request.automatic, card)
     _check_prompt_count(request, task, card)
-    problems: list[Violation] = []
     for index, prompt in enumerate(request.prompts):
         _check_kinds(prompt, f"prompts[{index}]", card)
-        problems += _prompt_problems(prompt, f"prompts[{index}]")
-    _raise(problems)
+    paths = ((f"prompts[{index}]", prompt) for index, prompt in enumerate(request.prompts))
+    refuse(problem for path, prompt in paths for problem in prompt_problems(prompt, path))
     return task
 
 
-def check_prompts(
-    request: pb.SegmentRequest, size: tuple[int, int], logits_size: tuple[int, int] | None
-) -> tuple[Prompt, ...]:
-    """Check prompts against a picture of ``size`` (height, width); returns them converted.
+def check_model(model_id: str, card: pb.ModelCard) -> None:
+    """Check that a request is for this model.
 
     Raises:
-        ServiceError: with the fields and what was expected of them.
+        ServiceError: it is for another one.
     """
-    problems: list[Violation] = []
-    prompts = []
-    for index, prompt in enumerate(request.prompts):
-        path = f"prompts[{index}]"
-        problems += _outside(prompt, path, size)
-        logits = prompt.mask.low_res_logits
-        if prompt.mask.HasField("low_res_logits") and (logits.height, logits.width) != logits_size:
-            want = f"{logits_size[1]} x {logits_size[0]}" if logits_size else "none"
-            text = f"expected {want}, got {logits.width} x {logits.height}"
-            problems.append(Violation(f"{path}.mask.low_res_logits", text))
-            continue
-        try:
-            prompts.append(prompt_from_wire(prompt, size))
-        except ValueError as error:
-            problems.append(Violation(f"{path}.mask.mask", str(error)))
-            continue
-        if prompt.mask.HasField("mask") and not getattr(prompts[-1].mask, "area", 1):
-            problems.append(Violation(f"{path}.mask.mask", "expected at least one pixel, got none"))
-    _raise(problems)
-    return tuple(prompts)
-
-
-def _raise(problems: list[Violation]) -> None:
-    if problems:
-        first = problems[0]
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise ServiceError(
-            Reason.PROMPT_INVALID,
-            f"{first.field}: {first.description}{more}",
-            violations=problems[:_MAX_RETURNED],
-        )
+    if model_id not in ("", card.id):
+        came = model_id[:_MAX_QUOTED]
+        text = f"expected {card.id!r} or nothing, got {came!r}"
+        raise invalid(Reason.MODEL_UNKNOWN, "model_id", text, modelId=came)
 
 
 def _check_task(request: pb.SegmentRequest, card: pb.ModelCard) -> Task:
@@ -112,18 +76,16 @@ def _check_task(request: pb.SegmentRequest, card: pb.ModelCard) -> Task:
     if request.task not in card.tasks or task is Task.VIDEO_SEGMENTATION:
         known = (task_from_wire(value) for value in card.tasks)
         does = [t.value for t in known if t and t is not Task.VIDEO_SEGMENTATION]
-        raise ServiceError(
-            Reason.TASK_UNSUPPORTED,
-            f"task: {card.id} does not do {task.value} on a picture; it does {', '.join(does)}",
-            metadata={"modelId": card.id, "task": task.value},
-        )
+        text = f"expected {' or '.join(does)}, got {task.value}, which {card.id} does not do"
+        raise invalid(Reason.TASK_UNSUPPORTED, "task", text, modelId=card.id, task=task.value)
     return task
 
 
 def _check_image(image: pb.Image) -> None:
     source = image.WhichOneof("source")
     if source is None:
-        raise invalid(Reason.IMAGE_UNREADABLE, "image", "expected encoded bytes or a digest")
+        text = "expected encoded bytes or a digest, got neither"
+        raise invalid(Reason.IMAGE_UNREADABLE, "image", text)
     if source == "encoded" and not image.encoded:
         raise invalid(
             Reason.IMAGE_UNREADABLE, "image.encoded", "expected JPEG, PNG or WebP, got 0 bytes"
@@ -148,6 +110,9 @@ def _check_output(output: pb.OutputOptions, card: pb.ModelCard) -> None:
             f"expected one of the encodings, got {output.mask_encoding}",
         )
     known = {category.id for category in card.categories}
+    if len(output.category_ids) > _MAX_CATEGORIES:
+        text = f"expected at most {_MAX_CATEGORIES}, got {len(output.category_ids)}"
+        raise invalid(Reason.OPTION_INVALID, "output.category_ids", text)
     for index, category in enumerate(output.category_ids if known else ()):
         if category not in known:
             raise invalid(
@@ -159,7 +124,14 @@ def _check_output(output: pb.OutputOptions, card: pb.ModelCard) -> None:
 
 def _check_range(field: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:  # also false for NaN
-        raise invalid(Reason.OPTION_INVALID, field, f"expected {low:g} to {high:g}, got {value:g}")
+        text = f"expected {_number(low)} to {_number(high)}, got {_number(value)}"
+        raise invalid(Reason.OPTION_INVALID, field, text)
+
+
+def _number(value: float) -> str:
+    if value == _ABOVE_ZERO:
+        return "more than 0"
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _check_automatic(options: pb.AutomaticOptions, card: pb.ModelCard) -> None:
@@ -217,79 +189,6 @@ def _check_kinds(prompt: pb.ObjectPrompt, path: str, card: pb.ModelCard) -> None
     }
     for name, (present, kind) in sent.items():
         if present and kind not in card.prompt_kinds:
-            raise ServiceError(
-                Reason.PROMPT_UNSUPPORTED,
-                f"{path}.{name}: {card.id} does not take this kind of prompt",
-                metadata={"modelId": card.id},
-                violations=[Violation(f"{path}.{name}", "this kind of prompt is not taken")],
-            )
-
-
-def _prompt_problems(prompt: pb.ObjectPrompt, path: str) -> Iterator[Violation]:
-    """What is wrong with a prompt whatever the picture."""
-    positive = False
-    for index, point in enumerate(prompt.points):
-        where = f"{path}.points[{index}]"
-        if not (math.isfinite(point.x_px) and math.isfinite(point.y_px)):
-            yield Violation(where, f"expected finite numbers, got {point.x_px:g}, {point.y_px:g}")
-        if point.label == pb.PointLabel.POINT_LABEL_FOREGROUND:
-            positive = True
-        elif point.label != pb.PointLabel.POINT_LABEL_BACKGROUND:
-            yield Violation(
-                f"{where}.label", f"expected foreground or background, got {point.label}"
-            )
-    if prompt.HasField("box"):
-        yield from _box_problems(prompt.box, f"{path}.box")
-    if prompt.HasField("mask"):
-        yield from _mask_problems(prompt, f"{path}.mask")
-    elif not positive and not prompt.HasField("box"):
-        yield Violation(path, "expected a foreground point, a box or a mask, got none of them")
-
-
-def _box_problems(box: pb.BoundingBox, path: str) -> Iterator[Violation]:
-    edges = (box.x_min_px, box.y_min_px, box.x_max_px, box.y_max_px)
-    text = ", ".join(f"{edge:g}" for edge in edges)
-    if not all(map(math.isfinite, edges)):
-        yield Violation(path, f"expected finite edges, got {text}")
-    elif box.x_min_px >= box.x_max_px or box.y_min_px >= box.y_max_px:
-        yield Violation(path, f"expected x_min < x_max and y_min < y_max, got {text}")
-
-
-def _mask_problems(prompt: pb.ObjectPrompt, path: str) -> Iterator[Violation]:
-    source = prompt.mask.WhichOneof("source")
-    if source == "low_res_logits":
-        logits = prompt.mask.low_res_logits
-        sides = (logits.height, logits.width)
-        if not all(1 <= side <= _LOGITS_SIDE for side in sides):
-            yield Violation(
-                f"{path}.low_res_logits", f"expected sides of 1 to {_LOGITS_SIDE}, got {sides}"
-            )
-        elif len(logits.float16_le) != 2 * sides[0] * sides[1]:
-            yield Violation(
-                f"{path}.low_res_logits.float16_le",
-                f"expected {2 * sides[0] * sides[1]} bytes, got {len(logits.float16_le)}",
-            )
-        elif not np.isfinite(np.frombuffer(logits.float16_le, "<f2")).all():
-            yield Violation(f"{path}.low_res_logits.float16_le", "expected finite numbers")
-    elif source is None:
-        yield Violation(path, "expected low-res logits or a mask")
-    elif prompt.mask.mask.WhichOneof("encoding") not in ("coco_rle", "png"):
-        yield Violation(f"{path}.mask", "expected COCO RLE or PNG")
-    elif prompt.points or prompt.HasField("box"):
-        yield Violation(f"{path}.mask", "expected a mask alone, got points or a box with it")
-
-
-def _outside(prompt: pb.ObjectPrompt, path: str, size: tuple[int, int]) -> Iterator[Violation]:
-    """Points and boxes that leave a picture of ``size`` (height, width)."""
-    height, width = size
-    inside = f"expected 0 to {width} across and 0 to {height} down"
-    for index, point in enumerate(prompt.points):
-        if not (0 <= point.x_px <= width and 0 <= point.y_px <= height):
-            where = f"{path}.points[{index}]"
-            yield Violation(where, f"{inside}, got {point.x_px:g}, {point.y_px:g}")
-    box = prompt.box
-    if prompt.HasField("box") and not (
-        box.x_min_px >= 0 and box.y_min_px >= 0 and box.x_max_px <= width and box.y_max_px <= height
-    ):
-        text = f"{box.x_min_px:g}, {box.y_min_px:g}, {box.x_max_px:g}, {box.y_max_px:g}"
-        yield Violation(f"{path}.box", f"{inside}, got {text}")
+            takes = ", ".join(known for known, (_, k) in sent.items() if k in card.prompt_kinds)
+            text = f"expected {takes or 'no prompts'}, got a kind that {card.id} does not take"
+            raise invalid(Reason.PROMPT_UNSUPPORTED, f"{path}.{name}", text, modelId=card.id)

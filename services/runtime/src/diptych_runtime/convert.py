@@ -63,7 +63,7 @@ def prompt_from_wire(prompt: pb.ObjectPrompt, size: tuple[int, int]) -> Prompt:
     """One prompt for a picture of ``size`` (height, width).
 
     Raises:
-        ValueError: the mask cannot be decoded or has another size.
+        ValueError: the mask cannot be decoded, is empty or has another size.
     """
     points = tuple(
         Point(p.x_px, p.y_px, p.label == pb.PointLabel.POINT_LABEL_FOREGROUND)
@@ -83,7 +83,7 @@ def mask_from_wire(mask: pb.Mask, size: tuple[int, int]) -> Mask:
     """A mask of a picture of ``size`` (height, width).
 
     Raises:
-        ValueError: the mask cannot be decoded or has another size.
+        ValueError: the mask cannot be decoded, is empty or has another size.
     """
     if mask.WhichOneof("encoding") == "png":
         decoded = Mask.from_png(mask.png)
@@ -94,7 +94,8 @@ def mask_from_wire(mask: pb.Mask, size: tuple[int, int]) -> Mask:
             f"expected the size of the picture, {size[1]} x {size[0]}, "
             f"got {decoded.size[1]} x {decoded.size[0]}"
         )
-    _ = decoded.counts  # a PNG is decoded when it is first looked at; a broken one must show here
+    if not decoded.area:  # decodes it, so a PNG with broken pixels shows here
+        raise ValueError("mask: expected at least one pixel, got none")
     return decoded
 
 

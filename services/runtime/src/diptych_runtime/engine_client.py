@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import socket
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from google.rpc import status_pb2
@@ -19,6 +18,10 @@ from .engine import LoadError
 from .errors import Reason, ServiceError
 from .logs import logger
 from .pipe import FrontPipe, Header, PipeClosedError
+from .settings import RuntimeSettings
+
+_WATCHES_PER_TIMEOUT = 8
+_EXIT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ class EngineClient:
         self._process = process
         self._pipe = pipe
         self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[EngineReply]] = {}
-        self._heard = time.monotonic()
+        self._inside: dict[int, asyncio.Future[EngineReply]] = {}
+        self._heard = True
+        self._wanted = True
         self._tasks: list[asyncio.Task[None]] = []
         self.card = pb.ModelCard()
         self.held: set[str] = set()
@@ -55,40 +59,36 @@ class EngineClient:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @classmethod
-    async def start(
-        cls, engine: str, *, load_timeout_s: float, step_timeout_s: float
-    ) -> EngineClient:
-        """Start a process and wait until its model is loaded.
+    async def start(cls, engine: str, settings: RuntimeSettings) -> EngineClient:
+        """Start a process with the settings of this one, and wait until its model is loaded.
 
         Raises:
             LoadError: the model cannot be loaded as it is set up.
             ServiceError: the process ended or took too long.
         """
-        ours, theirs = socket.socketpair()
+        client = await _spawn(engine)
+        client._pipe.send({"op": "start", "settings": settings.model_dump(mode="json")})
         try:
-            argv = (sys.executable, "-m", "diptych_runtime.engine_process")
-            process = await asyncio.create_subprocess_exec(
-                *argv, "--fd", str(theirs.fileno()), "--engine", engine, pass_fds=[theirs.fileno()]
-            )
-        finally:
-            theirs.close()
-        client = cls(process, await FrontPipe.over(ours))
-        try:
-            async with asyncio.timeout(load_timeout_s):
+            async with asyncio.timeout(settings.load_timeout_s):
                 header, body = await client._pipe.receive()
-        except (PipeClosedError, TimeoutError) as error:
+            if header["op"] == "failed":
+                raise LoadError(header["message"])
+        except PipeClosedError as error:
+            code = await client._exit_code()
+            client._pipe.close()
+            logger().error("engine did not start", pid=client.pid, exit_code=code)
+            raise engine_lost() from error
+        except TimeoutError as error:
             await client.kill()
+            logger().error("engine did not start", pid=client.pid, late=True)
             raise engine_lost() from error
         except BaseException:
             await client.kill()
             raise
-        if header["op"] == "failed":
-            await client.kill()
-            raise LoadError(header["message"])
         client.card.ParseFromString(body)
         client._tasks = [
             asyncio.create_task(client._read()),
-            asyncio.create_task(client._watch(step_timeout_s)),
+            asyncio.create_task(client._watch(settings.step_timeout_s)),
         ]
         return client
 
@@ -96,11 +96,6 @@ class EngineClient:
     def pid(self) -> int:
         """Id of the process."""
         return self._process.pid
-
-    @property
-    def busy(self) -> int:
-        """Requests inside."""
-        return len(self._waiting)
 
     async def run(
         self,
@@ -111,19 +106,23 @@ class EngineClient:
         received: float,
         deadline: float,
         interactive: bool,
+        on_left: Callable[[], None] = lambda: None,
     ) -> EngineReply:
         """Have one serialised ``SegmentRequest`` answered.
+
+        ``on_left`` is called once the request is out of the process again. That may be later than
+        this returns: the model finishes its step after a caller was cancelled.
 
         Raises:
             ServiceError: what the engine process said, or that it was lost.
         """
         if self.ended.done():
+            on_left()
             raise engine_lost()
         number = next(self._ids)
-        future: asyncio.Future[EngineReply] = asyncio.get_running_loop().create_future()
-        if not self._waiting:
-            self._heard = time.monotonic()
-        self._waiting[number] = future
+        answer: asyncio.Future[EngineReply] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(lambda _: on_left())
+        self._inside[number] = answer
         header: Header = {
             "op": "work",
             "id": number,
@@ -133,61 +132,73 @@ class EngineClient:
             "deadline": deadline,
             "interactive": interactive,
         }
+        self._pipe.send(header, body)
         try:
-            with contextlib.suppress(PipeClosedError):  # then the reader fails the future
-                await self._pipe.send(header, body)
-            return await future
+            return await asyncio.shield(answer)
         except asyncio.CancelledError:
-            if not self.ended.done():
-                self._pipe.post({"op": "cancel", "id": number})
+            self._pipe.send({"op": "cancel", "id": number})
             raise
-        finally:
-            self._waiting.pop(number, None)
 
     async def kill(self) -> None:
         """End the process now and wait until it is gone."""
+        self._wanted = False
+        self._kill()
+        self._pipe.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._process.wait()
+
+    async def _exit_code(self) -> int:
+        """Of a process that has closed its pipe: it ends by itself, or is made to."""
+        try:
+            # Not killed at once: that collects the process before asyncio does, which then makes
+            # an exit code up.
+            async with asyncio.timeout(_EXIT_S):
+                return await self._process.wait()
+        except TimeoutError:
+            self._kill()
+            return await self._process.wait()
+
+    def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        self._pipe.close()
-        await self._process.wait()
-        if not self._tasks and not self.ended.done():
-            self.ended.set_result(None)
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _read(self) -> None:
+        """Take in what the process says until it is gone."""
         try:
             while True:
                 header, body = await self._pipe.receive()
-                self._heard = time.monotonic()
+                self._heard = True
                 if header["op"] != "pulse":
                     self._settle(header, body)
         except PipeClosedError:
             pass
+        except Exception as error:
+            logger().error("engine process said nonsense", pid=self.pid, exc_info=error)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            code = await self._process.wait()
-            logger().warning("engine process ended", pid=self.pid, exit_code=code, busy=self.busy)
-            if not self.ended.done():
-                self.ended.set_result(None)
-            for future in self._waiting.values():
-                if not future.done():
-                    future.set_exception(engine_lost())
+            busy = self._lose()
+            code = await self._exit_code()
+            log = logger().warning if self._wanted else logger().info
+            log("engine process ended", pid=self.pid, exit_code=code, busy=busy)
+
+    def _lose(self) -> int:
+        """Fail what is inside; returns how much that was."""
+        # The supervisor is told first, so that what waits meets the next process and not this one.
+        self.ended.set_result(None)
+        lost = list(self._inside.values())
+        self._inside.clear()
+        for answer in lost:
+            answer.set_exception(engine_lost())
+        return len(lost)
 
     def _settle(self, header: Header, body: bytes) -> None:
         self.held.update(header["added"])
         self.held.difference_update(header["dropped"])
         self.held_bytes = header["held_bytes"]
-        future = self._waiting.get(header["id"])
-        if future is None or future.done():
-            return
+        answer = self._inside.pop(header["id"])
         if header["op"] == "error":
-            status = status_pb2.Status.FromString(body)
-            future.set_exception(ServiceError.from_status(status))
+            answer.set_exception(ServiceError.from_status(status_pb2.Status.FromString(body)))
             return
-        future.set_result(
+        answer.set_result(
             EngineReply(
                 body,
                 header["stages"],
@@ -198,12 +209,37 @@ class EngineClient:
         )
 
     async def _watch(self, step_timeout_s: float) -> None:
-        """Kill a process that has work and makes no progress."""
+        """Kill a process that has work and makes no progress.
+
+        Counts looks instead of reading a clock: a front that was itself stopped for a while has
+        heard nothing either.
+        """
+        silent = 0
         while not self.ended.done():
-            await asyncio.sleep(min(step_timeout_s / 4, 1.0))
-            silent = time.monotonic() - self._heard
-            if self._waiting and silent > step_timeout_s:
-                logger().error("engine makes no progress", pid=self.pid, seconds=round(silent))
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.pid, 9)
+            await asyncio.wait([self.ended], timeout=step_timeout_s / _WATCHES_PER_TIMEOUT)
+            silent = 0 if self._heard or not self._inside else silent + 1
+            self._heard = False
+            if silent > _WATCHES_PER_TIMEOUT:
+                logger().error("engine makes no progress", pid=self.pid, timeout_s=step_timeout_s)
+                self._kill()
                 return
+
+
+async def _spawn(engine: str) -> EngineClient:
+    """Start a process that knows its engine and its end of a pipe."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        pipe = await FrontPipe.over(ours)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                # -P: what lies in the working directory must not be taken for a module.
+                *(sys.executable, "-P", "-m", "diptych_runtime.engine_process"),
+                *("--fd", str(theirs.fileno()), "--engine", engine),
+                pass_fds=[theirs.fileno()],
+                # A Ctrl-C reaches the whole process group; the front decides when to stop.
+                start_new_session=True,
+            )
+        except BaseException:
+            pipe.close()
+            raise
+    return EngineClient(process, pipe)

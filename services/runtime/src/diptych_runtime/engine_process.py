@@ -1,8 +1,8 @@
 """The process that owns a device: decodes pictures, runs the model, writes replies.
 
 Started by the front as ``python -m diptych_runtime.engine_process``; ends when the front is gone.
-Threads: this one reads requests; one decodes, one ahead of the model; one runs the model; one
-writes replies.
+Threads: this one reads requests; one loads and runs the model; one decodes, one picture ahead of
+the model; one prepares prompts on held pictures; one writes replies.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import argparse
 import importlib
 import os
 import queue
-import signal
 import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from diptych.segment import v1 as pb
 
 from . import logs
 from .cards import CardError, build_card
+from .download import WeightsError
 from .engine import Answer, DeviceLostError, Engine, LoadError
 from .errors import Reason, ServiceError
 from .held import HeldPictures
@@ -29,71 +30,102 @@ from .logs import logger
 from .pipe import EnginePipe, Header, PipeClosedError
 from .replies import ReplyWriter
 from .scheduler import Scheduler
-from .settings import RuntimeSettings, read_settings
+from .settings import RuntimeSettings, SettingsError
 from .work import CancelledWorkError, Work, Workshop
 
-EXIT_DEVICE_LOST = 70
-_PULSE_EVERY_S = 1.0
+EXIT_BROKEN = 70
+_PULSE_EVERY_S = 0.2
+
+Queue = queue.SimpleQueue
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What there is once the model is loaded."""
+
+    workshop: Workshop
+    replies: ReplyWriter
 
 
 class EngineProcess:
     """Everything that runs behind one pipe."""
 
-    def __init__(self, pipe: EnginePipe, engine: Engine, settings: RuntimeSettings) -> None:
+    def __init__(self, pipe: EnginePipe, engine: str, settings: RuntimeSettings) -> None:
         self._pipe = pipe
+        self._engine = engine
         self._settings = settings
-        loaded = engine.load()
-        self._card = build_card(loaded, settings)
-        held = HeldPictures(settings.cache_bytes)
-        self._workshop = Workshop(engine, loaded, held, settings)
-        self._replies = ReplyWriter(self._card.id, loaded)
-        self._scheduler = Scheduler(self._workshop, done=self._done, pulse=self._pulse)
-        self._to_decode: queue.SimpleQueue[Work] = queue.SimpleQueue()
-        self._to_reply: queue.SimpleQueue[tuple[Work, Answer | Exception]] = queue.SimpleQueue()
-        self._alive: dict[int, Work] = {}
+        self._scheduler = Scheduler(done=self._done, pulse=self._pulse)
+        self._to_decode: Queue[Work] = Queue()
+        self._to_prompt: Queue[Work] = Queue()
+        self._to_reply: Queue[tuple[Work, Answer | Exception]] = Queue()
+        self._inside: dict[int, Work] = {}
         self._pulsed = 0.0
 
     def run(self) -> None:
-        """Serve until the front is gone."""
-        for name, loop in (
-            ("decode", self._decode),
-            ("model", self._scheduler.run),
-            ("reply", self._reply),
-        ):
-            threading.Thread(target=_or_end(loop), name=name, daemon=True).start()
-        self._pipe.send({"op": "loaded"}, self._card.SerializeToString())
+        """Load the model and serve until the front is gone."""
+        _thread("model", self._model)
         while True:
+            # From the start, so that the end of the front is noticed while the model loads.
             header, body = self._pipe.receive()
             if header["op"] == "work":
                 self._accept(header, body)
-            elif header["op"] == "cancel" and (work := self._alive.get(header["id"])):
+            elif header["op"] == "cancel" and (work := self._inside.get(header["id"])):
                 work.cancelled.set()
 
+    def _model(self) -> None:
+        """Everything that touches the engine happens in this thread."""
+        try:
+            engine = create_engine(self._engine)
+            model = engine.load()
+            card = build_card(model, self._settings)
+        except (LoadError, CardError, SettingsError, WeightsError) as error:
+            self._pipe.send({"op": "failed", "message": str(error)})
+            return
+        held = HeldPictures(self._settings.cache_bytes)
+        workshop = Workshop(engine, model, held, self._settings)
+        loaded = _Loaded(workshop, ReplyWriter(card.id, model))
+        _thread("decode", lambda: self._each(self._to_decode, self._decode, loaded))
+        _thread("prompts", lambda: self._each(self._to_prompt, self._prompt, loaded))
+        _thread("reply", lambda: self._each(self._to_reply, self._reply, loaded))
+        self._pipe.send({"op": "loaded"}, card.SerializeToString())
+        self._scheduler.run(workshop)
+
     def _accept(self, header: Header, body: bytes) -> None:
+        request = pb.SegmentRequest.FromString(body)
+        encoded = request.image.encoded
+        request.ClearField("image")
+        rest = pb.SegmentRequest()
+        rest.CopyFrom(request)  # clearing a field does not free its memory, another message does
         work = Work(
             id=header["id"],
             request_id=header["request_id"],
             digest=header["digest"],
             received=header["received"],
             deadline=header["deadline"],
-            request=pb.SegmentRequest.FromString(body),
+            request=rest,
+            encoded=encoded,
         )
-        self._alive[work.id] = work
-        if header["interactive"] and self._workshop.held.get(work.digest):
-            if self._prepare(work):
-                self._scheduler.add_interactive(work)
-        else:
-            self._to_decode.put(work)
+        self._inside[work.id] = work
+        (self._to_prompt if header["interactive"] else self._to_decode).put(work)
 
-    def _decode(self) -> None:
+    def _each(self, todo: Queue[Any], do: Callable[[Any, _Loaded], None], loaded: _Loaded) -> None:
         while True:
-            work = self._to_decode.get()
-            if self._prepare(work):
-                self._scheduler.add(work)
+            # Nothing is kept in a name: it would keep a picture until the next one comes.
+            do(todo.get(), loaded)
 
-    def _prepare(self, work: Work) -> bool:
+    def _decode(self, work: Work, loaded: _Loaded) -> None:
+        if self._prepare(work, loaded):
+            self._scheduler.add(work)
+
+    def _prompt(self, work: Work, loaded: _Loaded) -> None:
+        if not loaded.workshop.held.get(work.digest):
+            self._to_decode.put(work)  # dropped since the front looked
+        elif self._prepare(work, loaded):
+            self._scheduler.add_interactive(work)
+
+    def _prepare(self, work: Work, loaded: _Loaded) -> bool:
         try:
-            self._workshop.prepare(work)
+            loaded.workshop.prepare(work)
         except Exception as error:
             self._done(work, error)
             return False
@@ -102,33 +134,27 @@ class EngineProcess:
     def _done(self, work: Work, result: Answer | Exception) -> None:
         self._to_reply.put((work, result))
 
-    def _reply(self) -> None:
-        while True:
-            work, result = self._to_reply.get()
-            self._alive.pop(work.id, None)
-            header: Header = {"op": "done", "id": work.id, "encoder_ran": work.encoder_ran}
-            header["cache_hit"] = work.cache_hit
-            header["model_s"] = work.model_s
-            body = b""
-            if isinstance(result, Answer):
-                try:
-                    body, header["stages"] = self._replies.write(work, result)
-                except Exception as error:
-                    result = error
-            if isinstance(result, Exception):
-                header["op"] = "error"
-                body = self._status(work, result)
-            header.update(self._workshop.held.changes())
-            self._pipe.send(header, body)
-
-    def _status(self, work: Work, error: Exception) -> bytes:
-        if isinstance(error, CancelledWorkError):
-            error = ServiceError(Reason.DEADLINE, "cancelled")
-        if not isinstance(error, ServiceError):
-            logger().error("request failed", request_id=work.request_id, exc_info=error)
-            error = ServiceError(Reason.MODEL_FAILED, f"internal error {work.request_id}")
-        status: bytes = error.to_status(work.request_id).SerializeToString()
-        return status
+    def _reply(self, done: tuple[Work, Answer | Exception], loaded: _Loaded) -> None:
+        work, result = done
+        header: Header = {
+            "op": "done",
+            "id": work.id,
+            "encoder_ran": work.encoder_ran,
+            "cache_hit": work.cache_hit,
+            "model_s": work.model_s,
+        }
+        body = b""
+        if not isinstance(result, Exception):
+            try:
+                body, header["stages"] = loaded.replies.write(work, result)
+            except Exception as error:
+                result = error
+        if isinstance(result, Exception):
+            header["op"] = "error"
+            body = _status(work, result)
+        header.update(loaded.workshop.held.changes())
+        del self._inside[work.id]
+        self._pipe.send(header, body)
 
     def _pulse(self) -> None:
         """Tell the front that the model makes progress."""
@@ -138,8 +164,19 @@ class EngineProcess:
             self._pipe.send({"op": "pulse"})
 
 
-def _or_end(loop: Callable[[], None]) -> Callable[[], None]:
-    """A thread whose end ends the process: a process that has lost a part of itself is broken."""
+def _status(work: Work, error: Exception) -> bytes:
+    """A serialised ``Status``; what is not a ``ServiceError`` is logged and hidden."""
+    if isinstance(error, CancelledWorkError):
+        error = ServiceError(Reason.DEADLINE, "cancelled; nobody reads this")
+    if not isinstance(error, ServiceError):
+        logger().error("request failed", request_id=work.request_id, exc_info=error)
+        error = ServiceError(Reason.MODEL_FAILED, f"internal error {work.request_id}")
+    status: bytes = error.to_status(work.request_id).SerializeToString()
+    return status
+
+
+def _thread(name: str, loop: Callable[[], None]) -> None:
+    """Start a thread whose end ends the process: one that has lost a part of itself is broken."""
 
     def guarded() -> None:
         try:
@@ -149,10 +186,10 @@ def _or_end(loop: Callable[[], None]) -> Callable[[], None]:
         except DeviceLostError as error:
             logger().error("device lost", error=str(error))
         except BaseException as error:
-            logger().error("engine thread ended", exc_info=error)
-        os._exit(EXIT_DEVICE_LOST)
+            logger().error("engine thread ended", thread=name, exc_info=error)
+        os._exit(EXIT_BROKEN)
 
-    return guarded
+    threading.Thread(target=guarded, name=name, daemon=True).start()
 
 
 def create_engine(name: str) -> Engine:
@@ -169,18 +206,12 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--engine", required=True)
     args = parser.parse_args()
-    # A Ctrl-C at the terminal reaches the whole process group; the front decides when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    settings = read_settings()
-    logs.configure(settings.log_level, process="engine")
     pipe = EnginePipe(socket.socket(fileno=args.fd))
     try:
-        process = EngineProcess(pipe, create_engine(args.engine), settings)
-    except (LoadError, CardError) as error:
-        pipe.send({"op": "failed", "message": str(error)})
-        return
-    try:
-        process.run()
+        header, _ = pipe.receive()
+        settings = RuntimeSettings(**header["settings"])
+        logs.configure(settings.log_level, process="engine")
+        EngineProcess(pipe, args.engine, settings).run()
     except PipeClosedError:
         os._exit(0)
 

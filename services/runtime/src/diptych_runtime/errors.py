@@ -16,7 +16,9 @@ from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "diptych"
 _MAX_STATUS_BYTES = 4096  # gRPC replaces a status whose trailers pass about 8 KiB
-_MAX_MESSAGE_CHARS = 1000
+_MAX_MESSAGE_BYTES = 1000
+_MAX_VALUE_BYTES = 200
+_ENVELOPE_BYTES = 100  # type name and lengths around a packed detail
 
 
 class Reason(enum.StrEnum):
@@ -121,11 +123,13 @@ class ServiceError(Exception):
 
     def to_status(self, request_id: str = "") -> status_pb2.Status:
         """As it travels; never over 4 KiB, the violations that do not fit are counted instead."""
-        metadata = {**self.metadata, "requestId": request_id} if request_id else self.metadata
+        metadata = {key: _cut(value, _MAX_VALUE_BYTES) for key, value in self.metadata.items()}
+        if request_id:
+            metadata["requestId"] = request_id
         info = error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=metadata)
         status = status_pb2.Status(
             code=self.code.value[0],
-            message=self.message[:_MAX_MESSAGE_CHARS],
+            message=_cut(self.message, _MAX_MESSAGE_BYTES),
             details=[_packed(info)],
         )
         if self.retry_after_s is not None:
@@ -133,7 +137,7 @@ class ServiceError(Exception):
             delay.FromNanoseconds(int(self.retry_after_s * 1e9))
             status.details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
         if self.violations:
-            room = _MAX_STATUS_BYTES - status.ByteSize()
+            room = _MAX_STATUS_BYTES - status.ByteSize() - _ENVELOPE_BYTES
             status.details.append(_packed(_bad_request(self.violations, room)))
         return status
 
@@ -164,6 +168,12 @@ class ServiceError(Exception):
         )
 
 
+def not_held(digest: str) -> ServiceError:
+    """The error for a digest of a picture that is not held (any longer)."""
+    text = f"expected the digest of a picture held here, got {digest[:12]}…; send the bytes"
+    return invalid(Reason.IMAGE_NOT_HELD, "image.sha256", text, sha256=digest)
+
+
 def invalid(reason: Reason, field: str, description: str, **metadata: str) -> ServiceError:
     """The error for one field that cannot be used."""
     message = f"{field}: {description}"
@@ -183,14 +193,19 @@ def _packed(
 
 
 def _bad_request(violations: Sequence[Violation], room: int) -> error_details_pb2.BadRequest:
+    """As many violations as fit into ``room`` bytes; the last one counts the rest."""
     bad = error_details_pb2.BadRequest()
     for done, violation in enumerate(violations):
-        bad.field_violations.add(
-            field=violation.field[:200], description=violation.description[:300]
-        )
-        if bad.ByteSize() > room - 200:
-            del bad.field_violations[-1]
-            left = len(violations) - done
-            bad.field_violations.add(field="", description=f"and {left} more")
+        left = len(violations) - done
+        note = f"and {left} more"
+        field, text = _cut(violation.field, 200), _cut(violation.description, 300)
+        bad.field_violations.add(field=field, description=text)
+        if bad.ByteSize() + (len(note) + 4 if left > 1 else 0) > room:
+            bad.field_violations[-1].field = ""
+            bad.field_violations[-1].description = note
             break
     return bad
+
+
+def _cut(text: str, max_bytes: int) -> str:
+    return text.encode(errors="replace")[:max_bytes].decode(errors="ignore")

@@ -33,40 +33,47 @@ class HeldPictures:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._held: OrderedDict[str, HeldPicture] = OrderedDict()
+        self._held: OrderedDict[str, tuple[HeldPicture, int]] = OrderedDict()
         self._bytes = 0
-        self._added: list[str] = []
-        self._dropped: list[str] = []
+        self._changed: dict[str, bool] = {}
 
     def get(self, digest: str) -> HeldPicture | None:
         """The picture, which becomes the last used one."""
         with self._lock:
             found = self._held.get(digest)
-            if found:
-                self._held.move_to_end(digest)
-            return found
+            if found is None:
+                return None
+            self._held.move_to_end(digest)
+            return found[0]
 
     def put(self, digest: str, picture: HeldPicture) -> None:
-        """Hold a picture, or count it anew after it got features."""
+        """Hold a picture, or count it anew after it got features.
+
+        One that is larger than all that may be held is not held, and drives no other out.
+        """
+        nbytes = picture.nbytes
         with self._lock:
-            known = digest in self._held
-            self._held[digest] = picture
-            self._held.move_to_end(digest)
-            self._bytes = sum(p.nbytes for p in self._held.values())
-            if not known:
-                self._added.append(digest)
-            while self._bytes > self._max_bytes and self._held:
-                gone, old = self._held.popitem(last=False)
-                self._bytes -= old.nbytes
-                self._dropped.append(gone)
+            self._drop(digest)
+            if nbytes > self._max_bytes:
+                return
+            self._held[digest] = picture, nbytes
+            self._bytes += nbytes
+            self._changed[digest] = True
+            while self._bytes > self._max_bytes:
+                self._drop(next(iter(self._held)))
+
+    def _drop(self, digest: str) -> None:
+        if digest in self._held:
+            _, nbytes = self._held.pop(digest)
+            self._bytes -= nbytes
+            self._changed[digest] = False
 
     def changes(self) -> dict[str, object]:
-        """What was added and dropped since the last call, and what is held now."""
+        """What was added and dropped since the last call, and how many bytes are held now."""
         with self._lock:
-            told: dict[str, object] = {
-                "added": self._added,
-                "dropped": self._dropped,
+            changed, self._changed = self._changed, {}
+            return {
+                "added": [digest for digest, held in changed.items() if held],
+                "dropped": [digest for digest, held in changed.items() if not held],
                 "held_bytes": self._bytes,
             }
-            self._added, self._dropped = [], []
-            return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 
@@ -19,7 +20,7 @@ def configure(level: str, **fields: str) -> None:
         raise ValueError(f"log level: expected debug, info, warning or error, got {level!r}")
     terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        lambda _, __, event: {**fields, **event},  # not contextvars: those are per thread
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -38,12 +39,25 @@ def configure(level: str, **fields: str) -> None:
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        # Looked up at each line, so that a stderr replaced later (as test runners do) is honoured.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        logger_factory=lambda *_: _Stderr(),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, force=True)
-    structlog.contextvars.bind_contextvars(**fields)
+
+
+class _Stderr:
+    """Writes lines to the stderr of the moment; a line that cannot be written is lost.
+
+    A closed terminal or a full disk must not fail requests.
+    """
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(message + "\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = msg
 
 
 def logger() -> structlog.typing.FilteringBoundLogger:

@@ -57,7 +57,8 @@ def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
 
 
 def _end(program: str, message: str, status: int) -> None:
-    sys.stderr.write(f"{program}: {message}\n")
+    line = " ".join(message.split())
+    sys.stderr.write(f"{program}: {line}\n")
     raise SystemExit(status)
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 Header: TypeAlias = dict[str, Any]
 
 _LENGTHS = struct.Struct("!II")
+_READ_AHEAD_BYTES = 1024 * 1024
 
 
 class PipeClosedError(Exception):
@@ -23,6 +24,7 @@ class PipeClosedError(Exception):
 
 
 def _pack(header: Header, body: bytes) -> bytes:
+    """All of a message but its body."""
     text = json.dumps(header, separators=(",", ":")).encode()
     return _LENGTHS.pack(len(text), len(body)) + text
 
@@ -57,17 +59,17 @@ class EnginePipe:
         return json.loads(self._exactly(header_size)), self._exactly(body_size)
 
     def _exactly(self, size: int) -> bytes:
-        data = bytearray(size)
-        view = memoryview(data)
-        while view:
-            try:
-                got = self._socket.recv_into(view)
-            except OSError as error:
-                raise PipeClosedError from error
-            if not got:
-                raise PipeClosedError
-            view = view[got:]
-        return bytes(data)
+        try:
+            # Usually all of it at once; a message of many megabytes is not copied again.
+            data = self._socket.recv(size, socket.MSG_WAITALL) if size else b""
+            while len(data) < size:
+                more = self._socket.recv(size - len(data), socket.MSG_WAITALL)
+                if not more:
+                    raise PipeClosedError
+                data += more
+        except OSError as error:
+            raise PipeClosedError from error
+        return data
 
 
 class FrontPipe:
@@ -81,23 +83,14 @@ class FrontPipe:
     async def over(cls, sock: socket.socket) -> FrontPipe:
         """The pipe over one end of a socket pair."""
         sock.setblocking(False)
-        reader, writer = await asyncio.open_unix_connection(sock=sock)
+        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=_READ_AHEAD_BYTES)
         return cls(reader, writer)
 
-    async def send(self, header: Header, body: bytes = b"") -> None:
-        """Send one message; waits while the other side reads slower than we write.
+    def send(self, header: Header, body: bytes = b"") -> None:
+        """Send one message, without waiting until the other side has read it.
 
-        Raises:
-            PipeClosedError: the engine process is gone.
+        Messages to a process that is gone are lost; ``receive`` tells.
         """
-        self.post(header, body)
-        try:
-            await self._writer.drain()
-        except OSError as error:
-            raise PipeClosedError from error
-
-    def post(self, header: Header, body: bytes = b"") -> None:
-        """Send one small message without waiting, as one piece."""
         self._writer.write(_pack(header, body))
         if body:
             self._writer.write(body)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,11 +18,14 @@ from typing import Any
 import grpc
 from google.rpc import status_pb2
 
-from .errors import Reason, ServiceError
+from .calls import Calls
+from .errors import Reason, ServiceError, invalid
 from .logs import logger
 
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 _HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
+_C = grpc.StatusCode
+_CODES = {code.value[0]: code for code in _C}
 
 
 @dataclass
@@ -53,10 +57,14 @@ Observer = Callable[[str, grpc.StatusCode, float], None]
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every handler of a server; must be the outermost interceptor."""
+    """Wraps every handler of a server; must be the outermost interceptor.
+
+    ``calls`` are those under way.
+    """
 
     def __init__(self, observer: Observer | None = None) -> None:
         self._observer = observer
+        self.calls = Calls()
 
     async def intercept_service(
         self,
@@ -66,101 +74,133 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Replace the handler's behaviour by a guarded one."""
-        handler = await continuation(handler_call_details)
+        handler: Any = await continuation(handler_call_details)
         if handler is None:
-            return handler
+            return None
         method = handler_call_details.method
-        guarded: grpc.RpcMethodHandler[Any, Any] = handler
-        if handler.unary_unary:
-            behaviour = self._single(method, handler.unary_unary)
-            guarded = _with(handler, unary_unary=behaviour)
-        elif handler.stream_unary:
-            behaviour = self._single(method, handler.stream_unary)
-            guarded = _with(handler, stream_unary=behaviour)
-        elif handler.unary_stream:
-            guarded = _with(handler, unary_stream=self._many(method, handler.unary_stream))
-        elif handler.stream_stream:
-            guarded = _with(handler, stream_stream=self._many(method, handler.stream_stream))
+        kind, wrap = next(
+            (kind, wrap)
+            for kind, wrap in (
+                ("unary_unary", self._single),
+                ("stream_unary", self._single),
+                ("unary_stream", self._many),
+                ("stream_stream", self._many),
+            )
+            if getattr(handler, kind)
+        )
+        read = _reader(handler.request_deserializer, streams=kind.startswith("stream"))
+        behaviour = wrap(method, getattr(handler, kind), read)
+        # Requests are read inside the guard: what grpcio says of unreadable ones is not ours.
+        guarded: grpc.RpcMethodHandler[Any, Any] = handler._replace(
+            request_deserializer=None, **{kind: behaviour}
+        )
         return guarded
 
-    def _single(self, method: str, behaviour: Any) -> Any:
+    def _guard(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> _Guard:
+        return _Guard(method, context, self._observer, self.calls)
+
+    def _single(self, method: str, behaviour: Any, read: Callable[[Any], Any]) -> Any:
         async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            async with _Guard(method, context, self._observer):
-                return await behaviour(request, context)
+            async with self._guard(method, context):
+                return await behaviour(read(request), context)
 
         return guarded
 
-    def _many(self, method: str, behaviour: Any) -> Any:
+    def _many(self, method: str, behaviour: Any, read: Callable[[Any], Any]) -> Any:
+        if inspect.iscoroutinefunction(behaviour):
+            # It writes its replies to the context itself, as the Watch of health does.
+            return self._single(method, behaviour, read)
+
         async def guarded(
             request: Any, context: grpc.aio.ServicerContext[Any, Any]
         ) -> AsyncIterator[Any]:
-            async with _Guard(method, context, self._observer):
-                async for reply in behaviour(request, context):
+            async with self._guard(method, context):
+                async for reply in behaviour(read(request), context):
                     yield reply
 
         return guarded
 
 
-def _with(handler: Any, **changes: Any) -> Any:
-    """A copy of a handler (a named tuple in grpcio) with some behaviour replaced."""
-    return handler._replace(**changes)
+def _reader(parse: Callable[[bytes], Any] | None, *, streams: bool) -> Callable[[Any], Any]:
+    """Turns what grpcio hands over (bytes, or an iterator of bytes) into what a handler expects."""
+    if parse is None:
+        return lambda request: request
+
+    def read(raw: bytes) -> Any:
+        try:
+            return parse(raw)
+        except Exception as error:
+            raise unreadable(raw) from error
+
+    async def read_each(stream: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for raw in stream:
+            yield read(raw)
+
+    return read_each if streams else read
+
+
+def unreadable(raw: bytes) -> ServiceError:
+    """The error for bytes that are not the message of their method."""
+    text = f"expected the message of this method, got {len(raw)} bytes of something else"
+    return invalid(Reason.OPTION_INVALID, "request", text)
 
 
 class _Guard:
     """Runs around one call."""
 
     def __init__(
-        self, method: str, context: grpc.aio.ServicerContext[Any, Any], observer: Observer | None
+        self,
+        method: str,
+        context: grpc.aio.ServicerContext[Any, Any],
+        observer: Observer | None,
+        calls: Calls,
     ) -> None:
         self._method = method
         self._context = context
         self._observer = observer
+        self._calls = calls
         self._log = RequestLog(uuid.uuid4().hex[:16])
-        self._started = 0.0
+        self._hidden = method.startswith(_HIDDEN)
 
     async def __aenter__(self) -> None:
         self._started = time.monotonic()
+        self._task = self._calls.enter(probe=self._hidden)
         _current.set(self._log)
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        if isinstance(error, GeneratorExit):
-            return False
-        code = grpc.StatusCode.OK
         try:
-            code = await self._settle(error)
+            await self._settle(error)
         finally:
-            self._finish(code, error)
-        return True
+            self._calls.leave(self._task)
+        return False
 
-    async def _settle(self, error: BaseException | None) -> grpc.StatusCode:
-        """Answer what the handler left; raises to end the call."""
+    async def _settle(self, error: BaseException | None) -> None:
+        """Log what became of the call; answer an error that gRPC cannot answer well itself."""
         if error is None or isinstance(error, grpc.aio.AbortError):
-            code = self._context.code()
-            known = {c.value[0]: c for c in grpc.StatusCode}
-            if error is not None:
-                self._finish(known.get(_number(code), grpc.StatusCode.UNKNOWN), error)
-                raise error
-            return known.get(_number(code), grpc.StatusCode.OK)
-        if isinstance(error, asyncio.CancelledError):
-            if self._context.cancelled() or self._context.done():
-                self._finish(grpc.StatusCode.CANCELLED, error)
-                raise error
-            # A CancelledError that the client did not cause would leave it waiting for ever.
+            self._finish(_code_of(self._context, failed=error is not None))
+            return
+        if isinstance(error, GeneratorExit):  # the client left while replies were sent to it
+            self._finish(_C.CANCELLED)
+            return
+        if self._calls.ended(self._task):
             error = ServiceError(Reason.DRAINING, "the server is stopping", retry_after_s=1.0)
+        elif isinstance(error, asyncio.CancelledError) and self._task.cancelling():
+            # gRPC cancels the task when the client leaves; context.cancelled() does not tell.
+            late = self._context.time_remaining() == 0
+            self._finish(_C.DEADLINE_EXCEEDED if late else _C.CANCELLED)
+            return
+        # Any other CancelledError is a fault, and would leave the client waiting for ever.
         if not isinstance(error, ServiceError):
             logger().error("handler failed", request_id=self._log.request_id, exc_info=error)
             error = ServiceError(Reason.MODEL_FAILED, f"internal error {self._log.request_id}")
         self._log.fields["reason"] = error.reason.value
-        self._finish(error.code, error)
+        self._finish(error.code)
         await abort_with(self._context, error.to_status(self._log.request_id))
-        raise AssertionError("abort returned")
 
-    def _finish(self, code: grpc.StatusCode, error: BaseException | None) -> None:
-        if not self._started:
+    def _finish(self, code: grpc.StatusCode) -> None:
+        if self._hidden:
             return
-        seconds, self._started = time.monotonic() - self._started, 0.0
-        if self._method.startswith(_HIDDEN):
-            return
+        seconds = time.monotonic() - self._started
         if self._observer:
             self._observer(self._method, code, seconds)
         logger().info(
@@ -173,18 +213,17 @@ class _Guard:
         )
 
 
-def _number(code: Any) -> int:
-    """The number of a code that grpcio gives as an enum member or as an int."""
-    if code is None:
-        return 0
-    value = code.value if isinstance(code, grpc.StatusCode) else code
-    return int(value[0] if isinstance(value, tuple) else value)
+def _code_of(context: grpc.aio.ServicerContext[Any, Any], *, failed: bool) -> grpc.StatusCode:
+    """The code that a handler set; grpcio gives it as an enum member, a number or nothing."""
+    code: Any = context.code()
+    if isinstance(code, grpc.StatusCode):
+        return code
+    return _CODES.get(code or 0, _C.UNKNOWN if failed else _C.OK)
 
 
 async def abort_with(
     context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status
 ) -> None:
     """End a call with a rich status. Does not return: grpcio raises."""
-    codes = {c.value[0]: c for c in grpc.StatusCode}
     details = ((STATUS_DETAILS_KEY, status.SerializeToString()),)
-    await context.abort(codes[status.code], status.message, details)
+    await context.abort(_CODES[status.code], status.message, details)

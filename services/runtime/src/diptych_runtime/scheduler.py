@@ -7,6 +7,7 @@ requests cannot starve the others: after each of them the other lane gets a step
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -29,15 +30,15 @@ class _Running:
 
 
 class Scheduler:
-    """Runs the model thread's loop."""
+    """Queues in front of the model; ``run`` is the model thread's loop."""
 
-    def __init__(self, workshop: Workshop, *, done: Done, pulse: Callable[[], None]) -> None:
-        self._workshop = workshop
+    def __init__(self, *, done: Done, pulse: Callable[[], None]) -> None:
         self._done = done
         self._pulse = pulse
         self._changed = threading.Condition()
         self._interactive: deque[Work] = deque()
         self._ready: deque[Work] = deque()
+        self._current: _Running | None = None
 
     def add_interactive(self, work: Work) -> None:
         """Queue a prepared prompt on a held picture."""
@@ -52,31 +53,32 @@ class Scheduler:
             self._ready.append(work)
             self._changed.notify_all()
 
-    def run(self) -> None:
+    def run(self, workshop: Workshop) -> None:
         """Work for ever; ends the loop only by an exception of the device."""
-        current: _Running | None = None
         while True:
-            urgent, following = self._next(current)
-            if urgent:
-                running: _Running | None = self._start(urgent)
-                while running:
-                    running = self._step(running)
-            if following:
-                current = self._start(following)
-            if current:
-                current = self._step(current)
+            # A call of its own: what it holds, pictures above all, goes when it returns.
+            self._round(workshop)
 
-    def _next(self, current: _Running | None) -> tuple[Work | None, Work | None]:
+    def _round(self, workshop: Workshop) -> None:
+        """One interactive request, then one step of the other lane."""
+        urgent, following = self._next()
+        if urgent:
+            running: _Running | None = _Running(urgent, workshop.answer(urgent))
+            while running:
+                running = self._step(running)
+        if following:
+            self._current = _Running(following, workshop.answer(following))
+        if self._current:
+            self._current = self._step(self._current)
+
+    def _next(self) -> tuple[Work | None, Work | None]:
         """An interactive request if one waits, and the next other one if none is under way."""
         with self._changed:
-            self._changed.wait_for(lambda: current or self._interactive or self._ready)
+            self._changed.wait_for(lambda: self._current or self._interactive or self._ready)
             urgent = self._interactive.popleft() if self._interactive else None
-            following = self._ready.popleft() if self._ready and not current else None
+            following = self._ready.popleft() if self._ready and not self._current else None
             self._changed.notify_all()
             return urgent, following
-
-    def _start(self, work: Work) -> _Running:
-        return _Running(work, self._workshop.answer(work))
 
     def _step(self, running: _Running) -> _Running | None:
         """Run one step; returns what is left to run."""
@@ -90,7 +92,8 @@ class Scheduler:
         except DeviceLostError:
             raise
         except Exception as error:
-            running.steps.close()
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                running.steps.close()
             self._finish(work, started, error)
         else:
             work.model_s += time.monotonic() - started

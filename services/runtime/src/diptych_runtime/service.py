@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import grpc
 
 from .engine_client import EngineClient
 from .logs import logger
 from .servicer import SERVICE, ModelServicer
-from .serving import GrpcServer
+from .serving import GrpcServer, listen_address
 from .settings import RuntimeSettings
 from .supervisor import Supervisor
 
@@ -23,7 +22,7 @@ class ModelService:
         self.supervisor = Supervisor(engine, settings, on_state=self._on_state)
         self.servicer = ModelServicer(self.supervisor, settings)
         self._server = GrpcServer(
-            address=f"{settings.host}:{port}",
+            address=listen_address(settings.host, port),
             handlers=[self.servicer.handler()],
             services=[SERVICE],
             with_reflection=settings.reflection,
@@ -49,11 +48,12 @@ class ModelService:
 
     async def stop(self) -> None:
         """Drain, then end the engine."""
-        await self._server.drain(self._settings.drain_s)
+        # Without an engine for good, no grace brings an answer.
+        gone = self.engine_task is not None and self.engine_task.done()
+        await self._server.drain(0 if gone else self._settings.drain_s)
         if self.engine_task:
             self.engine_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await self.engine_task
+            await asyncio.gather(self.engine_task, return_exceptions=True)
 
     async def _on_state(self, serving: bool) -> None:
         await self._server.set_serving(serving)

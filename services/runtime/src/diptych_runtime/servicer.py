@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
+from diptych import Task
 from diptych.segment import v1 as pb
 
-from .admission import Admission, Estimates, kind_of
-from .checks import check_request
+from .admission import Admission, Estimates, Kind, work_units
+from .checks import check_model, check_request
 from .engine_client import EngineReply
-from .errors import Reason, ServiceError, invalid
-from .rpc import log_fields, request_id
+from .errors import Reason, ServiceError, invalid, not_held
+from .rpc import log_fields, request_id, unreadable
 from .settings import RuntimeSettings
 from .stats import Stats
 from .supervisor import Supervisor
@@ -70,50 +72,47 @@ class ModelServicer:
         """``Segment``: check, wait for a turn, have it answered."""
         received = time.monotonic()
         deadline = received + self._time_limit(context)
-        card = self._card()
-        request = await _parse(raw)
-        task = check_request(request, card)
-        digest = await _digest(request.image)
+        asked = await self._read(raw, self._card())
         engine = self._supervisor.engine
-        held = engine is not None and digest in engine.held
-        if not held and not request.image.encoded:
-            raise ServiceError(
-                Reason.IMAGE_NOT_HELD,
-                f"image.sha256: {digest[:12]}… is not held here; send the bytes",
-                metadata={"sha256": digest},
-            )
-        interactive = held and request.task == pb.Task.TASK_PROMPTED_SEGMENTATION
-        kind, units = kind_of(request, card, held=held)
-        estimate_s = self._estimates.seconds(kind, units)
-        log_fields(task=task.value, bytes=len(raw), held=held)
+        held = engine is not None and asked.digest in engine.held
+        if not (held or asked.has_bytes):
+            raise not_held(asked.digest)
+        interactive = held and asked.task is Task.PROMPTED_SEGMENTATION
+        estimate_s = self._estimates.seconds(Kind(asked.task, held), asked.units)
+        log_fields(task=asked.task.value, bytes=len(raw), held=held)
         async with self._admission.turn(
             interactive=interactive, estimate_s=estimate_s, deadline=deadline
-        ):
+        ) as turn:
             engine = await self._supervisor.wait_ready(max(deadline - time.monotonic(), 0))
-            reply = await self._within(
-                deadline,
-                engine.run(
-                    raw,
-                    request_id=request_id(),
-                    digest=digest,
-                    received=received,
-                    deadline=deadline,
-                    interactive=interactive,
-                ),
+            answer = engine.run(
+                raw,
+                request_id=request_id(),
+                digest=asked.digest,
+                received=received,
+                deadline=deadline,
+                interactive=interactive,
+                on_left=turn.hand_over(),
             )
-        self._estimates.learn(kind, units, reply.model_s)
+            reply = await _within(deadline, answer)
+        self._estimates.learn(Kind(asked.task, reply.cache_hit), asked.units, reply.model_s)
         self.stats.count_reply(reply)
         log_fields(**{f"{k}_ms": round(v * 1e3, 1) for k, v in reply.stages.items()})
         return reply.body
+
+    async def _read(self, raw: bytes, card: pb.ModelCard) -> _Asked:
+        if len(raw) > _OFF_LOOP_BYTES:
+            return await asyncio.to_thread(_read, raw, card)
+        return _read(raw, card)
 
     async def segment_video(
         self, requests: AsyncIterator[pb.SegmentVideoRequest], context: Context
     ) -> AsyncIterator[pb.SegmentVideoResponse]:
         """``SegmentVideo``: no engine follows objects yet."""
-        raise ServiceError(
+        raise invalid(
             Reason.TASK_UNSUPPORTED,
-            f"{self._card().id} does not do video-segmentation",
-            metadata={"modelId": self._card().id},
+            "SegmentVideo",
+            f"expected a model that does video-segmentation, got {self._card().id}",
+            modelId=self._card().id,
         )
         yield  # makes this an asynchronous generator, which is what gRPC expects
 
@@ -121,14 +120,14 @@ class ModelServicer:
         self, request: pb.GetModelCardRequest, context: Context
     ) -> pb.GetModelCardResponse:
         """``GetModelCard``."""
-        self._check_model(request.model_id)
+        check_model(request.model_id, self._card())
         return pb.GetModelCardResponse(model_card=self._card())
 
     async def get_model_stats(
         self, request: pb.GetModelStatsRequest, context: Context
     ) -> pb.GetModelStatsResponse:
         """``GetModelStats``."""
-        self._check_model(request.model_id)
+        check_model(request.model_id, self._card())
         message = self.stats.message()
         message.queue_length = self._admission.waiting
         message.running_count = self._admission.running
@@ -143,44 +142,40 @@ class ModelServicer:
             raise self._supervisor.not_ready()
         return self._supervisor.card
 
-    def _check_model(self, model_id: str) -> None:
-        if model_id not in ("", self._card().id):
-            raise ServiceError(
-                Reason.MODEL_UNKNOWN,
-                f"model_id: expected {self._card().id!r} or nothing, got {model_id[:100]!r}",
-                metadata={"modelId": model_id[:100]},
-            )
-
     def _time_limit(self, context: Context) -> float:
         left = context.time_remaining()
-        if left is None:
-            return self._settings.default_deadline_s
-        return min(left, self._settings.max_deadline_s)
-
-    async def _within(self, deadline: float, answer: Any) -> EngineReply:
-        """The reply, or DEADLINE as soon as the deadline is there: a step may take longer."""
-        try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                reply: EngineReply = await answer
-                return reply
-        except TimeoutError as error:
-            text = "the deadline passed while the model was working"
-            raise ServiceError(Reason.DEADLINE, text) from error
+        asked = self._settings.default_deadline_s if left is None else left
+        return min(asked, self._settings.max_deadline_s)
 
 
-async def _parse(raw: bytes) -> pb.SegmentRequest:
+async def _within(deadline: float, answer: Awaitable[EngineReply]) -> EngineReply:
+    """The reply, or DEADLINE as soon as the deadline is there: a step may take longer."""
     try:
-        if len(raw) > _OFF_LOOP_BYTES:
-            return await asyncio.to_thread(pb.SegmentRequest.FromString, raw)
-        return pb.SegmentRequest.FromString(raw)
-    except DecodeError as error:
-        raise invalid(Reason.OPTION_INVALID, "request", "expected a SegmentRequest") from error
+        async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+            return await answer
+    except TimeoutError as error:
+        text = "the deadline passed while the model was working"
+        raise ServiceError(Reason.DEADLINE, text) from error
 
 
-async def _digest(image: pb.Image) -> str:
+@dataclass(frozen=True)
+class _Asked:
+    """What is kept of a request beside its bytes, which are large and wait with it."""
+
+    task: Task
+    digest: str
     """SHA-256 of the picture's file in hexadecimal, as sent or of the bytes sent."""
-    if image.sha256:
-        return image.sha256.hex()
-    if len(image.encoded) > _OFF_LOOP_BYTES:
-        return (await asyncio.to_thread(hashlib.sha256, image.encoded)).hexdigest()
-    return hashlib.sha256(image.encoded).hexdigest()
+    has_bytes: bool
+    units: float
+
+
+def _read(raw: bytes, card: pb.ModelCard) -> _Asked:
+    """Parse and check a request. Hashing and parsing leave its thread busy for its size."""
+    try:
+        request = pb.SegmentRequest.FromString(raw)
+    except DecodeError as error:
+        raise unreadable(raw) from error
+    task = check_request(request, card)
+    encoded = request.image.encoded
+    digest = hashlib.sha256(encoded).hexdigest() if encoded else request.image.sha256.hex()
+    return _Asked(task, digest, bool(encoded), work_units(request, task, card))

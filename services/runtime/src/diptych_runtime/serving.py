@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterable, Sequence
 
@@ -18,6 +19,8 @@ from .rpc import ErrorInterceptor, Observer
 NOTICE_S = 0.5
 """Time for clients that watch health to look elsewhere before calls are refused."""
 
+_STOP_RESERVE_S = 5.0
+
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", MAX_REPLY_BYTES),
@@ -28,6 +31,8 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # Without a header table clients cannot send an older timeout that is up to 3 % longer.
+    ("grpc.http2.hpack_table_size.decoder", 0),
 )
 
 
@@ -52,9 +57,9 @@ class GrpcServer:
     ) -> None:
         self._address = address
         self._services = ("", *services)
-        self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(observer)], options=SERVER_OPTIONS
-        )
+        interceptor = ErrorInterceptor(observer)
+        self._calls = interceptor.calls
+        self._server = grpc.aio.server(interceptors=[interceptor], options=SERVER_OPTIONS)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers(tuple(handlers))
@@ -89,25 +94,43 @@ class GrpcServer:
             await self._health.set(name, status)
 
     async def drain(self, grace_s: float) -> None:
-        """Say NOT_SERVING, let clients notice, finish running calls, then stop."""
+        """Say NOT_SERVING, let clients notice, finish running calls, then stop.
+
+        Calls that are not done after ``grace_s`` seconds are answered DRAINING.
+        """
         self.draining = True
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(NOTICE_S)
-        await self._server.stop(grace_s)
+        # First no new calls, then the end of those under way; its own grace only has to be longer.
+        stopped = asyncio.create_task(self._server.stop(grace_s + _STOP_RESERVE_S))
+        await self._calls.finish(grace_s)
+        await stopped
+
+
+def listen_address(host: str, port: int) -> str:
+    """Host and port as gRPC reads them: an IPv6 address needs brackets."""
+    bare = ":" in host and not host.startswith("[")
+    return f"[{host}]:{port}" if bare else f"{host}:{port}"
 
 
 async def wait_for_stop_signal(also: Iterable[asyncio.Future[None]] = ()) -> None:
-    """Return at SIGTERM or SIGINT, or when one of ``also`` is done (its error is raised)."""
+    """Return at SIGTERM or SIGINT, or when one of ``also`` is done (its error is raised).
+
+    From then on a second SIGINT, an impatient Ctrl-C, ends the process at once; SIGTERM does not,
+    because process runners like to repeat themselves.
+    """
     loop = asyncio.get_running_loop()
     told: asyncio.Future[None] = loop.create_future()
 
-    def tell(name: str) -> None:
+    def tell(number: signal.Signals) -> None:
         if not told.done():
-            logger().info("stopping", signal=name)
+            logger().info("stopping", signal=number.name)
             told.set_result(None)
+        elif number is signal.SIGINT:
+            os._exit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, tell, number.name)
+        loop.add_signal_handler(number, tell, number)
     done, _ = await asyncio.wait([told, *also], return_when=asyncio.FIRST_COMPLETED)
     for future in done:
         future.result()

@@ -13,7 +13,9 @@ MiB = 1024 * 1024
 class RuntimeSettings(BaseSettings):
     """Every ``DIPTYCH_*`` variable that all model services share."""
 
-    model_config = SettingsConfigDict(env_prefix="DIPTYCH_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="DIPTYCH_", frozen=True, extra="ignore", allow_inf_nan=False
+    )
 
     host: str = "127.0.0.1"
     """Address to listen on."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
 import io
 import time
 from collections.abc import Awaitable, Callable
@@ -21,6 +19,7 @@ from .settings import RuntimeSettings
 
 _CANARY_S = 120.0
 _CANARY_SIDE_PX = 64
+_MAX_PAUSE_S = 30.0
 
 
 class EngineGoneError(Exception):
@@ -83,58 +82,54 @@ class Supervisor:
             EngineGoneError: it was lost more often in a row than the settings allow.
         """
         failures = 0
-        try:
-            while True:
-                started = time.monotonic()
-                client = await self._start()
-                if client is not None:
-                    failures = 0
-                    logger().info("serving", load_s=round(time.monotonic() - started, 2))
-                    await self._serve(client)
-                else:
-                    failures += 1
-                    tries = self._settings.restart_tries
-                    if failures >= tries:
-                        raise EngineGoneError(
-                            f"the engine could not be started in {tries} tries; see the log above"
-                        )
-                    await asyncio.sleep(min(2.0 ** (failures - 1), 30.0))
-                self.restarts += 1
-        finally:
-            self._ready.clear()
-            if self._client is not None:
-                await self._client.kill()
+        while True:
+            client = await self._start()
+            if client is not None:
+                failures = 0
+                await self._serve(client)
+            else:
+                failures += 1
+                tries = self._settings.restart_tries
+                if failures >= tries:
+                    raise EngineGoneError(
+                        f"the engine could not be started in {tries} tries; see the log above"
+                    )
+                await asyncio.sleep(min(2.0 ** (failures - 1), _MAX_PAUSE_S))
+            self.restarts += 1
 
     async def _start(self) -> EngineClient | None:
         """A new engine that has answered a canary, or ``None``."""
+        started = time.monotonic()
         try:
-            self._client = client = await EngineClient.start(
-                self._name,
-                load_timeout_s=self._settings.load_timeout_s,
-                step_timeout_s=self._settings.step_timeout_s,
-            )
-        except ServiceError as error:
-            logger().error("engine did not start", reason=error.reason.value)
-            return None
+            client = await EngineClient.start(self._name, self._settings)
+        except ServiceError:
+            return None  # it was logged, with the exit code
         try:
             await self._try_canary(client)
         except ServiceError as error:
             logger().error("canary failed", reason=error.reason.value, message=error.message)
             await client.kill()
             return None
+        except BaseException:
+            await client.kill()
+            raise
+        logger().info("serving", load_s=round(time.monotonic() - started, 2), pid=client.pid)
         return client
 
     async def _serve(self, client: EngineClient) -> None:
+        """Let requests in until the engine is lost."""
         self.card = client.card
+        self._client = client
         self._ready.set()
-        await self._on_state(True)
+        # Called before the requests that were lost with it wake up those that wait behind them.
+        client.ended.add_done_callback(lambda _: self._ready.clear())
         try:
+            await self._on_state(True)
             await asyncio.shield(client.ended)
+            await self._on_state(False)
         finally:
             self._ready.clear()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._on_state(False)
-        await client.kill()
+            await client.kill()
 
     async def _try_canary(self, client: EngineClient) -> None:
         """Ask a small question before anybody else does; any answer of the right model will do."""
@@ -143,7 +138,7 @@ class Supervisor:
         reply = await client.run(
             request.SerializeToString(),
             request_id="canary",
-            digest=hashlib.sha256(request.image.encoded).hexdigest(),
+            digest="",  # nobody will ask about this picture again: not held
             received=now,
             deadline=now + _CANARY_S,
             interactive=False,

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from diptych import AutomaticOptions, Prompt, Task
 from diptych.segment import v1 as pb
 
-from .checks import check_prompts
 from .convert import automatic_from_wire, output_from_wire, task_from_wire
 from .engine import Answer, Engine, Job, LoadedModel, Pixels, Steps
-from .errors import Reason, ServiceError
+from .errors import Reason, ServiceError, not_held
 from .held import HeldPicture, HeldPictures
 from .images import decode
+from .prompt_checks import check_prompts
 from .settings import RuntimeSettings
 
 
@@ -26,10 +26,14 @@ class Work:
     id: int
     request_id: str
     digest: str
+    """SHA-256 of the picture's file in hexadecimal; a picture without one is not held."""
     received: float
     """Reading of the monotonic clock, which all processes of a machine share."""
     deadline: float
     request: pb.SegmentRequest
+    """All but the picture."""
+    encoded: bytes = b""
+    """The picture's file, if it was sent; empty again once ``picture`` has it."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     picture: HeldPicture | None = None
     pixels: Pixels | None = None
@@ -73,20 +77,18 @@ class Workshop:
             ServiceError: the picture or a prompt cannot be used, or its digest is not held.
         """
         work.check_alive()
-        work.picture = self.held.get(work.digest)
-        if work.picture is None:
-            encoded = work.request.image.encoded
-            if not encoded:
-                raise ServiceError(
-                    Reason.IMAGE_NOT_HELD,
-                    f"image.sha256: {work.digest[:12]}… is not held here; send the bytes",
-                    metadata={"sha256": work.digest},
-                )
-            started = time.monotonic()
-            work.pixels = self._decode(encoded)
-            work.decode_s = time.monotonic() - started
-            work.picture = HeldPicture(encoded, (work.pixels.shape[0], work.pixels.shape[1]))
-        work.prompts = check_prompts(work.request, work.picture.size, self.loaded.logits_size)
+        work.picture = self.held.get(work.digest) or self._open(work)
+        work.encoded = b""
+        size, logits_size = work.picture.size, self.loaded.logits_size
+        work.prompts = check_prompts(work.request, size, logits_size, between=work.check_alive)
+
+    def _open(self, work: Work) -> HeldPicture:
+        if not work.encoded:
+            raise not_held(work.digest)
+        started = time.monotonic()
+        work.pixels = self._decode(work.encoded)
+        work.decode_s = time.monotonic() - started
+        return HeldPicture(work.encoded, (work.pixels.shape[0], work.pixels.shape[1]))
 
     def answer(self, work: Work) -> Steps[Answer]:
         """Encode the picture if need be, then answer; yields between steps."""
@@ -99,12 +101,15 @@ class Workshop:
         work.cache_hit = features is not None
         pixels = self._pixel_source(work)
         if features is None:
+            image = pixels()
             started = time.monotonic()
-            features = self.engine.embed(pixels(), kind)
+            features = self.engine.embed(image, kind)
             work.encode_s = time.monotonic() - started
             work.encoder_ran = True
             picture.features[kind] = features
+        if work.digest:
             self.held.put(work.digest, picture)
+        if work.encoder_ran:
             yield
         return (yield from self.engine.segment(features, pixels, job))
 
@@ -120,7 +125,11 @@ class Workshop:
         def pixels() -> Pixels:
             if work.pixels is None:
                 assert work.picture is not None
+                started = time.monotonic()
                 work.pixels = self._decode(work.picture.encoded)
+                spent = time.monotonic() - started
+                work.decode_s += spent
+                work.model_s -= spent  # it is decoding although the model waits for it
             return work.pixels
 
         return pixels

@@ -1,0 +1,112 @@
+"""A model service around the fake engine as a process of its own, as users start it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+_MAIN = """
+import sys
+from diptych_runtime.main import ServiceSpec, run
+run(ServiceSpec("fake", 0, sys.argv[1], (), ""), [])
+"""
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started and that have not ended."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(part) for part in (task / "children").read_text().split()]
+    return [child for child in found if not gone(child)]
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, collected by its parent or not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "ZX"
+
+
+class ServiceProcess:
+    """The process and what it has logged."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._new = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stderr
+        async for line in self.process.stderr:
+            self.lines.append(line.decode().rstrip("\n"))
+            self._new.set()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        """Log lines of one event."""
+        parsed = [json.loads(line) for line in self.lines if line.startswith("{")]
+        return [line for line in parsed if line.get("event") == name]
+
+    async def event(self, name: str) -> dict[str, object]:
+        """The first log line of an event, once it is there."""
+        async with asyncio.timeout(30):
+            while not (found := self.events(name)):
+                await self._new.wait()
+                self._new.clear()
+        return found[0]
+
+    async def port(self) -> int:
+        """The port, once the service listens."""
+        return int(str((await self.event("listening"))["port"]))
+
+    def tell(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def end(self) -> int:
+        """The exit code, once the process has ended by itself."""
+        async with asyncio.timeout(40):
+            code = await self.process.wait()
+            await self._reading
+        return code
+
+
+@asynccontextmanager
+async def service_process(
+    engine: str = "fake_engine:create", *, cwd: Path | None = None, **variables: str
+) -> AsyncIterator[ServiceProcess]:
+    """A service on a port of its own; it and its engine are killed at the end."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parent),
+        "DIPTYCH_PORT": "0",
+        **variables,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-c", _MAIN, engine),
+        env=environment,
+        cwd=cwd,
+        stderr=PIPE,
+        start_new_session=True,
+    )
+    service = ServiceProcess(process)
+    try:
+        yield service
+    finally:
+        engines = [] if gone(process.pid) else children(process.pid)
+        for pid in (process.pid, *engines):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await service.end()
