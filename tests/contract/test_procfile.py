@@ -1,0 +1,66 @@
+"""`make up` lets no part take the others down: each line of the Procfile starts its own again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+PROCFILE = Path(__file__).parents[2] / "Procfile"
+LINES = dict(
+    line.split(": ", 1)
+    for line in PROCFILE.read_text().splitlines()
+    if line and not line.startswith("#")
+)
+STAND_IN = """#!/bin/sh
+echo run >> "$RUNS"
+case $(wc -l < "$RUNS") in
+    1) kill -9 $$ ;;
+esac
+eval "$THEN"
+"""
+
+
+def start(name: str, folder: Path, then: str) -> subprocess.Popen[bytes]:
+    """Run one line with stand-ins that crash the first time and do ``then`` afterwards."""
+    for command in ("diptych-mask-rcnn", "diptych-sam-2", "diptych-gateway"):
+        (folder / command).write_text(STAND_IN)
+        (folder / command).chmod(0o755)
+    path = f"{folder}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "RUNS": str(folder / "runs"), "THEN": then}
+    return subprocess.Popen(
+        ["sh", "-c", LINES[name]], env=environment, start_new_session=True, stderr=subprocess.PIPE
+    )
+
+
+def runs(folder: Path) -> int:
+    """How often the stand-in has been started."""
+    file = folder / "runs"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize("status", [0, 1, 2])
+def test_a_crash_starts_it_again_and_its_own_end_does_not(
+    name: str, status: int, tmp_path: Path
+) -> None:
+    with start(name, tmp_path, f"exit {status}") as line:
+        assert line.wait(30) == status
+    assert runs(tmp_path) == 2
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_stop_waits_until_it_has_drained(name: str, tmp_path: Path) -> None:
+    drain = f"trap 'sleep 1; touch {tmp_path}/drained; exit 0' TERM; while :; do sleep 0.1; done"
+    with start(name, tmp_path, drain) as line:
+        until = time.monotonic() + 30
+        while runs(tmp_path) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.3)  # the stand-in sets its trap after it has counted itself
+        os.killpg(line.pid, signal.SIGTERM)
+        assert line.wait(30) == 0
+    assert (tmp_path / "drained").exists()
