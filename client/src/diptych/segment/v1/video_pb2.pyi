@@ -131,8 +131,8 @@ class VideoStart(google.protobuf.message.Message):
     model_id: builtins.str
     """Which model. Required at the gateway; a model service also accepts it empty."""
     track_all: builtins.bool
-    """Track every object that the model finds by itself; only models whose card lists
-    TASK_INSTANCE_SEGMENTATION, refused by the others.
+    """Track every object that the model finds by itself. Models that only follow what they are
+    pointed at refuse it with TASK_UNSUPPORTED.
     """
     @property
     def output(self) -> diptych.segment.v1.prompts_pb2.OutputOptions:

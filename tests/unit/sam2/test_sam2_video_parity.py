@@ -1,0 +1,235 @@
+"""A live session gives the numbers of ``SAM2VideoPredictor`` on the whole clip."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from sam2.build_sam import build_sam2_video_predictor
+from sam2.sam2_video_predictor import SAM2VideoPredictor
+from sam2.utils.misc import load_video_frames
+from sam2_video_stock import Clip, Stock, stock_of
+
+from diptych import Mask, OutputOptions, Point, Prompt
+from diptych_runtime.video import FrameAnswer, VideoOptions
+from diptych_sam2.checkpoints import choose, packaged_config, read_state
+from diptych_sam2.models import build_model
+from diptych_sam2.settings import Settings
+from diptych_sam2.video import Sam2VideoSession
+from diptych_sam2.video_frames import normalised, squashed
+from diptych_sam2.video_network import VideoNetwork
+
+SCENES = Path(__file__).parents[3] / "demo-weights"
+TINY = "configs/sam2.1/sam2.1_hiera_t.yaml"
+CPU = torch.device("cpu")
+SIZE = (192, 320)
+CORRECTED, ADDED = 20, 10
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: Any) -> Iterator[Callable[[int, int], Clip]]:
+    """Synthetic clips of a seed and a length, not square, so that x and y scale differently."""
+    sys.path.insert(0, str(SCENES))
+    scenes = importlib.import_module("scenes")
+
+    def make(seed: int, count: int) -> Clip:
+        folder = tmp_path_factory.mktemp("clip")
+        frames, labels = [], []
+        for number, (picture, label) in enumerate(scenes.clip(seed, count, speed=5)):
+            image = Image.fromarray(picture).resize(SIZE[::-1], Image.Resampling.BILINEAR)
+            # Stock takes .jpg only; Pillow looks at the content, and PNG is exact.
+            image.save(folder / f"{number:05d}.jpg", format="PNG")
+            frames.append(np.asarray(image))
+            values = Image.fromarray(label).resize(SIZE[::-1], Image.Resampling.NEAREST)
+            labels.append(np.asarray(values))
+        return Clip(frames, labels, folder)
+
+    yield make
+    sys.path.remove(str(SCENES))
+
+
+@dataclass
+class Side:
+    """Our session and stock on one clip, and how far they ever were apart."""
+
+    session: Sam2VideoSession
+    stock: Stock
+    clip: Clip
+    finish: Any
+    worst_logits: float = 0.0
+    worst_presence: float = 0.0
+    worst_iou: float = 1.0
+    seen: int = 0
+    """Masks with pixels that were compared."""
+
+    def frame(self, number: int) -> None:
+        """The next frame; our client leaves out every other index, which must change nothing."""
+        answer, _ = self.finish(self.session.add_frame(2 * number, self.clip.frames[number]))
+        if self.stock.state["obj_ids"]:
+            self.stock.follow(number, number)
+        self._compare(answer)
+
+    def prompt(self, object_id: int, number: int, prompt: Prompt, *, newest: int) -> None:
+        answers, _ = self.finish(self.session.prompt(object_id, 2 * number, prompt))
+        self.stock.prompt(object_id, number, prompt)
+        if newest > number:
+            self.stock.follow(number, newest)
+        assert [answer.frame_index // 2 for answer in answers] == [*range(number, newest + 1)]
+        for answer in answers:
+            self._compare(answer)
+
+    def _compare(self, answer: FrameAnswer) -> None:
+        number = answer.frame_index // 2
+        expected = self.stock.masks.get(number, {})
+        for one in answer.objects:
+            ours = self.session._tracks[one.object_id].memory.latest(number)
+            theirs = self.stock.output(one.object_id, number)
+            assert ours is not None
+            assert ours.logits is not None
+            apart = (ours.logits - theirs["pred_masks"]).abs().max()
+            self.worst_logits = max(self.worst_logits, float(apart))
+            if ours.features is not None:
+                # The rounding is too small a change to be seen in the logits of small networks.
+                assert ours.features.dtype == theirs["maskmem_features"].dtype == torch.bfloat16
+            presence = torch.sigmoid(theirs["object_score_logits"])
+            self.worst_presence = max(self.worst_presence, abs(float(presence) - one.presence))
+            assert one.segment.score == one.presence
+            wanted = Mask.from_array(expected[one.object_id])
+            if one.segment.mask is None:
+                assert wanted.area == 0
+            elif wanted.area or one.segment.mask.area:
+                self.seen += 1
+                self.worst_iou = min(self.worst_iou, wanted.iou(one.segment.mask))
+
+    def check(self, *, seen: int) -> None:
+        print(
+            f"logits {self.worst_logits:.2g}, presence {self.worst_presence:.2g}, "
+            f"IoU {self.worst_iou:.6f}, masks {self.seen}"
+        )
+        # The same operations in the same order: what is left is a forgotten memory.
+        assert self.worst_logits <= 1e-4
+        assert self.worst_presence <= 1e-5
+        assert self.worst_iou >= 0.999
+        assert self.seen >= seen
+
+
+@pytest.fixture(scope="module")
+def demo() -> tuple[VideoNetwork, SAM2VideoPredictor]:
+    chosen = choose(Settings())
+    state = read_state(chosen)
+    return VideoNetwork(build_model(chosen.config, state), CPU), stock_of(chosen.config, state)
+
+
+def side_by_side(
+    networks: tuple[VideoNetwork, SAM2VideoPredictor], clip: Clip, finish: Any, **options: Any
+) -> Side:
+    network, predictor = networks
+    opened = VideoOptions(OutputOptions(), track_all=False, max_objects=8, held_frames=4)
+    session = Sam2VideoSession(network, opened, **options)
+    return Side(session, Stock(predictor, clip), clip, finish)
+
+
+def test_frames_are_prepared_as_stock_prepares_them(clips: Any) -> None:
+    clip = clips(3, 2)
+    expected, height, width = load_video_frames(str(clip.folder), 256, True, compute_device=CPU)
+    assert (height, width) == SIZE
+    for frame, tensor in zip(clip.frames, expected, strict=True):
+        assert torch.equal(normalised(squashed(frame, 256))[0], tensor)
+
+
+@pytest.mark.slow
+def test_one_object_and_a_correction_in_the_middle(demo: Any, clips: Any, finish: Any) -> None:
+    clip = clips(1, 40)
+    both = side_by_side(demo, clip, finish)
+    for number in range(40):
+        both.frame(number)
+        if number == 0:
+            both.prompt(1, 0, Prompt(box=clip.box(0, 1)), newest=0)
+        if number == CORRECTED:
+            both.prompt(1, number, Prompt(points=(clip.inside(number, 1),)), newest=number)
+            second = Prompt(points=(clip.inside(number, 1), Point(2, 2, positive=False)))
+            both.prompt(1, number, second, newest=number)
+    both.check(seen=10)
+
+
+@pytest.mark.slow
+def test_three_objects_one_added_later_one_corrected(demo: Any, clips: Any, finish: Any) -> None:
+    clip = clips(5, 40)
+    both = side_by_side(demo, clip, finish)
+    for number in range(40):
+        both.frame(number)
+        if number == 0:
+            both.prompt(7, 0, Prompt(points=(clip.inside(0, 1),)), newest=0)
+            refined = (clip.inside(0, 1), Point(300, 20, positive=False))
+            both.prompt(7, 0, Prompt(points=refined), newest=0)
+            both.prompt(3, 0, Prompt(mask=clip.mask(0, 2)), newest=0)
+        if number == ADDED:
+            corner = Prompt(points=(clip.inside(number, 3),), box=clip.box(number, 3))
+            both.prompt(5, number, corner, newest=number)
+        if number == CORRECTED:
+            both.prompt(7, number, Prompt(mask=clip.mask(number, 1)), newest=number)
+    both.check(seen=30)
+
+
+def test_a_correction_on_a_held_frame(demo: Any, clips: Any, finish: Any) -> None:
+    clip = clips(1, 24)
+    both = side_by_side(demo, clip, finish, feature_frames=1)
+    for number in range(24):
+        both.frame(number)
+        if number == 0:
+            both.prompt(1, 0, Prompt(box=clip.box(0, 1)), newest=0)
+        if number == 19:
+            both.prompt(1, 17, Prompt(points=(clip.inside(17, 1),)), newest=19)
+            both.prompt(1, 17, Prompt(box=clip.box(17, 1)), newest=19)
+            both.prompt(1, 16, Prompt(mask=clip.mask(16, 1)), newest=19)
+        if number == 21:
+            both.prompt(1, 21, Prompt(points=(clip.inside(21, 1),)), newest=21)
+            both.prompt(1, 19, Prompt(points=(clip.inside(19, 1),)), newest=21)
+    both.check(seen=8)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: Any) -> tuple[VideoNetwork, SAM2VideoPredictor]:
+    """The published tiny architecture at 256 pixels with random weights."""
+    torch.manual_seed(11)
+    config = tmp_path_factory.mktemp("tiny") / "tiny.yaml"
+    tree = OmegaConf.load(packaged_config(TINY))
+    tree.model.image_size = 256
+    OmegaConf.save(tree, config)
+    model = build_model(config)
+    state = model.state_dict()
+    # Left to chance, random weights see no object anywhere, and there is nothing to compare.
+    state["sam_mask_decoder.pred_obj_score_head.layers.2.bias"].fill_(1.0)
+    overrides = ["++model.image_size=256", "++model.add_all_frames_to_correct_as_cond=true"]
+    predictor = build_sam2_video_predictor(TINY, device="cpu", hydra_overrides_extra=overrides)
+    predictor.load_state_dict(state)
+    return VideoNetwork(model, CPU), predictor
+
+
+@pytest.mark.slow
+def test_the_tiny_architecture_with_random_weights(tiny: Any, clips: Any, finish: Any) -> None:
+    clip = clips(5, 19)
+    both = side_by_side(tiny, clip, finish)
+    for number in range(19):
+        both.frame(number)
+        if number == 0:
+            both.prompt(1, 0, Prompt(points=(clip.inside(0, 1),)), newest=0)
+        if number == 10:
+            both.prompt(2, number, Prompt(box=clip.box(number, 2)), newest=number)
+        if number == 18:
+            both.prompt(1, 17, Prompt(points=(clip.inside(17, 1),)), newest=18)
+    logits = both.session._tracks[1].memory.latest(18)
+    assert logits is not None
+    assert logits.logits is not None
+    assert logits.logits.max() > -100
+    assert both.worst_logits <= 1e-4
+    assert both.worst_presence <= 1e-5
