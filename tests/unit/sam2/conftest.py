@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -26,6 +27,11 @@ from diptych_sam2.settings import Settings
 T = TypeVar("T")
 SCENES = Path(__file__).parents[3] / "demo-weights"
 HELD_OUT = 10_000_000
+STOCK: dict[str, Any] = {
+    name: parameter.default
+    for name, parameter in inspect.signature(SAM2AutomaticMaskGenerator).parameters.items()
+    if name in AutomaticOptions.__dataclass_fields__
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -150,7 +156,8 @@ def automatic(engine: Sam2Engine, finish: Any) -> Callable[..., Answer]:
         **options: Any,
     ) -> Answer:
         features: Features = engine.embed(pixels, "picture")
-        job = Job(task, (), output or OutputOptions(), AutomaticOptions(**options))
+        # What a test leaves open is stock's default on both sides, not that of the demo card.
+        job = Job(task, (), output or OutputOptions(), AutomaticOptions(**(STOCK | options)))
         answer: Answer
         answer, _ = finish(engine.segment(features, lambda: pixels, job))
         return answer
