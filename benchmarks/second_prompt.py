@@ -11,6 +11,7 @@ provenance must say that the encoder did not run.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import platform
@@ -25,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from skimage import data
 
 import diptych
@@ -79,11 +81,14 @@ def wait_serving(address: str, process: subprocess.Popen[bytes], seconds: float 
     raise SystemExit(f"{address} did not serve within {seconds:g} s")
 
 
-def photograph(height: int, width: int, shift: int) -> np.ndarray:
-    """``(height, width, 3)`` uint8: a real photograph, repeated to size and shifted."""
+def photograph(height: int, width: int, shift: int) -> bytes:
+    """A JPEG file of that size: a real photograph, repeated and shifted."""
     tile = data.astronaut()
     times = (-(-height // tile.shape[0]), -(-width // tile.shape[1]), 1)
-    return np.ascontiguousarray(np.roll(np.tile(tile, times)[:height, :width], shift, axis=1))
+    pixels = np.roll(np.tile(tile, times)[:height, :width], shift, axis=1)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=92)
+    return file.getvalue()
 
 
 def measure(address: str, *, rounds: int, size: tuple[int, int]) -> list[tuple[float, float]]:
