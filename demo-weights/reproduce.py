@@ -17,6 +17,7 @@ from common import load, packaged, save
 
 HERE = Path(__file__).parent
 SCENES = 12_000
+VIDEO_STEPS = 900
 QUICK_SCENES, QUICK_STEPS, QUICK_EVALUATION = 300, 3, 3
 
 
@@ -84,17 +85,21 @@ def reproduce(work: Path, quick: bool) -> None:
     run("pool.py", str(QUICK_SCENES if quick else SCENES), work / "pool")
     for stage in STAGES:
         train(stage, work, QUICK_STEPS if quick else stage.steps)
+    pictures, final = work / "sam2.safetensors", work / "sam2-video.safetensors"
+    steps = str(QUICK_STEPS if quick else VIDEO_STEPS)
+    run("train_video.py", "--steps", steps, "--init", pictures, "--out", final)
     if quick:
-        final = work / "sam2.safetensors"
-        run("train_video.py", "--steps", "2", "--init", final, "--out", work / "video.safetensors")
         run("automatic.py", "--weights", final, "--scenes", "2", "--sides", "4")
     scenes = ("--scenes", str(QUICK_EVALUATION if quick else 1000), "--write")
     for what in ("mask", "keypoint", "sam2", "automatic"):
         name = "sam2" if what == "automatic" else what
         file = work / f"{name}-demo.safetensors" if quick else packaged(name)
-        save(load(work / f"{name}.safetensors"), file, half=True)
+        save(load(final if name == "sam2" else work / f"{name}.safetensors"), file, half=True)
         places = ("--file", work / "figures.json") if quick else ()
         run("evaluate.py", what, "--weights", file, *scenes, *places)
+    for prompt, first in (("mask", 30_000_000), ("box", 30_000_050)):
+        clips = ("--clips", str(1 if quick else 50), "--first", str(first))
+        run("evaluate_video.py", "--weights", final, "--prompt", prompt, *clips)
 
 
 if __name__ == "__main__":

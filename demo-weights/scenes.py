@@ -226,3 +226,47 @@ def clip(
             velocity[(ahead < 20) | (ahead > size - 20)] *= -1
             thing.centre = thing.centre + velocity
     return out
+
+
+def crossing_clip(
+    seed: int,
+    frames: int = 24,
+    size: int = 256,
+    only: Sequence[int] | None = None,
+    blink: bool = False,
+) -> list[tuple[Pixels, Pixels]]:
+    """Pictures and labels of two to four objects whose paths cross, so that some are hidden.
+
+    The smallest passes behind the largest in the middle of the clip; a third object, if there is
+    one, mostly leaves the picture and comes back. ``only`` picks frames to render; with ``blink``
+    each object is gone for three to seven frames.
+    """
+    rng = np.random.default_rng(seed)
+    background, count = _background(rng, size), int(rng.integers(2, 5))
+    things = [_thing(rng, int(rng.integers(1, len(CLASSES))), h, size) for h in _hues(rng, count)]
+    things.sort(key=lambda thing: float(thing.reach.max()))
+    starts = [rng.uniform(_margin(t, size), size - _margin(t, size)) for t in things]
+    speeds = [rng.uniform(-7, 7, 2) for _ in things]
+    when, where = rng.uniform(0.3, 0.6) * frames, rng.uniform(0.4, 0.6, 2) * size
+    angle = rng.uniform(0, 2 * np.pi)
+    for i, turn in ((0, angle), (-1, angle + rng.uniform(1.2, 3.6))):
+        speeds[i] = np.array([np.cos(turn), np.sin(turn)]) * rng.uniform(75, 105) / when
+        starts[i] = where - speeds[i] * when
+    edges = [np.full(2, 20.0) for _ in things]
+    if count > 2 and rng.random() < 0.7:
+        edges[1] = -1.3 * things[1].reach - 8
+        speeds[1] = (starts[1] - size / 2) / np.linalg.norm(starts[1] - size / 2)
+        speeds[1] *= rng.uniform(7, 12)
+    gone = np.stack([rng.integers(1, frames - 2, count), rng.integers(3, 8, count)], 1) * blink
+    out = []
+    for number in range(frames) if only is None else only:
+        for i, (thing, start, speed, edge) in enumerate(
+            zip(things, starts, speeds, edges, strict=True)
+        ):
+            span = size - 2 * edge
+            along = np.mod(start + speed * number - edge, 2 * span)
+            thing.centre = edge + np.where(along < span, along, 2 * span - along)  # bounces
+            if 0 <= number - gone[i, 0] < gone[i, 1]:
+                thing.centre = np.full(2, 100.0 * size)
+        out.append(render(things, background))
+    return out
