@@ -9,10 +9,17 @@ import sys
 import pytest
 
 import diptych
-from diptych import AsyncClient, Client
+from diptych import AsyncClient, AsyncVideoSession, Client, VideoSession
 
 HEAVY = ("PIL", "rich", "click", "torch", "matplotlib", "supervision")
 ASYNC_NAMES = {"close": "aclose", "__enter__": "__aenter__", "__exit__": "__aexit__"}
+SESSION_NAMES = {**ASYNC_NAMES, "__iter__": "__aiter__", "__next__": "__anext__"}
+SESSION_PAIRS = [
+    (name, SESSION_NAMES.get(name, name))
+    for name in vars(VideoSession)
+    if not name.startswith("_") or name in SESSION_NAMES
+]
+NOT_AWAITED = ("video", "finish", "track")
 PAIRS = [
     (name, ASYNC_NAMES.get(name, name))
     for name in vars(Client)
@@ -67,9 +74,11 @@ def test_both_clients_have_the_same_face(ours: str, theirs: str) -> None:
     mine_signature, twin_signature = inspect.signature(mine), inspect.signature(twin)
     assert list(mine_signature.parameters.values()) == list(twin_signature.parameters.values())
     returned = twin_signature.return_annotation
-    assert returned.replace("AsyncIterator[", "Iterator[") == mine_signature.return_annotation
+    assert returned.replace("Async", "") == mine_signature.return_annotation.replace("Async", "")
     assert inspect.getdoc(mine) == inspect.getdoc(twin)
-    if not ours.startswith("_") and not returned.startswith("AsyncIterator["):
+    if ours in NOT_AWAITED:
+        assert not inspect.iscoroutinefunction(twin)
+    elif not ours.startswith("_") and not returned.startswith("AsyncIterator["):
         is_call = not isinstance(getattr(Client, ours), property)
         assert inspect.iscoroutinefunction(twin) is is_call
 
@@ -81,6 +90,27 @@ def test_options_are_keyword_only(ours: str, theirs: str) -> None:
         return
     _, *parameters = inspect.signature(member).parameters.values()
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters[1:])
+
+
+def test_both_sessions_have_the_same_names() -> None:
+    public = {name for name in vars(AsyncVideoSession) if not name.startswith("_")}
+    assert public == {theirs for ours, theirs in SESSION_PAIRS if not ours.startswith("_")}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), SESSION_PAIRS)
+def test_both_sessions_have_the_same_face(ours: str, theirs: str) -> None:
+    mine, twin = getattr(VideoSession, ours), getattr(AsyncVideoSession, theirs)
+    mine_signature, twin_signature = inspect.signature(mine), inspect.signature(twin)
+    assert list(mine_signature.parameters.values()) == list(twin_signature.parameters.values())
+    returned = twin_signature.return_annotation.replace("Async", "")
+    assert returned == mine_signature.return_annotation
+    assert inspect.getdoc(mine) == inspect.getdoc(twin)
+    not_awaited = ours in NOT_AWAITED or ours == "__iter__"
+    assert inspect.iscoroutinefunction(twin) is not not_awaited
+
+
+def test_both_sessions_say_the_same_of_themselves() -> None:
+    assert inspect.getdoc(VideoSession) == inspect.getdoc(AsyncVideoSession)
 
 
 def _by_kind(name: str) -> tuple[int, str]:

@@ -60,6 +60,9 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSeg
     (tmp_path / "photos").mkdir()
     for name in ("a.png", "b.jpg"):
         picture.resize((64, 48)).save(tmp_path / "photos" / name)
+    (tmp_path / "frames").mkdir()
+    for number in range(3):
+        picture.save(tmp_path / "frames" / f"{number}.jpg")
     monkeypatch.chdir(tmp_path)
     with FakeSegmentService(models=("mask-rcnn", "sam-2")) as service:
         monkeypatch.setenv("DIPTYCH_ADDRESS", service.address)
@@ -71,7 +74,7 @@ def test_python_blocks_run(program: str, service: FakeSegmentService) -> None:
     program = program.replace('"localhost:50051"', f'"{service.address}"')
     exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
     own_service = "FakeSegmentService" in program
-    assert bool(service.requests) is not own_service
+    assert bool(service.requests or service.video_requests) is not own_service
 
 
 def test_the_third_model_serves(tmp_path: Path) -> None:

@@ -130,7 +130,9 @@ def outcomes(message: pb.GetModelStatsResponse) -> dict[str, int]:
 
 def let_children_import_support() -> None:
     """Engine processes find the fake engine through PYTHONPATH."""
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    here = str(Path(__file__).parent)
+    known = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p != here]
+    os.environ["PYTHONPATH"] = os.pathsep.join([here, *known])
 
 
 @asynccontextmanager

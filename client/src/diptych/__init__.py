@@ -64,17 +64,29 @@ from ._types import (
     PromptKind,
     Task,
 )
+from ._video import (
+    VideoCheckpoint,
+    VideoEvent,
+    VideoFrameResult,
+    VideoLimits,
+    VideoObject,
+    VideoPrompt,
+    VideoRefusal,
+)
 from .masks import Mask
 
 if TYPE_CHECKING:
     from ._async_client import AsyncClient
+    from ._async_video_session import AsyncVideoSession
     from ._client import Client
+    from ._video_session import VideoSession
 
 __all__ = [
     "DEFAULT",
     "Agreement",
     "Agreements",
     "AsyncClient",
+    "AsyncVideoSession",
     "AuthenticationError",
     "AutomaticOptions",
     "Box",
@@ -124,13 +136,26 @@ __all__ = [
     "UnsupportedCallError",
     "UnsupportedTaskError",
     "Variant",
+    "VideoCheckpoint",
+    "VideoEvent",
+    "VideoFrameResult",
+    "VideoLimits",
+    "VideoObject",
+    "VideoPrompt",
+    "VideoRefusal",
+    "VideoSession",
     "Violation",
     "Weights",
 ]
 
 # Half of the import time is the machinery of calls, which engines and scripts that only use the
 # types do not need.
-_LATE = {"AsyncClient": "._async_client", "Client": "._client"}
+_LATE = {
+    "AsyncClient": "._async_client",
+    "AsyncVideoSession": "._async_video_session",
+    "Client": "._client",
+    "VideoSession": "._video_session",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -84,11 +84,11 @@ class AsyncTransport(BaseTransport):
         deadline: Deadline,
     ) -> _ReplyT:
         # The one way of every unary call: size, deadline, and errors of our own kind.
-        self._check(request)
+        self.check(request)
         try:
             return await method(request, timeout=deadline.left())
         except grpc.aio.AioRpcError as failure:
-            raise self._error(failure, deadline) from failure
+            raise self.error(failure, deadline) from failure
 
     async def ask(
         self,
@@ -132,15 +132,22 @@ class AsyncTransport(BaseTransport):
     async def _events(
         self, request: pb.StreamCompareRequest, deadline: Deadline
     ) -> AsyncGenerator[pb.StreamCompareResponse, None]:
-        self._check(request)
+        self.check(request)
         call = self.gateway.StreamCompare(request, timeout=deadline.left())
         try:
             async for event in call:
                 yield event
         except grpc.aio.AioRpcError as failure:
-            raise self._error(failure, deadline) from failure
+            raise self.error(failure, deadline) from failure
         finally:
             call.cancel()
+
+    def open_video(
+        self, requests: AsyncIterator[pb.SegmentVideoRequest], deadline: Deadline
+    ) -> grpc.aio.StreamStreamCall[pb.SegmentVideoRequest, pb.SegmentVideoResponse]:
+        """A video session, whose messages gRPC takes from ``requests`` in a task of its own."""
+        self.check(pb.SegmentVideoRequest())
+        return self.segments.SegmentVideo(requests, timeout=deadline.left())
 
     async def _attempts(self, image: ImageLike) -> Attempts:
         # Reading, encoding and hashing take milliseconds a megabyte: not in the event loop.

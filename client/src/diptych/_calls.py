@@ -67,14 +67,16 @@ class BaseTransport:
             return Deadline(self._timeout)
         return Deadline(checked_timeout(timeout))
 
-    def _check(self, request: Message) -> None:
+    def check(self, request: Message) -> None:
+        """Raises if the client is closed or the message is too large to be sent."""
         if self._closed:
             raise RuntimeError(f"the client of {self.address} is closed")
         size, limit = request.ByteSize(), self._options.max_request_bytes
         if size > limit:
             raise MessageTooLargeError(f"request: expected at most {limit} bytes, got {size}")
 
-    def _error(self, failure: grpc.RpcError, deadline: Deadline) -> DiptychError:
+    def error(self, failure: grpc.RpcError, deadline: Deadline) -> DiptychError:
+        """The exception for a failed call."""
         return error_from_rpc(failure, address=self.address, timeout=deadline.timeout)
 
 

@@ -14,7 +14,7 @@ from ._calls import RequestBuilder
 from ._cards import KnownModel, ModelCard
 from ._channel import ChannelOptions
 from ._convert_health import health_request, serving_status
-from ._errors import ModelNotFoundError
+from ._errors import ModelNotFoundError, SessionLostError
 from ._health import ServingStatus
 from ._images import ImageLike, image_sources
 from ._many import check_concurrency, map_in_order
@@ -22,6 +22,9 @@ from ._results import Agreements, Comparison, ManyItem, ModelOutcome, ModelStats
 from ._timeouts import DEFAULT, DEFAULT_TIMEOUT_S, Timeout
 from ._transport import Transport
 from ._types import AutomaticOptions, OutputOptions, Prompt, Task
+from ._video import DEFAULT_JPEG_QUALITY
+from ._video_session import VideoSession
+from ._video_state import make_video_options
 from .segment import v1 as pb
 
 if TYPE_CHECKING:
@@ -157,6 +160,49 @@ class Client:
         ask = make_ask(None, task, prompts, points, boxes, output, automatic)
         build = partial(_convert_in.stream_compare_request, ask, models=models, match_iou=match_iou)
         return self._events(image, build, timeout)
+
+    def video(
+        self,
+        *,
+        model: str | None = None,
+        output: OutputOptions | None = None,
+        track_all: bool = False,
+        resume: SessionLostError | None = None,
+        raise_refusals: bool = False,
+        jpeg_quality: int | None = DEFAULT_JPEG_QUALITY,
+        timeout: float | None = None,
+    ) -> VideoSession:
+        """Objects followed through a stream of frames; open it with a ``with`` block.
+
+        ::
+
+            with client.video(model="sam-2") as session:
+                session.send(frame)
+                session.prompt(1, box=(10, 20, 60, 80))
+                for result in session.track(frames):
+                    ...
+
+        Args:
+            model: id of the model; a model service knows its own.
+            output: what results hold; candidates and logits are not available.
+            track_all: follow every object that the model finds by itself.
+            resume: the error of a session that was lost. The new one is sent the frames that this
+                package still holds and the prompts on them, and answers those frames again;
+                ``resume.checkpoint`` tells which objects have to be prompted anew.
+            raise_refusals: raise what the server refuses instead of yielding it; the session goes
+                on either way.
+            jpeg_quality: for arrays and PIL images, 1 to 100; ``None`` sends PNG, which is exact
+                and several times slower. Files and bytes are sent unchanged.
+            timeout: seconds for the whole session, for ever if not given. It is opened within the
+                client's timeout.
+
+        Raises:
+            ValueError: an argument cannot be used.
+        """
+        options = make_video_options(
+            model, output, track_all, resume, raise_refusals, jpeg_quality, timeout
+        )
+        return VideoSession(self._wire, options)
 
     def model_card(self, model: str | None = None, *, timeout: Timeout = DEFAULT) -> ModelCard:
         """The card of the model that is loaded; a model service knows its own id."""

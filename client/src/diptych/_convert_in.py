@@ -29,8 +29,8 @@ def segment_request(ask: Ask, image: pb.Image) -> pb.SegmentRequest:
         model_id=ask.model_id,
         image=image,
         task=pb.Task.Value(f"TASK_{ask.task.name}"),
-        prompts=[_prompt(prompt) for prompt in ask.prompts],
-        output=_output(ask.output),
+        prompts=[object_prompt(prompt) for prompt in ask.prompts],
+        output=output_options(ask.output),
         automatic=_automatic(ask.automatic) if ask.automatic else None,
     )
 
@@ -51,7 +51,8 @@ def stream_compare_request(
     return pb.StreamCompareRequest(compare=compare_request(ask, image, models, match_iou))
 
 
-def _prompt(prompt: Prompt) -> pb.ObjectPrompt:
+def object_prompt(prompt: Prompt) -> pb.ObjectPrompt:
+    """One wanted object."""
     return pb.ObjectPrompt(
         points=[_point(point) for point in prompt.points],
         box=None if prompt.box is None else _box(prompt.box),
@@ -86,7 +87,8 @@ def _mask_prompt(prompt: Prompt) -> pb.MaskPrompt:
     return pb.MaskPrompt(mask=pb.Mask(coco_rle=mask.to_coco()))
 
 
-def _output(output: OutputOptions) -> pb.OutputOptions:
+def output_options(output: OutputOptions) -> pb.OutputOptions:
+    """What an answer is to hold."""
     return pb.OutputOptions(
         min_score=output.min_score,
         max_segments=output.max_segments,

@@ -38,7 +38,7 @@ def segment_result(message: pb.SegmentResponse) -> SegmentResult:
     """
     size = (message.image_size.height_px, message.image_size.width_px)
     try:
-        segments = tuple(_segment(segment, size) for segment in message.segments)
+        segments = tuple(segment(entry, size) for entry in message.segments)
     except ValueError as error:
         raise ServerError(
             f"{message.model_id}: the answer holds a broken mask: {error}",
@@ -49,8 +49,8 @@ def segment_result(message: pb.SegmentResponse) -> SegmentResult:
         segments=segments,
         image_size=size,
         image_sha256=message.image_sha256.hex(),
-        timings=_timings(message.timings),
-        provenance=tuple(_provenance(entry) for entry in message.provenance),
+        timings=timings(message.timings),
+        provenance=tuple(provenance(entry) for entry in message.provenance),
         request_id=message.request_id,
         omitted=message.omitted_segment_count,
         raw=message,
@@ -113,7 +113,8 @@ def seconds(duration: Duration) -> float:
     return duration.ToNanoseconds() / 1e9
 
 
-def _segment(message: pb.Segment, size: tuple[int, int]) -> Segment:
+def segment(message: pb.Segment, size: tuple[int, int]) -> Segment:
+    """One segment of a picture of ``size``; ``ValueError`` if its mask is broken."""
     logits = message.low_res_logits
     return Segment(
         score=message.score,
@@ -151,7 +152,8 @@ def _mask(message: pb.Mask, size: tuple[int, int]) -> Mask | None:
     return mask
 
 
-def _timings(message: pb.Timings) -> Timings:
+def timings(message: pb.Timings) -> Timings:
+    """Where the time went."""
     return Timings(
         queue_s=seconds(message.queue),
         decode_s=seconds(message.decode),
@@ -162,7 +164,8 @@ def _timings(message: pb.Timings) -> Timings:
     )
 
 
-def _provenance(message: pb.Provenance) -> Provenance:
+def provenance(message: pb.Provenance) -> Provenance:
+    """What produced an answer."""
     return Provenance(
         model_id=message.model_id,
         weights=message.weights,

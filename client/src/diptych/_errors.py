@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import grpc
 
+    from ._video import VideoCheckpoint
+
 
 @dataclass(frozen=True)
 class Violation:
@@ -107,7 +109,10 @@ class MessageTooLargeError(DiptychError):
 
 
 class SessionLostError(DiptychError):
-    """The server ended the video session; open a new one."""
+    """The server ended the video session, or went away: ``client.video(resume=error)`` goes on."""
+
+    checkpoint: VideoCheckpoint | None = None
+    """What a new session needs to go on; ``None`` if there was no session yet."""
 
 
 class UnavailableError(DiptychError):

@@ -60,11 +60,11 @@ class Transport(BaseTransport):
         deadline: Deadline,
     ) -> _ReplyT:
         # The one way of every unary call: size, deadline, and errors of our own kind.
-        self._check(request)
+        self.check(request)
         try:
             return method(request, timeout=deadline.left())
         except grpc.RpcError as failure:
-            raise self._error(failure, deadline) from failure
+            raise self.error(failure, deadline) from failure
 
     def ask(
         self,
@@ -104,14 +104,21 @@ class Transport(BaseTransport):
     def _events(
         self, request: pb.StreamCompareRequest, deadline: Deadline
     ) -> Iterator[pb.StreamCompareResponse]:
-        self._check(request)
+        self.check(request)
         call = self.gateway.StreamCompare(request, timeout=deadline.left())
         try:
             yield from call
         except grpc.RpcError as failure:
-            raise self._error(failure, deadline) from failure
+            raise self.error(failure, deadline) from failure
         finally:
             call.cancel()
+
+    def open_video(
+        self, requests: Iterator[pb.SegmentVideoRequest], deadline: Deadline
+    ) -> Iterator[pb.SegmentVideoResponse]:
+        """A video session, whose messages gRPC takes from ``requests`` in a thread of its own."""
+        self.check(pb.SegmentVideoRequest())
+        return self.segments.SegmentVideo(requests, timeout=deadline.left())
 
     def close(self) -> None:
         """Closes the channel; calls that are on their way are cancelled."""

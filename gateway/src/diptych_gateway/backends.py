@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -73,6 +74,7 @@ class Backend:
         self.model_id = model_id
         self._channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
         self._calls = {name: self._unary(name) for name in UNARY_METHODS}
+        self._video: Any = self._channel.stream_stream(f"/{SEGMENT_SERVICE}/SegmentVideo")
         self._max_requests = in_flight_requests
         self._max_bytes = in_flight_bytes
         self._bytes = 0
@@ -93,7 +95,33 @@ class Backend:
             BackendError: the service's own status.
             ServiceError: it cannot be reached, is late, or has too many requests waiting.
         """
-        if self.in_flight >= self._max_requests or self._bytes + len(request) > self._max_bytes:
+        with self.place(len(request)), self.holding(request):
+            try:
+                return await self._calls[method](request, timeout=timeout_s)
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc_error(error, self.model_id) from error
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Nobody cancelled the caller: the channel was closed under the call.
+                raise unreachable(self.model_id) from None
+
+    def open_video(self, *, timeout_s: float | None) -> Any:
+        """A ``SegmentVideo`` call of raw bytes; never tried again. Without a timeout it has none.
+
+        Its reads and writes raise what grpcio raises.
+        """
+        return self._video(timeout=timeout_s)
+
+    @contextmanager
+    def place(self, request_bytes: int = 0) -> Iterator[None]:
+        """Counts as one call while it is held.
+
+        Raises:
+            ServiceError: the model has too many already, or too many bytes with these.
+        """
+        if self.in_flight >= self._max_requests or self._bytes + request_bytes > self._max_bytes:
             raise ServiceError(
                 Reason.QUEUE_FULL,
                 f"model {self.model_id!r} has {self.in_flight} requests waiting already",
@@ -101,20 +129,19 @@ class Backend:
                 retry_after_s=1.0,
             )
         self.in_flight += 1
-        self._bytes += len(request)
         try:
-            return await self._calls[method](request, timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, self.model_id) from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Nobody cancelled the caller: the channel was closed under the call.
-            raise unreachable(self.model_id) from None
+            yield
         finally:
             self.in_flight -= 1
-            self._bytes -= len(request)
+
+    @contextmanager
+    def holding(self, message: bytes) -> Iterator[None]:
+        """Counts the bytes of a message while it is sent."""
+        self._bytes += len(message)
+        try:
+            yield
+        finally:
+            self._bytes -= len(message)
 
     def state(self) -> grpc.ChannelConnectivity:
         """How the connection stands now; connects if nothing has yet."""

@@ -36,6 +36,16 @@ class Deadline:
         left = min(left, settings.max_deadline_s)
         return cls(time.monotonic() + left, settings.deadline_reserve_s)
 
+    @classmethod
+    def of_session(
+        cls, context: grpc.aio.ServicerContext[Any, Any], settings: Settings
+    ) -> Deadline | None:
+        """The client's deadline as it is; ``None`` for a session that came without one."""
+        left = context.time_remaining()
+        if left is None:
+            return None
+        return cls(time.monotonic() + at_least_s(left), settings.deadline_reserve_s)
+
     def for_backend_s(self) -> float:
         """Seconds that a model may take now, in three digits; not positive when it is too late."""
         left = self.at_s - self.reserve_s - time.monotonic()

@@ -13,7 +13,6 @@ from typing import Any
 import grpc
 
 from diptych.segment import v1 as pb
-from diptych_runtime.errors import Reason, ServiceError
 from diptych_runtime.rpc import abort_with, log_fields
 
 from . import passthrough
@@ -25,7 +24,8 @@ from .messages import parse_request, serialize
 from .pictures import PictureCache
 from .registry import Registry
 from .settings import Settings
-from .statuses import BackendError
+from .statuses import BackendError, too_late
+from .video import Relay, read_start
 
 GATEWAY_SERVICE = "diptych.segment.v1.GatewayService"
 
@@ -72,13 +72,23 @@ class Handlers:
     async def segment_video(
         self, requests: AsyncIterator[bytes], context: _Context
     ) -> AsyncIterator[bytes]:
-        """Refuse: the one place where sessions will be passed on to their model."""
-        raise ServiceError(
-            Reason.TASK_UNSUPPORTED,
-            "SegmentVideo is not offered here; ask the model's own service",
-            metadata={"task": pb.Task.Name(pb.Task.TASK_VIDEO_SEGMENTATION)},
-        )
-        yield b""  # makes this a generator, which a stream of replies has to be
+        """Pass a session on to the model that its first message names."""
+        deadline = Deadline.of_session(context, self._settings)
+        start, model_id = await read_start(requests, within_s=self._settings.default_deadline_s)
+        log_fields(model=model_id[:100])
+        backend = self._registry.backend(model_id)
+        timeout_s = deadline.for_backend_s() if deadline else None
+        if timeout_s is not None and timeout_s <= 0:
+            raise too_late(model_id)
+        relay = Relay(backend, start, requests, timeout_s)
+        # A generator that is left in a yield is closed late, and the model would work on.
+        context.add_done_callback(lambda _: relay.cancel())  # type: ignore[arg-type]
+        try:
+            async for reply in relay.answers():
+                yield reply
+        except BackendError as error:
+            log_fields(backend_reason=error.reason)
+            await abort_with(context, error.status)
 
     async def get_model_card(self, raw: bytes, context: _Context) -> bytes:
         """Pass a ``GetModelCardRequest`` on to its model."""

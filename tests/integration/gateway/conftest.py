@@ -71,7 +71,7 @@ class FakeModel(pb.SegmentServiceServicer):
             self.running -= 1
 
     def SegmentVideo(self, request_iterator: Any, context: Any) -> Any:
-        raise AssertionError("the gateway must not pass sessions on yet")
+        raise AssertionError("no test here opens a session with this model")
 
     async def GetModelCard(self, request: Any, context: Any) -> Any:
         self.card_calls += 1

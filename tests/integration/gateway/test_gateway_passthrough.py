@@ -75,16 +75,6 @@ async def test_bytes_that_are_no_message_are_the_clients_fault(stage: Any) -> No
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_video_is_refused_as_unsupported(stage: Any, reason_of: Any) -> None:
-    await stage.serve(await stage.model("one"))
-    start = pb.SegmentVideoRequest(start=pb.VideoStart(model_id="one"))
-    call = stage.segment_stub().SegmentVideo(iter([start]), timeout=20)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call.read()
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert reason_of(rich(caught.value)) == "TASK_UNSUPPORTED"
-
-
 async def test_a_models_own_status_passes_unchanged(stage: Any) -> None:
     model = await stage.model("one")
 

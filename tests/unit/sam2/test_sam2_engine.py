@@ -89,6 +89,7 @@ def test_what_is_loaded_is_described(engine: Sam2Engine) -> None:
         Task.INSTANCE_SEGMENTATION,
         Task.OBJECT_DETECTION,
         Task.PROMPTED_SEGMENTATION,
+        Task.VIDEO_SEGMENTATION,
     )
     assert (loaded.device, loaded.dtype, loaded.tier) == ("cpu", "float32", "exact")
     assert loaded.logits_size == (64, 64)

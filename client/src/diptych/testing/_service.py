@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,7 +20,9 @@ from .._segment import Segment
 from ..limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 from ..segment import v1 as pb
 from ._failures import Failed, Failure, make_failure
+from ._pictures import image_size
 from ._replies import default_card, default_segments
+from ._video import default_started
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -66,6 +68,11 @@ class FakeSegmentService:
         """What health checks say, by service."""
         self.delay_s = 0.0
         """How long each answer takes."""
+        self.video_started = default_started()
+        """Limits that video sessions are told and held to; change them freely."""
+        self.video_session_count = 0
+        """Video sessions that are open now."""
+        self._video_requests: list[pb.SegmentVideoRequest] = []
         self._limit = max_request_bytes
         self._gateway = gateway
         self._lock = threading.Condition()
@@ -84,6 +91,12 @@ class FakeSegmentService:
         """Every question so far, one entry per call, pictures as they were sent."""
         with self._lock:
             return tuple(self._requests)
+
+    @property
+    def video_requests(self) -> tuple[pb.SegmentVideoRequest, ...]:
+        """Every message of every video session so far."""
+        with self._lock:
+            return tuple(self._video_requests)
 
     def answer_with(self, answer: Answer, *, model: str | None = None) -> None:
         """Lets ``answer`` make the segments of one model, or of all."""
@@ -183,6 +196,22 @@ class FakeSegmentService:
             self._requests.append(request)
             self._lock.notify_all()
 
+    @contextmanager
+    def open_video_session(self) -> Iterator[None]:
+        """Counts as a session while it is held."""
+        with self._lock:
+            self.video_session_count += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.video_session_count -= 1
+
+    def note_video(self, request: pb.SegmentVideoRequest) -> None:
+        """Remembers a message of a video session."""
+        with self._lock:
+            self._video_requests.append(request)
+
     def picture(self, image: pb.Image) -> bytes:
         """The bytes of a picture that is sent or held; ``Failed`` if it is neither."""
         if image.WhichOneof("source") == "encoded":
@@ -195,10 +224,8 @@ class FakeSegmentService:
 
     def segments(self, model_id: str, request: pb.SegmentRequest, image: bytes) -> FakeReply:
         """What one model answers; ``Failed`` if it was told so or the picture is none."""
-        if self.delay_s:
-            self._stopped.wait(self.delay_s)
-        self._raise_failure(model_id)
-        call = FakeCall(model_id, request, image, _image_size(image))
+        self.work(model_id)
+        call = FakeCall(model_id, request, image, image_size(image))
         with self._lock:
             self._images[hashlib.sha256(image).digest()] = image
             answer = self._answers.get(model_id)
@@ -206,6 +233,12 @@ class FakeSegmentService:
         if request.task in _WITHOUT_MASKS:
             found = [replace(segment, mask=None, area=0) for segment in found]
         return FakeReply(call, found)
+
+    def work(self, model_id: str) -> None:
+        """Takes the time of an answer; ``Failed`` if the model was told to fail."""
+        if self.delay_s:
+            self._stopped.wait(self.delay_s)
+        self._raise_failure(model_id)
 
     def _chosen(self, model: str | None) -> Sequence[str]:
         if model is not None and model not in self.models:
@@ -230,15 +263,3 @@ class FakeReply:
 
     call: FakeCall
     segments: Sequence[Segment]
-
-
-def _image_size(data: bytes) -> tuple[int, int]:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return picture.height, picture.width
-    except (UnidentifiedImageError, OSError) as error:
-        message = f"image: expected JPEG, PNG or WebP, got {len(data)} bytes of unknown type"
-        violation = Violation("image", message.partition(": ")[2])
-        raise Failed(make_failure("IMAGE_UNREADABLE", message, violations=[violation])) from error

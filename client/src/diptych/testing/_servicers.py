@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import grpc
@@ -15,6 +16,7 @@ from .._segment import Segment
 from ..segment import v1 as pb
 from ._failures import Failed, abort, make_failure
 from ._replies import agreement_messages, segment_message
+from ._video import video_answers
 
 if TYPE_CHECKING:
     from ._service import FakeReply, FakeSegmentService
@@ -41,8 +43,15 @@ class _SegmentServicer(pb.SegmentServiceServicer):
         request_iterator: Iterator[pb.SegmentVideoRequest],
         context: grpc.ServicerContext,
     ) -> Iterator[pb.SegmentVideoResponse]:
-        failure = make_failure("TASK_UNSUPPORTED", "task: the fake does no video")
-        abort(context, failure, self._fake.next_request_id())
+        try:
+            first = next(request_iterator, pb.SegmentVideoRequest())
+            if first.WhichOneof("event") != "start":
+                failure = make_failure("SESSION_ORDER", "the first message must be start")
+                raise Failed(failure)
+            model_id = self._model(first.start.model_id)
+            yield from video_answers(self._fake, model_id, chain([first], request_iterator))
+        except Failed as failed:
+            abort(context, failed.failure, self._fake.next_request_id())
 
     def GetModelCard(
         self, request: pb.GetModelCardRequest, context: grpc.ServicerContext

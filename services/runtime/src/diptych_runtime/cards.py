@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from diptych import Task
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
 
@@ -90,6 +91,7 @@ def _static(fields: Mapping[str, Any]) -> pb.ModelCard:
 
 
 def _limits(loaded: LoadedModel, settings: RuntimeSettings) -> pb.Limits:
+    follows = Task.VIDEO_SEGMENTATION in loaded.tasks
     return pb.Limits(
         max_message_bytes=MAX_REQUEST_BYTES,
         max_image_px=settings.max_image_px,
@@ -99,4 +101,5 @@ def _limits(loaded: LoadedModel, settings: RuntimeSettings) -> pb.Limits:
         max_points_per_prompt=settings.max_points_per_prompt,
         max_segments=settings.max_segments,
         max_grid_points=settings.max_grid_points if loaded.default_automatic else 0,
+        max_video_objects=settings.max_video_objects if follows else 0,
     )

@@ -44,12 +44,12 @@ def check_request(request: pb.SegmentRequest, card: pb.ModelCard) -> Task:
     check_model(request.model_id, card)
     task = _check_task(request, card)
     _check_image(request.image)
-    _check_output(request.output, card)
+    check_output(request.output, card)
     if card.HasField("default_automatic"):
         _check_automatic(request.automatic, card)
     _check_prompt_count(request, task, card)
     for index, prompt in enumerate(request.prompts):
-        _check_kinds(prompt, f"prompts[{index}]", card)
+        check_kinds(prompt, f"prompts[{index}]", card)
     paths = ((f"prompts[{index}]", prompt) for index, prompt in enumerate(request.prompts))
     refuse(problem for path, prompt in paths for problem in prompt_problems(prompt, path))
     return task
@@ -98,26 +98,31 @@ def _check_image(image: pb.Image) -> None:
         )
 
 
-def _check_output(output: pb.OutputOptions, card: pb.ModelCard) -> None:
+def check_output(output: pb.OutputOptions, card: pb.ModelCard, path: str = "output") -> None:
+    """Check what the answer should hold; ``path`` is where it stands in the request.
+
+    Raises:
+        ServiceError: with the field and what was expected of it.
+    """
     if output.HasField("min_score"):
-        _check_range("output.min_score", output.min_score, 0, 1)
+        _check_range(f"{path}.min_score", output.min_score, 0, 1)
     if output.HasField("max_segments"):
-        _check_range("output.max_segments", output.max_segments, 1, card.limits.max_segments)
+        _check_range(f"{path}.max_segments", output.max_segments, 1, card.limits.max_segments)
     if encoding_from_wire(output.mask_encoding) is None:
         raise invalid(
             Reason.OPTION_INVALID,
-            "output.mask_encoding",
+            f"{path}.mask_encoding",
             f"expected one of the encodings, got {output.mask_encoding}",
         )
     known = {category.id for category in card.categories}
     if len(output.category_ids) > _MAX_CATEGORIES:
         text = f"expected at most {_MAX_CATEGORIES}, got {len(output.category_ids)}"
-        raise invalid(Reason.OPTION_INVALID, "output.category_ids", text)
+        raise invalid(Reason.OPTION_INVALID, f"{path}.category_ids", text)
     for index, category in enumerate(output.category_ids if known else ()):
         if category not in known:
             raise invalid(
                 Reason.OPTION_INVALID,
-                f"output.category_ids[{index}]",
+                f"{path}.category_ids[{index}]",
                 f"expected a category of {card.id}'s card, got {category}",
             )
 
@@ -181,7 +186,12 @@ def _check_prompt_count(request: pb.SegmentRequest, task: Task, card: pb.ModelCa
             )
 
 
-def _check_kinds(prompt: pb.ObjectPrompt, path: str, card: pb.ModelCard) -> None:
+def check_kinds(prompt: pb.ObjectPrompt, path: str, card: pb.ModelCard) -> None:
+    """Check that the model takes these kinds of prompts.
+
+    Raises:
+        ServiceError: with the field and what the model takes.
+    """
     sent = {
         "points": (bool(prompt.points), pb.PromptKind.PROMPT_KIND_POINT),
         "box": (prompt.HasField("box"), pb.PromptKind.PROMPT_KIND_BOX),

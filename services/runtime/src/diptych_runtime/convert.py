@@ -26,6 +26,8 @@ from diptych import (
 )
 from diptych.segment import v1 as pb
 
+from .video import TrackedObject
+
 _E = TypeVar("_E", bound=enum.Enum)
 _AUTOMATIC_WIRE = {"min_mask_region_area": "min_mask_region_area_px"}
 
@@ -158,6 +160,15 @@ def segment_to_wire(segment: Segment, encoding: MaskEncoding) -> pb.Segment:
             pb.LowResLogits(height=logits.height, width=logits.width, float16_le=logits.float16_le)
         )
     return wire
+
+
+def tracked_to_wire(tracked: TrackedObject, encoding: MaskEncoding) -> pb.VideoSegment:
+    """One object on one frame; a hidden one has neither mask nor box."""
+    return pb.VideoSegment(
+        object_id=tracked.object_id,
+        segment=segment_to_wire(tracked.segment, encoding),
+        presence=tracked.presence,
+    )
 
 
 def _mask_to_wire(mask: Mask, encoding: MaskEncoding) -> pb.Mask:

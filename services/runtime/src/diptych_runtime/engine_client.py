@@ -8,6 +8,7 @@ import itertools
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from .engine import LoadError
 from .errors import Reason, ServiceError
 from .logs import logger
 from .pipe import FrontPipe, Header, PipeClosedError
+from .session_channel import SessionChannel
 from .settings import RuntimeSettings
 
 _WATCHES_PER_TIMEOUT = 8
@@ -54,6 +56,7 @@ class EngineClient:
         self._pipe = pipe
         self._ids = itertools.count(1)
         self._inside: dict[int, asyncio.Future[EngineReply]] = {}
+        self._sessions: dict[int, SessionChannel] = {}
         self._heard = True
         self._wanted = True
         self._tasks: list[asyncio.Task[None]] = []
@@ -143,6 +146,24 @@ class EngineClient:
             self._pipe.send({"op": "cancel", "id": number})
             raise
 
+    def open_session(
+        self, start: bytes, *, request_id: str, on_left: Callable[[], None]
+    ) -> SessionChannel:
+        """Open a video session with a serialised ``SegmentVideoRequest``.
+
+        ``on_left`` is called once the process has freed it, which may be after its last reply.
+
+        Raises:
+            ServiceError: the process was lost.
+        """
+        if self.ended.done():
+            on_left()
+            raise engine_lost()
+        number = next(self._ids)
+        channel = self._sessions[number] = SessionChannel(number, self._pipe.send, on_left)
+        channel.send("open", start, request_id=request_id, received=time.monotonic())
+        return channel
+
     async def kill(self) -> None:
         """End the process now and wait until it is gone."""
         self._wanted = False
@@ -192,9 +213,17 @@ class EngineClient:
         self._inside.clear()
         for answer in lost:
             answer.set_exception(engine_lost())
-        return len(lost)
+        sessions = list(self._sessions.values())
+        self._sessions.clear()
+        for session in sessions:
+            session.end(engine_lost())
+        return len(lost) + len(sessions)
 
     def _settle(self, header: Header, body: bytes) -> None:
+        if header["op"].startswith("session"):
+            if self._sessions[header["id"]].take(header, body):
+                del self._sessions[header["id"]]
+            return
         self.held.update(header["added"])
         self.held.difference_update(header["dropped"])
         self.held_bytes = header["held_bytes"]
@@ -221,7 +250,8 @@ class EngineClient:
         silent = 0
         while not self.ended.done():
             await asyncio.wait([self.ended], timeout=step_timeout_s / _WATCHES_PER_TIMEOUT)
-            silent = 0 if self._heard or not self._inside else silent + 1
+            busy = self._inside or any(session.owed for session in self._sessions.values())
+            silent = 0 if self._heard or not busy else silent + 1
             self._heard = False
             if silent > _WATCHES_PER_TIMEOUT:
                 logger().error("engine makes no progress", pid=self.pid, timeout_s=step_timeout_s)

@@ -2,7 +2,8 @@
 
 Started by the front as ``python -m diptych_runtime.engine_process``; ends when the front is gone.
 Threads: this one reads requests; one loads and runs the model; one decodes, one picture ahead of
-the model; one prepares prompts on held pictures; one writes replies.
+the model; one prepares prompts on held pictures; one writes replies. Models that follow objects
+have two more, one to decode frames and one to write replies of video sessions.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from diptych import Task
 from diptych.segment import v1 as pb
 
 from . import logs
@@ -30,6 +32,7 @@ from .logs import logger
 from .pipe import EnginePipe, Header, PipeClosedError
 from .replies import ReplyWriter
 from .scheduler import Scheduler
+from .session_host import SessionHost
 from .settings import RuntimeSettings, SettingsError
 from .work import CancelledWorkError, Work, Workshop
 
@@ -60,6 +63,7 @@ class EngineProcess:
         self._to_reply: Queue[tuple[Work, Answer | Exception]] = Queue()
         self._inside: dict[int, Work] = {}
         self._pulsed = 0.0
+        self._sessions: SessionHost | None = None
 
     def run(self) -> None:
         """Load the model and serve until the front is gone."""
@@ -71,6 +75,9 @@ class EngineProcess:
                 self._accept(header, body)
             elif header["op"] == "cancel" and (work := self._inside.get(header["id"])):
                 work.cancelled.set()
+            elif header["op"].startswith("session_"):
+                assert self._sessions is not None  # the front waits for the card
+                self._sessions.receive(header, body)
 
     def _model(self) -> None:
         """Everything that touches the engine happens in this thread."""
@@ -87,8 +94,17 @@ class EngineProcess:
         _thread("decode", lambda: self._each(self._to_decode, self._decode, loaded))
         _thread("prompts", lambda: self._each(self._to_prompt, self._prompt, loaded))
         _thread("reply", lambda: self._each(self._to_reply, self._reply, loaded))
+        if Task.VIDEO_SEGMENTATION in model.tasks:
+            self._host_sessions(workshop, card.id)
         self._pipe.send({"op": "loaded"}, card.SerializeToString())
         self._scheduler.run(workshop)
+
+    def _host_sessions(self, workshop: Workshop, model_id: str) -> None:
+        # Threads of their own: the decoder of pictures waits while enough of them are ready, and
+        # frames must not wait behind it.
+        host = self._sessions = SessionHost(self._pipe, self._scheduler, workshop, model_id)
+        _thread("frames", lambda: _forever(host.prepare_next))
+        _thread("video replies", lambda: _forever(host.reply_next))
 
     def _accept(self, header: Header, body: bytes) -> None:
         request = pb.SegmentRequest.FromString(body)
@@ -173,6 +189,11 @@ def _status(work: Work, error: Exception) -> bytes:
         error = ServiceError(Reason.MODEL_FAILED, f"internal error {work.request_id}")
     status: bytes = error.to_status(work.request_id).SerializeToString()
     return status
+
+
+def _forever(do: Callable[[], None]) -> None:
+    while True:
+        do()
 
 
 def _thread(name: str, loop: Callable[[], None]) -> None:

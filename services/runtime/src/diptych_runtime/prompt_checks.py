@@ -12,7 +12,7 @@ from diptych import Prompt
 from diptych.segment import v1 as pb
 
 from .convert import prompt_from_wire
-from .errors import Reason, ServiceError, Violation
+from .errors import Reason, ServiceError, Violation, invalid
 
 _LOGITS_SIDE = 1024
 _MAX_LISTED = 100  # problems that are looked for; more of them would help nobody
@@ -47,6 +47,19 @@ def check_prompts(
 
     refuse(problems())
     return tuple(prompts)
+
+
+def check_video_prompt(prompt: pb.ObjectPrompt, path: str, size: tuple[int, int]) -> Prompt:
+    """Check a prompt against frames of ``size`` (height, width); returns it converted.
+
+    Raises:
+        ServiceError: with the fields and what was expected of them.
+    """
+    refuse(_outside(prompt, path, size))
+    try:
+        return prompt_from_wire(prompt, size)
+    except ValueError as error:
+        raise invalid(Reason.PROMPT_INVALID, f"{path}.mask.mask", str(error)) from error
 
 
 def _wrong_logits(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from diptych import Task
 from diptych.segment import v1 as pb
 
 from .convert import duration, encoding_from_wire, segment_to_wire, task_from_wire
@@ -41,18 +42,23 @@ class ReplyWriter:
         return reply.SerializeToString(), seconds
 
     def _provenance(self, work: Work) -> pb.Provenance:
-        task = task_from_wire(work.request.task)
-        weights = next(w for w in self.loaded.weights if not w.tasks or task in w.tasks)
-        return pb.Provenance(
-            model_id=self.model_id,
-            weights=weights.name,
-            weights_sha256=weights.sha256,
-            tier=self.loaded.tier,
-            device=self.loaded.device,
-            dtype=self.loaded.dtype,
-            software=self.loaded.software,
-            image_cache_hit=work.cache_hit,
-        )
+        found = provenance(self.model_id, self.loaded, task_from_wire(work.request.task))
+        found.image_cache_hit = work.cache_hit
+        return found
+
+
+def provenance(model_id: str, loaded: LoadedModel, task: Task | None) -> pb.Provenance:
+    """What answers a task."""
+    weights = next(w for w in loaded.weights if not w.tasks or task in w.tasks)
+    return pb.Provenance(
+        model_id=model_id,
+        weights=weights.name,
+        weights_sha256=weights.sha256,
+        tier=loaded.tier,
+        device=loaded.device,
+        dtype=loaded.dtype,
+        software=loaded.software,
+    )
 
 
 def _stages(work: Work, *, postprocess_s: float) -> dict[str, float]:

@@ -9,7 +9,7 @@ import grpc
 from .engine_client import EngineClient
 from .logs import logger
 from .servicer import SERVICE, ModelServicer
-from .serving import GrpcServer, listen_address
+from .serving import NOTICE_S, GrpcServer, listen_address
 from .settings import RuntimeSettings
 from .supervisor import Supervisor
 
@@ -50,7 +50,9 @@ class ModelService:
         """Drain, then end the engine."""
         # Without an engine for good, no grace brings an answer.
         gone = self.engine_task is not None and self.engine_task.done()
-        await self._server.drain(0 if gone else self._settings.drain_s)
+        grace_s = 0 if gone else self._settings.drain_s
+        self.servicer.videos.go_away(NOTICE_S + grace_s)
+        await self._server.drain(grace_s)
         if self.engine_task:
             self.engine_task.cancel()
             await asyncio.gather(self.engine_task, return_exceptions=True)

@@ -18,11 +18,12 @@ from diptych.segment import v1 as pb
 from .admission import Admission, Estimates, Kind, work_units
 from .checks import check_model, check_request
 from .engine_client import EngineReply
-from .errors import Reason, ServiceError, invalid, not_held
+from .errors import Reason, ServiceError, not_held
 from .rpc import log_fields, request_id, unreadable
 from .settings import RuntimeSettings
 from .stats import Stats
 from .supervisor import Supervisor
+from .video_front import VideoSessions
 
 SERVICE = "diptych.segment.v1.SegmentService"
 _OFF_LOOP_BYTES = 256 * 1024  # parsing or hashing more than this would stall other requests
@@ -33,8 +34,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ModelServicer:
     """Answers ``SegmentService`` with one supervised engine.
 
-    ``Segment`` takes and gives serialised messages: requests go to the engine process as they
-    came, and replies as it wrote them.
+    ``Segment`` and ``SegmentVideo`` take and give serialised messages: requests go to the engine
+    process as they came, and replies as it wrote them.
     """
 
     def __init__(self, supervisor: Supervisor, settings: RuntimeSettings) -> None:
@@ -43,6 +44,7 @@ class ModelServicer:
         self._admission = Admission(settings)
         self._estimates = Estimates()
         self.stats = Stats()
+        self.videos = VideoSessions(supervisor, settings)
 
     def handler(self) -> grpc.GenericRpcHandler:
         """All RPCs, to be added to a server."""
@@ -50,11 +52,7 @@ class ModelServicer:
             SERVICE,
             {
                 "Segment": grpc.unary_unary_rpc_method_handler(self.segment),
-                "SegmentVideo": grpc.stream_stream_rpc_method_handler(
-                    self.segment_video,
-                    pb.SegmentVideoRequest.FromString,
-                    pb.SegmentVideoResponse.SerializeToString,
-                ),
+                "SegmentVideo": grpc.stream_stream_rpc_method_handler(self.segment_video),
                 "GetModelCard": grpc.unary_unary_rpc_method_handler(
                     self.get_model_card,
                     pb.GetModelCardRequest.FromString,
@@ -104,17 +102,9 @@ class ModelServicer:
             return await asyncio.to_thread(_read, raw, card)
         return _read(raw, card)
 
-    async def segment_video(
-        self, requests: AsyncIterator[pb.SegmentVideoRequest], context: Context
-    ) -> AsyncIterator[pb.SegmentVideoResponse]:
-        """``SegmentVideo``: no engine follows objects yet."""
-        raise invalid(
-            Reason.TASK_UNSUPPORTED,
-            "SegmentVideo",
-            f"expected a model that does video-segmentation, got {self._card().id}",
-            modelId=self._card().id,
-        )
-        yield  # makes this an asynchronous generator, which is what gRPC expects
+    async def segment_video(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        """``SegmentVideo``: writes its replies itself, so that it knows when the client leaves."""
+        await self.videos.serve(requests, context)
 
     async def get_model_card(
         self, request: pb.GetModelCardRequest, context: Context
@@ -131,6 +121,7 @@ class ModelServicer:
         message = self.stats.message()
         message.queue_length = self._admission.waiting
         message.running_count = self._admission.running
+        message.session_count = self.videos.count
         message.engine_restart_count = self._supervisor.restarts
         if engine := self._supervisor.engine:
             message.held_image_count = len(engine.held)

@@ -54,6 +54,17 @@ class RuntimeSettings(BaseSettings):
     max_grid_points: int = Field(default=25_000, ge=1)
     """Points of the automatic grid, all crops together."""
 
+    max_sessions: int = Field(default=8, ge=1)
+    """Video sessions at a time."""
+    max_video_objects: int = Field(default=16, ge=1)
+    """Objects that a video session follows at a time."""
+    held_frames: int = Field(default=8, ge=1)
+    """Newest frames of a video session that prompts are accepted on."""
+    frames_in_flight: int = Field(default=4, ge=1)
+    """Messages of a video session that are read ahead of their answers."""
+    session_idle_s: float = Field(default=60.0, gt=0)
+    """A video session without a message for so long is closed."""
+
 
 class SettingsError(Exception):
     """The environment holds a value that cannot be used; the message is one line."""

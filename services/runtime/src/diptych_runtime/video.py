@@ -12,7 +12,7 @@ from typing import Protocol
 
 from diptych import OutputOptions, Prompt, Segment
 
-from .engine import Pixels, Steps
+from .engine import Engine, Pixels, Steps
 
 
 @dataclass(frozen=True)
@@ -74,4 +74,12 @@ class VideoSession(Protocol):
 
     def close(self) -> None:
         """Free everything."""
+        ...
+
+
+class VideoEngine(Engine, Protocol):
+    """What an engine whose tasks include ``VIDEO_SEGMENTATION`` also offers."""
+
+    def open_session(self, options: VideoOptions) -> VideoSession:
+        """A session of its own memory. Raises ``ServiceError`` for options it cannot do."""
         ...

@@ -1,4 +1,4 @@
-"""SAM 2 behind the engine protocol: still pictures, in float32."""
+"""SAM 2 behind the engine protocol: still pictures and video, in float32."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from diptych_runtime.engine import (
     Variant,
 )
 from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.video import VideoOptions
 from diptych_runtime.weights import WeightsError
 
 from .automatic import Candidate, Options, find_everything
@@ -31,9 +32,14 @@ from .network import Network, PictureFeatures
 from .official import OFFICIAL
 from .prompts import answer_prompts
 from .settings import Settings, SettingsError
+from .video import Sam2VideoSession
+from .video_network import VideoNetwork
 
-_TASKS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION)
+_PICTURE_TASKS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION)
+_TASKS = (*_PICTURE_TASKS, Task.VIDEO_SEGMENTATION)
 _KIND = "picture"
+_CONDITIONING_FRAMES = 8
+_FEATURE_FRAMES = 2
 _MIN_SCORE = 0.0
 _MAX_SEGMENTS = 1000
 
@@ -44,11 +50,15 @@ def create() -> Sam2Engine:
 
 
 class Sam2Engine:
-    """Implements ``diptych_runtime.engine.Engine``. Holds no picture: features travel outside."""
+    """Implements ``diptych_runtime.video.VideoEngine``.
+
+    Holds no picture: features travel outside, sessions have memory of their own.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._network: Network | None = None
+        self._video_network: VideoNetwork | None = None
         self._card: StaticCard | None = None
 
     def load(self) -> LoadedModel:
@@ -68,13 +78,15 @@ class Sam2Engine:
         except WeightsError as error:
             raise LoadError(str(error)) from error
         self._card = read_card(chosen.card)
-        self._network = Network(build_model(chosen.config, state), device)
+        model = build_model(chosen.config, state)
+        self._network = Network(model, device)
+        self._video_network = VideoNetwork(model, device)
         self._warm_up()
         return _loaded(self._network, self._card, chosen)
 
     def features_kind(self, task: Task) -> str:
         """One encoder serves every task."""
-        if task not in _TASKS:
+        if task not in _PICTURE_TASKS:
             raise _unsupported(task)
         return _KIND
 
@@ -86,7 +98,7 @@ class Sam2Engine:
 
     def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
         """Answer one job; steps are batches of points, groups of masks, and crops."""
-        if job.task not in _TASKS:
+        if job.task not in _PICTURE_TASKS:
             raise _unsupported(job.task)
         assert isinstance(features.payload, PictureFeatures)
         with device_guard():
@@ -96,6 +108,17 @@ class Sam2Engine:
                 )
                 return Answer(segments)
             return (yield from self._automatic(features.payload, pixels, job))
+
+    def open_session(self, options: VideoOptions) -> Sam2VideoSession:
+        """A session of its own memory; the network is shared by all."""
+        if self._video_network is None:
+            raise RuntimeError("load() was not called")
+        return Sam2VideoSession(
+            self._video_network,
+            options,
+            max_conditioning_frames=_CONDITIONING_FRAMES,
+            feature_frames=_FEATURE_FRAMES,
+        )
 
     def _automatic(
         self, features: PictureFeatures, pixels: Callable[[], Pixels], job: Job
@@ -122,6 +145,18 @@ class Sam2Engine:
         prompts = (Prompt(points=(Point(side / 2, side / 2),)),)
         for _ in answer_prompts(self._loaded_network(), features, prompts, OutputOptions()):
             pass
+        options = VideoOptions(OutputOptions(), track_all=False, max_objects=1, held_frames=1)
+        session = self.open_session(options)
+        frame = np.zeros((side, side, 3), np.uint8)
+        # The second frame is the first that is found by memory.
+        for steps in (
+            session.add_frame(0, frame),
+            session.prompt(0, 0, prompts[0]),
+            session.add_frame(1, frame),
+        ):
+            for _ in steps:
+                pass
+        session.close()
 
 
 def _device(wanted: str) -> torch.device:

@@ -1,0 +1,21 @@
+"""Pictures as the fake reads them."""
+
+from __future__ import annotations
+
+import io
+
+from .._errors import Violation
+from ._failures import Failed, make_failure
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Height and width of a picture file; ``Failed`` if it is none."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return picture.height, picture.width
+    except (UnidentifiedImageError, OSError) as error:
+        message = f"image: expected JPEG, PNG or WebP, got {len(data)} bytes of unknown type"
+        violation = Violation("image", message.partition(": ")[2])
+        raise Failed(make_failure("IMAGE_UNREADABLE", message, violations=[violation])) from error

@@ -1,0 +1,164 @@
+"""The fake's video sessions: each object stays where it was said to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from google.protobuf.duration_pb2 import Duration
+
+from .._segment import Segment
+from ..masks import Mask
+from ..segment import v1 as pb
+from ._failures import Failed, make_failure
+from ._pictures import image_size
+from ._replies import default_segments, segment_message
+
+if TYPE_CHECKING:
+    from ._service import FakeSegmentService
+
+_SERVER_IDS = 2**30
+
+
+def default_started() -> pb.VideoStarted:
+    """Small limits, so that tests meet them."""
+    return pb.VideoStarted(
+        max_objects=8, held_frames=4, max_frames_in_flight=3, idle_timeout=Duration(seconds=60)
+    )
+
+
+@dataclass
+class _Frame:
+    size: tuple[int, int]
+    revision: int = 0
+
+
+@dataclass
+class VideoSessionFake:
+    """One session with one fake model."""
+
+    fake: FakeSegmentService
+    model_id: str
+    start: pb.VideoStart
+    _frames: dict[int, _Frame] = field(default_factory=dict)
+    _objects: dict[int, pb.ObjectPrompt] = field(default_factory=dict)
+    _gone: set[int] = field(default_factory=set)
+    _size: tuple[int, int] | None = None
+    _newest: int = -1
+
+    def answers(self, request: pb.SegmentVideoRequest) -> Iterator[pb.SegmentVideoResponse]:
+        """What one message is answered with; a refusal is in band."""
+        kind = request.WhichOneof("event")
+        try:
+            if kind == "frame":
+                yield self._answer(request.seq, self._add_frame(request.frame))
+            elif kind == "prompt":
+                for index in self._prompt(request.prompt):
+                    self._frames[index].revision += 1
+                    yield self._answer(request.seq, index)
+            elif kind == "removal":
+                self._remove(request.removal.object_id)
+                yield pb.SegmentVideoResponse(in_reply_to_seq=request.seq, ack=pb.VideoAck())
+            else:
+                raise _refused("SESSION_ORDER", f"expected frame, prompt or removal, got {kind}")
+        except Failed as failed:
+            error = pb.VideoError(status=failed.failure.to_status(self.fake.next_request_id()))
+            if kind in ("frame", "prompt"):
+                error.frame_index = getattr(request, kind).frame_index
+            yield pb.SegmentVideoResponse(in_reply_to_seq=request.seq, error=error)
+
+    def _add_frame(self, frame: pb.VideoFrame) -> int:
+        index = frame.frame_index
+        if index <= self._newest:
+            raise _refused("SESSION_ORDER", f"frame_index: expected more than {self._newest}")
+        size = image_size(frame.encoded)
+        if self._size not in (None, size):
+            raise _refused("IMAGE_SHAPE", f"frame: expected {self._size}, got {size}")
+        self._size = size
+        self._newest = index
+        self._frames[index] = _Frame(size)
+        while len(self._frames) > max(1, self.fake.video_started.held_frames):
+            del self._frames[next(iter(self._frames))]
+        return index
+
+    def _prompt(self, prompt: pb.VideoPrompt) -> list[int]:
+        if prompt.frame_index not in self._frames:
+            raise _refused("FRAME_NOT_HELD", f"frame_index: {prompt.frame_index} is not held")
+        if prompt.object_id in self._gone or not 0 <= prompt.object_id < _SERVER_IDS:
+            raise _refused("PROMPT_INVALID", f"object_id: {prompt.object_id} cannot be used")
+        fresh = prompt.object_id not in self._objects
+        if fresh and len(self._objects) >= self.fake.video_started.max_objects:
+            raise _refused("OBJECT_LIMIT", f"objects: at most {len(self._objects)}")
+        if not (prompt.prompt.points or prompt.prompt.HasField("box") or _has_mask(prompt)):
+            raise _refused("PROMPT_INVALID", "prompt: expected points, a box or a mask")
+        self._objects[prompt.object_id] = prompt.prompt
+        return [index for index in self._frames if index >= prompt.frame_index]
+
+    def _remove(self, object_id: int) -> None:
+        if object_id not in self._objects:
+            raise _refused("OBJECT_UNKNOWN", f"object_id: {object_id} is not tracked")
+        del self._objects[object_id]
+        self._gone.add(object_id)
+
+    def _answer(self, seq: int, index: int) -> pb.SegmentVideoResponse:
+        frame = self._frames[index]
+        height, width = frame.size
+        prompts = [_boxed(prompt, frame.size) for prompt in self._objects.values()]
+        request = pb.SegmentRequest(output=self.start.output, prompts=prompts)
+        found = default_segments(request, frame.size) if self._objects else []
+        objects = list(zip(self._objects, found, strict=True))
+        if self.start.track_all:
+            (everything,) = default_segments(pb.SegmentRequest(), frame.size)
+            objects.append((_SERVER_IDS, everything))
+        return pb.SegmentVideoResponse(
+            in_reply_to_seq=seq,
+            frame=pb.VideoFrameSegments(
+                frame_index=index,
+                revision=frame.revision,
+                segments=[_object(object_id, one, request) for object_id, one in objects],
+                image_size=pb.ImageSize(height_px=height, width_px=width),
+                timings=pb.Timings(total=Duration(nanos=5_000_000)),
+            ),
+        )
+
+
+def video_answers(
+    fake: FakeSegmentService, model_id: str, requests: Iterator[pb.SegmentVideoRequest]
+) -> Iterator[pb.SegmentVideoResponse]:
+    """A whole session after its ``start``; ``Failed`` when the model was told to fail."""
+    session: VideoSessionFake | None = None
+    with fake.open_video_session():
+        for request in requests:
+            fake.note_video(request)
+            fake.work(model_id)
+            if session is None:
+                session = VideoSessionFake(fake, model_id, request.start)
+                started = fake.video_started
+                yield pb.SegmentVideoResponse(in_reply_to_seq=request.seq, started=started)
+            else:
+                yield from session.answers(request)
+
+
+def _object(object_id: int, found: Segment, request: pb.SegmentRequest) -> pb.VideoSegment:
+    message = segment_message(found, request)
+    return pb.VideoSegment(object_id=object_id, segment=message, presence=found.score)
+
+
+def _boxed(prompt: pb.ObjectPrompt, size: tuple[int, int]) -> pb.ObjectPrompt:
+    """A prompt whose mask, if it has one, is told by its box."""
+    box = Mask.from_coco(prompt.mask.mask.coco_rle, size).box if prompt.HasField("mask") else None
+    if box is None:
+        return prompt
+    left, top, right, bottom = box.xyxy
+    return pb.ObjectPrompt(
+        box=pb.BoundingBox(x_min_px=left, y_min_px=top, x_max_px=right, y_max_px=bottom)
+    )
+
+
+def _has_mask(prompt: pb.VideoPrompt) -> bool:
+    return prompt.prompt.HasField("mask")
+
+
+def _refused(reason: str, message: str) -> Failed:
+    return Failed(make_failure(reason, message))

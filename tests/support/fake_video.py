@@ -1,0 +1,128 @@
+"""The fake engine with video: each object is a square around its prompt, on every frame.
+
+The top left pixel of a frame selects the behaviour, as for pictures. The label of each segment
+carries the digest of the frame that was answered; an object is hidden on ``HIDE`` frames. The log
+gets a line for each frame, step and end of a session.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from fake_engine import (
+    CRASH,
+    GATED,
+    HANG,
+    NO_MEMORY,
+    RAISE,
+    FakeEngine,
+    _segment,
+    note,
+    watermark,
+)
+
+from diptych import Box, Prompt, Segment, Task
+from diptych_runtime.engine import LoadedModel, Pixels, Steps
+from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.video import FrameAnswer, TrackedObject, VideoOptions
+
+HIDE = (255, 0, 20)
+
+
+class FakeSession:
+    """Keeps the held frames' digests and the newest box of each object."""
+
+    def __init__(self, options: VideoOptions) -> None:
+        if options.track_all:
+            raise ServiceError(Reason.TASK_UNSUPPORTED, "fake follows only what is prompted")
+        self._options = options
+        self._frames: dict[int, tuple[str, bool]] = {}
+        self._objects: dict[int, Box] = {}
+        self._removed: set[int] = set()
+        self._size = (0, 0)
+        note("open")
+
+    @property
+    def nbytes(self) -> int:
+        return 1000 * len(self._frames)
+
+    def add_frame(self, frame_index: int, pixels: Pixels) -> Steps[FrameAnswer]:
+        behaviour, mark = tuple(int(v) for v in pixels[0, 0]), watermark(pixels)
+        note("frame", mark)
+        yield from _misbehave(behaviour, mark)
+        self._size = (pixels.shape[0], pixels.shape[1])
+        self._frames[frame_index] = (mark, behaviour == HIDE)
+        if len(self._frames) > self._options.held_frames:
+            del self._frames[next(iter(self._frames))]
+        return self._answer(frame_index)
+
+    def prompt(
+        self, object_id: int, frame_index: int, prompt: Prompt
+    ) -> Steps[tuple[FrameAnswer, ...]]:
+        if object_id in self._removed:
+            raise ServiceError(Reason.OBJECT_UNKNOWN, "ids are not reused")
+        if object_id not in self._objects and len(self._objects) == self._options.max_objects:
+            raise ServiceError(Reason.OBJECT_LIMIT, "too many objects")
+        yield
+        point = prompt.points[0] if prompt.points else None
+        box = prompt.box or Box(0, 0, 8, 8)
+        if point:
+            box = Box(max(point.x - 4, 0), max(point.y - 4, 0), point.x + 4, point.y + 4)
+        self._objects[object_id] = box
+        return tuple(self._answer(index) for index in self._frames if index >= frame_index)
+
+    def remove(self, object_id: int) -> None:
+        if object_id not in self._objects:
+            raise ServiceError(Reason.OBJECT_UNKNOWN, f"no object {object_id}")
+        del self._objects[object_id]
+        self._removed.add(object_id)
+
+    def close(self) -> None:
+        note("close")
+
+    def _answer(self, index: int) -> FrameAnswer:
+        mark, hidden = self._frames[index]
+        found = []
+        for object_id in sorted(self._objects):
+            shown = _segment(mark, self._objects[object_id], self._size, None)
+            shown = replace(shown, low_res_logits=None)
+            presence = 0.1 if hidden else 0.9
+            segment = Segment(presence, label=mark) if hidden else shown
+            found.append(TrackedObject(object_id, segment, presence))
+        return FrameAnswer(index, tuple(found))
+
+
+def _misbehave(behaviour: tuple[int, ...], mark: str) -> Iterator[None]:
+    if behaviour == CRASH:
+        os._exit(9)
+    if behaviour == HANG:
+        time.sleep(3600)
+    if behaviour == RAISE:
+        raise RuntimeError("secret in /usr/lib/python")
+    if behaviour == NO_MEMORY:
+        raise ServiceError(Reason.DEVICE_MEMORY, "the device has no memory left for this")
+    if behaviour == GATED:
+        while not Path(os.environ["FAKE_GATE"]).exists():
+            time.sleep(0.005)
+            note("step", mark)
+            yield
+
+
+class FakeVideoEngine(FakeEngine):
+    """See the module."""
+
+    def load(self) -> LoadedModel:
+        loaded = super().load()
+        return replace(loaded, tasks=(*loaded.tasks, Task.VIDEO_SEGMENTATION))
+
+    def open_session(self, options: VideoOptions) -> FakeSession:
+        return FakeSession(options)
+
+
+def create() -> FakeVideoEngine:
+    """The factory that services name."""
+    return FakeVideoEngine()

@@ -1,0 +1,155 @@
+"""What a video session remembers of its stream, without any stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from diptych import LowResLogits, Mask, Prompt, SessionLostError, UnavailableError
+from diptych._convert_video import video_event
+from diptych._errors import ServerError
+from diptych._video import VideoOptions
+from diptych._video_state import MAX_WAITING, SessionState, make_prompt
+from diptych.segment import v1 as pb
+
+PROMPT = make_prompt([], (1, 2, 3, 4), None)
+
+
+@pytest.fixture
+def state() -> SessionState:
+    made = SessionState(VideoOptions(model="one"))
+    assert made.start().seq == 1
+    limits = pb.VideoStarted(max_objects=2, held_frames=3, max_frames_in_flight=2)
+    made.opened(pb.SegmentVideoResponse(in_reply_to_seq=1, started=limits))
+    return made
+
+
+def send(state: SessionState, index: int | None = None) -> int:
+    message = state.frame(b"frame", index)
+    state.sent(message)
+    return message.seq
+
+
+def prompt(state: SessionState, object_id: int, index: int | None = None) -> int:
+    message = state.prompt(object_id, index, PROMPT)
+    state.sent(message, PROMPT)
+    return message.seq
+
+
+def answer(state: SessionState, seq: int, index: int = 0, **objects: Any) -> None:
+    frame = pb.VideoFrameSegments(frame_index=index, **objects)
+    message = pb.SegmentVideoResponse(in_reply_to_seq=seq, frame=frame)
+    state.settle(message, video_event(message))
+
+
+def refuse(state: SessionState, seq: int) -> Any:
+    message = pb.SegmentVideoResponse(in_reply_to_seq=seq, error=pb.VideoError())
+    return state.settle(message, video_event(message))
+
+
+def prompts(state: SessionState) -> list[tuple[int, int]]:
+    return [(p.object_id, p.frame_index) for p in state.checkpoint().prompts]
+
+
+def test_numbers_grow_and_the_window_is_kept(state: SessionState) -> None:
+    first, second = send(state), send(state)
+    assert (first, second, state.has_room) == (2, 3, False)
+    answer(state, second, 1)
+    assert state.has_room
+    answer(state, second, 1)  # a later answer to the same message frees nothing more
+    assert not state.all_answered
+    answer(state, first, 0)
+    assert state.all_answered
+
+
+def test_only_the_newest_frames_and_their_prompts_are_held(state: SessionState) -> None:
+    for index in range(3):
+        answer(state, send(state), index)
+        answer(state, prompt(state, index), index)
+    assert prompts(state) == [(0, 0), (1, 1), (2, 2)]
+    send(state)
+    held = state.checkpoint()
+    assert [index for index, _ in held.frames] == [1, 2, 3]
+    assert [(p.object_id, p.frame_index) for p in held.prompts] == [(1, 1), (2, 2)]
+    assert held.lost_objects == (0,)
+
+
+def test_a_refused_prompt_leaves_the_earlier_one(state: SessionState) -> None:
+    answer(state, send(state))
+    answer(state, prompt(state, 1))
+    refusal = refuse(state, prompt(state, 1))
+    assert (refusal.object_id, refusal.frame_index) == (1, 0)
+    refuse(state, prompt(state, 2))
+    assert prompts(state) == [(1, 0)]
+
+
+def test_a_refused_frame_is_not_held(state: SessionState) -> None:
+    answer(state, send(state))
+    assert refuse(state, send(state)).frame_index == 1
+    assert [index for index, _ in state.checkpoint().frames] == [0]
+    assert state.prompt(1, None, PROMPT).prompt.frame_index == 0
+    assert state.frame(b"frame", None).frame.frame_index == 2
+
+
+def test_prompts_that_wait_are_bounded(state: SessionState) -> None:
+    send(state)
+    for _ in range(MAX_WAITING):
+        prompt(state, 1)
+    with pytest.raises(RuntimeError, match="read results"):
+        prompt(state, 1)
+    with pytest.raises(RuntimeError, match="read results"):
+        state.removal(1)
+    answer(state, 3)
+    assert prompt(state, 1)
+
+
+def test_the_newest_visible_mask_is_kept(state: SessionState) -> None:
+    answer(state, send(state))
+    answer(state, prompt(state, 1))
+    size = pb.ImageSize(height_px=2, width_px=2)
+    shown = Mask.from_array(np.array([[True, False], [False, False]]))
+    segment = pb.Segment(mask=pb.Mask(coco_rle=shown.to_coco()))
+    visible = pb.VideoSegment(object_id=1, segment=segment)
+    foreign = pb.VideoSegment(object_id=2**30, segment=segment)
+    answer(state, send(state), 1, segments=[visible, foreign], image_size=size)
+    for index in (2, 3):
+        answer(state, send(state), index, segments=[pb.VideoSegment(object_id=1)], image_size=size)
+    (kept,) = state.checkpoint().prompts
+    assert (kept.object_id, kept.frame_index, kept.prompt) == (1, 1, Prompt(mask=shown))
+    send(state)
+    assert (state.checkpoint().prompts, state.checkpoint().lost_objects) == ((), (1,))
+
+
+def test_the_end_of_a_server_is_the_loss_of_an_open_session(state: SessionState) -> None:
+    gone = UnavailableError("gone", reason="ENGINE_LOST", request_id="abc", retry_after_s=1.0)
+    lost = state.lost(gone)
+    assert isinstance(lost, SessionLostError)
+    assert (str(lost), lost.reason, lost.request_id) == ("gone", "ENGINE_LOST", "abc")
+    assert (lost.retry_after_s, lost.checkpoint) == (1.0, state.checkpoint())
+    assert SessionState(VideoOptions()).lost(gone) is gone
+    other = ServerError("failed")
+    assert state.lost(other) is other
+
+
+def test_a_server_that_goes_is_heard(state: SessionState) -> None:
+    going = pb.VideoGoingAway(grace=Duration(seconds=2, nanos=500_000_000))
+    message = pb.SegmentVideoResponse(going_away=going)
+    assert state.settle(message, video_event(message)) is None
+    assert state.going_away_s == 2.5
+
+
+def test_broken_answers_are_server_errors() -> None:
+    with pytest.raises(ServerError, match="expected started"):
+        SessionState(VideoOptions()).opened(pb.SegmentVideoResponse(ack=pb.VideoAck()))
+    segment = pb.Segment(mask=pb.Mask(coco_rle=b"nonsense"))
+    frame = pb.VideoFrameSegments(segments=[pb.VideoSegment(segment=segment)])
+    with pytest.raises(ServerError, match="frame 0 holds a broken mask"):
+        video_event(pb.SegmentVideoResponse(frame=frame))
+
+
+def test_logits_are_no_video_prompt() -> None:
+    with pytest.raises(TypeError, match="logits"):
+        make_prompt([], None, LowResLogits(1, 1, b"\0\0"))  # type: ignore[arg-type]
