@@ -103,10 +103,17 @@ def automatic(args: argparse.Namespace) -> list[Figure]:
     regions_all, where = objects + backgrounds, dataset(args.first, args.scenes)
     either = seen + seen_backgrounds
     return [
-        share("recall of objects at IoU 0.5", seen, objects, where),
-        share("recall of objects and background at IoU 0.5", either, regions_all, where),
-        Figure("masks per region", masks_all / regions_all, "masks", where, regions_all),
-        share("masks that match a region at IoU 0.5", good, masks_all, where),
+        share("automatic mode, recall of objects at IoU 0.5", seen, objects, where),
+        share(
+            "automatic mode, recall of objects and background at IoU 0.5",
+            either,
+            regions_all,
+            where,
+        ),
+        Figure(
+            "automatic mode, masks per region", masks_all / regions_all, "masks", where, regions_all
+        ),
+        share("automatic mode, masks that match a region at IoU 0.5", good, masks_all, where),
     ]
 
 
