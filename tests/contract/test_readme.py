@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic_settings import BaseSettings
 from stack import free_port, wait_serving
 
 from diptych import Client
 from diptych.testing import FakeSegmentService
 from diptych_gateway.settings import Settings as GatewaySettings
-from diptych_maskrcnn.settings import EngineSettings
+from diptych_maskrcnn.settings import EngineSettings as MaskRcnnSettings
 from diptych_runtime.settings import RuntimeSettings
-from diptych_sam2.settings import Settings as Sam2Settings
+from diptych_sam2.settings import EngineSettings as Sam2Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
@@ -140,9 +141,15 @@ def shown(value: object) -> str:
     )
 
 
-def field_defaults(
-    settings: type[RuntimeSettings | GatewaySettings | EngineSettings],
-) -> dict[str, str]:
+ALL: tuple[type[BaseSettings], ...] = (
+    RuntimeSettings,
+    GatewaySettings,
+    MaskRcnnSettings,
+    Sam2Settings,
+)
+
+
+def field_defaults(settings: type[BaseSettings]) -> dict[str, str]:
     return {
         f"DIPTYCH_{name.upper()}": shown(field.default)
         for name, field in settings.model_fields.items()
@@ -155,12 +162,7 @@ SETTINGS = {
     "DIPTYCH_ADDRESS",
     "DIPTYCH_WEIGHTS_DIR",
     "DIPTYCH_WEIGHTS_MIRROR",
-    *re.findall(r"DIPTYCH_\w+", str(Sam2Settings.from_environment.__doc__)),
-    *(
-        f"DIPTYCH_{name.upper()}"
-        for settings in (RuntimeSettings, GatewaySettings, EngineSettings)
-        for name in settings.model_fields
-    ),
+    *(f"DIPTYCH_{name.upper()}" for settings in ALL for name in settings.model_fields),
 }
 
 
@@ -168,10 +170,8 @@ def test_settings_are_listed() -> None:
     assert set(ROWS) == SETTINGS
 
 
-@pytest.mark.parametrize("settings", [RuntimeSettings, EngineSettings, GatewaySettings])
-def test_defaults_are_right(
-    settings: type[RuntimeSettings | GatewaySettings | EngineSettings],
-) -> None:
+@pytest.mark.parametrize("settings", ALL)
+def test_defaults_are_right(settings: type[BaseSettings]) -> None:
     for name, default in field_defaults(settings).items():
         if settings is not GatewaySettings or name != "DIPTYCH_PORT":  # its own is in a sentence
             assert ROWS[name].strip() == default, name

@@ -17,7 +17,7 @@ from diptych_runtime.engine import Pixels
 from diptych_runtime.video import FrameAnswer, VideoOptions
 from diptych_sam2.checkpoints import choose, read_state
 from diptych_sam2.models import build_model
-from diptych_sam2.settings import Settings
+from diptych_sam2.settings import EngineSettings
 from diptych_sam2.video import Sam2VideoSession
 from diptych_sam2.video_network import VideoNetwork
 
@@ -30,13 +30,13 @@ T = TypeVar("T")
 
 def demo_network() -> VideoNetwork:
     """The demo weights as they are."""
-    chosen = choose(Settings())
+    chosen = choose(EngineSettings())
     return VideoNetwork(build_model(chosen.config, read_state(chosen)), torch.device("cpu"))
 
 
 def small_network() -> VideoNetwork:
     """The demo weights at 64 pixels: a sixteenth of the work, and always an object in sight."""
-    chosen = choose(Settings())
+    chosen = choose(EngineSettings())
     tree = OmegaConf.load(chosen.config)
     tree.model.image_size = 64
     state = dict(read_state(chosen))

@@ -22,7 +22,7 @@ from diptych_runtime.engine import Answer, Features, Job, Pixels
 from diptych_sam2.checkpoints import choose, read_state
 from diptych_sam2.engine import Sam2Engine
 from diptych_sam2.models import build_model
-from diptych_sam2.settings import Settings
+from diptych_sam2.settings import EngineSettings
 
 T = TypeVar("T")
 SCENES = Path(__file__).parents[3] / "demo-weights"
@@ -42,7 +42,7 @@ def _one_thread() -> None:
 @pytest.fixture(scope="session")
 def engine() -> Sam2Engine:
     """Our engine with the demo weights, loaded."""
-    made = Sam2Engine(Settings(device="cpu", threads=1))
+    made = Sam2Engine(EngineSettings(device="cpu", threads=1))
     made.load()
     return made
 
@@ -50,7 +50,7 @@ def engine() -> Sam2Engine:
 @pytest.fixture(scope="session")
 def demo_model() -> Any:
     """A second model with the demo weights, for the sam2 package's own classes."""
-    chosen = choose(Settings())
+    chosen = choose(EngineSettings())
     return build_model(chosen.config, read_state(chosen))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from sam2.utils.transforms import SAM2Transforms
+from sam2_video_helpers import OPTIONS
 
 from diptych import AutomaticOptions, Box, OutputOptions, Point, Prompt, Task
 from diptych_runtime.engine import DeviceLostError, Job, LoadError
@@ -18,7 +19,7 @@ from diptych_runtime.errors import Reason, ServiceError
 from diptych_sam2 import engine as engine_module
 from diptych_sam2.engine import Sam2Engine, create
 from diptych_sam2.faults import device_guard
-from diptych_sam2.settings import Settings
+from diptych_sam2.settings import EngineSettings
 from diptych_sam2.transforms import normalised_square
 from diptych_sam2.upsampling import Upsampler
 
@@ -84,7 +85,7 @@ def test_features_count_all_memory_they_keep(engine: Sam2Engine, scene: Any) -> 
 
 
 def test_what_is_loaded_is_described(engine: Sam2Engine) -> None:
-    loaded = Sam2Engine(Settings(device="cpu", threads=1)).load()
+    loaded = Sam2Engine(EngineSettings(device="cpu", threads=1)).load()
     assert loaded.tasks == (
         Task.INSTANCE_SEGMENTATION,
         Task.OBJECT_DETECTION,
@@ -118,7 +119,7 @@ def test_other_tasks_are_refused(engine: Sam2Engine, scene: Any) -> None:
 def test_nothing_warns(scene: Any, finish: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        engine = Sam2Engine(Settings(device="cpu", threads=1))
+        engine = Sam2Engine(EngineSettings(device="cpu", threads=1))
         engine.load()
         pixels = scene(0)
         pixels.flags.writeable = False
@@ -182,17 +183,10 @@ def test_windows_hold_what_interpolation_gives(size: tuple[int, int], level: flo
         assert window.binary.numel() == window.outer == 0
 
 
-@pytest.mark.parametrize(
-    ("device", "message"),
-    [
-        ("cuda:7", "cuda:7 is not there"),
-        ("tpu", "expected auto, cpu or cuda:N, got 'tpu'"),
-        ("meta", "expected auto, cpu or cuda:N, got 'meta'"),
-    ],
-)
-def test_a_device_that_is_not_there_is_named(device: str, message: str) -> None:
-    with pytest.raises(LoadError, match=message):
-        Sam2Engine(Settings(device=device)).load()
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(LoadError, match="DIPTYCH_DEVICE='cuda:0': this process sees no CUDA"):
+        Sam2Engine(EngineSettings(device="cuda:0")).load()
 
 
 def test_auto_takes_the_first_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,10 +196,29 @@ def test_auto_takes_the_first_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert engine_module._device("auto") == torch.device("cpu")
 
 
-def test_the_environment_sets_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIPTYCH_THREADS", "two")
-    with pytest.raises(LoadError, match="DIPTYCH_THREADS: expected a positive integer"):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DIPTYCH_THREADS", "two"),
+        ("DIPTYCH_THREADS", "0"),
+        ("DIPTYCH_DEVICE", "tpu"),
+        ("DIPTYCH_DEVICE", "cuda:7"),
+        ("DIPTYCH_SAM_2_CONDITIONING_FRAMES", "1"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(LoadError, match=f"{name}='{value}'"):
         create()
+
+
+def test_the_environment_sets_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIPTYCH_THREADS", "")
     monkeypatch.setenv("DIPTYCH_DEVICE", "cpu")
-    assert create().load().weights[0].name == "demo"
+    monkeypatch.setenv("DIPTYCH_SAM_2_CONDITIONING_FRAMES", "2")
+    engine = create()
+    assert engine.load().weights[0].name == "demo"
+    session = engine.open_session(OPTIONS)
+    assert session._window.conditioning_frames == 2

@@ -24,7 +24,7 @@ from diptych_sam2.checkpoints import packaged_config
 from diptych_sam2.engine import Sam2Engine
 from diptych_sam2.models import build_model
 from diptych_sam2.network import Network, PromptBatch
-from diptych_sam2.settings import Settings
+from diptych_sam2.settings import EngineSettings
 
 CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
 NAME = "sam2.1-hiera-tiny"
@@ -98,7 +98,7 @@ def test_a_published_checkpoint_is_pulled_converted_and_loaded(
     monkeypatch.setenv("DIPTYCH_WEIGHTS_DIR", str(cache))
     path = pull(weights, converter=[sys.executable, "-m", "diptych_sam2.convert"], progress=False)
 
-    engine = Sam2Engine(Settings(weights=NAME, device="cpu", threads=1))
+    engine = Sam2Engine(EngineSettings(sam_2_weights=NAME, device="cpu", threads=1))
     loaded = engine.load()
     assert loaded.parameter_count == 38_962_498
     assert loaded.logits_size == (256, 256)
@@ -115,4 +115,4 @@ def test_weights_that_were_not_pulled_say_how_to_get_them(
     monkeypatch.setenv("DIPTYCH_WEIGHTS_DIR", str(tmp_path))
     for name in (NAME, "sam2-hiera-large"):
         with pytest.raises(LoadError, match=f"diptych-sam-2 pull {name}$"):
-            Sam2Engine(Settings(weights=name, device="cpu")).load()
+            Sam2Engine(EngineSettings(sam_2_weights=name, device="cpu")).load()

@@ -23,7 +23,7 @@ from diptych import Mask, OutputOptions, Point, Prompt
 from diptych_runtime.video import FrameAnswer, VideoOptions
 from diptych_sam2.checkpoints import choose, packaged_config, read_state
 from diptych_sam2.models import build_model
-from diptych_sam2.settings import Settings
+from diptych_sam2.settings import EngineSettings
 from diptych_sam2.video import Sam2VideoSession
 from diptych_sam2.video_frames import normalised, squashed
 from diptych_sam2.video_network import VideoNetwork
@@ -124,7 +124,7 @@ class Side:
 
 @pytest.fixture(scope="module")
 def demo() -> tuple[VideoNetwork, SAM2VideoPredictor]:
-    chosen = choose(Settings())
+    chosen = choose(EngineSettings())
     state = read_state(chosen)
     return VideoNetwork(build_model(chosen.config, state), CPU), stock_of(chosen.config, state)
 

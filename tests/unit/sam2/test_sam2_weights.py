@@ -24,7 +24,7 @@ from diptych_sam2.convert import convert
 from diptych_sam2.engine import Sam2Engine
 from diptych_sam2.models import build_model
 from diptych_sam2.official import CHECKPOINTS, OFFICIAL
-from diptych_sam2.settings import Settings
+from diptych_sam2.settings import EngineSettings
 
 NAMES = [checkpoint.weights.name for checkpoint in CHECKPOINTS]
 
@@ -33,25 +33,27 @@ NAMES = [checkpoint.weights.name for checkpoint in CHECKPOINTS]
 def demo_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo weights in the form that SAM 2's training writes."""
     path = tmp_path_factory.mktemp("trained") / "fine-tuned.pt"
-    torch.save({"model": dict(read_state(choose(Settings())))}, path)
+    torch.save({"model": dict(read_state(choose(EngineSettings())))}, path)
     return path
 
 
 @pytest.fixture(scope="module")
 def demo_config() -> str:
-    return str(choose(Settings()).config)
+    return str(choose(EngineSettings()).config)
 
 
 @pytest.fixture(scope="module")
 def engine_card() -> pb.ModelCard:
     """The card of the demo weights as a client gets it."""
-    return build_card(Sam2Engine(Settings(device="cpu", threads=1)).load(), read_settings())
+    return build_card(Sam2Engine(EngineSettings(device="cpu", threads=1)).load(), read_settings())
 
 
 def test_a_file_with_its_configuration_answers_like_the_weights_in_it(
     demo_checkpoint: Path, demo_config: str, scene: Any, prompted: Any, finish: Any
 ) -> None:
-    engine = Sam2Engine(Settings(weights=str(demo_checkpoint), config=demo_config, device="cpu"))
+    engine = Sam2Engine(
+        EngineSettings(sam_2_weights=str(demo_checkpoint), sam_2_config=demo_config, device="cpu")
+    )
     loaded = engine.load()
     (weights,) = loaded.weights
     assert weights.name == "fine-tuned"
@@ -68,16 +70,16 @@ def test_safetensors_files_are_read_as_they_are(
 ) -> None:
     path = tmp_path / "mine.safetensors"
     convert(demo_checkpoint, path)
-    state = read_state(choose(Settings(weights=str(path), config=demo_config)))
-    expected = read_state(choose(Settings()))
+    state = read_state(choose(EngineSettings(sam_2_weights=str(path), sam_2_config=demo_config)))
+    expected = read_state(choose(EngineSettings()))
     assert state.keys() == expected.keys()
     assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
 def test_weights_that_do_not_fit_are_refused_by_name() -> None:
-    settings = Settings(
-        weights=str(choose(Settings()).path),
-        config="configs/sam2.1/sam2.1_hiera_t.yaml",
+    settings = EngineSettings(
+        sam_2_weights=str(choose(EngineSettings()).path),
+        sam_2_config="configs/sam2.1/sam2.1_hiera_t.yaml",
         device="cpu",
     )
     with pytest.raises(LoadError, match=r"do not fit sam2\.1_hiera_t\.yaml: .* and \d+ more"):
@@ -94,25 +96,27 @@ def test_weights_that_do_not_fit_are_refused_by_name() -> None:
 )
 def test_settings_that_name_nothing_are_refused(weights: str, config: str, message: str) -> None:
     with pytest.raises(LoadError, match=message):
-        choose(Settings(weights=weights, config=config))
+        choose(EngineSettings(sam_2_weights=weights, sam_2_config=config))
 
 
 def test_a_file_needs_a_configuration_that_is_there(demo_checkpoint: Path) -> None:
     with pytest.raises(LoadError, match="DIPTYCH_SAM_2_CONFIG: weights from a file need"):
-        choose(Settings(weights=str(demo_checkpoint)))
+        choose(EngineSettings(sam_2_weights=str(demo_checkpoint)))
     with pytest.raises(LoadError, match="DIPTYCH_SAM_2_CONFIG: expected a file"):
-        choose(Settings(weights=str(demo_checkpoint), config="configs/none.yaml"))
+        choose(EngineSettings(sam_2_weights=str(demo_checkpoint), sam_2_config="configs/none.yaml"))
 
 
 def test_files_that_are_something_else_are_refused(tmp_path: Path, demo_config: str) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no tensors")
     with pytest.raises(LoadError, match=r"broken\.safetensors is not a readable safetensors file"):
-        Sam2Engine(Settings(weights=str(broken), config=demo_config, device="cpu")).load()
+        Sam2Engine(
+            EngineSettings(sam_2_weights=str(broken), sam_2_config=demo_config, device="cpu")
+        ).load()
     text = tmp_path / "model.yaml"
     text.write_text("just: text")
-    demo = str(choose(Settings()).path)
-    settings = Settings(weights=demo, config=str(text), device="cpu")
+    demo = str(choose(EngineSettings()).path)
+    settings = EngineSettings(sam_2_weights=demo, sam_2_config=str(text), device="cpu")
     with pytest.raises(LoadError, match=r"model\.yaml is not a configuration of SAM 2: it makes a"):
         Sam2Engine(settings).load()
     text.write_text("model: {_target_: sam2.modeling.nowhere.Model}")

@@ -13,11 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from diptych_runtime.engine import LoadedWeights
+from diptych_runtime.engine import LoadedWeights, LoadError
 from diptych_runtime.weights import WeightsError, convert, file_sha256, locate
 
 from .official import CHECKPOINTS, Checkpoint
-from .settings import DEMO, Settings, SettingsError
+from .settings import DEMO, EngineSettings
 
 _SUFFIXES = (".safetensors", ".pt", ".pth")
 
@@ -33,23 +33,23 @@ class Chosen:
     """Which section of the model card describes them: a name, or ``file``."""
 
 
-def choose(settings: Settings) -> Chosen:
+def choose(settings: EngineSettings) -> Chosen:
     """The weights that the settings name.
 
     Raises:
-        SettingsError: no such name or file, or a file without a configuration.
+        LoadError: no such name or file, or a file without a configuration.
         WeightsError: published weights that are not there; the message says how to get them.
     """
-    name = settings.weights
+    name = settings.sam_2_weights
     if name == DEMO:
         return _demo()
     for checkpoint in CHECKPOINTS:
         if checkpoint.weights.name == name:
             return _published(checkpoint)
     if name.endswith(_SUFFIXES):
-        return _file(Path(name), settings.config)
+        return _file(Path(name), settings.sam_2_config)
     names = ", ".join([DEMO, *(checkpoint.weights.name for checkpoint in CHECKPOINTS)])
-    raise SettingsError(
+    raise LoadError(
         f"DIPTYCH_SAM_2_WEIGHTS: expected one of {names}, or a .safetensors or .pt file, "
         f"got {name!r}"
     )
@@ -82,18 +82,18 @@ def _published(checkpoint: Checkpoint) -> Chosen:
     return Chosen(weights, stored.path, packaged_config(checkpoint.config), name)
 
 
-def _file(path: Path, config: str) -> Chosen:
+def _file(path: Path, config: str | None) -> Chosen:
     if not path.is_file():
-        raise SettingsError(f"DIPTYCH_SAM_2_WEIGHTS: no such file: {path}")
+        raise LoadError(f"DIPTYCH_SAM_2_WEIGHTS: no such file: {path}")
     if not config:
-        raise SettingsError(
+        raise LoadError(
             "DIPTYCH_SAM_2_CONFIG: weights from a file need the configuration they were trained "
             "with, such as configs/sam2.1/sam2.1_hiera_t.yaml"
         )
     candidates = (Path(config), packaged_config(config))
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None:
-        raise SettingsError(
+        raise LoadError(
             "DIPTYCH_SAM_2_CONFIG: expected a file or a configuration of the sam2 package, "
             f"got {config!r}"
         )

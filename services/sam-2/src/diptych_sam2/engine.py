@@ -20,6 +20,7 @@ from diptych_runtime.engine import (
     Variant,
 )
 from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.settings import SettingsError
 from diptych_runtime.video import VideoOptions
 from diptych_runtime.weights import WeightsError
 
@@ -31,22 +32,28 @@ from .models import build_model
 from .network import Network, PictureFeatures
 from .official import OFFICIAL
 from .prompts import answer_prompts
-from .settings import Settings, SettingsError
+from .settings import EngineSettings, read_engine_settings
 from .video import Sam2VideoSession
 from .video_network import VideoNetwork
 
 _PICTURE_TASKS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION)
 _TASKS = (*_PICTURE_TASKS, Task.VIDEO_SEGMENTATION)
 _KIND = "picture"
-_CONDITIONING_FRAMES = 8
 _FEATURE_FRAMES = 2
 _MIN_SCORE = 0.0
 _MAX_SEGMENTS = 1000
 
 
 def create() -> Sam2Engine:
-    """An engine with the settings of the environment, not loaded yet."""
-    return Sam2Engine(Settings.from_environment())
+    """An engine with the settings of the environment, not loaded yet.
+
+    Raises:
+        LoadError: a variable has a value that cannot be used.
+    """
+    try:
+        return Sam2Engine(read_engine_settings())
+    except SettingsError as error:
+        raise LoadError(str(error)) from error
 
 
 class Sam2Engine:
@@ -55,7 +62,7 @@ class Sam2Engine:
     Holds no picture: features travel outside, sessions have memory of their own.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._network: Network | None = None
         self._video_network: VideoNetwork | None = None
@@ -116,7 +123,7 @@ class Sam2Engine:
         return Sam2VideoSession(
             self._video_network,
             options,
-            max_conditioning_frames=_CONDITIONING_FRAMES,
+            max_conditioning_frames=self._settings.sam_2_conditioning_frames,
             feature_frames=_FEATURE_FRAMES,
         )
 
@@ -162,20 +169,9 @@ class Sam2Engine:
 def _device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(wanted)
-    except RuntimeError as error:
-        raise SettingsError(
-            f"DIPTYCH_DEVICE: expected auto, cpu or cuda:N, got {wanted!r}"
-        ) from error
-    if device.type not in ("cpu", "cuda"):
-        raise SettingsError(f"DIPTYCH_DEVICE: expected auto, cpu or cuda:N, got {wanted!r}")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise SettingsError(
-            f"DIPTYCH_DEVICE: {wanted} is not there, torch sees {torch.cuda.device_count()} CUDA "
-            "devices; use auto or cpu"
-        )
-    return device
+    if wanted != "cpu" and not torch.cuda.is_available():
+        raise LoadError(f"DIPTYCH_DEVICE={wanted!r}: this process sees no CUDA device")
+    return torch.device(wanted)
 
 
 def _loaded(network: Network, card: StaticCard, chosen: Chosen) -> LoadedModel:
