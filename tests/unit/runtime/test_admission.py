@@ -11,10 +11,11 @@ import pytest
 from diptych import Task
 from diptych_runtime.admission import Admission, Estimates, Kind
 from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.lanes import Lane
 from diptych_runtime.settings import RuntimeSettings
 
 FAR = 1e9
-BULK_PLACES, INTERACTIVE_PLACES = 2, 4
+PLACES = {Lane.HELD: 4, Lane.NEW: 2, Lane.BULK: 2}
 
 
 def admission(**settings: object) -> Admission:
@@ -28,21 +29,19 @@ class Visitor:
         self,
         queue: Admission,
         *,
-        interactive: bool = False,
+        lane: Lane = Lane.BULK,
         estimate_s: float = 1.0,
         deadline: float = FAR,
     ) -> None:
         self.leave = asyncio.Event()
         self.inside = False
         self.free: Callable[[], None] | None = None
-        self.task = asyncio.create_task(self._visit(queue, interactive, estimate_s, deadline))
+        self.task = asyncio.create_task(self._visit(queue, lane, estimate_s, deadline))
 
     async def _visit(
-        self, queue: Admission, interactive: bool, estimate_s: float, deadline: float
+        self, queue: Admission, lane: Lane, estimate_s: float, deadline: float
     ) -> None:
-        async with queue.turn(
-            interactive=interactive, estimate_s=estimate_s, deadline=deadline
-        ) as turn:
+        async with queue.turn(lane, estimate_s=estimate_s, deadline=deadline) as turn:
             self.turn = turn
             self.inside = True
             await self.leave.wait()
@@ -53,9 +52,8 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def full(queue: Admission, *, interactive: bool = False) -> list[Visitor]:
-    places = INTERACTIVE_PLACES if interactive else BULK_PLACES
-    visitors = [Visitor(queue, interactive=interactive) for _ in range(places)]
+async def full(queue: Admission, lane: Lane = Lane.BULK) -> list[Visitor]:
+    visitors = [Visitor(queue, lane=lane) for _ in range(PLACES[lane])]
     await settle()
     assert all(visitor.inside for visitor in visitors)
     return visitors
@@ -101,13 +99,14 @@ async def test_the_queue_is_bounded_by_time() -> None:
     assert first.inside
 
 
-async def test_the_lanes_do_not_wait_for_each_other() -> None:
+@pytest.mark.parametrize("lane", Lane)
+async def test_the_lanes_do_not_wait_for_each_other(lane: Lane) -> None:
     queue = admission()
-    inside = await full(queue)
-    prompt = Visitor(queue, interactive=True)
+    inside = await full(queue, lane)
+    others = [Visitor(queue, lane=other) for other in Lane if other is not lane]
     await settle()
-    assert prompt.inside
-    await end(*inside, prompt)
+    assert all(other.inside for other in others)
+    await end(*inside, *others)
 
 
 async def test_a_deadline_in_the_queue() -> None:

@@ -13,6 +13,7 @@ import pytest
 from diptych.segment import v1 as pb
 from diptych_runtime.engine import Answer, DeviceLostError, Steps
 from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.lanes import Lane
 from diptych_runtime.scheduler import Scheduler
 from diptych_runtime.work import CancelledWorkError, Work
 
@@ -71,34 +72,43 @@ def script() -> Script:
     return Script()
 
 
-def test_interactive_goes_between_steps_and_starves_nobody(script: Script) -> None:
-    script.scheduler.add(script.work("bulk", [None, None, None, stop]))
+def test_held_pictures_go_between_steps_and_starves_nobody(script: Script) -> None:
+    script.scheduler.add(Lane.BULK, script.work("bulk", [None, None, None, stop]))
     for name in ("a", "b"):
-        script.scheduler.add_interactive(script.work(name, [None, None]))
+        script.scheduler.add(Lane.HELD, script.work(name, [None, None]))
     assert script.run() == ["a", "a", "bulk", "b", "b", "bulk", "bulk", "bulk"]
     assert set(script.results) == {"a", "b"}
 
 
-def test_an_interactive_request_overtakes_what_runs(script: Script) -> None:
+def test_a_held_picture_overtakes_what_runs(script: Script) -> None:
     def interrupt() -> None:
-        script.scheduler.add_interactive(script.work("prompt", [None]))
+        script.scheduler.add(Lane.HELD, script.work("prompt", [None]))
 
-    script.scheduler.add(script.work("bulk", [None, interrupt, None, stop]))
+    script.scheduler.add(Lane.BULK, script.work("bulk", [None, interrupt, None, stop]))
     assert script.run() == ["bulk", "bulk", "prompt", "bulk", "bulk"]
+
+
+def test_a_prompt_on_a_new_picture_waits_for_a_step_and_not_for_a_request(script: Script) -> None:
+    def interrupt() -> None:
+        script.scheduler.add(Lane.NEW, script.work("new", [None, None]))
+
+    script.scheduler.add(Lane.BULK, script.work("bulk", [None, interrupt, None, None, None, stop]))
+    assert script.run() == ["bulk", "bulk", "new", "bulk", "new", "bulk", "bulk", "bulk"]
+    assert script.results["new"] == Answer(())
 
 
 def test_the_next_request_starts_when_the_one_before_is_done(script: Script) -> None:
     def add_next() -> None:
-        script.scheduler.add(script.work("second", [None, stop]))
+        script.scheduler.add(Lane.BULK, script.work("second", [None, stop]))
 
-    script.scheduler.add(script.work("first", [add_next, None]))
+    script.scheduler.add(Lane.BULK, script.work("first", [add_next, None]))
     assert script.run() == ["first", "first", "second", "second"]
     assert script.results["first"] == Answer(())
 
 
 def test_a_failed_request_fails_alone(script: Script) -> None:
-    script.scheduler.add_interactive(script.work("refused", [None, refuse, None]))
-    script.scheduler.add(script.work("last", [stop]))
+    script.scheduler.add(Lane.HELD, script.work("refused", [None, refuse, None]))
+    script.scheduler.add(Lane.BULK, script.work("last", [stop]))
     assert script.run() == ["refused", "refused", "last"]
     assert isinstance(script.results["refused"], ServiceError)
 
@@ -106,8 +116,8 @@ def test_a_failed_request_fails_alone(script: Script) -> None:
 def test_cancelled_work_does_not_start(script: Script) -> None:
     cancelled = script.work("cancelled", [None])
     cancelled.cancelled.set()
-    script.scheduler.add_interactive(cancelled)
-    script.scheduler.add(script.work("last", [stop]))
+    script.scheduler.add(Lane.HELD, cancelled)
+    script.scheduler.add(Lane.BULK, script.work("last", [stop]))
     assert script.run() == ["last"]
     assert isinstance(script.results["cancelled"], CancelledWorkError)
 
@@ -115,15 +125,15 @@ def test_cancelled_work_does_not_start(script: Script) -> None:
 def test_running_work_stops_after_the_step_in_which_it_is_cancelled(script: Script) -> None:
     work = script.work("cancelled", [None])
     script.steps["cancelled"] = [None, work.cancelled.set, None, None]
-    script.scheduler.add_interactive(work)
-    script.scheduler.add(script.work("last", [stop]))
+    script.scheduler.add(Lane.HELD, work)
+    script.scheduler.add(Lane.BULK, script.work("last", [stop]))
     assert script.run() == ["cancelled", "cancelled", "last"]
 
 
 def test_late_work_does_not_start(script: Script) -> None:
     late = script.work("late", [None], deadline=time.monotonic())
-    script.scheduler.add_interactive(late)
-    script.scheduler.add(script.work("last", [stop]))
+    script.scheduler.add(Lane.HELD, late)
+    script.scheduler.add(Lane.BULK, script.work("last", [stop]))
     assert script.run() == ["last"]
     result = script.results["late"]
     assert isinstance(result, ServiceError)
@@ -131,11 +141,11 @@ def test_late_work_does_not_start(script: Script) -> None:
 
 
 def test_every_step_is_a_sign_of_life(script: Script) -> None:
-    script.scheduler.add(script.work("bulk", [None, None, None]))
-    script.scheduler.add_interactive(script.work("prompt", [None]))
+    script.scheduler.add(Lane.BULK, script.work("bulk", [None, None, None]))
+    script.scheduler.add(Lane.HELD, script.work("prompt", [None]))
 
     def add_last() -> None:
-        script.scheduler.add(script.work("last", [stop]))
+        script.scheduler.add(Lane.BULK, script.work("last", [stop]))
 
     script.steps["bulk"][1] = add_last
     script.run()
@@ -145,8 +155,8 @@ def test_every_step_is_a_sign_of_life(script: Script) -> None:
 def test_nothing_is_kept_of_finished_work(script: Script) -> None:
     work, prompt = script.work("bulk", [None, None]), script.work("prompt", [refuse])
     kept = [weakref.ref(work), weakref.ref(prompt)]
-    script.scheduler.add(work)
-    script.scheduler.add_interactive(prompt)
+    script.scheduler.add(Lane.BULK, work)
+    script.scheduler.add(Lane.HELD, prompt)
     del work, prompt
     finished = threading.Event()
     script.finished = lambda: len(script.results) == 2 and finished.set()

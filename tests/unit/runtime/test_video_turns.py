@@ -10,6 +10,7 @@ import pytest
 
 from diptych.segment import v1 as pb
 from diptych_runtime.engine import Answer, DeviceLostError, Steps
+from diptych_runtime.lanes import Lane
 from diptych_runtime.scheduler import Scheduler
 from diptych_runtime.work import Work
 
@@ -71,16 +72,25 @@ def test_sessions_and_images_alternate() -> None:
     model = Model(9)
     for name in "ab":
         model.scheduler.add_turns(Session(model, name))
-    model.scheduler.add(model.image("image"))
+    model.scheduler.add(Lane.BULK, model.image("image"))
     assert model.run() == "image a image b image a image b image"
+
+
+def test_sessions_and_both_kinds_of_requests_alternate() -> None:
+    model = Model(9)
+    for name in "ab":
+        model.scheduler.add_turns(Session(model, name))
+    model.scheduler.add(Lane.BULK, model.image("image"))
+    model.scheduler.add(Lane.NEW, model.image("new"))
+    assert model.run() == "new image a new image b new image a"
 
 
 def test_prompts_go_first_and_starve_no_lane() -> None:
     model = Model(8)
     model.scheduler.add_turns(Session(model, "a"))
-    model.scheduler.add(model.image("image"))
+    model.scheduler.add(Lane.BULK, model.image("image"))
     for _ in range(4):
-        model.scheduler.add_interactive(model.image("prompt"))
+        model.scheduler.add(Lane.HELD, model.image("prompt"))
     assert model.run() == "prompt image prompt a prompt image prompt a"
 
 

@@ -1,6 +1,5 @@
-"""Which request reaches the engine, and when: bounded queues with two lanes.
+"""Which request reaches the engine, and when: a bounded queue for each lane.
 
-A prompt on a held picture (interactive) does not wait behind pictures that must be encoded first.
 Waiting is bounded by count and by estimated time; a request whose deadline would pass is dropped
 when its turn comes, unseen by the model.
 """
@@ -18,10 +17,11 @@ from diptych.segment import v1 as pb
 
 from .checks import grid_points
 from .errors import Reason, ServiceError
+from .lanes import Lane
 from .settings import RuntimeSettings
 
-_BULK_SLOTS = 2  # one in the model, one being decoded ahead of it
-_INTERACTIVE_SLOTS = 4
+# One in the model, one being decoded ahead of it; held pictures need no decoding.
+_SLOTS = {Lane.HELD: 4, Lane.NEW: 2, Lane.BULK: 2}
 _FIRST_GUESS_S = 0.5
 _MEMORY = 0.7  # share of the old estimate that a new measurement leaves
 _POINTS_PER_UNIT = 1024
@@ -89,29 +89,26 @@ class Admission:
     def __init__(self, settings: RuntimeSettings) -> None:
         self._max_requests = settings.queue_requests
         self._max_seconds = settings.queue_seconds
-        self._bulk = asyncio.Semaphore(_BULK_SLOTS)
-        self._interactive = asyncio.Semaphore(_INTERACTIVE_SLOTS)
+        self._lanes = {lane: asyncio.Semaphore(slots) for lane, slots in _SLOTS.items()}
         self._waiting_s = 0.0
         self.waiting = 0
         self.running = 0
 
     @asynccontextmanager
-    async def turn(
-        self, *, interactive: bool, estimate_s: float, deadline: float
-    ) -> AsyncIterator[Turn]:
+    async def turn(self, lane: Lane, *, estimate_s: float, deadline: float) -> AsyncIterator[Turn]:
         """Wait for a turn and hold it.
 
         Raises:
             ServiceError: the queue is full, or the deadline passes before the turn comes or would
                 pass while the model works.
         """
-        lane = self._interactive if interactive else self._bulk
-        waits = lane.locked()
+        slots = self._lanes[lane]
+        waits = slots.locked()
         if waits:
             self._check_room(estimate_s)
-        await self._wait(lane, estimate_s, deadline)
+        await self._wait(slots, estimate_s, deadline)
         self.running += 1
-        turn = Turn(lambda: self._free(lane))
+        turn = Turn(lambda: self._free(slots))
         try:
             # What did not wait is tried whatever the estimate: else a wrong one would stay.
             if time.monotonic() + (estimate_s if waits else 0) >= deadline:
@@ -132,21 +129,21 @@ class Admission:
                 retry_after_s=min(max(self._waiting_s, _MIN_RETRY_S), _MAX_RETRY_S),
             )
 
-    async def _wait(self, lane: asyncio.Semaphore, estimate_s: float, deadline: float) -> None:
+    async def _wait(self, slots: asyncio.Semaphore, estimate_s: float, deadline: float) -> None:
         self.waiting += 1
         self._waiting_s += estimate_s
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                await lane.acquire()
+                await slots.acquire()
         except TimeoutError as error:
             raise _late() from error
         finally:
             self.waiting -= 1
             self._waiting_s -= estimate_s
 
-    def _free(self, lane: asyncio.Semaphore) -> None:
+    def _free(self, slots: asyncio.Semaphore) -> None:
         self.running -= 1
-        lane.release()
+        slots.release()
 
 
 def _late() -> ServiceError:

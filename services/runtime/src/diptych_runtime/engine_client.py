@@ -18,6 +18,7 @@ from diptych.segment import v1 as pb
 
 from .engine import LoadError
 from .errors import Reason, ServiceError
+from .lanes import Lane
 from .logs import logger
 from .pipe import FrontPipe, Header, PipeClosedError
 from .session_channel import SessionChannel
@@ -112,7 +113,7 @@ class EngineClient:
         digest: str,
         received: float,
         deadline: float,
-        interactive: bool,
+        lane: Lane,
         on_left: Callable[[], None] = lambda: None,
     ) -> EngineReply:
         """Have one serialised ``SegmentRequest`` answered.
@@ -137,7 +138,7 @@ class EngineClient:
             "digest": digest,
             "received": received,
             "deadline": deadline,
-            "interactive": interactive,
+            "lane": lane,
         }
         self._pipe.send(header, body)
         try:

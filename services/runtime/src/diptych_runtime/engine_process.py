@@ -1,9 +1,9 @@
 """The process that owns a device: decodes pictures, runs the model, writes replies.
 
 Started by the front as ``python -m diptych_runtime.engine_process``; ends when the front is gone.
-Threads: this one reads requests; one loads and runs the model; one decodes, one picture ahead of
-the model; one prepares prompts on held pictures; one writes replies. Models that follow objects
-have two more, one to decode frames and one to write replies of video sessions.
+Threads: this one reads requests; one loads and runs the model; one for each lane prepares requests,
+one decoded picture ahead of the model; one writes replies. Models that follow objects have two
+more, one to decode frames and one to write replies of video sessions.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from diptych import Task
@@ -28,6 +29,7 @@ from .download import WeightsError
 from .engine import Answer, DeviceLostError, Engine, LoadError
 from .errors import Reason, ServiceError
 from .held import HeldPictures
+from .lanes import Lane
 from .logs import logger
 from .pipe import EnginePipe, Header, PipeClosedError
 from .replies import ReplyWriter
@@ -58,8 +60,7 @@ class EngineProcess:
         self._engine = engine
         self._settings = settings
         self._scheduler = Scheduler(done=self._done, pulse=self._pulse)
-        self._to_decode: Queue[Work] = Queue()
-        self._to_prompt: Queue[Work] = Queue()
+        self._to_prepare: dict[Lane, Queue[Work]] = {lane: Queue() for lane in Lane}
         self._to_reply: Queue[tuple[Work, Answer | Exception]] = Queue()
         self._inside: dict[int, Work] = {}
         self._pulsed = 0.0
@@ -91,9 +92,9 @@ class EngineProcess:
         held = HeldPictures(self._settings.cache_bytes)
         workshop = Workshop(engine, model, held, self._settings)
         loaded = _Loaded(workshop, ReplyWriter(card.id, model))
-        _thread("decode", lambda: self._each(self._to_decode, self._decode, loaded))
-        _thread("prompts", lambda: self._each(self._to_prompt, self._prompt, loaded))
-        _thread("reply", lambda: self._each(self._to_reply, self._reply, loaded))
+        for lane in Lane:
+            _thread(f"prepare {lane}", partial(self._prepare_all, lane, loaded))
+        _thread("reply", lambda: _forever(lambda: self._reply(self._to_reply.get(), loaded)))
         if Task.VIDEO_SEGMENTATION in model.tasks:
             self._host_sessions(workshop, card.id)
         self._pipe.send({"op": "loaded"}, card.SerializeToString())
@@ -122,30 +123,23 @@ class EngineProcess:
             encoded=encoded,
         )
         self._inside[work.id] = work
-        (self._to_prompt if header["interactive"] else self._to_decode).put(work)
+        self._to_prepare[Lane(header["lane"])].put(work)
 
-    def _each(self, todo: Queue[Any], do: Callable[[Any, _Loaded], None], loaded: _Loaded) -> None:
+    def _prepare_all(self, lane: Lane, loaded: _Loaded) -> None:
         while True:
             # Nothing is kept in a name: it would keep a picture until the next one comes.
-            do(todo.get(), loaded)
+            self._prepare(self._to_prepare[lane].get(), lane, loaded)
 
-    def _decode(self, work: Work, loaded: _Loaded) -> None:
-        if self._prepare(work, loaded):
-            self._scheduler.add(work)
-
-    def _prompt(self, work: Work, loaded: _Loaded) -> None:
-        if not loaded.workshop.held.get(work.digest):
-            self._to_decode.put(work)  # dropped since the front looked
-        elif self._prepare(work, loaded):
-            self._scheduler.add_interactive(work)
-
-    def _prepare(self, work: Work, loaded: _Loaded) -> bool:
+    def _prepare(self, work: Work, lane: Lane, loaded: _Loaded) -> None:
+        if lane is Lane.HELD and not loaded.workshop.held.get(work.digest):
+            self._to_prepare[Lane.NEW].put(work)  # dropped since the front looked
+            return
         try:
             loaded.workshop.prepare(work)
         except Exception as error:
             self._done(work, error)
-            return False
-        return True
+        else:
+            self._scheduler.add(lane, work)
 
     def _done(self, work: Work, result: Answer | Exception) -> None:
         self._to_reply.put((work, result))

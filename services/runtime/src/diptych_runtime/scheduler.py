@@ -1,9 +1,10 @@
 """Decides which request's next step the model runs.
 
-One thread calls the engine. Three lanes lead to it. Requests are worked on in order, step by step.
-Video sessions take turns, a step each. These two lanes alternate, so that neither starves the
-other. Between two steps an interactive request (a prompt on a picture that is held) goes first; a
-stream of those starves nobody either: after each of them another lane gets a step.
+One thread calls the engine. The lanes of requests and the video sessions take turns, so that none
+starves another: a step of a prompt on a new picture, a step of what runs for a whole picture, a
+step of a session, which take turns among themselves. Within a lane requests are worked on in order.
+Between two steps a prompt on a held picture goes first; a stream of those starves nobody either:
+after each of them another lane gets a step.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from .engine import Answer, DeviceLostError, Steps
+from .lanes import Lane
 from .work import Work, Workshop
 
 Done = Callable[[Work, Answer | Exception], None]
@@ -42,6 +44,14 @@ class _Running:
     steps: Steps[Answer]
 
 
+@dataclass
+class _Requests:
+    """One lane: what is ready for the model, and what is under way."""
+
+    ready: deque[Work] = field(default_factory=deque)
+    current: _Running | None = None
+
+
 class Scheduler:
     """Queues in front of the model; ``run`` is the model thread's loop."""
 
@@ -49,25 +59,22 @@ class Scheduler:
         self._done = done
         self._pulse = pulse
         self._changed = threading.Condition()
-        self._interactive: deque[Work] = deque()
-        self._ready: deque[Work] = deque()
-        self._current: _Running | None = None
+        self._lanes = {lane: _Requests() for lane in Lane}
         self._turns: deque[Turns] = deque()
         self._turning: Turns | None = None
         self._turn_again = False
-        self._turn_is_next = False
+        self._rotation: deque[_Requests | deque[Turns]] = deque(
+            (self._lanes[Lane.NEW], self._lanes[Lane.BULK], self._turns)
+        )
 
-    def add_interactive(self, work: Work) -> None:
-        """Queue a prepared prompt on a held picture."""
+    def add(self, lane: Lane, work: Work) -> None:
+        """Queue a prepared request. Waits while enough of its lane are ready, unless its picture
+        is held: those hold no decoded pixels."""
+        ready = self._lanes[lane].ready
         with self._changed:
-            self._interactive.append(work)
-            self._changed.notify_all()
-
-    def add(self, work: Work) -> None:
-        """Queue any other prepared request; waits while enough of them are ready."""
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._ready) < _READY_AHEAD)
-            self._ready.append(work)
+            if lane is not Lane.HELD:
+                self._changed.wait_for(lambda: len(ready) < _READY_AHEAD)
+            ready.append(work)
             self._changed.notify_all()
 
     def add_turns(self, session: Turns) -> None:
@@ -86,36 +93,43 @@ class Scheduler:
             self._round(workshop)
 
     def _round(self, workshop: Workshop) -> None:
-        """One interactive request, then one step of another lane."""
-        urgent, following = self._next()
-        if urgent:
-            running: _Running | None = _Running(urgent, workshop.answer(urgent))
-            while running:
-                running = self._step(running)
-        if following:
-            self._current = _Running(following, workshop.answer(following))
+        """One request on a held picture, then one step of whose turn it is."""
+        with self._changed:
+            self._changed.wait_for(self._has_work)
+            held, lane = self._lanes[Lane.HELD], self._next_lane()
+            if lane is None and self._turns:
+                self._turning = self._turns.popleft()
+            self._start(held, workshop)
+            if lane is not None:
+                self._start(lane, workshop)
+            self._changed.notify_all()
+        while held.current:
+            held.current = self._step(held.current)
         if self._turning:
             self._take_turn(self._turning)
-        elif self._current:
-            self._current = self._step(self._current)
+        elif lane is not None and lane.current:
+            lane.current = self._step(lane.current)
 
-    def _next(self) -> tuple[Work | None, Work | None]:
-        """An interactive request if one waits, and the next other one if none is under way and it
-        is not a session's turn."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._current or self._interactive or self._ready or self._turns
-            )
-            urgent = self._interactive.popleft() if self._interactive else None
-            image_waits = self._current or self._ready
-            following = None
-            if self._turns and (self._turn_is_next or not image_waits):
-                self._turning = self._turns.popleft()
-            elif self._ready and not self._current:
-                following = self._ready.popleft()
-            self._turn_is_next = self._turning is None
-            self._changed.notify_all()
-            return urgent, following
+    def _has_work(self) -> bool:
+        return bool(self._turns) or any(lane.current or lane.ready for lane in self._lanes.values())
+
+    def _next_lane(self) -> _Requests | None:
+        """Whose turn it is among those that have work; ``None`` if it is a session's, or nobody
+        has any."""
+        for _ in range(len(self._rotation)):
+            lane = self._rotation[0]
+            self._rotation.rotate(-1)
+            if isinstance(lane, _Requests):
+                if lane.current or lane.ready:
+                    return lane
+            elif lane:
+                return None
+        return None
+
+    def _start(self, lane: _Requests, workshop: Workshop) -> None:
+        if lane.current is None and lane.ready:
+            work = lane.ready.popleft()
+            lane.current = _Running(work, workshop.answer(work))
 
     def _take_turn(self, session: Turns) -> None:
         more = session.step()

@@ -19,6 +19,7 @@ from .admission import Admission, Estimates, Kind, work_units
 from .checks import check_model, check_request
 from .engine_client import EngineReply
 from .errors import Reason, ServiceError, not_held
+from .lanes import lane_of
 from .rpc import log_fields, request_id, unreadable
 from .settings import RuntimeSettings
 from .stats import Stats
@@ -75,12 +76,10 @@ class ModelServicer:
         held = engine is not None and asked.digest in engine.held
         if not (held or asked.has_bytes):
             raise not_held(asked.digest)
-        interactive = held and asked.task is Task.PROMPTED_SEGMENTATION
+        lane = lane_of(asked.task, held=held)
         estimate_s = self._estimates.seconds(Kind(asked.task, held), asked.units)
         log_fields(task=asked.task.value, bytes=len(raw), held=held)
-        async with self._admission.turn(
-            interactive=interactive, estimate_s=estimate_s, deadline=deadline
-        ) as turn:
+        async with self._admission.turn(lane, estimate_s=estimate_s, deadline=deadline) as turn:
             engine = await self._supervisor.wait_ready(max(deadline - time.monotonic(), 0))
             answer = engine.run(
                 raw,
@@ -88,7 +87,7 @@ class ModelServicer:
                 digest=asked.digest,
                 received=received,
                 deadline=deadline,
-                interactive=interactive,
+                lane=lane,
                 on_left=turn.hand_over(),
             )
             reply = await _within(deadline, answer)

@@ -14,6 +14,7 @@ from diptych.segment import v1 as pb
 
 from .engine_client import EngineClient
 from .errors import Reason, ServiceError
+from .lanes import Lane
 from .logs import logger
 from .settings import RuntimeSettings
 
@@ -141,7 +142,7 @@ class Supervisor:
             digest="",  # nobody will ask about this picture again: not held
             received=now,
             deadline=now + _CANARY_S,
-            interactive=False,
+            lane=Lane.BULK,
         )
         answer = pb.SegmentResponse.FromString(reply.body)
         if answer.model_id != client.card.id or answer.image_size.width_px != _CANARY_SIDE_PX:
