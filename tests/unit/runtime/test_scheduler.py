@@ -93,7 +93,7 @@ def test_a_prompt_on_a_new_picture_waits_for_a_step_and_not_for_a_request(script
         script.scheduler.add(Lane.NEW, script.work("new", [None, None]))
 
     script.scheduler.add(Lane.BULK, script.work("bulk", [None, interrupt, None, None, None, stop]))
-    assert script.run() == ["bulk", "bulk", "new", "bulk", "new", "bulk", "bulk", "bulk"]
+    assert script.run() == ["bulk", "bulk", "new", "new", "bulk", "bulk", "bulk", "bulk"]
     assert script.results["new"] == Answer(())
 
 

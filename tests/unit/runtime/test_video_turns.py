@@ -33,7 +33,7 @@ class Model:
         return Work(0, name, "", 0.0, 1e12, pb.SegmentRequest())
 
     def answer(self, work: Work) -> Steps[Answer]:
-        for _ in range(1 if work.request_id == "prompt" else 1000):
+        for _ in range({"prompt": 1, "new": 2}.get(work.request_id, 1000)):
             self.note(work.request_id)
             yield
         return Answer(())
@@ -82,7 +82,7 @@ def test_sessions_and_both_kinds_of_requests_alternate() -> None:
         model.scheduler.add_turns(Session(model, name))
     model.scheduler.add(Lane.BULK, model.image("image"))
     model.scheduler.add(Lane.NEW, model.image("new"))
-    assert model.run() == "new image a new image b new image a"
+    assert model.run() == "new new image a image b image a image"
 
 
 def test_prompts_go_first_and_starve_no_lane() -> None:

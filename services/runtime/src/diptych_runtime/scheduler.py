@@ -1,10 +1,10 @@
 """Decides which request's next step the model runs.
 
 One thread calls the engine. The lanes of requests and the video sessions take turns, so that none
-starves another: a step of a prompt on a new picture, a step of what runs for a whole picture, a
-step of a session, which take turns among themselves. Within a lane requests are worked on in order.
-Between two steps a prompt on a held picture goes first; a stream of those starves nobody either:
-after each of them another lane gets a step.
+starves another: all of a prompt on a new picture, for which a person waits; a step of what runs for
+a whole picture; a step of a session, which take turns among themselves. Within a lane requests are
+worked on in order. Between two turns a prompt on a held picture goes first; a stream of those
+starves nobody either: after each of them there is another turn.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Scheduler:
             self._round(workshop)
 
     def _round(self, workshop: Workshop) -> None:
-        """One request on a held picture, then one step of whose turn it is."""
+        """One request on a held picture, then one turn."""
         with self._changed:
             self._changed.wait_for(self._has_work)
             held, lane = self._lanes[Lane.HELD], self._next_lane()
@@ -103,10 +103,11 @@ class Scheduler:
             if lane is not None:
                 self._start(lane, workshop)
             self._changed.notify_all()
-        while held.current:
-            held.current = self._step(held.current)
+        self._finish_current(held)
         if self._turning:
             self._take_turn(self._turning)
+        elif lane is self._lanes[Lane.NEW]:
+            self._finish_current(lane)
         elif lane is not None and lane.current:
             lane.current = self._step(lane.current)
 
@@ -130,6 +131,10 @@ class Scheduler:
         if lane.current is None and lane.ready:
             work = lane.ready.popleft()
             lane.current = _Running(work, workshop.answer(work))
+
+    def _finish_current(self, lane: _Requests) -> None:
+        while lane.current:
+            lane.current = self._step(lane.current)
 
     def _take_turn(self, session: Turns) -> None:
         more = session.step()
