@@ -67,6 +67,7 @@ class VideoWriter:
         self._stream: VideoStream | None = None
         self._pause = 0
         self._zero_s = 0.0
+        self._failed = False
         self._closed = False
 
     def write(self, pixels: NDArray[np.uint8], time_s: float | None = None) -> None:
@@ -98,16 +99,20 @@ class VideoWriter:
             VideoFileError: the file cannot be written.
         """
         container, self._container = self._container, None
-        if self._closed or container is None or self._stream is None:
-            self._closed = True
-            return
         self._closed = True
-        with _told(self.path):
-            try:
-                if self._tick >= 0:
-                    container.mux(self._stream.encode(None))
-            finally:
-                container.close()
+        if container is None or self._stream is None:
+            return
+        try:
+            with _told(self.path):
+                try:
+                    if self._tick >= 0:
+                        container.mux(self._stream.encode(None))
+                finally:
+                    container.close()
+        except VideoFileError:
+            # Said once already, by the frame that could not be written.
+            if not self._failed:
+                raise
         if self._tick < 0:
             self.path.unlink(missing_ok=True)
 
@@ -117,9 +122,9 @@ class VideoWriter:
         codec: Literal["libx264", "mpeg4"]
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         with _told(self.path):
-            self._container = av.open(f"file:{self.path}", "w", format="mp4", options=_CONTAINER)
-            rate = Fraction(self._fps).limit_denominator(1001)
-            stream = self._container.add_stream(codec, rate=rate)
+            container = av.open(f"file:{self.path}", "w", format="mp4", options=_CONTAINER)
+            rate = Fraction(self._fps).limit_denominator(100_000)
+            stream = container.add_stream(codec, rate=rate)
         self._size = (height, width)
         self._pause = round(_TICKS_PER_S / self._fps)
         stream.height, stream.width = height + height % 2, width + width % 2
@@ -134,7 +139,11 @@ class VideoWriter:
         context.options = _H264 if codec == "libx264" else {}
         if codec != "libx264":
             context.bit_rate = round(height * width * self._fps * _MPEG4_BITS_PER_PIXEL)
-        self._stream = stream
+        with _told(self.path):
+            # Else a folder that is not there would be noticed when the encoder gives its first
+            # packet, many frames later.
+            container.start_encoding()
+        self._container, self._stream = container, stream
         return stream
 
     def _next_tick(self, time_s: float | None) -> int:
@@ -157,8 +166,10 @@ class VideoWriter:
         frame.pts, frame.duration = tick, self._pause
         frame.time_base = Fraction(1, _TICKS_PER_S)
         assert self._container is not None
+        self._failed = True
         with _told(self.path):
             self._container.mux(stream.encode(frame))
+        self._failed = False
         self._tick = tick
 
     def __enter__(self) -> Self:

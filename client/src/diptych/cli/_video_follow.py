@@ -46,6 +46,11 @@ class Settled:
     error: DiptychError | None = None
 
 
+def busy_seconds(result: VideoFrameResult) -> float:
+    """What the frame took, without the time that it waited for those sent before it."""
+    return max(0.0, result.timings.total_s - result.timings.queue_s)
+
+
 class Follower:
     """One model's way through the frames. Errors are printed and counted, never raised.
 

@@ -23,7 +23,7 @@ from .. import (
 from ._documents import error_document, plain
 from ._exits import describe
 from ._tables import milliseconds
-from ._video_follow import Settled
+from ._video_follow import Settled, busy_seconds
 
 Pixels = NDArray[np.uint8]
 
@@ -102,7 +102,7 @@ def picture(
         drawn = pixels if answer.result is None else answer.result.draw(pixels)
         note, error = f"frame {frame.index}", ""
         if answer.result is not None:
-            note += f" · {milliseconds(answer.result.timings.total_s)} ms"
+            note += f" · {milliseconds(busy_seconds(answer.result))} ms"
         elif answer.error is not None:
             error = f"{type(answer.error).__name__}: {describe(answer.error)}"
         panels.append(VideoPanel(name, _fitted(drawn, size), note, error))

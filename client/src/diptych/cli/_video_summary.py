@@ -8,7 +8,7 @@ from itertools import combinations
 
 from .._video_draw import SERVER_IDS, object_name
 from ._tables import milliseconds, simple_table, stdout
-from ._video_follow import Settled
+from ._video_follow import Settled, busy_seconds
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Summary:
             if answer.result is None:
                 continue
             model.frames += 1
-            model.seconds += answer.result.timings.total_s
+            model.seconds += busy_seconds(answer.result)
             for found in answer.result.objects:
                 seen = model.objects.setdefault(found.object_id, _Seen())
                 seen.label = found.segment.label or seen.label
@@ -49,7 +49,9 @@ class Summary:
             self._compare(a, one, b, other)
 
     def show(self) -> None:
-        """Prints the tables to stdout."""
+        """Prints the tables to stdout; nothing if there was no frame."""
+        if not self._models:
+            return
         console = stdout()
         table = simple_table(
             *("model", "frames", "ms per frame", "object", "label", "visible"),
