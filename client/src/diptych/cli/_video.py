@@ -211,12 +211,13 @@ class _Run:
 
     def _write(self, frame: VideoFrame, answers: list[tuple[str, Settled]]) -> None:
         self.summary.add(answers)
-        if self._as_json:
-            for name, answer in answers:
-                print_json(frame_document(self._source, name, frame, answer), indent=None)
         if self._sink is not None:
             pixels = picture(frame, answers, self._clip.size, titles=self._titles)
             self._sink.write(pixels, frame)
+        # After the picture: whoever reads the line finds the frame in the file.
+        if self._as_json:
+            for name, answer in answers:
+                print_json(frame_document(self._source, name, frame, answer), indent=None)
 
 
 def _opened_clip(source: Path, *, fps: float | None, **chosen: Any) -> VideoReader:

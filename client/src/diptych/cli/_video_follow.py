@@ -237,8 +237,8 @@ class Follower:
         for object_id in checkpoint.lost_objects:
             self.has_trouble = True
             click.echo(
-                f"diptych: {self.name}: object {object_id} was hidden when the session was lost "
-                f"and is followed no more",
+                f"diptych: {self.name}: object {object_id} was not visible on the frames that were "
+                f"held when the session was lost, and is followed no more",
                 err=True,
             )
 
