@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from . import _runs
 from ._palette import color, text_color
+from ._runs import Window
 from ._video_frames import FrameLike, frame_pixels
 from .masks import Mask
 
@@ -59,8 +60,9 @@ def draw_result(result: VideoFrameResult, frame: FrameLike) -> Pixels:
     for found in sorted(result.objects, key=lambda one: (-one.segment.area, one.object_id)):
         if found.segment.mask is not None:
             _draw_mask(canvas, found.segment.mask, color(found.object_id), thickness)
+    placed: list[Window] = []
     for found in result.objects:
-        _draw_label(canvas, found)
+        _draw_label(canvas, found, placed)
     return canvas
 
 
@@ -121,7 +123,8 @@ def _eroded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return core
 
 
-def _draw_label(canvas: Pixels, found: VideoObject) -> None:
+def _draw_label(canvas: Pixels, found: VideoObject, placed: list[Window]) -> None:
+    """Draws an object's label where none of those that are ``placed`` is, and adds it to them."""
     box = found.segment.box
     if box is None:
         return
@@ -134,6 +137,11 @@ def _draw_label(canvas: Pixels, found: VideoObject) -> None:
     top = int(box.y_min) - rows
     top = min(top if top >= 0 else int(box.y_min), max(0, height - rows))
     left = min(max(0, int(box.x_min)), max(0, width - columns))
+    for x0, y0, x1, y1 in sorted(placed, key=lambda other: other[1]):
+        beside = left >= x1 or left + columns <= x0 or top >= y1 or top + rows <= y0
+        if not beside and y1 + rows <= height:
+            top = y1
+    placed.append((left, top, left + columns, top + rows))
     room = canvas[top : top + rows, left : left + columns]
     room[:] = label[: room.shape[0], : room.shape[1]]
 

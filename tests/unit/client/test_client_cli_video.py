@@ -33,7 +33,7 @@ COUNT = 9
 
 @pytest.fixture
 def run(service: FakeSegmentService, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(follow, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(follow, "_LONGEST_PAUSE_S", 0.01)
 
     def invoke(*arguments: object) -> Result:
         environment = {"DIPTYCH_ADDRESS": service.address}
@@ -341,7 +341,7 @@ def test_a_lost_session_goes_on(
     done = run(clip, "--model", "one", "--box", BOX, "--point", "3@6:70,20", "--json", "--out", out)
     assert done.exit_code == 0
     assert done.stderr.startswith("diptych: one: gone (")
-    assert done.stderr.endswith("trying to go on, 1 of 6\n")
+    assert done.stderr.endswith("trying to go on, 1 of 8\n")
     told = lines(done)
     assert [line["frame_index"] for line in told] == list(range(COUNT))
     assert [one["object_id"] for one in told[5]["objects"]] == [1]
@@ -379,7 +379,7 @@ def test_a_session_that_is_lost_for_good(run: Run, clip: Path, service: FakeSegm
     assert done.exit_code == 1
     tries = done.stderr.splitlines()
     assert [line.rpartition("go on, ")[2] for line in tries[:-1]] == [
-        f"{n} of 6" for n in range(1, 7)
+        f"{n} of 8" for n in range(1, 9)
     ]
     assert tries[-1].startswith("diptych: one: gone (SESSION_LOST")
     assert [line["frame_index"] for line in lines(done)] == list(range(5))

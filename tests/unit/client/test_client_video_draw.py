@@ -82,6 +82,15 @@ def test_labels_stay_inside(box: tuple[int, int, int, int]) -> None:
     assert (drawn != 128).any(axis=2).sum() > named.segment.area
 
 
+def test_labels_do_not_cover_each_other() -> None:
+    box = (60, 60, 110, 110)
+    one, two, three = (followed(n, box) for n in (1, 2, 3))
+    drawn = result(one, two, three).draw(GREY)
+    # Outlines coincide, so what is left of the colours of the first two is the ground of a label.
+    for number in (1, 2, 3):
+        assert np.all(drawn == rgb(number), axis=2).sum() > 100
+
+
 def test_labels_say_name_class_and_presence(monkeypatch: pytest.MonkeyPatch) -> None:
     import diptych._video_draw as module
 

@@ -33,7 +33,7 @@ from ._exits import describe, report
 from ._video_prompts import Plan
 
 _T = TypeVar("_T")
-_TRIES = 6
+_TRIES = 8  # with the pauses, most of a minute: weights take a while to load
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 
 
@@ -213,11 +213,11 @@ class Follower:
         self.close()
         failed: DiptychError = lost
         while (checkpoint := lost.checkpoint) is not None and self._tries < _TRIES:
-            pause = min(_FIRST_PAUSE_S * 2**self._tries, _LONGEST_PAUSE_S)
+            pause = max(failed.retry_after_s or 0, _FIRST_PAUSE_S * 2**self._tries)
             self._tries += 1
             tried = f"trying to go on, {self._tries} of {_TRIES}"
             click.echo(f"diptych: {self.name}: {describe(failed)}; {tried}", err=True)
-            time.sleep(min(failed.retry_after_s or pause, _LONGEST_PAUSE_S))
+            time.sleep(min(pause, _LONGEST_PAUSE_S))
             try:
                 self._opened(lost)
             except SessionLostError as error:
