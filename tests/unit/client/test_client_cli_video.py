@@ -187,7 +187,7 @@ def test_odd_sides_are_filled(run: Run, tmp_path: Path) -> None:
 
 def test_models_stand_side_by_side(run: Run, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
-    done = run(clip, "--compare", "--box", BOX, "--box", "0:60,8,90,40", "--out", out)
+    done = run(clip, "--compare", "--box", BOX, "--box", "0:60,8,90,62", "--out", out)
     assert (done.exit_code, done.stderr) == (0, "")
     rows = [line.split()[:4] for line in done.stdout.splitlines() if "5.0" in line]
     assert rows == [["one", "9", "5.0", "1"], ["two", "9", "5.0", "1"]]
@@ -197,7 +197,7 @@ def test_models_stand_side_by_side(run: Run, clip: Path, tmp_path: Path) -> None
         strip = pixels.shape[0] - 64
         assert pixels.shape[1] == 96 + 4 + 96
         for left in (0, 100):
-            assert near(pixels[strip + 24, left + 75], tinted(shade(index), 2))
+            assert near(pixels[strip + 54, left + 75], tinted(shade(index), 2))
 
 
 def test_overlaps_are_means_over_common_frames(

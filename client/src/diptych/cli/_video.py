@@ -90,7 +90,7 @@ def video(
 
     \b
     Examples:
-      diptych video sample --model sam-2 --box 0:20,40,90,120 --out followed.mp4
+      diptych video sample --model sam-2 --box 0:161,37,208,84 --out followed.mp4
       diptych video clip.mp4 --model sam-2 --point 1@0:210,350 --point 1@40:250,300,0
       diptych video frames --compare --box 0:100,80,220,260 --out side.mp4
       diptych video clip.mp4 --model sam-2 --point 0:210,350 --json > masks.jsonl
