@@ -68,7 +68,7 @@ $(DONE)/sam2: $(DONE)/torch
 $(DONE)/packages: $(DONE)/sam2 client/pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) Makefile
 	@echo "setup 4/4: the five distributions and what tests and lints them"
 	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt --no-build-isolation \
-		-e './client[viz,supervision]' $(addprefix -e ./,$(DISTRIBUTIONS)) $(DEV_TOOLS)
+		-e './client[viz,supervision,video]' $(addprefix -e ./,$(DISTRIBUTIONS)) $(DEV_TOOLS)
 	@touch $@
 
 # The generator's version is the oldest grpcio and protobuf that users may have, so it stands apart.

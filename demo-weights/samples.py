@@ -1,4 +1,4 @@
-"""Write the sample pictures with their truth: for the tests, and one for the product's demo."""
+"""Write the samples: pictures with their truth for the tests, and what the product ships."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Any
 
 from common import box_of
 from PIL import Image
-from scenes import CLASSES, HELD_OUT, KEYPOINTS, PERSON, Scene, scene
+from scenes import CLASSES, HELD_OUT, KEYPOINTS, PERSON, Scene, crossing_clip, scene
+
+from diptych import VideoWriter
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests" / "assets" / "scenes"
 DEMO = ROOT / "client" / "src" / "diptych" / "samples" / "scene.png"
 TEST_SEEDS = [HELD_OUT + n for n in (49, 183, 147, 165)]
 DEMO_SEED = HELD_OUT + 289
+CLIP = DEMO.with_name("clip.mp4")
+CLIP_SEED, CLIP_FRAMES, CLIP_FPS = 40_000_034, 48, 12
 
 
 def truth(one: Scene, seed: int) -> dict[str, Any]:
@@ -49,6 +53,9 @@ def main() -> None:
         text = json.dumps(truth(one, seed), indent=1)
         (TESTS / f"{index}.json").write_text(text + "\n")
     Image.fromarray(scene(DEMO_SEED).image).save(DEMO, optimize=True)
+    with VideoWriter(CLIP, fps=CLIP_FPS) as writer:
+        for picture, _ in crossing_clip(CLIP_SEED, CLIP_FRAMES):
+            writer.write(picture)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 import diptych
 from diptych import AsyncClient, AsyncVideoSession, Client, VideoSession
 
-HEAVY = ("PIL", "rich", "click", "torch", "matplotlib", "supervision")
+HEAVY = ("PIL", "av", "rich", "click", "torch", "matplotlib", "supervision")
 ASYNC_NAMES = {"close": "aclose", "__enter__": "__aenter__", "__exit__": "__aexit__"}
 SESSION_NAMES = {**ASYNC_NAMES, "__iter__": "__aiter__", "__next__": "__anext__"}
 SESSION_PAIRS = [

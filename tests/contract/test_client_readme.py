@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from diptych import VideoWriter
 from diptych.cli import main
 from diptych.testing import FakeSegmentService
 
@@ -33,6 +34,9 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSeg
     picture.save("photo.jpg")
     Path("album").mkdir()
     picture.save("album/first.png")
+    with VideoWriter("clip.mp4") as writer:
+        for _ in range(5):
+            writer.write(np.asarray(picture))
     with FakeSegmentService(("mask-rcnn", "sam-2")) as fake:
         monkeypatch.setenv("DIPTYCH_ADDRESS", fake.address)
         yield fake
@@ -54,5 +58,5 @@ def test_commands_work(line: str) -> None:
 
 
 def test_there_is_something_to_run() -> None:
-    assert len(PYTHON) == 2
-    assert len(COMMANDS) == 4
+    assert len(PYTHON) == 3
+    assert len(COMMANDS) == 6

@@ -18,7 +18,7 @@ from PIL import Image
 from pydantic_settings import BaseSettings
 from stack import free_port, wait_serving
 
-from diptych import Client
+from diptych import Client, VideoWriter
 from diptych.testing import FakeSegmentService
 from diptych_gateway.settings import Settings as GatewaySettings
 from diptych_maskrcnn.settings import EngineSettings as MaskRcnnSettings
@@ -64,6 +64,9 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSeg
     (tmp_path / "frames").mkdir()
     for number in range(3):
         picture.save(tmp_path / "frames" / f"{number}.jpg")
+    with VideoWriter(tmp_path / "clip.mp4") as writer:
+        for _ in range(42):
+            writer.write(pixels[:400, :420])
     monkeypatch.chdir(tmp_path)
     with FakeSegmentService(models=("mask-rcnn", "sam-2")) as service:
         monkeypatch.setenv("DIPTYCH_ADDRESS", service.address)

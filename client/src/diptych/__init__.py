@@ -33,6 +33,7 @@ from ._errors import (
     UnavailableError,
     UnsupportedCallError,
     UnsupportedTaskError,
+    VideoFileError,
     Violation,
 )
 from ._export import SegmentArrays
@@ -73,6 +74,10 @@ from ._video import (
     VideoPrompt,
     VideoRefusal,
 )
+from ._video_draw import VideoPanel, side_by_side
+from ._video_frames import FrameLike, VideoFrame
+from ._video_read import VideoReader, read_video
+from ._video_write import VideoWriter
 from .masks import Mask
 
 if TYPE_CHECKING:
@@ -96,6 +101,7 @@ __all__ = [
     "Comparison",
     "DeadlineExceededError",
     "DiptychError",
+    "FrameLike",
     "ImageLike",
     "ImageNotHeldError",
     "InvalidRequestError",
@@ -138,14 +144,21 @@ __all__ = [
     "Variant",
     "VideoCheckpoint",
     "VideoEvent",
+    "VideoFileError",
+    "VideoFrame",
     "VideoFrameResult",
     "VideoLimits",
     "VideoObject",
+    "VideoPanel",
     "VideoPrompt",
+    "VideoReader",
     "VideoRefusal",
     "VideoSession",
+    "VideoWriter",
     "Violation",
     "Weights",
+    "read_video",
+    "side_by_side",
 ]
 
 # Half of the import time is the machinery of calls, which engines and scripts that only use the

@@ -16,12 +16,11 @@ from ._ask import BoxLike, PointLike
 from ._async_transport import AsyncTransport, read
 from ._convert_video import video_event
 from ._errors import DeadlineExceededError, RequestCancelledError, SessionLostError
-from ._images import ImageLike
 from ._timeouts import DEFAULT
 from ._types import Prompt
 from ._video import VideoCheckpoint, VideoEvent, VideoOptions, VideoRefusal
 from ._video_base import BaseVideoSession
-from ._video_frames import encode_frame
+from ._video_frames import FrameLike, encode_frame, frame_index
 from ._video_state import make_prompt
 from .masks import Mask
 from .segment import v1 as pb
@@ -46,17 +45,18 @@ class AsyncVideoSession(BaseVideoSession):
         self._reading = asyncio.Lock()
         self._next_message: asyncio.Task[Any] | None = None
 
-    async def send(self, frame: ImageLike, index: int | None = None) -> int:
+    async def send(self, frame: FrameLike, index: int | None = None) -> int:
         """Sends the next frame and returns its index; waits while too many are unanswered.
 
-        Indexes grow; without one it is the last plus 1. All frames have one size.
+        Indexes grow; without one it is that of a ``VideoFrame``, else the last plus 1. All frames
+        have one size.
 
         Raises:
             DiptychError: the session has failed.
             ValueError, TypeError, OSError: the frame or its index cannot be used.
         """
         encoded = await asyncio.to_thread(encode_frame, frame, self._options.jpeg_quality)
-        return await self._send(encoded, index)
+        return await self._send(encoded, frame_index(frame, index))
 
     async def prompt(
         self,
@@ -94,7 +94,7 @@ class AsyncVideoSession(BaseVideoSession):
         await self._check_open()
         self._post(self._state.removal(object_id))
 
-    async def track(self, frames: Iterable[ImageLike]) -> AsyncIterator[VideoEvent]:
+    async def track(self, frames: Iterable[FrameLike]) -> AsyncIterator[VideoEvent]:
         """Sends all frames and yields what comes, in turn, then finishes; reads no frame early.
 
         The first result is yielded when as many frames as may be in flight were sent.

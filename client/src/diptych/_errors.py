@@ -16,6 +16,7 @@
     ├── DeadlineExceededError       no answer in time
     ├── RequestCancelledError       the call was cancelled, for example by closing the client
     ├── ServerError                 the server failed, or its answer makes no sense
+    ├── VideoFileError              a video file cannot be read or written
     └── MissingExtraError           an optional dependency is not installed
 """
 
@@ -129,6 +130,13 @@ class RequestCancelledError(DiptychError):
 
 class ServerError(DiptychError):
     """The server failed; ``request_id`` finds the cause in its log."""
+
+
+class VideoFileError(DiptychError):
+    """A video file, or a folder of frames, cannot be read or written."""
+
+    frame_index: int | None = None
+    """The frame at which it broke; all before it were fine. ``None`` if there is none at all."""
 
 
 class MissingExtraError(DiptychError, ImportError):

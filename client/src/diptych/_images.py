@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,12 +76,15 @@ def image_sources(images: str | os.PathLike[str] | Iterable[ImageLike]) -> Itera
 
 
 def list_images(folder: Path) -> list[Path]:
-    """JPEG, PNG and WebP files directly in a folder, in order of name."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-    )
+    """JPEG, PNG and WebP files directly in a folder, in order of name, numbers by their value."""
+    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted((path for path in found if path.is_file()), key=_natural)
+
+
+def _natural(path: Path) -> tuple[list[tuple[str, int]], str]:
+    """Sorts ``frame2`` before ``frame10``; by characters where only the zeros differ."""
+    parts = re.findall(r"([^0-9]*)([0-9]*)", path.name)
+    return [(text, int(digits or -1)) for text, digits in parts], path.name
 
 
 def open_rgb(image: ImageLike) -> PIL.Image.Image:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ._errors import DiptychError
 from ._results import Timings
 from ._segment import Segment
 from ._types import OutputOptions, Prompt
 
 if TYPE_CHECKING:
+    from ._video_frames import FrameLike
     from .segment.v1 import VideoFrameSegments
 
 DEFAULT_JPEG_QUALITY = 95
@@ -55,6 +59,19 @@ class VideoFrameResult:
     timings: Timings = field(default_factory=Timings)
     raw: VideoFrameSegments | None = field(default=None, repr=False, compare=False)
     """The message as it came."""
+
+    def draw(self, frame: FrameLike) -> NDArray[np.uint8]:
+        """A copy of the frame, RGB uint8, with masks, outlines and labels drawn on it.
+
+        A label is the object's id, its class if there is one, and its presence; ids keep their
+        colours. Needs no extra, and takes some milliseconds.
+
+        Raises:
+            OSError, TypeError, ValueError: ``frame`` is no picture, or not of the result's size.
+        """
+        from ._video_draw import draw_result
+
+        return draw_result(self, frame)
 
 
 @dataclass(frozen=True)

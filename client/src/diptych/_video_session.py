@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from ._ask import BoxLike, PointLike
 from ._convert_video import video_event
 from ._errors import DeadlineExceededError, DiptychError, SessionLostError
-from ._images import ImageLike
 from ._timeouts import DEFAULT
 from ._transport import Transport
 from ._types import Prompt
 from ._video import VideoCheckpoint, VideoEvent, VideoOptions, VideoRefusal
 from ._video_base import BaseVideoSession
-from ._video_frames import encode_frame
+from ._video_frames import FrameLike, encode_frame, frame_index
 from ._video_state import make_prompt
 from .masks import Mask
 from .segment import v1 as pb
@@ -44,17 +43,18 @@ class VideoSession(BaseVideoSession):
         self._changed = threading.Condition()
         self._reading = threading.Lock()
 
-    def send(self, frame: ImageLike, index: int | None = None) -> int:
+    def send(self, frame: FrameLike, index: int | None = None) -> int:
         """Sends the next frame and returns its index; waits while too many are unanswered.
 
-        Indexes grow; without one it is the last plus 1. All frames have one size.
+        Indexes grow; without one it is that of a ``VideoFrame``, else the last plus 1. All frames
+        have one size.
 
         Raises:
             DiptychError: the session has failed.
             ValueError, TypeError, OSError: the frame or its index cannot be used.
         """
         encoded = encode_frame(frame, self._options.jpeg_quality)
-        return self._send(encoded, index)
+        return self._send(encoded, frame_index(frame, index))
 
     def prompt(
         self,
@@ -93,7 +93,7 @@ class VideoSession(BaseVideoSession):
             self._check_open()
             self._post(self._state.removal(object_id))
 
-    def track(self, frames: Iterable[ImageLike]) -> Iterator[VideoEvent]:
+    def track(self, frames: Iterable[FrameLike]) -> Iterator[VideoEvent]:
         """Sends all frames and yields what comes, in turn, then finishes; reads no frame early.
 
         The first result is yielded when as many frames as may be in flight were sent.

@@ -11,7 +11,7 @@ from PIL import Image
 
 from diptych import MessageTooLargeError
 from diptych._digests import MIN_BYTES, SentImages
-from diptych._images import EncodedImage, encode_image, open_rgb
+from diptych._images import EncodedImage, encode_image, list_images, open_rgb
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (7, 9, 3), dtype=np.uint8)
 
@@ -113,3 +113,20 @@ def test_small_pictures_have_no_digest() -> None:
     sent = SentImages()
     sent.add(image(1, MIN_BYTES - 1))
     assert not sent.has(image(1, MIN_BYTES - 1))
+
+
+def test_folders_are_sorted_by_number(tmp_path: Path) -> None:
+    names = ["a1.png", "a2.png", "a02.png", "a10.png", "b.png", "10.png", "9.jpg", "a²1.png"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    found = [path.name for path in list_images(tmp_path)]
+    assert found == [
+        "9.jpg",
+        "10.png",
+        "a1.png",
+        "a02.png",
+        "a2.png",
+        "a10.png",
+        "a²1.png",
+        "b.png",
+    ]

@@ -9,6 +9,7 @@ from ._compare import compare
 from ._exits import EPILOG, ExitCodeGroup
 from ._health import health
 from ._segment import segment
+from ._video import video
 
 
 @click.group(
@@ -16,12 +17,12 @@ from ._segment import segment
 )
 @click.version_option(package_name="diptych")
 def main() -> None:
-    """Segment pictures with Mask R-CNN and SAM 2, side by side.
+    """Segment pictures and clips with Mask R-CNN and SAM 2, side by side.
 
     Talks to a gateway, or to a single model service: --address, else the environment variable
     DIPTYCH_ADDRESS, else localhost:50051.
     """
 
 
-for _command in (segment, compare, cards, health):
+for _command in (segment, compare, video, cards, health):
     main.add_command(_command)

@@ -17,16 +17,17 @@ from .._errors import (
     UnavailableError,
     UnsupportedCallError,
     UnsupportedTaskError,
+    VideoFileError,
 )
 
 OK, FAILED, USAGE, UNAVAILABLE, REFUSED, TOO_LATE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 EPILOG = """\b
 Exit codes:
     0  done
-    1  failed; of many pictures or models: some failed, or all in different ways
+    1  failed; of many pictures, frames or models: some failed, or all in different ways
     2  wrong usage
     3  server not reachable, not serving or overloaded: try again later
-    4  refused: picture, prompt, option, task, model or token
+    4  refused: picture, video file, prompt, option, task, model or token
     5  no answer in time
   130  interrupted
 """
@@ -39,6 +40,7 @@ _CODES: dict[type[Exception], int] = {
     ModelNotFoundError: REFUSED,
     MessageTooLargeError: REFUSED,
     AuthenticationError: REFUSED,
+    VideoFileError: REFUSED,
     DeadlineExceededError: TOO_LATE,
 }
 

@@ -27,7 +27,7 @@ class Number(click.FloatRange):
         return number
 
 
-class _Numbers(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
+class NumbersType(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
     """Finite numbers with commas between them."""
 
     def numbers(
@@ -42,7 +42,7 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]  # not generic before
         return numbers
 
 
-class PointType(_Numbers):
+class PointType(NumbersType):
     """``x,y`` or ``x,y,1`` on the object, ``x,y,0`` off it."""
 
     name = "X,Y[,0|1]"
@@ -52,13 +52,13 @@ class PointType(_Numbers):
     ) -> Point:
         if isinstance(value, Point):
             return value
-        numbers = self.numbers(value, param, ctx)
-        if len(numbers) not in (2, 3) or (len(numbers) == 3 and numbers[2] not in (0, 1)):
+        point = point_of(self.numbers(value, param, ctx))
+        if point is None:
             self.fail(f"expected {self.name}, got {value!r}.", param, ctx)
-        return Point(numbers[0], numbers[1], positive=numbers[2:] != [0])
+        return point
 
 
-class BoxType(_Numbers):
+class BoxType(NumbersType):
     """``x1,y1,x2,y2``."""
 
     name = "X1,Y1,X2,Y2"
@@ -66,10 +66,24 @@ class BoxType(_Numbers):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Box:
         if isinstance(value, Box):
             return value
-        numbers = self.numbers(value, param, ctx)
-        if len(numbers) != 4 or numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
+        box = box_of(self.numbers(value, param, ctx))
+        if box is None:
             self.fail(f"expected {self.name} with X1 < X2 and Y1 < Y2, got {value!r}.", param, ctx)
-        return Box(*numbers)
+        return box
+
+
+def point_of(numbers: Sequence[float]) -> Point | None:
+    """The point of ``x, y`` and perhaps 0 or 1; ``None`` if they are no point."""
+    if len(numbers) not in (2, 3) or (len(numbers) == 3 and numbers[2] not in (0, 1)):
+        return None
+    return Point(numbers[0], numbers[1], positive=list(numbers[2:]) != [0])
+
+
+def box_of(numbers: Sequence[float]) -> Box | None:
+    """The box of ``x1, y1, x2, y2``; ``None`` if they are no box with an inside."""
+    if len(numbers) != 4 or numbers[0] >= numbers[2] or numbers[1] >= numbers[3]:
+        return None
+    return Box(*numbers)
 
 
 def _decorated(options: Sequence[Callable[[Any], Any]]) -> Callable[[_F], _F]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -14,8 +13,7 @@ from .._images import list_images
 from ._documents import error_document, print_json, result_document
 from ._exits import FAILED, exit_code_of_all, report
 from ._options import ask_arguments, ask_options, check_figure_path, connect, connection_options
-
-_T = TypeVar("_T")
+from ._progress import with_progress
 
 
 @click.command()
@@ -77,7 +75,7 @@ def _segment_all(
     names = _figure_names(paths)
     errors: list[Exception] = []
     items = client.segment_many(paths, concurrency=jobs, **arguments)
-    for number, item in enumerate(_with_progress(items, len(paths))):
+    for number, item in enumerate(with_progress(items, len(paths), "Segmenting")):
         path = paths[number]
         _show_item(path, item, as_json)
         if item.error is not None:
@@ -151,18 +149,3 @@ def _folder(out: Path) -> Path:
         )
     out.mkdir(parents=True, exist_ok=True)
     return out
-
-
-def _with_progress(items: Iterator[_T], total: int) -> Iterator[_T]:
-    """Passes items through; on a terminal with a bar that says how far it is."""
-    if not sys.stderr.isatty():
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    # Lines that are printed meanwhile go through the bar's console, which is stderr: right if
-    # stdout is the same terminal, wrong if it is a pipe.
-    console, same_terminal = Console(stderr=True), sys.stdout.isatty()
-    with Progress(console=console, transient=True, redirect_stdout=same_terminal) as progress:
-        yield from progress.track(items, total=total, description="Segmenting")

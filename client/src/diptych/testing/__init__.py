@@ -13,5 +13,6 @@ It is a real gRPC server on a free port of the loopback interface; only the mode
 
 from ._failures import Failure
 from ._service import FakeCall, FakeSegmentService
+from ._video import FakeVideoFrame
 
-__all__ = ["Failure", "FakeCall", "FakeSegmentService"]
+__all__ = ["Failure", "FakeCall", "FakeSegmentService", "FakeVideoFrame"]

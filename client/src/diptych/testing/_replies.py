@@ -47,6 +47,7 @@ def default_card(model_id: str) -> pb.ModelCard:
             pb.Task.TASK_OBJECT_DETECTION,
             pb.Task.TASK_KEYPOINT_DETECTION,
             pb.Task.TASK_PROMPTED_SEGMENTATION,
+            pb.Task.TASK_VIDEO_SEGMENTATION,
         ],
         prompt_kinds=[
             pb.PromptKind.PROMPT_KIND_POINT,

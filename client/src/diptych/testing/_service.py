@@ -22,7 +22,7 @@ from ..segment import v1 as pb
 from ._failures import Failed, Failure, make_failure
 from ._pictures import image_size
 from ._replies import default_card, default_segments
-from ._video import default_started
+from ._video import VideoAnswer, default_started
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,6 +44,15 @@ class FakeCall:
 
 
 Answer = Callable[[FakeCall], Sequence[Segment]]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a model was told to fail with, how often, and on which frame of a video."""
+
+    failure: Failure
+    times: int | None
+    frame_index: int | None
 
 
 class FakeSegmentService:
@@ -79,7 +88,8 @@ class FakeSegmentService:
         self._requests: list[pb.SegmentRequest] = []
         self._images: dict[bytes, bytes] = {}
         self._answers: dict[str, Answer] = {}
-        self._failures: dict[str, tuple[Failure, int | None]] = {}
+        self._video_answers: dict[str, VideoAnswer] = {}
+        self._failures: dict[str, _Told] = {}
         self._numbers = itertools.count(1)
         self._stopped = threading.Event()
         self._server: grpc.Server | None = None
@@ -103,6 +113,14 @@ class FakeSegmentService:
         with self._lock:
             self._answers.update(dict.fromkeys(self._chosen(model), answer))
 
+    def answer_video_with(self, answer: VideoAnswer, *, model: str | None = None) -> None:
+        """Lets ``answer`` make the objects of each frame for one model, or for all.
+
+        Without it every object stays where its newest prompt was.
+        """
+        with self._lock:
+            self._video_answers.update(dict.fromkeys(self._chosen(model), answer))
+
     def fail(
         self,
         reason: str = "",
@@ -110,6 +128,7 @@ class FakeSegmentService:
         *,
         model: str | None = None,
         times: int | None = None,
+        frame_index: int | None = None,
         code: grpc.StatusCode | None = None,
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[Violation] = (),
@@ -117,7 +136,8 @@ class FakeSegmentService:
     ) -> None:
         """Lets one model, or all, fail for a reason of the error table, ``times`` or for ever.
 
-        Without a reason, ``code`` is answered bare, as gRPC itself does.
+        Without a reason, ``code`` is answered bare, as gRPC itself does. A video session ends with
+        the failure; with ``frame_index`` only sessions fail, and only when they come to that frame.
 
         Raises:
             ValueError: for an unknown reason or model.
@@ -131,7 +151,8 @@ class FakeSegmentService:
             retry_after_s=retry_after_s,
         )
         with self._lock:
-            self._failures.update(dict.fromkeys(self._chosen(model), (failure, times)))
+            told = _Told(failure, times, frame_index)
+            self._failures.update(dict.fromkeys(self._chosen(model), told))
 
     def recover(self) -> None:
         """Ends all failures."""
@@ -234,27 +255,32 @@ class FakeSegmentService:
             found = [replace(segment, mask=None, area=0) for segment in found]
         return FakeReply(call, found)
 
-    def work(self, model_id: str) -> None:
+    def video_answer(self, model_id: str) -> VideoAnswer | None:
+        """What makes the objects of a model's frames; ``None`` for its prompts themselves."""
+        with self._lock:
+            return self._video_answers.get(model_id)
+
+    def work(self, model_id: str, frame_index: int | None = None) -> None:
         """Takes the time of an answer; ``Failed`` if the model was told to fail."""
         if self.delay_s:
             self._stopped.wait(self.delay_s)
-        self._raise_failure(model_id)
+        self._raise_failure(model_id, frame_index)
 
     def _chosen(self, model: str | None) -> Sequence[str]:
         if model is not None and model not in self.models:
             raise ValueError(f"model: expected one of {self.models}, got {model!r}")
         return self.models if model is None else (model,)
 
-    def _raise_failure(self, model_id: str) -> None:
+    def _raise_failure(self, model_id: str, frame_index: int | None) -> None:
         with self._lock:
-            failure, times = self._failures.get(model_id, (None, None))
-            if failure is None:
+            told = self._failures.get(model_id)
+            if told is None or told.frame_index not in (None, frame_index):
                 return
-            if times is not None and times <= 1:
+            if told.times is not None and told.times <= 1:
                 del self._failures[model_id]
-            elif times is not None:
-                self._failures[model_id] = (failure, times - 1)
-        raise Failed(failure)
+            elif told.times is not None:
+                self._failures[model_id] = replace(told, times=told.times - 1)
+        raise Failed(told.failure)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
 
-from .._segment import Segment
+from .._video import VideoObject
 from ..masks import Mask
 from ..segment import v1 as pb
 from ._failures import Failed, make_failure
@@ -28,8 +28,26 @@ def default_started() -> pb.VideoStarted:
     )
 
 
+@dataclass(frozen=True)
+class FakeVideoFrame:
+    """One frame that a fake model is to answer, for the first time or once more."""
+
+    model_id: str
+    frame_index: int
+    image: bytes
+    """The frame's file."""
+    image_size: tuple[int, int]
+    """Height and width."""
+    prompts: Mapping[int, pb.ObjectPrompt]
+    """The newest prompt of each object that is followed, by object id."""
+
+
+VideoAnswer = Callable[[FakeVideoFrame], Sequence[VideoObject]]
+
+
 @dataclass
 class _Frame:
+    image: bytes
     size: tuple[int, int]
     revision: int = 0
 
@@ -77,7 +95,7 @@ class VideoSessionFake:
             raise _refused("IMAGE_SHAPE", f"frame: expected {self._size}, got {size}")
         self._size = size
         self._newest = index
-        self._frames[index] = _Frame(size)
+        self._frames[index] = _Frame(frame.encoded, size)
         while len(self._frames) > max(1, self.fake.video_started.held_frames):
             del self._frames[next(iter(self._frames))]
         return index
@@ -104,23 +122,30 @@ class VideoSessionFake:
     def _answer(self, seq: int, index: int) -> pb.SegmentVideoResponse:
         frame = self._frames[index]
         height, width = frame.size
-        prompts = [_boxed(prompt, frame.size) for prompt in self._objects.values()]
-        request = pb.SegmentRequest(output=self.start.output, prompts=prompts)
-        found = default_segments(request, frame.size) if self._objects else []
-        objects = list(zip(self._objects, found, strict=True))
-        if self.start.track_all:
-            (everything,) = default_segments(pb.SegmentRequest(), frame.size)
-            objects.append((_SERVER_IDS, everything))
+        request = pb.SegmentRequest(output=self.start.output)
         return pb.SegmentVideoResponse(
             in_reply_to_seq=seq,
             frame=pb.VideoFrameSegments(
                 frame_index=index,
                 revision=frame.revision,
-                segments=[_object(object_id, one, request) for object_id, one in objects],
+                segments=[_object(found, request) for found in self._found(index, frame)],
                 image_size=pb.ImageSize(height_px=height, width_px=width),
                 timings=pb.Timings(total=Duration(nanos=5_000_000)),
             ),
         )
+
+    def _found(self, index: int, frame: _Frame) -> Sequence[VideoObject]:
+        answer = self.fake.video_answer(self.model_id)
+        if answer is not None:
+            prompts = dict(self._objects)
+            return answer(FakeVideoFrame(self.model_id, index, frame.image, frame.size, prompts))
+        asked = [_boxed(prompt, frame.size) for prompt in self._objects.values()]
+        segments = default_segments(pb.SegmentRequest(prompts=asked), frame.size) if asked else []
+        ids = [*self._objects]
+        if self.start.track_all:
+            ids.append(_SERVER_IDS)
+            segments += default_segments(pb.SegmentRequest(), frame.size)
+        return [VideoObject(i, one, one.score) for i, one in zip(ids, segments, strict=True)]
 
 
 def video_answers(
@@ -131,7 +156,8 @@ def video_answers(
     with fake.open_video_session():
         for request in requests:
             fake.note_video(request)
-            fake.work(model_id)
+            is_frame = request.WhichOneof("event") == "frame"
+            fake.work(model_id, request.frame.frame_index if is_frame else None)
             if session is None:
                 session = VideoSessionFake(fake, model_id, request.start)
                 started = fake.video_started
@@ -140,9 +166,9 @@ def video_answers(
                 yield from session.answers(request)
 
 
-def _object(object_id: int, found: Segment, request: pb.SegmentRequest) -> pb.VideoSegment:
-    message = segment_message(found, request)
-    return pb.VideoSegment(object_id=object_id, segment=message, presence=found.score)
+def _object(found: VideoObject, request: pb.SegmentRequest) -> pb.VideoSegment:
+    message = segment_message(found.segment, request)
+    return pb.VideoSegment(object_id=found.object_id, segment=message, presence=found.presence)
 
 
 def _boxed(prompt: pb.ObjectPrompt, size: tuple[int, int]) -> pb.ObjectPrompt:
