@@ -25,7 +25,8 @@ from .shapes import Shape, returned_logits, shape_of
 from .transforms import to_square
 from .upsampling import Upsampler
 
-POINTS_PER_BATCH = 64
+_POINTS_PER_BATCH = 64  # as stock
+_POINTS_PER_BATCH_CPU = 16
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,13 @@ class _Grid:
     options: Options
     size: tuple[int, int]
     with_logits: bool
+
+    @property
+    def batch(self) -> int:
+        """Points in one step. A CPU takes as long for each whatever their number, and others wait
+        for the step to end; a GPU has to be kept busy."""
+        on_cpu = self.network.device.type == "cpu"
+        return _POINTS_PER_BATCH_CPU if on_cpu else _POINTS_PER_BATCH
 
 
 @dataclass(frozen=True)
@@ -141,8 +149,8 @@ def _in_crop(grid: _Grid, features: PictureFeatures, crop: _Crop) -> Steps[list[
     height, width = crop.size
     points = build_point_grid(max(per_side, 1)) * np.array([[width, height]])
     found: list[Candidate] = []
-    for start in range(0, len(points), POINTS_PER_BATCH):
-        batch = points[start : start + POINTS_PER_BATCH]
+    for start in range(0, len(points), grid.batch):
+        batch = points[start : start + grid.batch]
         predictions = yield from _predicted(grid, features, batch)
         found += yield from _kept(grid, predictions, crop)
     scores = torch.tensor([candidate.score for candidate in found])
@@ -162,8 +170,9 @@ def _predicted(
     if not grid.options.use_m2m:
         return rows
     refined = []
-    for start in range(0, len(rows.quality), POINTS_PER_BATCH):
-        again = _refinement(prompts, rows, masks_per_point, start)
+    for start in range(0, len(rows.quality), grid.batch):
+        part = slice(start, start + grid.batch)
+        again = _refinement(prompts, rows, masks_per_point, part)
         refined.append(_as_rows(grid.network.decode(features, again, multimask=False)))
         yield
     return Predictions(
@@ -187,12 +196,11 @@ def _as_rows(predictions: Predictions) -> Predictions:
 
 @torch.inference_mode()
 def _refinement(
-    prompts: PromptBatch, rows: Predictions, masks_per_point: int, start: int
+    prompts: PromptBatch, rows: Predictions, masks_per_point: int, part: slice
 ) -> PromptBatch:
     """The points again, each with one of its own masks."""
     assert prompts.coordinates is not None
     assert prompts.labels is not None
-    part = slice(start, start + POINTS_PER_BATCH)
     return PromptBatch(
         prompts.coordinates.repeat_interleave(masks_per_point, dim=0)[part],
         prompts.labels.repeat_interleave(masks_per_point, dim=0)[part],
