@@ -117,8 +117,10 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, curre
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
 
-bench: $(READY) ## Print what a second prompt on a held picture saves
-	@$(BIN)/python benchmarks/second_prompt.py
+# BENCH="video_memory" runs one of them.
+BENCH ?= second_prompt video_parity video_sharing video_sessions video_memory
+bench: $(READY) ## Measure, print, and keep figures in benchmarks/results (some 25 minutes)
+	@for name in $(BENCH); do echo "bench: $$name"; $(BIN)/python benchmarks/$$name.py; done
 
 demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores)
 	@$(BIN)/python demo-weights/reproduce.py

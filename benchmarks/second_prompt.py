@@ -12,73 +12,18 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
+import machine
 import numpy as np
+import served
 from PIL import Image
 from skimage import data
 
 import diptych
-
-CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
-WEIGHTS = """
-import sys, torch, sam2
-from pathlib import Path
-from safetensors.torch import save_file
-from diptych_sam2.models import build_model
-torch.manual_seed(0)
-model = build_model(Path(sam2.__file__).parent / sys.argv[1])
-save_file({k: v.contiguous() for k, v in model.state_dict().items()}, sys.argv[2])
-"""
-
-
-@contextmanager
-def service(folder: Path, port: int) -> Iterator[str]:
-    """The SAM 2 service on loopback; yields its address once it serves."""
-    weights = folder / "tiny-random.safetensors"
-    subprocess.run([sys.executable, "-c", WEIGHTS, CONFIG, str(weights)], check=True)
-    environment = {
-        **os.environ,
-        "DIPTYCH_PORT": str(port),
-        "DIPTYCH_SAM_2_WEIGHTS": str(weights),
-        "DIPTYCH_SAM_2_CONFIG": CONFIG,
-        "DIPTYCH_LOG_LEVEL": "warning",
-    }
-    process = subprocess.Popen([sys.executable, "-m", "diptych_sam2"], env=environment)
-    try:
-        address = f"127.0.0.1:{port}"
-        wait_serving(address, process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def wait_serving(address: str, process: subprocess.Popen[bytes], seconds: float = 300) -> None:
-    """Wait until health says SERVING."""
-    until = time.monotonic() + seconds
-    with diptych.Client(address) as client:
-        while time.monotonic() < until:
-            if process.poll() is not None:
-                raise SystemExit(f"the service ended with status {process.returncode}")
-            try:
-                if client.health() is diptych.ServingStatus.SERVING:
-                    return
-            except diptych.DiptychError:
-                pass
-            time.sleep(0.5)
-    raise SystemExit(f"{address} did not serve within {seconds:g} s")
 
 
 def photograph(height: int, width: int, shift: int) -> bytes:
@@ -119,22 +64,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--size", default="1200x1800", help="height x width in pixels")
-    parser.add_argument("--port", type=int, default=50072)
-    parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
     height, width = (int(part) for part in args.size.split("x"))
-    with tempfile.TemporaryDirectory() as folder, service(Path(folder), args.port) as address:
-        times = measure(address, rounds=args.rounds, size=(height, width))
+    print(machine.describe())
+    with tempfile.TemporaryDirectory() as folder:
+        weights = served.tiny_random(Path(folder))
+        with served.running("diptych_sam2", **weights) as service:
+            times = measure(service.address, rounds=args.rounds, size=(height, width))
     first = statistics.median(t[0] for t in times)
     second = statistics.median(t[1] for t in times)
     ratios = sorted(t[0] / t[1] for t in times)
-    print(f"{platform.processor() or platform.machine()}, torch {version('torch')}, CPU")
     print(f"sam2.1-hiera-tiny architecture, random weights, {width}x{height}, {len(times)} rounds")
     print(f"first prompt   {first * 1e3:9.1f} ms")
     print(f"second prompt  {second * 1e3:9.1f} ms")
     print(f"ratio          {first / second:9.1f}   ({ratios[0]:.1f} to {ratios[-1]:.1f})")
-    if args.json:
-        args.json.write_text(json.dumps({"first_s": first, "second_s": second, "rounds": times}))
+    machine.keep("second_prompt", {"first_s": first, "second_s": second, "rounds": times})
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import statistics
 
 import clips
 import machine
+import served
 
 import diptych
-import services
 
 MOST_GROWTH = 20e6
 MOST_SLOWER = 1.1
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=3)
     args = parser.parse_args()
     print(machine.describe())
-    with services.running("diptych_sam2") as service:
+    with served.running("diptych_sam2") as service:
         rows = follow(service.address, service.engine_pid, frames=args.frames, objects=args.objects)
     grown = rows[-1]["resident"] - rows[WARM - 1]["resident"]
     early, late = (

@@ -26,10 +26,10 @@ from typing import TypeVar
 import clips
 import machine
 import numpy as np
+import served
 import torch
 from PIL import Image
 
-import services
 from diptych import Box, Mask, OutputOptions, Point, Prompt
 from diptych_runtime.video import FrameAnswer, VideoOptions
 from diptych_sam2.checkpoints import choose, packaged_config, read_state
@@ -110,7 +110,7 @@ def sides(weights: str, clip: Clip) -> Sides:
         config, state = chosen.config, dict(read_state(chosen))
     else:
         torch.manual_seed(11)
-        config = packaged_config(services.TINY)
+        config = packaged_config(served.TINY)
         state = build_model(config).state_dict()
         state[PRESENCE].fill_(1.0)  # left to chance, random weights see no object anywhere
     network = VideoNetwork(build_model(config, state), torch.device("cpu"))

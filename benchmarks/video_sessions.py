@@ -23,9 +23,9 @@ from collections.abc import AsyncIterator
 import clips
 import grpc
 import machine
+import served
 
 import diptych
-import services
 from diptych.segment import v1 as pb
 
 MOST_GROWTH = 20e6
@@ -154,7 +154,7 @@ def main() -> None:
     if args.be_killed:
         asyncio.run(be_killed(args.be_killed))
     print(machine.describe())
-    with services.running("diptych_sam2", session_idle_s=IDLE_S) as service:
+    with served.running("diptych_sam2", session_idle_s=IDLE_S) as service:
         asyncio.run(end_all(service.address, WARM))
         base = machine.resident_bytes(service.engine_pid)
         front = machine.resident_bytes(service.process.pid)

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 
 import clips
 import machine
+import served
 
 import diptych
-import services
 
 SESSIONS = 4
 PROMPTS_EVERY_S = 0.4
@@ -134,7 +134,7 @@ def main() -> None:
     args = parser.parse_args()
     print(machine.describe())
     parts = dict[str, Part]()
-    with services.running("diptych_sam2") as service:
+    with served.running("diptych_sam2") as service:
         asyncio.run(measure(service.address, 3, with_automatic=False))
         for name in ("sessions and prompts", "and automatic requests"):
             parts[name] = asyncio.run(
