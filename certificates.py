@@ -35,8 +35,8 @@ DIPTYCH_TLS_CERT={folder}/server.crt
 DIPTYCH_TLS_KEY={folder}/server.key
 DIPTYCH_TLS_CLIENT_CA={folder}/ca.crt
 DIPTYCH_SERVICES_CA={folder}/ca.crt
-DIPTYCH_SERVICES_CERT={folder}/gateway.crt
-DIPTYCH_SERVICES_KEY={folder}/gateway.key
+DIPTYCH_SERVICES_CERT={folder}/gateway-client.crt
+DIPTYCH_SERVICES_KEY={folder}/gateway-client.key
 
 For `diptych` and the Python client:
 
@@ -117,14 +117,15 @@ def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
+    end = now + timedelta(days=days)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now + min(timedelta(), timedelta(days=days)) - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_before(min(now, end) - timedelta(hours=1))  # clocks differ
+        .not_valid_after(end)
     )
 
 
@@ -181,7 +182,7 @@ def make(folder: Path) -> None:
         authority = Authority.create()
         authority.pair.save(folder, "ca")
     authority.for_server().save(folder, "server")
-    authority.for_client("gateway").save(folder, "gateway")
+    authority.for_client("gateway").save(folder, "gateway-client")
 
 
 def main() -> int:
