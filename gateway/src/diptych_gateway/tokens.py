@@ -162,7 +162,7 @@ def _parse_token(name: str, table: object) -> Token:
 def _parse_scopes(where: str, listed: object) -> frozenset[Scope]:
     if listed is None:
         return ALL_SCOPES
-    if not isinstance(listed, list) or not listed or not ALL_SCOPES.issuperset(listed):
-        known = ", ".join(Scope)
-        raise ValueError(f"{where}.scopes: expected some of {known}; leave it out for all")
+    known = tuple(Scope)
+    if not isinstance(listed, list) or not listed or any(scope not in known for scope in listed):
+        raise ValueError(f"{where}.scopes: expected some of {', '.join(known)}, or no such line")
     return frozenset(Scope(scope) for scope in listed)
