@@ -119,7 +119,7 @@ def test_a_file_that_is_exchanged_while_it_is_judged_is_judged_again(tmp_path: P
 def test_at_the_start_it_is_an_error(tmp_path: Path, how: str) -> None:
     if how == "broken":
         (tmp_path / "a").write_text("broken")
-    with pytest.raises(SettingsError, match="^A="):
+    with pytest.raises(SettingsError, match=r"^A="):
         WatchedFiles({"A": tmp_path / "a"}, parse)
 
 
