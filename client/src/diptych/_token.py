@@ -13,6 +13,7 @@ from typing import TypeAlias
 TOKEN_VARIABLE = "DIPTYCH_TOKEN_FILE"
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750, 2.1
 _SCHEME = re.compile(r"(?:dns|ipv4|ipv6):(?://[^/]*/)?")
+_PORT = re.compile(r":\d+$")
 _LOCAL_SCHEMES = ("unix:", "unix-abstract:")
 
 Token: TypeAlias = str | Callable[[], str]
@@ -78,9 +79,9 @@ def is_local(address: str) -> bool:
 
 
 def _is_loopback(host_and_port: str) -> bool:
-    host, colon, port = host_and_port.rpartition(":")
-    if not colon or not port.isdecimal():
-        host = host_and_port
+    # Several colons without brackets: an IPv6 address without a port.
+    bare = host_and_port.count(":") > 1 and "]" not in host_and_port
+    host = host_and_port if bare else _PORT.sub("", host_and_port)
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
