@@ -22,7 +22,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 DISTRIBUTIONS := services/runtime services/mask-rcnn services/sam-2 gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 BUILD_TOOLS := setuptools wheel hatchling editables
-DEV_TOOLS := buf-bin grpcio-status honcho hypothesis mypy pycocotools pytest pytest-asyncio \
+DEV_TOOLS := buf-bin cryptography grpcio-status honcho hypothesis mypy pycocotools pytest pytest-asyncio \
 	pytest-timeout pytest-xdist ruff scikit-image \
 	types-grpcio types-protobuf types-requests types-tqdm
 
@@ -36,7 +36,7 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 NOT_HERE := not gpu and not browser and not compose and not official_weights
 
-.PHONY: help setup demo up test test-gpu test-browser test-compose lint proto bench demo-weights clean
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint proto bench demo-weights clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -86,6 +86,9 @@ demo: $(READY) ## Both models on the sample picture, side by side
 up: $(READY) ## Gateway on 50051, Mask R-CNN on 50061, SAM 2 on 50062; Ctrl-C stops them
 	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho start
 
+certs: $(READY) ## Throw-away certificates in certs/, and the settings that use them
+	@$(BIN)/python certificates.py
+
 # Checking it.
 
 test: $(READY) $(PROTO_TOOLS)/.done ## All tests that need no special machine
@@ -108,7 +111,7 @@ endef
 
 lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, current stubs
 	@echo "lint: ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@echo "lint: mypy" && $(BIN)/mypy $(PACKAGES) demo.py
+	@echo "lint: mypy" && $(BIN)/mypy $(PACKAGES) demo.py certificates.py
 	@echo "lint: contract" && $(BIN)/python proto/lint.py
 	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
 

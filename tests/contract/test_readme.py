@@ -18,9 +18,10 @@ from PIL import Image
 from pydantic_settings import BaseSettings
 from stack import free_port, wait_serving
 
-from diptych import Client, VideoWriter
+from diptych import Client, VideoWriter, _tls, _token
 from diptych.testing import FakeSegmentService
 from diptych_gateway.settings import Settings as GatewaySettings
+from diptych_gateway.tokens import watch_tokens
 from diptych_maskrcnn.settings import EngineSettings as MaskRcnnSettings
 from diptych_runtime.settings import RuntimeSettings
 from diptych_sam2.settings import EngineSettings as Sam2Settings
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
 ENGINE = "# bright.py"
 BIN = Path(sys.executable).parent
+WITH_BIN = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
 
 def blocks(language: str) -> list[str]:
@@ -112,7 +114,7 @@ def test_diptych_commands_run(line: str, service: FakeSegmentService, tmp_path: 
 
 
 @pytest.mark.parametrize("line", OTHER_LINES, ids=named)
-def test_other_commands_exist(line: str) -> None:
+def test_other_commands_exist(line: str, tmp_path: Path) -> None:
     words = shlex.split(line)
     while "=" in words[0]:
         assert words.pop(0).partition("=")[0] in SETTINGS
@@ -126,6 +128,14 @@ def test_other_commands_exist(line: str) -> None:
         assert arguments == ["weights"] or (
             arguments[0] == "pull" and f"{arguments[1]} " in done.stdout
         )
+    elif program == "export":
+        assert {word.partition("=")[0] for word in arguments} <= SETTINGS
+    elif program == "diptych-gateway":
+        (tmp_path / "certs").mkdir()
+        subprocess.run(line, shell=True, cwd=tmp_path, env=WITH_BIN, check=True)
+        (token_file,) = tmp_path.glob("certs/*.token")
+        tokens = watch_tokens(tmp_path / "certs" / "tokens.toml").value
+        assert tokens.identify(f"Bearer {token_file.read_text().strip()}").name == "me"
     elif program == "npm":
         assert arguments[:2] == ["ci", "--prefix"]
         assert (ROOT / arguments[2] / "package-lock.json").exists()
@@ -163,6 +173,11 @@ def field_defaults(settings: type[BaseSettings]) -> dict[str, str]:
 ROWS = dict(re.findall(r"^\| `(DIPTYCH_\w+)` \|(?: `?([^|`]+)`?)? \|", TEXT, re.MULTILINE))
 SETTINGS = {
     "DIPTYCH_ADDRESS",
+    _tls.TLS_VARIABLE,
+    _tls.CA_VARIABLE,
+    _tls.CERT_VARIABLE,
+    _tls.KEY_VARIABLE,
+    _token.TOKEN_VARIABLE,
     "DIPTYCH_WEIGHTS_DIR",
     "DIPTYCH_WEIGHTS_MIRROR",
     *(f"DIPTYCH_{name.upper()}" for settings in ALL for name in settings.model_fields),
@@ -186,3 +201,21 @@ def test_linked_files_exist() -> None:
     assert len(links) > 5
     missing = [link for link in links if not (ROOT / link).exists()]
     assert missing == []
+
+
+def test_settings_of_make_certs_are_those_that_are_shown(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "certificates.py")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed = re.findall(r"^DIPTYCH_\w+=(?:.*)$", done.stdout, re.MULTILINE)
+    (shown_lines,) = (block.splitlines() for block in blocks("ini"))
+    assert shown_lines[:-1] == printed
+    for line in printed:
+        assert (tmp_path / line.partition("=")[2]).is_file()
+    for key in tmp_path.glob("certs/*.key"):
+        assert key.stat().st_mode & 0o777 == 0o600
+    assert f"export DIPTYCH_CA_FILE={tmp_path}/certs/ca.crt\n" in done.stdout

@@ -88,9 +88,10 @@ async def service_process(
     engine: str = "fake_engine:create", *, cwd: Path | None = None, **variables: str
 ) -> AsyncIterator[ServiceProcess]:
     """A service on a port of its own; it and its engine are killed at the end."""
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "DIPTYCH_PORT": "0",
         **variables,
     }

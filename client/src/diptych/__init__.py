@@ -54,6 +54,7 @@ from ._results import (
 )
 from ._segment import Keypoint, Segment
 from ._timeouts import DEFAULT
+from ._tls import TlsOptions
 from ._types import (
     AutomaticOptions,
     Box,
@@ -138,6 +139,7 @@ __all__ = [
     "StageTime",
     "Task",
     "Timings",
+    "TlsOptions",
     "UnavailableError",
     "UnsupportedCallError",
     "UnsupportedTaskError",

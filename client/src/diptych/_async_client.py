@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 from types import TracebackType
@@ -23,6 +23,7 @@ from ._images import ImageLike, image_sources
 from ._many import check_concurrency, map_in_order_async
 from ._results import Agreements, Comparison, ManyItem, ModelOutcome, ModelStats, SegmentResult
 from ._timeouts import DEFAULT, DEFAULT_TIMEOUT_S, Timeout
+from ._tls import TlsOptions
 from ._types import AutomaticOptions, OutputOptions, Prompt, Task
 from ._video import DEFAULT_JPEG_QUALITY
 from ._video_state import make_video_options
@@ -40,6 +41,16 @@ class AsyncClient:
     fails after ``timeout`` seconds unless it says otherwise. ``retry`` repeats calls that are
     answered UNAVAILABLE: switch it on for a model service without a gateway before it, which
     retries by itself.
+
+    ``tls`` encrypts the connection; ``True`` takes the files that ``DIPTYCH_CA_FILE``,
+    ``DIPTYCH_CERT_FILE`` and ``DIPTYCH_KEY_FILE`` name. Without it the environment decides:
+    ``DIPTYCH_TLS``, else whether one of them is set. ``token`` goes along with each call and, as a
+    function, is asked for before each, so it should be quick; else it stands in the file that
+    ``DIPTYCH_TOKEN_FILE`` names. Over plain text it is sent to this machine alone.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: an argument or variable cannot be used, or the token could be read on the way.
     """
 
     def __init__(
@@ -49,9 +60,16 @@ class AsyncClient:
         timeout: float | None = DEFAULT_TIMEOUT_S,
         retry: bool = False,
         options: ChannelOptions | None = None,
+        tls: bool | TlsOptions | None = None,
+        token: str | Callable[[], str] | None = None,
     ) -> None:
         self._wire = AsyncTransport(
-            address, timeout=timeout, retry=retry, options=options or ChannelOptions()
+            address,
+            timeout=timeout,
+            retry=retry,
+            options=options or ChannelOptions(),
+            tls=tls,
+            token=token,
         )
 
     @property

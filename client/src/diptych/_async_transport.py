@@ -47,7 +47,9 @@ class AsyncTransport(BaseTransport):
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
-        return grpc.aio.insecure_channel(self.address, options=self._arguments)
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self.address, options=self._arguments)
+        return grpc.aio.secure_channel(self.address, self._credentials, options=self._arguments)
 
     @cached_property
     def segments(self) -> SegmentServiceAsyncStub:
@@ -86,7 +88,7 @@ class AsyncTransport(BaseTransport):
         # The one way of every unary call: size, deadline, and errors of our own kind.
         self.check(request)
         try:
-            return await method(request, timeout=deadline.left())
+            return await method(request, timeout=deadline.left(), metadata=self.metadata())
         except grpc.aio.AioRpcError as failure:
             raise self.error(failure, deadline) from failure
 
@@ -133,7 +135,9 @@ class AsyncTransport(BaseTransport):
         self, request: pb.StreamCompareRequest, deadline: Deadline
     ) -> AsyncGenerator[pb.StreamCompareResponse, None]:
         self.check(request)
-        call = self.gateway.StreamCompare(request, timeout=deadline.left())
+        call = self.gateway.StreamCompare(
+            request, timeout=deadline.left(), metadata=self.metadata()
+        )
         try:
             async for event in call:
                 yield event
@@ -147,7 +151,9 @@ class AsyncTransport(BaseTransport):
     ) -> grpc.aio.StreamStreamCall[pb.SegmentVideoRequest, pb.SegmentVideoResponse]:
         """A video session, whose messages gRPC takes from ``requests`` in a task of its own."""
         self.check(pb.SegmentVideoRequest())
-        return self.segments.SegmentVideo(requests, timeout=deadline.left())
+        return self.segments.SegmentVideo(
+            requests, timeout=deadline.left(), metadata=self.metadata()
+        )
 
     async def _attempts(self, image: ImageLike) -> Attempts:
         # Reading, encoding and hashing take milliseconds a megabyte: not in the event loop.

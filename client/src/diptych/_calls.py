@@ -15,6 +15,8 @@ from ._errors import DiptychError, MessageTooLargeError
 from ._images import EncodedImage
 from ._statuses import error_from_rpc
 from ._timeouts import Deadline, Default, Timeout, checked_timeout
+from ._tls import TlsOptions, resolve_tls
+from ._token import Authorization, Metadata, Token, is_local
 from .segment import v1 as pb
 
 _RequestT = TypeVar("_RequestT", bound=Message)
@@ -53,11 +55,22 @@ class BaseTransport:
         timeout: float | None,
         retry: bool,
         options: ChannelOptions,
+        tls: bool | TlsOptions | None,
+        token: Token | None,
     ) -> None:
         self.address = resolve_address(address)
         self._timeout = checked_timeout(timeout)
         self._options = options
-        self._arguments = options.to_grpc(retry=retry)
+        resolved = resolve_tls(tls)
+        self._arguments = (
+            *options.to_grpc(retry=retry),
+            *(resolved.to_grpc() if resolved else ()),
+            # Else gRPC would go to "localhost" by the proxy of the environment, away from here.
+            *((("grpc.enable_http_proxy", 0),) if is_local(self.address) else ()),
+        )
+        self._credentials = _credentials(resolved) if resolved else None
+        encrypted = resolved is not None
+        self._authorization = Authorization(token, address=self.address, encrypted=encrypted)
         self._sent = SentImages()
         self._closed = False
 
@@ -66,6 +79,10 @@ class BaseTransport:
         if isinstance(timeout, Default):
             return Deadline(self._timeout)
         return Deadline(checked_timeout(timeout))
+
+    def metadata(self) -> Metadata | None:
+        """What goes along with a call that starts now."""
+        return self._authorization.metadata()
 
     def check(self, request: Message) -> None:
         """Raises if the client is closed or the message is too large to be sent."""
@@ -78,6 +95,11 @@ class BaseTransport:
     def error(self, failure: grpc.RpcError, deadline: Deadline) -> DiptychError:
         """The exception for a failed call."""
         return error_from_rpc(failure, address=self.address, timeout=deadline.timeout)
+
+
+def _credentials(tls: TlsOptions) -> grpc.ChannelCredentials:
+    ca, cert, key = tls.read()
+    return grpc.ssl_channel_credentials(ca, key, cert)
 
 
 RequestBuilder = Callable[[pb.Image], _RequestT]

@@ -16,7 +16,7 @@ _UNARY_METHODS = ("Segment", "GetModelCard", "GetModelStats")
 
 @dataclass(frozen=True)
 class ChannelOptions:
-    """Settings of the connection; the one place where transport security will be added."""
+    """Settings of the connection, other than who may read along: that is ``TlsOptions``."""
 
     max_request_bytes: int = MAX_REQUEST_BYTES
     """Larger requests are refused before they are sent."""

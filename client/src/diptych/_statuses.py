@@ -132,9 +132,7 @@ def _rich_status(call: RpcFailure) -> status_pb2.Status | None:
 
 def _plain_message(code: grpc.StatusCode, details: str, address: str, timeout: float | None) -> str:
     if code is grpc.StatusCode.UNAVAILABLE:
-        # gRPC lists what it tried; the cause comes last: "...: connect: Connection refused (111)".
-        cause = details.rpartition(": ")[2].lower() or "unavailable"
-        return f"{address}: no server answers there ({cause}); is it running?"
+        return f"{address}: {_why_unavailable(details)}"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         within = "in time" if timeout is None else f"within {timeout:g} s"
         return f"{address}: no answer {within}"
@@ -144,3 +142,17 @@ def _plain_message(code: grpc.StatusCode, details: str, address: str, timeout: f
             "comparisons and lists of cards are the gateway's"
         )
     return f"{address}: {details or code.name}"
+
+
+def _why_unavailable(details: str) -> str:
+    # gRPC lists what it tried; the cause comes last: "...: connect: Connection refused (111)".
+    cause = details.removesuffix(": OK").rpartition(": ")[2]
+    if "WRONG_VERSION_NUMBER" in details:
+        return "TLS failed: what listens there does not speak it"
+    if "Hostname Verification" in details:
+        return "TLS failed: the server's certificate is for another name"
+    if "handshake failed" in details:
+        return f"TLS failed: the server's certificate is not trusted ({cause})"
+    if "failed to connect" in details and cause == "Socket closed":
+        return "the server hung up at once; does it want TLS, or a certificate of the client?"
+    return f"no server answers there ({cause.lower() or 'unavailable'}); is it running?"

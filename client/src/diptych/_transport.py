@@ -15,6 +15,8 @@ from ._convert_health import HEALTH_METHOD
 from ._errors import ImageNotHeldError
 from ._images import ImageLike, encode_image
 from ._timeouts import Deadline, Timeout
+from ._tls import TlsOptions
+from ._token import Token
 from .segment import v1 as pb
 
 _RequestT = TypeVar("_RequestT", bound=Message)
@@ -31,9 +33,17 @@ class Transport(BaseTransport):
         timeout: float | None,
         retry: bool,
         options: ChannelOptions,
+        tls: bool | TlsOptions | None,
+        token: Token | None,
     ) -> None:
-        super().__init__(address, timeout=timeout, retry=retry, options=options)
-        self._channel = grpc.insecure_channel(self.address, options=self._arguments)
+        super().__init__(
+            address, timeout=timeout, retry=retry, options=options, tls=tls, token=token
+        )
+        self._channel = (
+            grpc.insecure_channel(self.address, options=self._arguments)
+            if self._credentials is None
+            else grpc.secure_channel(self.address, self._credentials, options=self._arguments)
+        )
         self.segments = pb.SegmentServiceStub(self._channel)
         self.gateway = pb.GatewayServiceStub(self._channel)
         self.health: grpc.UnaryUnaryMultiCallable[StringValue, Int32Value] = (
@@ -62,7 +72,7 @@ class Transport(BaseTransport):
         # The one way of every unary call: size, deadline, and errors of our own kind.
         self.check(request)
         try:
-            return method(request, timeout=deadline.left())
+            return method(request, timeout=deadline.left(), metadata=self.metadata())
         except grpc.RpcError as failure:
             raise self.error(failure, deadline) from failure
 
@@ -105,7 +115,9 @@ class Transport(BaseTransport):
         self, request: pb.StreamCompareRequest, deadline: Deadline
     ) -> Iterator[pb.StreamCompareResponse]:
         self.check(request)
-        call = self.gateway.StreamCompare(request, timeout=deadline.left())
+        call = self.gateway.StreamCompare(
+            request, timeout=deadline.left(), metadata=self.metadata()
+        )
         try:
             yield from call
         except grpc.RpcError as failure:
@@ -118,7 +130,9 @@ class Transport(BaseTransport):
     ) -> Iterator[pb.SegmentVideoResponse]:
         """A video session, whose messages gRPC takes from ``requests`` in a thread of its own."""
         self.check(pb.SegmentVideoRequest())
-        return self.segments.SegmentVideo(requests, timeout=deadline.left())
+        return self.segments.SegmentVideo(
+            requests, timeout=deadline.left(), metadata=self.metadata()
+        )
 
     def close(self) -> None:
         """Closes the channel; calls that are on their way are cancelled."""

@@ -1,38 +1,59 @@
-"""Starts the gateway: ``diptych-gateway`` or ``python -m diptych_gateway``."""
+"""The command ``diptych-gateway``: serve (the default), or make a token."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 
 from diptych_runtime.logs import configure, logger
 from diptych_runtime.serving import PortTakenError, wait_for_stop_signal
 from diptych_runtime.settings import SettingsError
 
+from . import token_command
 from .server import Gateway
 from .settings import Settings, read_settings
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says; returns the exit code: 2 for what has to be changed first."""
+    parser = argparse.ArgumentParser(prog="diptych-gateway", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("serve", help="serve all models behind one address (the default)")
+    token_command.add_parser(commands)
+    arguments = parser.parse_args(argv)
+    if arguments.command != "token":
+        return serve()
+    try:
+        token_command.run(arguments)
+    except (OSError, ValueError) as error:
+        return _end(error, 2)
+    return 0
+
+
+def serve() -> int:
     """Serve until told to stop; returns the exit code: 2 for bad settings, 1 for a taken port."""
     try:
         settings = read_settings()
-    except SettingsError as error:
-        print(f"diptych-gateway: {error}", file=sys.stderr)  # noqa: T201 (logs are not set up yet)
-        return 2
-    configure(settings.log_level, service="gateway")
-    try:
+        configure(settings.log_level, service="gateway")
         asyncio.run(_serve(settings))
+    except SettingsError as error:
+        return _end(error, 2)
     except PortTakenError as error:
-        print(f"diptych-gateway: {error}", file=sys.stderr)  # noqa: T201 (one line for a person)
-        return 1
+        return _end(error, 1)
     return 0
+
+
+def _end(error: Exception, status: int) -> int:
+    sys.stderr.write(f"diptych-gateway: {' '.join(str(error).split())}\n")
+    return status
 
 
 async def _serve(settings: Settings) -> None:
     # Before anything is served, or a signal that comes early would end the process as it stands.
     told_to_stop = asyncio.create_task(wait_for_stop_signal())
-    gateway = Gateway(settings)
+    gateway = Gateway(settings)  # if it fails, the loop ends with that task
     try:
         port = await gateway.start()
     except PortTakenError:

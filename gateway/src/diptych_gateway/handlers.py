@@ -16,8 +16,8 @@ from diptych.segment import v1 as pb
 from diptych_runtime.rpc import abort_with, log_fields
 
 from . import passthrough
-from .backends import SEGMENT_SERVICE
 from .comparison import plan
+from .connection import SEGMENT_SERVICE
 from .deadline import Deadline
 from .fanout import FanOut, fit_reply
 from .messages import parse_request, serialize

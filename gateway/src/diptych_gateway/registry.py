@@ -54,6 +54,11 @@ class Registry:
             for model_id, known in self._models.items()
         ]
 
+    def renew(self, credentials: grpc.ChannelCredentials) -> None:
+        """Go over to connections with other credentials."""
+        for known in self._models.values():
+            known.backend.renew(credentials)
+
     async def close(self) -> None:
         """Stop following and close every connection."""
         for follower in self._followers:

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from diptych_runtime.serving import GrpcServer
+import asyncio
 
-from .backends import SEGMENT_SERVICE, Backend
+import grpc
+
+from diptych_runtime.serving import GrpcServer
+from diptych_runtime.settings import SettingsError
+from diptych_runtime.tls import ServerTls, watch_pem
+from diptych_runtime.watched import WatchedFiles
+
+from .backends import Backend
+from .connection import SEGMENT_SERVICE
+from .gate import TokenGate
 from .handlers import GATEWAY_SERVICE, Handlers
 from .pictures import PictureCache
 from .registry import Registry
 from .settings import Settings
+from .tokens import watch_tokens
 
 
 class Gateway:
-    """Make and use it inside one event loop. Serves whether any model is up or not."""
+    """Make and use it inside one event loop. Serves whether any model is up or not.
+
+    Raises:
+        SettingsError: a file of certificates, keys or tokens cannot be used.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        tls = ServerTls.if_set(settings.tls_cert, settings.tls_key)
+        self._tokens = watch_tokens(settings.tokens_file) if settings.tokens_file else None
+        self._credentials = _watch_credentials(settings)
+        self._following: list[asyncio.Task[None]] = []
         backends = {
             endpoint.model_id: Backend(
                 endpoint.model_id,
                 endpoint.target,
+                credentials=self._credentials.value if self._credentials else None,
                 in_flight_requests=settings.in_flight_requests,
                 in_flight_bytes=settings.in_flight_bytes,
             )
@@ -32,6 +51,8 @@ class Gateway:
             handlers=Handlers(settings, self.registry, self.pictures).generic(),
             services=(SEGMENT_SERVICE, GATEWAY_SERVICE),
             with_reflection=settings.reflection,
+            gate=TokenGate(self._tokens) if self._tokens else None,
+            tls=tls,
         )
 
     async def start(self) -> int:
@@ -41,6 +62,11 @@ class Gateway:
             PortTakenError: the address is in use or not ours.
         """
         port = await self._server.start()
+        if self._tokens:
+            self._following.append(asyncio.create_task(self._tokens.follow()))
+        if self._credentials:
+            follow = self._credentials.follow(self.registry.renew)
+            self._following.append(asyncio.create_task(follow))
         self.registry.start()
         await self._server.set_serving(True)
         return port
@@ -48,4 +74,25 @@ class Gateway:
     async def stop(self) -> None:
         """Let running requests finish, then close everything."""
         await self._server.drain(self._settings.drain_s)
+        for task in self._following:
+            task.cancel()
         await self.registry.close()
+
+
+def _watch_credentials(settings: Settings) -> WatchedFiles[grpc.ChannelCredentials] | None:
+    """What the gateway shows to model services and asks of them; ``None`` without TLS."""
+    ca = "DIPTYCH_SERVICES_CA", settings.services_ca
+    certificate = "DIPTYCH_SERVICES_CERT", settings.services_cert
+    key = "DIPTYCH_SERVICES_KEY", settings.services_key
+    if settings.services_ca is None:
+        for name, path in (certificate, key):
+            if path is not None:
+                raise SettingsError(f"{name} is set and DIPTYCH_SERVICES_CA is not")
+        return None
+    return watch_pem(ca, certificate, key, _credentials)
+
+
+def _credentials(
+    ca: bytes | None, certificate: bytes | None, key: bytes | None
+) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(ca, key, certificate)

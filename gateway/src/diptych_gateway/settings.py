@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from diptych_runtime.settings import SettingsError
+from diptych_runtime.settings import OptionalFile, SettingsError
 
 MiB = 1024 * 1024
 _PREFIX = "DIPTYCH_"
@@ -83,6 +83,19 @@ class Settings(BaseSettings):
     reflection: bool = True
     """Serve gRPC reflection."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    tls_cert: OptionalFile = None
+    """PEM file with the certificate to show; unset serves without TLS."""
+    tls_key: OptionalFile = None
+    """PEM file with its key."""
+    tokens_file: OptionalFile = None
+    """TOML file of the tokens that callers need; unset asks for none."""
+    services_ca: OptionalFile = None
+    """PEM file of the authority of the model services; unset speaks to them without TLS."""
+    services_cert: OptionalFile = None
+    """PEM file with the certificate to show to model services."""
+    services_key: OptionalFile = None
+    """PEM file with its key."""
 
     picture_cache_bytes: int = Field(default=256 * MiB, ge=0)
     """Memory for pictures that are sent again to a replica that lost them."""

@@ -70,8 +70,8 @@ class Relay:
             BackendError: the model's own status.
             ServiceError: it cannot be reached, is late, was lost, or has too many calls already.
         """
-        with self._backend.place():
-            self._call = self._backend.open_video(timeout_s=self._timeout_s)
+        with self._backend.place() as connection:
+            self._call = connection.open_video(timeout_s=self._timeout_s)
             self._writing = asyncio.create_task(self._write_all())
             try:
                 while (reply := await self._read()) is not None:

@@ -28,8 +28,16 @@ Answer = Callable[[pb.SegmentRequest, Any], Awaitable[pb.SegmentResponse]]
 class FakeModel(pb.SegmentServiceServicer):
     """A model service whose answers a test decides; everything around them is real."""
 
-    def __init__(self, model_id: str, tasks: list[Any], holds_images: bool = True) -> None:
+    def __init__(
+        self,
+        model_id: str,
+        tasks: list[Any],
+        holds_images: bool = True,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
         self.model_id = model_id
+        self.credentials = credentials
+        self.certificates_of_callers: list[bytes] = []
         self.tasks = tasks
         self.holds_images = holds_images
         self.images: dict[bytes, bytes] = {}
@@ -53,7 +61,12 @@ class FakeModel(pb.SegmentServiceServicer):
         await self.health.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
         pb.add_SegmentServiceServicer_to_server(self, self.server)
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
+        address = f"127.0.0.1:{self.port}"
+        self.port = (
+            self.server.add_insecure_port(address)
+            if self.credentials is None
+            else self.server.add_secure_port(address, self.credentials)
+        )
         await self.server.start()
 
     async def stop(self) -> None:
@@ -64,6 +77,7 @@ class FakeModel(pb.SegmentServiceServicer):
     async def Segment(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         self.time_left_s.append(context.time_remaining())
+        self.certificates_of_callers += context.auth_context().get("x509_pem_cert", [])
         self.running += 1
         try:
             return await self.answer(request, context)
@@ -123,10 +137,15 @@ class Stage:
         self.address = ""
 
     async def model(
-        self, model_id: str, *, tasks: list[Any] | None = None, holds_images: bool = True
+        self,
+        model_id: str,
+        *,
+        tasks: list[Any] | None = None,
+        holds_images: bool = True,
+        credentials: grpc.ServerCredentials | None = None,
     ) -> FakeModel:
         """A running model service that does instance segmentation unless told otherwise."""
-        model = FakeModel(model_id, tasks or [self.instance], holds_images)
+        model = FakeModel(model_id, tasks or [self.instance], holds_images, credentials)
         self._models.append(model)
         await model.start()
         return model
@@ -151,12 +170,16 @@ class Stage:
     def reachable(self) -> set[str]:
         return {k.model_id for k in self.gateway.registry.known_models() if not k.status.code}
 
-    def channel(self, address: str) -> Any:
+    def channel(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> Any:
         options = (
             ("grpc.max_receive_message_length", 64 * 1024 * 1024),
             ("grpc.max_send_message_length", 64 * 1024 * 1024),
         )
-        channel = grpc.aio.insecure_channel(address, options=options)
+        channel = (
+            grpc.aio.insecure_channel(address, options=options)
+            if credentials is None
+            else grpc.aio.secure_channel(address, credentials, options=options)
+        )
         self._channels.append(channel)
         return channel
 

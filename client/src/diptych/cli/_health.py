@@ -8,20 +8,24 @@ from .. import Client, DiptychError, ServingStatus
 from ._cards import known_models
 from ._documents import error_document, print_json
 from ._exits import FAILED, UNAVAILABLE, describe
-from ._options import connect, connection_options
+from ._options import connect, connection_options_within
+
+_TIMEOUT_S = 5.0  # for those who ask again and again, such as container health checks
 
 
 @click.command(short_help="Ask the server and its models whether they serve.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@connection_options
-def health(as_json: bool, address: str | None, timeout: float) -> None:
+@click.option("--server-only", is_flag=True, help="Not its models; needs no token.")
+@connection_options_within(_TIMEOUT_S)
+def health(as_json: bool, server_only: bool, address: str | None, timeout: float) -> None:
     """Ask the gateway, or a model service, and each model whether they serve.
 
     Ends with 3 if the server does not serve, with 1 if one of its models cannot be reached.
     """
     with connect(address, timeout) as client:
         status = client.health()
-        models = _models(client) if status is ServingStatus.SERVING else {}
+        ask_models = status is ServingStatus.SERVING and not server_only
+        models = _models(client) if ask_models else {}
         address = client.address
     if as_json:
         print_json(

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from .. import Box, Client, Mask, OutputOptions, Point, Prompt, Task
+from .._timeouts import DEFAULT_TIMEOUT_S
+from ._security import SECURITY_OPTIONS, security
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 FIGURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg"})
@@ -96,19 +98,27 @@ def _decorated(options: Sequence[Callable[[Any], Any]]) -> Callable[[_F], _F]:
 
 
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-connection_options = _decorated(
-    [
-        click.option("--address", metavar="HOST:PORT", help="Gateway or model service."),
-        click.option(
-            "--timeout",
-            type=Number(min=0, min_open=True),
-            default=30.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="Longest wait for an answer.",
-        ),
-    ]
-)
+
+
+def connection_options_within(timeout: float) -> Callable[[_F], _F]:
+    """Options on the server, with a default for ``--timeout`` in seconds."""
+    return _decorated(
+        [
+            click.option("--address", metavar="HOST:PORT", help="Gateway or model service."),
+            click.option(
+                "--timeout",
+                type=Number(min=0, min_open=True),
+                default=timeout,
+                show_default=True,
+                metavar="SECONDS",
+                help="Longest wait for an answer.",
+            ),
+            *SECURITY_OPTIONS,
+        ]
+    )
+
+
+connection_options = connection_options_within(DEFAULT_TIMEOUT_S)
 ask_options = _decorated(
     [
         click.option(
@@ -141,10 +151,10 @@ ask_options = _decorated(
 
 
 def connect(address: str | None, timeout: float) -> Client:
-    """The client for a command."""
+    """The client for a command, as its connection options say."""
     try:
-        return Client(address, timeout=timeout)
-    except ValueError as error:
+        return Client(address, timeout=timeout, **security())
+    except (OSError, ValueError) as error:
         raise click.UsageError(str(error)) from error
 
 

@@ -11,8 +11,9 @@ import contextvars
 import inspect
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import grpc
@@ -26,6 +27,7 @@ STATUS_DETAILS_KEY = "grpc-status-details-bin"
 _HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
 _C = grpc.StatusCode
 _CODES = {code.value[0]: code for code in _C}
+_REFUSED = (_C.UNAUTHENTICATED, _C.PERMISSION_DENIED)
 
 
 @dataclass
@@ -56,14 +58,20 @@ Observer = Callable[[str, grpc.StatusCode, float], None]
 """Told of each finished call: full method name, code, seconds."""
 
 
+Gate = Callable[[grpc.HandlerCallDetails, dict[str, object]], None]
+"""Asked about each call, also of methods that do not exist, before its request is read. Adds to the
+fields of its log line; raises a ``ServiceError`` to refuse it."""
+
+
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every handler of a server; must be the outermost interceptor.
 
     ``calls`` are those under way.
     """
 
-    def __init__(self, observer: Observer | None = None) -> None:
+    def __init__(self, observer: Observer | None = None, gate: Gate | None = None) -> None:
         self._observer = observer
+        self._gate = gate
         self.calls = Calls()
 
     async def intercept_service(
@@ -75,6 +83,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Replace the handler's behaviour by a guarded one."""
         handler: Any = await continuation(handler_call_details)
+        fields: dict[str, object] = {}
+        try:
+            if self._gate:
+                self._gate(handler_call_details, fields)
+        except Exception as error:  # a gate that fails lets nobody in
+            handler = _refusal(error)
         if handler is None:
             return None
         method = handler_call_details.method
@@ -89,36 +103,56 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             if getattr(handler, kind)
         )
         read = _reader(handler.request_deserializer, streams=kind.startswith("stream"))
-        behaviour = wrap(method, getattr(handler, kind), read)
+        guard = partial(self._guard, method, fields)
+        behaviour = wrap(guard, getattr(handler, kind), read)
         # Requests are read inside the guard: what grpcio says of unreadable ones is not ours.
         guarded: grpc.RpcMethodHandler[Any, Any] = handler._replace(
             request_deserializer=None, **{kind: behaviour}
         )
         return guarded
 
-    def _guard(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> _Guard:
-        return _Guard(method, context, self._observer, self.calls)
+    def _guard(
+        self,
+        method: str,
+        fields: Mapping[str, object],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> _Guard:
+        return _Guard(method, fields, context, self._observer, self.calls)
 
-    def _single(self, method: str, behaviour: Any, read: Callable[[Any], Any]) -> Any:
+    def _single(self, guard: _MakeGuard, behaviour: Any, read: Callable[[Any], Any]) -> Any:
         async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            async with self._guard(method, context):
+            async with guard(context):
                 return await behaviour(read(request), context)
 
         return guarded
 
-    def _many(self, method: str, behaviour: Any, read: Callable[[Any], Any]) -> Any:
+    def _many(self, guard: _MakeGuard, behaviour: Any, read: Callable[[Any], Any]) -> Any:
         if inspect.iscoroutinefunction(behaviour):
             # It writes its replies to the context itself, as the Watch of health does.
-            return self._single(method, behaviour, read)
+            return self._single(guard, behaviour, read)
 
         async def guarded(
             request: Any, context: grpc.aio.ServicerContext[Any, Any]
         ) -> AsyncIterator[Any]:
-            async with self._guard(method, context):
+            async with guard(context):
                 async for reply in behaviour(read(request), context):
                     yield reply
 
         return guarded
+
+
+def _refusal(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
+    """A handler that fails with ``error``, for a method of any kind.
+
+    As one of streams it is handed no request, so that the megabytes of a refused picture are never
+    read; a unary handler runs only when they are.
+    """
+
+    async def refuse(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        raise error
+
+    handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(refuse)
+    return handler
 
 
 def _reader(parse: Callable[[bytes], Any] | None, *, streams: bool) -> Callable[[Any], Any]:
@@ -146,11 +180,12 @@ def unreadable(raw: bytes) -> ServiceError:
 
 
 class _Guard:
-    """Runs around one call."""
+    """Runs around one call; ``fields`` begin its log line."""
 
     def __init__(
         self,
         method: str,
+        fields: Mapping[str, object],
         context: grpc.aio.ServicerContext[Any, Any],
         observer: Observer | None,
         calls: Calls,
@@ -159,7 +194,7 @@ class _Guard:
         self._context = context
         self._observer = observer
         self._calls = calls
-        self._log = RequestLog(uuid.uuid4().hex[:16])
+        self._log = RequestLog(uuid.uuid4().hex[:16], dict(fields))
         self._hidden = method.startswith(_HIDDEN)
 
     async def __aenter__(self) -> None:
@@ -198,7 +233,7 @@ class _Guard:
         await abort_with(self._context, error.to_status(self._log.request_id))
 
     def _finish(self, code: grpc.StatusCode) -> None:
-        if self._hidden:
+        if self._hidden and code not in _REFUSED:
             return
         seconds = time.monotonic() - self._started
         if self._observer:
@@ -211,6 +246,9 @@ class _Guard:
             seconds=round(seconds, 4),
             **self._log.fields,
         )
+
+
+_MakeGuard = Callable[[grpc.aio.ServicerContext[Any, Any]], _Guard]
 
 
 def _code_of(context: grpc.aio.ServicerContext[Any, Any], *, failed: bool) -> grpc.StatusCode:

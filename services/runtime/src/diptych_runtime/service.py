@@ -12,10 +12,15 @@ from .servicer import SERVICE, ModelServicer
 from .serving import NOTICE_S, GrpcServer, listen_address
 from .settings import RuntimeSettings
 from .supervisor import Supervisor
+from .tls import ServerTls
 
 
 class ModelService:
-    """Serves one engine, named as ``module:function``, on one port."""
+    """Serves one engine, named as ``module:function``, on one port.
+
+    Raises:
+        SettingsError: a certificate or key cannot be used.
+    """
 
     def __init__(self, engine: str, settings: RuntimeSettings, *, port: int) -> None:
         self._settings = settings
@@ -27,6 +32,7 @@ class ModelService:
             services=[SERVICE],
             with_reflection=settings.reflection,
             observer=self._observe,
+            tls=ServerTls.if_set(settings.tls_cert, settings.tls_key, settings.tls_client_ca),
         )
         self.engine_task: asyncio.Task[None] | None = None
         self.port = 0

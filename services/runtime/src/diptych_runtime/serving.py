@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import signal
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,8 @@ from grpc_reflection.v1alpha import reflection
 from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 
 from .logs import logger
-from .rpc import ErrorInterceptor, Observer
+from .rpc import ErrorInterceptor, Gate, Observer
+from .tls import ServerTls
 
 NOTICE_S = 0.5
 """Time for clients that watch health to look elsewhere before calls are refused."""
@@ -43,7 +45,8 @@ class PortTakenError(Exception):
 class GrpcServer:
     """A server with health per service, reflection and a drain.
 
-    ``services`` are the full names that health and reflection speak of.
+    ``services`` are the full names that health and reflection speak of. ``gate`` is asked about
+    every call of every one of them before the call is read.
     """
 
     def __init__(
@@ -54,10 +57,14 @@ class GrpcServer:
         services: Sequence[str],
         with_reflection: bool = True,
         observer: Observer | None = None,
+        gate: Gate | None = None,
+        tls: ServerTls | None = None,
     ) -> None:
         self._address = address
+        self._tls = tls
+        self._following: asyncio.Task[None] | None = None
         self._services = ("", *services)
-        interceptor = ErrorInterceptor(observer)
+        interceptor = ErrorInterceptor(observer, gate)
         self._calls = interceptor.calls
         self._server = grpc.aio.server(interceptors=[interceptor], options=SERVER_OPTIONS)
         self._health = health.aio.HealthServicer()
@@ -76,13 +83,25 @@ class GrpcServer:
         """
         await self.set_serving(False)
         try:
-            port = self._server.add_insecure_port(self._address)
+            port = self._add_port()
         except RuntimeError as error:
             raise PortTakenError(
                 f"cannot listen on {self._address}: the port is in use or the address is not ours"
             ) from error
         await self._server.start()
+        if self._tls:
+            self._following = asyncio.create_task(self._tls.follow())
+        elif not is_loopback(self._address):
+            logger().warning(
+                "serving without TLS: whoever shares the network can read along",
+                address=self._address,
+            )
         return port
+
+    def _add_port(self) -> int:
+        if self._tls is None:
+            return self._server.add_insecure_port(self._address)
+        return self._server.add_secure_port(self._address, self._tls.credentials())
 
     async def set_serving(self, serving: bool) -> None:
         """What health says of every service."""
@@ -105,12 +124,23 @@ class GrpcServer:
         stopped = asyncio.create_task(self._server.stop(grace_s + _STOP_RESERVE_S))
         await self._calls.finish(grace_s)
         await stopped
+        if self._following:
+            self._following.cancel()
 
 
 def listen_address(host: str, port: int) -> str:
     """Host and port as gRPC reads them: an IPv6 address needs brackets."""
     bare = ":" in host and not host.startswith("[")
     return f"[{host}]:{port}" if bare else f"{host}:{port}"
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach ``host:port``."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def wait_for_stop_signal(also: Iterable[asyncio.Future[None]] = ()) -> None:

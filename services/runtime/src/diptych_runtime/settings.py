@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MiB = 1024 * 1024
+
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+"""The path of a file. Empty means unset, as in ``NAME=`` of a compose file."""
 
 
 class RuntimeSettings(BaseSettings):
@@ -24,6 +28,12 @@ class RuntimeSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     reflection: bool = True
     """Serve gRPC reflection."""
+    tls_cert: OptionalFile = None
+    """PEM file with the certificate to show; unset serves without TLS."""
+    tls_key: OptionalFile = None
+    """PEM file with its key."""
+    tls_client_ca: OptionalFile = None
+    """PEM file of the authority whose certificate every client has to show."""
 
     queue_requests: int = Field(default=64, ge=1)
     """Requests that may wait."""

@@ -1,0 +1,54 @@
+"""Options on TLS and tokens, the same for every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .._tls import CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, TLS_VARIABLE, TlsOptions
+from .._token import TOKEN_VARIABLE, TokenFile
+
+_GIVEN = f"{__name__}.given"
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    context.meta.setdefault(_GIVEN, {})[parameter.name] = value
+
+
+def _option(name: str, variable: str, **attributes: Any) -> Callable[[Any], Any]:
+    # Kept in the context: commands would only pass them on, five arguments each.
+    return click.option(
+        name, envvar=variable, show_envvar=True, expose_value=False, callback=_keep, **attributes
+    )
+
+
+def _file_option(name: str, variable: str, text: str) -> Callable[[Any], Any]:
+    kind = click.Path(exists=True, dir_okay=False, path_type=Path)
+    return _option(name, variable, type=kind, metavar="FILE", help=text)
+
+
+SECURITY_OPTIONS = (
+    _option("--tls/--no-tls", TLS_VARIABLE, default=None, help="Encrypt the connection."),
+    _file_option("--ca", CA_VARIABLE, "Authority to trust; implies --tls."),
+    _file_option("--cert", CERT_VARIABLE, "Certificate to show; implies --tls."),
+    _file_option("--key", KEY_VARIABLE, "Key of the certificate."),
+    _file_option("--token-file", TOKEN_VARIABLE, "Token to send."),
+)
+
+
+def security() -> dict[str, Any]:
+    """Arguments of ``Client`` from the options of the command that runs.
+
+    Raises:
+        ValueError: the options do not belong together.
+    """
+    given = click.get_current_context().meta[_GIVEN]
+    tls, token_file = given["tls"], given["token_file"]
+    files = {name: given[name] for name in ("ca", "cert", "key") if given[name]}
+    return {
+        "tls": TlsOptions(**files) if files and tls is not False else tls,
+        "token": TokenFile(token_file) if token_file else None,
+    }

@@ -1,0 +1,130 @@
+"""One channel to a model's service; messages pass through it as bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+
+SEGMENT_SERVICE = "diptych.segment.v1.SegmentService"
+UNARY_METHODS = ("Segment", "GetModelCard", "GetModelStats")
+
+_SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    # pick_first ignores health; with round_robin a service that drains gets no new calls.
+    "healthCheckConfig": {"serviceName": ""},
+    "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+    "methodConfig": [
+        {
+            # Not SegmentVideo: a session lives on one process and cannot be sent again.
+            "name": [{"service": SEGMENT_SERVICE, "method": name} for name in UNARY_METHODS],
+            "retryPolicy": {
+                "maxAttempts": 3,
+                "initialBackoff": "0.02s",
+                "maxBackoff": "0.2s",
+                "backoffMultiplier": 3,
+                # A server that stops answers CANCELLED to calls that it has not taken yet.
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+            },
+        }
+    ],
+}
+
+CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    ("grpc.service_config_disable_resolution", 1),
+    ("grpc.max_send_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
+    # Above its default of 256 KiB gRPC gives up retries without a word; the rest is for headers.
+    ("grpc.per_rpc_retry_buffer_size", MAX_REQUEST_BYTES + 64 * 1024),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # With a header table gRPC sends an older timeout instead of one that is up to 3 % shorter.
+    ("grpc.http2.hpack_table_size.encoder", 0),
+    # Channels to one address must not share a connection: models would share its stream limit.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+_UnaryCall = Callable[..., Awaitable[bytes]]
+
+
+class Connection:
+    """A channel that, once retired, closes when its last call is over.
+
+    Without credentials it is not encrypted. Make it inside the event loop that uses it.
+    """
+
+    def __init__(self, target: str, credentials: grpc.ChannelCredentials | None) -> None:
+        self._channel = (
+            grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+            if credentials is None
+            else grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+        )
+        self._unary = {name: self._unary_call(name) for name in UNARY_METHODS}
+        self._video: Any = self._channel.stream_stream(f"/{SEGMENT_SERVICE}/SegmentVideo")
+        self._in_use = 0
+        self._retired = asyncio.Event()
+        self._closing: asyncio.Task[None] | None = None
+
+    def _unary_call(self, name: str) -> _UnaryCall:
+        # Without (de)serialisers grpcio hands bytes through.
+        call: Any = self._channel.unary_unary(f"/{SEGMENT_SERVICE}/{name}")
+        return call  # type: ignore[no-any-return]
+
+    def call(self, method: str, request: bytes, *, timeout_s: float) -> Awaitable[bytes]:
+        """A unary call of raw bytes; raises what grpcio raises."""
+        return self._unary[method](request, timeout=timeout_s)
+
+    def open_video(self, *, timeout_s: float | None) -> Any:
+        """A ``SegmentVideo`` call of raw bytes; never tried again. Without a timeout it has none.
+
+        Its reads and writes raise what grpcio raises.
+        """
+        return self._video(timeout=timeout_s)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Stays open while this is held."""
+        self._in_use += 1
+        try:
+            yield
+        finally:
+            self._in_use -= 1
+            self._close_if_over()
+
+    def state(self) -> grpc.ChannelConnectivity:
+        """How it stands now; connects if nothing has yet."""
+        return self._channel.get_state(try_to_connect=True)
+
+    async def state_other_than(self, state: grpc.ChannelConnectivity) -> None:
+        """Return once it stands otherwise than ``state``, or is retired."""
+        change = asyncio.ensure_future(self._channel.wait_for_state_change(state))
+        retired = asyncio.ensure_future(self._retired.wait())
+        try:
+            await asyncio.wait({change, retired}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            change.cancel()
+            retired.cancel()
+
+    def retire(self) -> None:
+        """Close as soon as no call needs it any more."""
+        self._retired.set()
+        self._close_if_over()
+
+    def _close_if_over(self) -> None:
+        if self._retired.is_set() and not self._in_use and self._closing is None:
+            self._closing = asyncio.create_task(self._channel.close())
+
+    async def close(self) -> None:
+        """End the calls that run, and close."""
+        self._retired.set()
+        await self._channel.close()
