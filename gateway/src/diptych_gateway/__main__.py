@@ -8,6 +8,7 @@ import sys
 from diptych_runtime.logs import configure, logger
 from diptych_runtime.serving import PortTakenError, wait_for_stop_signal
 from diptych_runtime.settings import SettingsError
+from diptych_runtime.watchdog import watch_loop
 
 from .server import Gateway
 from .settings import Settings, read_settings
@@ -30,6 +31,7 @@ def main() -> int:
 
 
 async def _serve(settings: Settings) -> None:
+    watch_loop("diptych-gateway", settings.loop_timeout_s)
     # Before anything is served, or a signal that comes early would end the process as it stands.
     told_to_stop = asyncio.create_task(wait_for_stop_signal())
     gateway = Gateway(settings)

@@ -101,6 +101,8 @@ class Settings(BaseSettings):
     """Age at which a card is read again."""
     drain_s: float = Field(default=25.0, ge=0)
     """Time that running requests get when the gateway is told to stop."""
+    loop_timeout_s: float = Field(default=60.0, gt=0)
+    """A process whose event loop has not answered for so long ends."""
 
 
 def read_settings() -> Settings:

@@ -13,15 +13,17 @@ from ._options import connect, connection_options
 
 @click.command(short_help="Ask the server and its models whether they serve.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--server-only", is_flag=True, help="Do not ask for its models.")
 @connection_options
-def health(as_json: bool, address: str | None, timeout: float) -> None:
+def health(as_json: bool, server_only: bool, address: str | None, timeout: float) -> None:
     """Ask the gateway, or a model service, and each model whether they serve.
 
     Ends with 3 if the server does not serve, with 1 if one of its models cannot be reached.
     """
     with connect(address, timeout) as client:
         status = client.health()
-        models = _models(client) if status is ServingStatus.SERVING else {}
+        serves = status is ServingStatus.SERVING
+        models = _models(client) if serves and not server_only else {}
         address = client.address
     if as_json:
         print_json(
@@ -38,7 +40,7 @@ def health(as_json: bool, address: str | None, timeout: float) -> None:
         click.echo(f"{address}: {status.value}")
         for model, error in models.items():
             click.echo(f"  {model}: {describe(error) if error else 'reachable'}")
-    if status is not ServingStatus.SERVING:
+    if not serves:
         click.get_current_context().exit(UNAVAILABLE)
     if any(models.values()):
         click.get_current_context().exit(FAILED)
