@@ -31,6 +31,9 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # A client looks for replicas that have joined only when it connects anew. Without a grace,
+    # calls and streams under way stay on the connection that they have.
+    ("grpc.max_connection_age_ms", 60_000),
     # Without a header table clients cannot send an older timeout that is up to 3 % longer.
     ("grpc.http2.hpack_table_size.decoder", 0),
 )
