@@ -15,7 +15,7 @@ from .settings import Settings, read_settings
 
 
 def main() -> int:
-    """Serve until told to stop; returns the exit code: 2 for bad settings, 1 for a taken port."""
+    """Serve until told to stop; returns the exit code: 2 for a setting that has to change."""
     try:
         settings = read_settings()
     except SettingsError as error:
@@ -26,7 +26,7 @@ def main() -> int:
         asyncio.run(_serve(settings))
     except PortTakenError as error:
         print(f"diptych-gateway: {error}", file=sys.stderr)  # noqa: T201 (one line for a person)
-        return 1
+        return 2
     return 0
 
 

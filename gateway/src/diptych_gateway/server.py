@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diptych_runtime.serving import GrpcServer
+from diptych_runtime.serving import GrpcServer, listen_address
 
 from .backends import SEGMENT_SERVICE, Backend
 from .handlers import GATEWAY_SERVICE, Handlers
@@ -28,7 +28,7 @@ class Gateway:
         self.registry = Registry(backends, refresh_s=settings.card_refresh_s)
         self.pictures = PictureCache(settings.picture_cache_bytes)
         self._server = GrpcServer(
-            address=f"{settings.host}:{settings.port}",
+            address=listen_address(settings.host, settings.port),
             handlers=Handlers(settings, self.registry, self.pictures).generic(),
             services=(SEGMENT_SERVICE, GATEWAY_SERVICE),
             with_reflection=settings.reflection,

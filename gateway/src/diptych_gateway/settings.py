@@ -70,7 +70,9 @@ def _to_endpoints(value: object) -> object:
 class Settings(BaseSettings):
     """Every ``DIPTYCH_*`` variable that the gateway reads."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, frozen=True, extra="ignore", allow_inf_nan=False
+    )
 
     models: Annotated[tuple[Endpoint, ...], NoDecode, BeforeValidator(_to_endpoints)] = Field(
         default=(), min_length=1, validate_default=True
