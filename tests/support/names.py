@@ -33,13 +33,10 @@ class Names(asyncio.DatagramProtocol):
         end = data.index(b"\0", _HEADER.size) + 5
         question = data[_HEADER.size : end]
         (kind,) = struct.unpack_from("!H", question, len(question) - 4)
-        records = b"".join(
-            _ANSWER.pack(_NAME_OF_QUESTION, _A, _IN, _SECONDS_TO_LIVE, 4) + socket.inet_aton(address)
-            for address in self.addresses
-            if kind == _A
-        )
-        count = len(self.addresses) if kind == _A else 0
-        header = _HEADER.pack(number, _IS_ANSWER, questions, count, 0, 0)
+        addresses = self.addresses if kind == _A else []
+        start = _ANSWER.pack(_NAME_OF_QUESTION, _A, _IN, _SECONDS_TO_LIVE, 4)
+        records = b"".join(start + socket.inet_aton(address) for address in addresses)
+        header = _HEADER.pack(number, _IS_ANSWER, questions, len(addresses), 0, 0)
         self._transport.sendto(header + question + records, addr)
 
     def target(self, port: int) -> str:

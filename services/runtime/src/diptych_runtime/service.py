@@ -13,6 +13,10 @@ from .serving import NOTICE_S, GrpcServer, listen_address
 from .settings import RuntimeSettings
 from .supervisor import Supervisor
 
+CONNECTION_AGE_S = 60.0
+"""A gateway finds replicas that have joined only when it connects anew. Not for the gateway itself:
+a large request can be lost at that moment, which its own clients would have to send again."""
+
 
 class ModelService:
     """Serves one engine, named as ``module:function``, on one port."""
@@ -27,6 +31,7 @@ class ModelService:
             services=[SERVICE],
             with_reflection=settings.reflection,
             observer=self._observe,
+            connection_age_s=CONNECTION_AGE_S,
         )
         self.engine_task: asyncio.Task[None] | None = None
         self.port = 0

@@ -31,9 +31,6 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A client looks for replicas that have joined only when it connects anew. Without a grace,
-    # calls and streams under way stay on the connection that they have.
-    ("grpc.max_connection_age_ms", 60_000),
     # Without a header table clients cannot send an older timeout that is up to 3 % longer.
     ("grpc.http2.hpack_table_size.decoder", 0),
 )
@@ -46,7 +43,8 @@ class PortTakenError(Exception):
 class GrpcServer:
     """A server with health per service, reflection and a drain.
 
-    ``services`` are the full names that health and reflection speak of.
+    ``services`` are the full names that health and reflection speak of. Clients have to connect
+    anew every ``connection_age_s`` seconds; calls under way stay on the connection that they have.
     """
 
     def __init__(
@@ -57,12 +55,16 @@ class GrpcServer:
         services: Sequence[str],
         with_reflection: bool = True,
         observer: Observer | None = None,
+        connection_age_s: float | None = None,
     ) -> None:
         self._address = address
         self._services = ("", *services)
         interceptor = ErrorInterceptor(observer)
         self._calls = interceptor.calls
-        self._server = grpc.aio.server(interceptors=[interceptor], options=SERVER_OPTIONS)
+        options = SERVER_OPTIONS
+        if connection_age_s is not None:
+            options += (("grpc.max_connection_age_ms", round(connection_age_s * 1000)),)
+        self._server = grpc.aio.server(interceptors=[interceptor], options=options)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers(tuple(handlers))

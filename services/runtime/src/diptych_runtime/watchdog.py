@@ -27,9 +27,7 @@ def watch_loop(program: str, timeout_s: float) -> None:
     threading.Thread(target=_watch, args=arguments, name="watchdog", daemon=True).start()
 
 
-def _watch(
-    loop: asyncio.AbstractEventLoop, thread_id: int, program: str, timeout_s: float
-) -> None:
+def _watch(loop: asyncio.AbstractEventLoop, thread_id: int, program: str, timeout_s: float) -> None:
     answered = threading.Event()
     answered.set()
     silent = 0
