@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text()
 ENGINE = "# bright.py"
 BIN = Path(sys.executable).parent
+COMPOSE = "".join(path.read_text() for path in sorted(ROOT.glob("docker-compose*.yml")))
+COMPOSE_SERVICES = re.findall(r"^  ([\w-]+):$", COMPOSE, re.MULTILINE)
 
 
 def blocks(language: str) -> list[str]:
@@ -111,7 +113,7 @@ def test_diptych_commands_run(line: str, service: FakeSegmentService, tmp_path: 
 def test_other_commands_exist(line: str) -> None:
     words = shlex.split(line)
     while "=" in words[0]:
-        assert words.pop(0).partition("=")[0] in SETTINGS
+        assert words.pop(0).partition("=")[0] in {*SETTINGS, "COMPOSE_PROFILES"}
     program, *arguments = words
     if program == "make":
         assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -122,6 +124,15 @@ def test_other_commands_exist(line: str) -> None:
         assert arguments == ["weights"] or (
             arguments[0] == "pull" and f"{arguments[1]} " in done.stdout
         )
+    elif program == "docker":  # tests/compose/ runs them
+        assert arguments.pop(0) == "compose"
+        files = [after for word, after in pairwise(arguments) if word == "-f"]
+        assert all((ROOT / file).exists() for file in files)
+        if "run" in arguments:
+            assert arguments[-3] in COMPOSE_SERVICES
+            assert arguments[-2] == "pull"
+        else:
+            assert {"up", "down"} & set(arguments)
     elif program == "npm":
         assert arguments[:2] == ["ci", "--prefix"]
         assert (ROOT / arguments[2] / "package-lock.json").exists()
@@ -161,7 +172,13 @@ SETTINGS = {
         for settings in (RuntimeSettings, GatewaySettings, EngineSettings)
         for name in settings.model_fields
     ),
+    *re.findall(r"\$\{(DIPTYCH_\w+)", COMPOSE),
 }
+
+
+def test_defaults_of_compose_are_right() -> None:
+    for name, default in re.findall(r"\$\{(DIPTYCH_\w+_GPU):-(\d+)\}", COMPOSE):
+        assert ROWS[name].strip() == default
 
 
 def test_settings_are_listed() -> None:
