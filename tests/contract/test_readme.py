@@ -31,6 +31,8 @@ TEXT = (ROOT / "README.md").read_text()
 ENGINE = "# bright.py"
 BIN = Path(sys.executable).parent
 WITH_BIN = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+COMPOSE = "".join(path.read_text() for path in sorted(ROOT.glob("docker-compose*.yml")))
+COMPOSE_SERVICES = re.findall(r"^  ([\w-]+):$", COMPOSE, re.MULTILINE)
 
 
 def blocks(language: str) -> list[str]:
@@ -117,7 +119,7 @@ def test_diptych_commands_run(line: str, service: FakeSegmentService, tmp_path: 
 def test_other_commands_exist(line: str, tmp_path: Path) -> None:
     words = shlex.split(line)
     while "=" in words[0]:
-        assert words.pop(0).partition("=")[0] in SETTINGS
+        assert words.pop(0).partition("=")[0] in {*SETTINGS, "COMPOSE_PROFILES"}
     program, *arguments = words
     if program == "make":
         assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -136,6 +138,15 @@ def test_other_commands_exist(line: str, tmp_path: Path) -> None:
         (token_file,) = tmp_path.glob("certs/*.token")
         tokens = watch_tokens(tmp_path / "certs" / "tokens.toml").value
         assert tokens.identify(f"Bearer {token_file.read_text().strip()}").name == "me"
+    elif program == "docker":  # tests/compose/ runs them
+        assert arguments.pop(0) == "compose"
+        files = [after for word, after in pairwise(arguments) if word == "-f"]
+        assert all((ROOT / file).exists() for file in files)
+        if "run" in arguments:
+            assert arguments[-3] in COMPOSE_SERVICES
+            assert arguments[-2] == "pull"
+        else:
+            assert {"up", "down"} & set(arguments)
     elif program == "npm":
         assert arguments[:2] == ["ci", "--prefix"]
         assert (ROOT / arguments[2] / "package-lock.json").exists()
@@ -181,7 +192,13 @@ SETTINGS = {
     "DIPTYCH_WEIGHTS_DIR",
     "DIPTYCH_WEIGHTS_MIRROR",
     *(f"DIPTYCH_{name.upper()}" for settings in ALL for name in settings.model_fields),
+    *re.findall(r"\$\{(DIPTYCH_\w+)", COMPOSE),
 }
+
+
+def test_defaults_of_compose_are_right() -> None:
+    for name, default in re.findall(r"\$\{(DIPTYCH_\w+_GPU):-(\d+)\}", COMPOSE):
+        assert ROWS[name].strip() == default
 
 
 def test_settings_are_listed() -> None:

@@ -211,6 +211,14 @@ def create_broken() -> FakeEngine:
     return Broken()
 
 
+def create_once() -> FakeEngine:
+    """A factory that works in its first process only; ``FAKE_LOG`` has to name a file."""
+    log = Path(os.environ["FAKE_LOG"])
+    if log.exists() and "load" in log.read_text():
+        os._exit(11)
+    return FakeEngine()
+
+
 def create_crashing() -> FakeEngine:
     """A factory whose process ends while it loads."""
     os._exit(11)

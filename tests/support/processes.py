@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-_MAIN = """
+SERVICE = """
 import sys
 from diptych_runtime.main import ServiceSpec, run
 run(ServiceSpec("fake", 0, sys.argv[1], (), ""), [])
@@ -85,7 +85,11 @@ class ServiceProcess:
 
 @asynccontextmanager
 async def service_process(
-    engine: str = "fake_engine:create", *, cwd: Path | None = None, **variables: str
+    engine: str = "fake_engine:create",
+    *,
+    program: str = SERVICE,
+    cwd: Path | None = None,
+    **variables: str,
 ) -> AsyncIterator[ServiceProcess]:
     """A service on a port of its own; it and its engine are killed at the end."""
     paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
@@ -96,7 +100,7 @@ async def service_process(
         **variables,
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-c", _MAIN, engine),
+        *(sys.executable, "-P", "-c", program, engine),
         env=environment,
         cwd=cwd,
         stderr=PIPE,

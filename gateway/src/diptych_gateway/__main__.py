@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from diptych_runtime.logs import configure, logger
 from diptych_runtime.serving import PortTakenError, wait_for_stop_signal
 from diptych_runtime.settings import SettingsError
+from diptych_runtime.watchdog import watch_loop
 
 from . import token_command
 from .server import Gateway
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve() -> int:
-    """Serve until told to stop; returns the exit code: 2 for bad settings, 1 for a taken port."""
+    """Serve until told to stop; returns the exit code: 2 for a setting that has to change."""
     try:
         settings = read_settings()
         configure(settings.log_level, service="gateway")
@@ -41,7 +42,7 @@ def serve() -> int:
     except SettingsError as error:
         return _end(error, 2)
     except PortTakenError as error:
-        return _end(error, 1)
+        return _end(error, 2)
     return 0
 
 
@@ -51,6 +52,7 @@ def _end(error: Exception, status: int) -> int:
 
 
 async def _serve(settings: Settings) -> None:
+    watch_loop("diptych-gateway", settings.loop_timeout_s)
     # Before anything is served, or a signal that comes early would end the process as it stands.
     told_to_stop = asyncio.create_task(wait_for_stop_signal())
     gateway = Gateway(settings)  # if it fails, the loop ends with that task

@@ -48,6 +48,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # By default a name is not looked up again for 30 s, however many of its addresses are gone.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # With a header table gRPC sends an older timeout instead of one that is up to 3 % shorter.
     ("grpc.http2.hpack_table_size.encoder", 0),
     # Channels to one address must not share a connection: models would share its stream limit.

@@ -6,7 +6,7 @@ import asyncio
 
 import grpc
 
-from diptych_runtime.serving import GrpcServer
+from diptych_runtime.serving import GrpcServer, listen_address
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.tls import ServerTls, watch_pem
 from diptych_runtime.watched import WatchedFiles
@@ -47,7 +47,7 @@ class Gateway:
         self.registry = Registry(backends, refresh_s=settings.card_refresh_s)
         self.pictures = PictureCache(settings.picture_cache_bytes)
         self._server = GrpcServer(
-            address=f"{settings.host}:{settings.port}",
+            address=listen_address(settings.host, settings.port),
             handlers=Handlers(settings, self.registry, self.pictures).generic(),
             services=(SEGMENT_SERVICE, GATEWAY_SERVICE),
             with_reflection=settings.reflection,

@@ -70,7 +70,9 @@ def _to_endpoints(value: object) -> object:
 class Settings(BaseSettings):
     """Every ``DIPTYCH_*`` variable that the gateway reads."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, frozen=True, extra="ignore", allow_inf_nan=False
+    )
 
     models: Annotated[tuple[Endpoint, ...], NoDecode, BeforeValidator(_to_endpoints)] = Field(
         default=(), min_length=1, validate_default=True
@@ -114,6 +116,8 @@ class Settings(BaseSettings):
     """Age at which a card is read again."""
     drain_s: float = Field(default=25.0, ge=0)
     """Time that running requests get when the gateway is told to stop."""
+    loop_timeout_s: float = Field(default=60.0, gt=0)
+    """A process whose event loop has not answered for so long ends."""
 
 
 def read_settings() -> Settings:

@@ -47,25 +47,26 @@ class FakeModel(pb.SegmentServiceServicer):
         self.running = 0
         self.boxes = [(10, 10, 30, 30)]
         self.answer: Answer = self.find
+        self.host = "127.0.0.1"
         self.port = 0
+        self.options = SERVER_OPTIONS
         self.server: Any = None
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     async def start(self) -> None:
         """Serve on the port had before, or on a new one."""
-        self.server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=SERVER_OPTIONS)
+        self.server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=self.options)
         self.health = health.aio.HealthServicer()
         await self.health.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
         pb.add_SegmentServiceServicer_to_server(self, self.server)
-        address = f"127.0.0.1:{self.port}"
         self.port = (
-            self.server.add_insecure_port(address)
+            self.server.add_insecure_port(self.address)
             if self.credentials is None
-            else self.server.add_secure_port(address, self.credentials)
+            else self.server.add_secure_port(self.address, self.credentials)
         )
         await self.server.start()
 
@@ -148,6 +149,13 @@ class Stage:
         model = FakeModel(model_id, tasks or [self.instance], holds_images, credentials)
         self._models.append(model)
         await model.start()
+        return model
+
+    def replica(self, of: FakeModel, host: str) -> FakeModel:
+        """Another service for a model, at the same port of another address; not started."""
+        model = FakeModel(of.model_id, of.tasks, of.holds_images)
+        model.host, model.port = host, of.port
+        self._models.append(model)
         return model
 
     def dead_endpoint(self, model_id: str) -> Endpoint:

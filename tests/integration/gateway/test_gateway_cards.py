@@ -166,7 +166,7 @@ def test_a_taken_port_ends_with_one_line() -> None:
         port = taken.getsockname()[1]
         process = run(models="one=localhost:1", port=str(port))
         _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert "Traceback" not in said
     assert f"cannot listen on 127.0.0.1:{port}" in said
 

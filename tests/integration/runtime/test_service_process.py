@@ -64,6 +64,20 @@ async def test_an_engine_that_cannot_be_started_ends_the_service() -> None:
         assert [line["exit_code"] for line in service.events("engine did not start")] == [11, 11]
 
 
+async def test_an_engine_that_does_not_come_back_ends_the_service(tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    with gate.environment():
+        once = service_process("fake_engine:create_once", DIPTYCH_RESTART_TRIES="2")
+        async with once as service:
+            await service.event("serving")
+            os.kill(await engine_of(service), signal.SIGKILL)
+            assert await service.end() == 1
+            assert service.lines[-1].startswith(
+                "diptych-fake: the engine could not be started in 2 tries"
+            )
+            assert not any("Traceback" in line for line in service.lines)
+
+
 async def engine_of(service: ServiceProcess) -> int:
     await eventually(lambda: children(service.pid), "the engine process is there")
     (pid,) = children(service.pid)

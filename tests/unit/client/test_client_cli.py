@@ -194,6 +194,13 @@ def test_health(run: Run, service: FakeSegmentService) -> None:
     assert done.stdout == f"{service.address}: not-serving\n"
 
 
+def test_health_of_the_server_alone(run: Run, service: FakeSegmentService) -> None:
+    done = run("health", "--server-only")
+    assert (done.exit_code, done.stdout) == (0, f"{service.address}: serving\n")
+    service.health[""] = ServingStatus.NOT_SERVING
+    assert run("health", "--server-only").exit_code == 3
+
+
 def test_model_service_without_gateway(run: Run, photo: Path) -> None:
     with FakeSegmentService(gateway=False) as alone:
         at = ("--address", alone.address)

@@ -61,8 +61,8 @@ def test_other_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read_settings()
     assert (settings.port, settings.reflection) == (6000, False)
     monkeypatch.setenv("DIPTYCH_PORT", "seventy")
-    monkeypatch.setenv("DIPTYCH_DRAIN_S", "-1")
+    monkeypatch.setenv("DIPTYCH_DRAIN_S", "inf")
     with pytest.raises(SettingsError) as caught:
         read_settings()
     assert "DIPTYCH_PORT='seventy'" in str(caught.value)
-    assert "DIPTYCH_DRAIN_S='-1'" in str(caught.value)
+    assert "DIPTYCH_DRAIN_S='inf'" in str(caught.value)

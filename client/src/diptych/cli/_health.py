@@ -24,8 +24,8 @@ def health(as_json: bool, server_only: bool, address: str | None, timeout: float
     """
     with connect(address, timeout) as client:
         status = client.health()
-        ask_models = status is ServingStatus.SERVING and not server_only
-        models = _models(client) if ask_models else {}
+        serves = status is ServingStatus.SERVING
+        models = _models(client) if serves and not server_only else {}
         address = client.address
     if as_json:
         print_json(
@@ -42,7 +42,7 @@ def health(as_json: bool, server_only: bool, address: str | None, timeout: float
         click.echo(f"{address}: {status.value}")
         for model, error in models.items():
             click.echo(f"  {model}: {describe(error) if error else 'reachable'}")
-    if status is not ServingStatus.SERVING:
+    if not serves:
         click.get_current_context().exit(UNAVAILABLE)
     if any(models.values()):
         click.get_current_context().exit(FAILED)

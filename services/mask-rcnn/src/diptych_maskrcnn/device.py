@@ -27,7 +27,9 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if wanted != "cpu" and not torch.cuda.is_available():
-        raise SettingsError(f"DIPTYCH_DEVICE={wanted!r}: this process sees no CUDA device")
+        raise SettingsError(
+            f"DIPTYCH_DEVICE={wanted!r}: this process sees no CUDA device; use auto or cpu"
+        )
     return torch.device(wanted)
 
 

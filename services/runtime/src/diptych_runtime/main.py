@@ -14,6 +14,7 @@ from .service import ModelService
 from .serving import PortTakenError, wait_for_stop_signal
 from .settings import SettingsError, read_settings
 from .supervisor import EngineGoneError
+from .watchdog import watch_loop
 from .weights import OfficialWeights, WeightsError, cache_dir, pull
 
 EXIT_FAILED = 1
@@ -49,7 +50,7 @@ def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
         elif args.command == "weights":
             _list(spec)
         else:
-            asyncio.run(_serve(spec))
+            asyncio.run(_serve(spec, parser.prog))
     except (SettingsError, PortTakenError, LoadError, WeightsError) as error:
         _end(parser.prog, str(error), EXIT_USAGE)
     except EngineGoneError as error:
@@ -62,8 +63,9 @@ def _end(program: str, message: str, status: int) -> None:
     raise SystemExit(status)
 
 
-async def _serve(spec: ServiceSpec) -> None:
+async def _serve(spec: ServiceSpec, program: str) -> None:
     settings = read_settings()
+    watch_loop(program, settings.loop_timeout_s)
     logs.configure(settings.log_level, service=spec.model_id)
     port = spec.default_port if settings.port is None else settings.port
     service = ModelService(spec.engine, settings, port=port)

@@ -14,6 +14,10 @@ from .settings import RuntimeSettings
 from .supervisor import Supervisor
 from .tls import ServerTls
 
+CONNECTION_AGE_S = 60.0
+"""A gateway finds replicas that have joined only when it connects anew. Not for the gateway itself:
+a large request can be lost at that moment, which its own clients would have to send again."""
+
 
 class ModelService:
     """Serves one engine, named as ``module:function``, on one port.
@@ -33,6 +37,7 @@ class ModelService:
             with_reflection=settings.reflection,
             observer=self._observe,
             tls=ServerTls.if_set(settings.tls_cert, settings.tls_key, settings.tls_client_ca),
+            connection_age_s=CONNECTION_AGE_S,
         )
         self.engine_task: asyncio.Task[None] | None = None
         self.port = 0

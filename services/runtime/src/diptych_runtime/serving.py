@@ -46,7 +46,8 @@ class GrpcServer:
     """A server with health per service, reflection and a drain.
 
     ``services`` are the full names that health and reflection speak of. ``gate`` is asked about
-    every call of every one of them before the call is read.
+    every call of every one of them before the call is read. Clients have to connect anew every
+    ``connection_age_s`` seconds; calls under way stay on the connection that they have.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class GrpcServer:
         observer: Observer | None = None,
         gate: Gate | None = None,
         tls: ServerTls | None = None,
+        connection_age_s: float | None = None,
     ) -> None:
         self._address = address
         self._tls = tls
@@ -66,7 +68,10 @@ class GrpcServer:
         self._services = ("", *services)
         interceptor = ErrorInterceptor(observer, gate)
         self._calls = interceptor.calls
-        self._server = grpc.aio.server(interceptors=[interceptor], options=SERVER_OPTIONS)
+        options = SERVER_OPTIONS
+        if connection_age_s is not None:
+            options += (("grpc.max_connection_age_ms", round(connection_age_s * 1000)),)
+        self._server = grpc.aio.server(interceptors=[interceptor], options=options)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers(tuple(handlers))

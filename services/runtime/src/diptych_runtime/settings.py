@@ -54,6 +54,8 @@ class RuntimeSettings(BaseSettings):
     """An engine that has not loaded its weights after so long is killed."""
     restart_tries: int = Field(default=5, ge=1)
     """Starts of the engine that may fail in a row before the service gives up."""
+    loop_timeout_s: float = Field(default=60.0, gt=0)
+    """A process whose event loop has not answered for so long ends."""
 
     max_image_px: int = Field(default=50_000_000, ge=1)
     min_side_px: int = Field(default=16, ge=1)

@@ -21,7 +21,10 @@ def convert(checkpoint: Path, output: Path) -> None:
     Raises:
         ValueError: the file holds something else.
     """
-    loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    try:
+        loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpicklers raise almost anything on bytes they do not know
+        raise ValueError(f"not a checkpoint of tensors only ({type(error).__name__})") from error
     state = loaded.get("model", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(state, dict) or not state:
         raise ValueError(f"expected a state dict of tensors, got {type(state).__name__}")
@@ -33,11 +36,15 @@ def convert(checkpoint: Path, output: Path) -> None:
 
 
 def main() -> int:
-    """Entry point; returns the exit status."""
+    """Entry point; returns the exit status. The last line on stderr says why it failed."""
     if len(sys.argv) != 3:
         sys.stderr.write("usage: python -m diptych_sam2.convert CHECKPOINT.pt OUTPUT.safetensors\n")
         return 2
-    convert(Path(sys.argv[1]), Path(sys.argv[2]))
+    try:
+        convert(Path(sys.argv[1]), Path(sys.argv[2]))
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     return 0
 
 

@@ -170,7 +170,9 @@ def _device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if wanted != "cpu" and not torch.cuda.is_available():
-        raise LoadError(f"DIPTYCH_DEVICE={wanted!r}: this process sees no CUDA device")
+        raise LoadError(
+            f"DIPTYCH_DEVICE={wanted!r}: this process sees no CUDA device; use auto or cpu"
+        )
     return torch.device(wanted)
 
 

@@ -1,0 +1,142 @@
+"""A service that is set up wrongly ends with one line that says what to change."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from stack import MODELS, free_port
+
+import diptych
+from diptych import Client, ServingStatus
+
+ROOT = Path(__file__).resolve().parents[2]
+OTHER_MODEL = ROOT / "services/mask-rcnn/src/diptych_maskrcnn/weights/mask-demo.safetensors"
+SAM_2_CONFIG = {"DIPTYCH_SAM_2_CONFIG": "configs/sam2.1/sam2.1_hiera_t.yaml"}
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Weights that are none, and a checkpoint that broke off."""
+    for name in ("none.safetensors", "none.pt"):
+        (tmp_path / name).write_bytes(b"x" * 1000)
+    torch.save({"model": {"a": torch.zeros(1000)}}, tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    (tmp_path / "broken.pt").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "broken.safetensors").write_bytes(OTHER_MODEL.read_bytes()[:100_000])
+    return tmp_path
+
+
+def ends(name: str, folder: Path, **variables: str) -> str:
+    """What a service says last when it ends by itself; it has to, and must not serve before."""
+    port = variables.setdefault("DIPTYCH_PORT", str(free_port()))
+    module = MODELS.get(name, "diptych_gateway")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("DIPTYCH_")}
+    environment = {**kept, "DIPTYCH_WEIGHTS_DIR": str(folder / "cache"), **variables}
+    command = [sys.executable, "-m", module]
+    with (folder / "log").open("w+") as log:
+        process = subprocess.Popen(command, env=environment, stderr=log, cwd=folder)
+        try:
+            with Client(f"127.0.0.1:{port}", timeout=2) as client:
+                until = time.monotonic() + 120
+                while process.poll() is None:
+                    assert time.monotonic() < until, "it goes on"
+                    assert not serves(client)
+                    time.sleep(0.05)
+        finally:
+            process.kill()
+        log.seek(0)
+        said = log.read()
+    assert process.returncode == 2, said
+    assert "Traceback" not in said
+    lines = [line for line in said.splitlines() if line.startswith("diptych-")]
+    assert lines == said.splitlines()[-1:]
+    return lines[0]
+
+
+def serves(client: Client) -> bool:
+    try:
+        return client.health() is ServingStatus.SERVING
+    except diptych.DiptychError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("coco", "expected demo, coco-v1, coco-v2 or a .safetensors or .pth file"),
+        ("coco-v2", "run: diptych-mask-rcnn pull coco-v2"),
+        ("missing.safetensors", "there is no such file"),
+        ("none.safetensors", "none.safetensors cannot be read as safetensors"),
+        ("broken.safetensors", "broken.safetensors cannot be read as safetensors"),
+        ("broken.pt", "broken.pt could not be converted to safetensors: not a checkpoint of"),
+    ],
+)
+def test_weights_of_mask_rcnn(weights: str, said: str, folder: Path) -> None:
+    line = ends("mask-rcnn", folder, DIPTYCH_MASK_RCNN_WEIGHTS=weights)
+    assert line.startswith("diptych-mask-rcnn: ")
+    assert said in line
+    assert weights in line
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("sam2.1-hira", "DIPTYCH_SAM_2_WEIGHTS: expected one of demo, sam2.1-hiera-tiny, "),
+        ("sam2.1-hiera-tiny", "run: diptych-sam-2 pull sam2.1-hiera-tiny"),
+        ("missing.pt", "no such file: missing.pt"),
+        ("none.safetensors", "none.safetensors is not a readable safetensors file"),
+        ("none.pt", "none.pt could not be converted to safetensors: not a checkpoint of"),
+        ("broken.pt", "broken.pt could not be converted to safetensors: not a checkpoint of"),
+        (str(OTHER_MODEL), "the weights do not fit sam2.1_hiera_t.yaml"),
+    ],
+    ids=lambda value: Path(value).name[:24],
+)
+def test_weights_of_sam_2(weights: str, said: str, folder: Path) -> None:
+    line = ends("sam-2", folder, DIPTYCH_SAM_2_WEIGHTS=weights, **SAM_2_CONFIG)
+    assert line.startswith("diptych-sam-2: ")
+    assert said in line
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_gpu_that_is_not_there(name: str, folder: Path) -> None:
+    # Of a machine with GPUs this hides them, as a container without one does.
+    line = ends(name, folder, DIPTYCH_DEVICE="cuda:0", CUDA_VISIBLE_DEVICES="")
+    assert line.startswith(f"diptych-{name}: DIPTYCH_DEVICE")
+    assert line.endswith("; use auto or cpu")
+
+
+@pytest.mark.parametrize("name", [*MODELS, "gateway"])
+def test_a_port_in_use(name: str, folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        line = ends(name, folder, DIPTYCH_PORT=port, DIPTYCH_MODELS="one=localhost:1")
+    assert line == (
+        f"diptych-{name}: cannot listen on 127.0.0.1:{port}: "
+        "the port is in use or the address is not ours"
+    )
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("", "name at least one model"),
+        ("sam-2", "as name=host:port"),
+        ("sam-2=localhost:no", "as host:port"),
+        ("sam-2=a:1,sam-2=b:1", "only once"),
+    ],
+)
+def test_models_that_are_written_wrongly(models: str, said: str, folder: Path) -> None:
+    line = ends("gateway", folder, DIPTYCH_MODELS=models)
+    assert line.startswith("diptych-gateway: ")
+    assert "DIPTYCH_MODELS" in line
+    assert said in line
