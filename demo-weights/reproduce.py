@@ -100,6 +100,7 @@ def reproduce(work: Path, quick: bool) -> None:
     for prompt, first in (("mask", 30_000_000), ("box", 30_000_050)):
         clips = ("--clips", str(1 if quick else 50), "--first", str(first))
         run("evaluate_video.py", "--weights", final, "--prompt", prompt, *clips)
+    run("evaluate_tracking.py", *(("--clips", "1") if quick else ("--write",)))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def section(card: str, weights: str) -> dict[str, Any]:
     ("card", "weights", "sections"),
     [
         (SAM_2, "demo", ("sam2", "automatic", "video")),
-        (MASK_RCNN, "demo", ("mask",)),
+        (MASK_RCNN, "demo", ("mask", "tracking")),
         (MASK_RCNN, "keypoint-demo", ("keypoint",)),
     ],
 )

@@ -78,7 +78,13 @@ def state_of(session: Sam2VideoSession) -> tuple[Any, ...]:
         )
         for object_id, track in session._tracks.items()
     }
-    return (tracks, set(session._removed), str(session._frames), session._size, session.nbytes)
+    return (
+        tracks,
+        set(session._ids.removed),
+        session._frames.indices,
+        session._size,
+        session.nbytes,
+    )
 
 
 def reachable_bytes(root: object) -> int:

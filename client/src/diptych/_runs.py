@@ -79,6 +79,25 @@ def intersection(a: Counts, b: Counts) -> int:
     return int((_covered(b, ends) - _covered(b, starts)).sum())
 
 
+def shifted(counts: Counts, dx: int, dy: int, size: Size) -> Counts:
+    """Run lengths of the mask moved by whole pixels, without what leaves the picture."""
+    height, width = size
+    starts, ends = spans(counts)
+    first = starts // height
+    pieces = (ends - 1) // height - first + 1
+    # A run that goes on in the next column is cut there: its parts no longer touch.
+    nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    column = np.repeat(first, pieces) + nth
+    top = np.maximum(np.repeat(starts, pieces) - column * height, 0)
+    bottom = np.minimum(np.repeat(ends, pieces) - column * height, height)
+    column = column + dx
+    top, bottom = np.clip(top + dy, 0, height), np.clip(bottom + dy, 0, height)
+    kept = (column >= 0) & (column < width) & (top < bottom)
+    heads = column[kept] * height
+    toggles = np.stack((heads + top[kept], heads + bottom[kept]), axis=1).ravel()
+    return from_toggles(toggles, height * width)
+
+
 def union(masks: Sequence[Counts], pixels: int) -> Counts:
     """Run lengths of the pixels that are in any mask."""
     parts = [spans(counts) for counts in masks]

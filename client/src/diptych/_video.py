@@ -110,7 +110,7 @@ class VideoCheckpoint:
     """Index and file of each frame that was still held, oldest first."""
     prompts: tuple[VideoPrompt, ...]
     """Prompts on those frames, in order. An object whose own prompts were on older frames is
-    prompted with its last mask."""
+    prompted with its last mask, or its last box if the model names classes."""
     lost_objects: tuple[int, ...] = ()
     """Objects that were not visible on any held frame: they have to be prompted again."""
 

@@ -21,6 +21,7 @@ from ._convert_video import (
 )
 from ._errors import DiptychError, SessionLostError, UnavailableError
 from ._results import Provenance
+from ._segment import Segment
 from ._timeouts import checked_timeout
 from ._types import LowResLogits, OutputOptions, Prompt
 from ._video import (
@@ -96,7 +97,7 @@ class SessionState:
         self._unanswered_frames: set[int] = set()
         self._unanswered_prompts: dict[int, VideoPrompt] = {}
         self._prompts: dict[tuple[int, int], VideoPrompt] = {}
-        self._last_masks: dict[int, tuple[int, Mask | None]] = {}
+        self._last_seen: dict[int, tuple[int, Prompt | None]] = {}
         self.limits: VideoLimits | None = None
         self.provenance: tuple[Provenance, ...] = ()
         self.going_away_s: float | None = None
@@ -188,7 +189,7 @@ class SessionState:
         self._unanswered_prompts = {
             seq: p for seq, p in self._unanswered_prompts.items() if p.object_id != object_id
         }
-        self._last_masks.pop(object_id, None)
+        self._last_seen.pop(object_id, None)
 
     def settle(
         self, message: pb.SegmentVideoResponse, event: VideoEvent | None
@@ -206,9 +207,9 @@ class SessionState:
             # The newest last, as the server had them.
             self._prompts.pop((prompt.object_id, prompt.frame_index), None)
             self._prompts[prompt.object_id, prompt.frame_index] = prompt
-            self._last_masks.setdefault(prompt.object_id, (-1, None))
+            self._last_seen.setdefault(prompt.object_id, (-1, None))
         if isinstance(event, VideoFrameResult):
-            self._keep_masks(event)
+            self._keep_sights(event)
         return event
 
     def _refused(
@@ -225,12 +226,12 @@ class SessionState:
             return replace(refusal, frame_index=asked.frame_index, object_id=asked.object_id)
         return replace(refusal, object_id=request.removal.object_id)
 
-    def _keep_masks(self, result: VideoFrameResult) -> None:
+    def _keep_sights(self, result: VideoFrameResult) -> None:
         for found in result.objects:
-            known = self._last_masks.get(found.object_id)
-            mask = found.segment.mask
-            if known and result.frame_index >= known[0] and mask is not None and mask.area:
-                self._last_masks[found.object_id] = (result.frame_index, mask)
+            known = self._last_seen.get(found.object_id)
+            seen = _prompt_for(found.segment)
+            if known and result.frame_index >= known[0] and seen is not None:
+                self._last_seen[found.object_id] = (result.frame_index, seen)
 
     def checkpoint(self) -> VideoCheckpoint:
         """What another session needs to go on from here."""
@@ -238,11 +239,11 @@ class SessionState:
         prompts = [prompt for prompt in prompts if prompt.frame_index in self._frames]
         prompted = {prompt.object_id for prompt in prompts}
         lost = []
-        for object_id, (index, mask) in self._last_masks.items():
+        for object_id, (index, seen) in self._last_seen.items():
             if object_id in prompted:
                 continue
-            if mask is not None and index in self._frames:
-                prompts.append(VideoPrompt(object_id, index, Prompt(mask=mask)))
+            if seen is not None and index in self._frames:
+                prompts.append(VideoPrompt(object_id, index, seen))
             else:
                 lost.append(object_id)
         return VideoCheckpoint(
@@ -270,3 +271,15 @@ class SessionState:
             )
         error.checkpoint = self.checkpoint()
         return error
+
+
+def _prompt_for(segment: Segment) -> Prompt | None:
+    """What asks for an object again where it was seen; ``None`` if nothing of it was.
+
+    Models that name a class detect, and know a detection by its box; they may take no masks.
+    """
+    if segment.mask is None or not segment.mask.area:
+        return None
+    if segment.category_id and segment.box is not None:
+        return Prompt(box=segment.box)
+    return Prompt(mask=segment.mask)

@@ -153,6 +153,14 @@ class Mask:
         either = self.area + other.area - both
         return both / either if either else 0.0
 
+    def shifted(self, dx: int, dy: int) -> Mask:
+        """The same object ``dx`` pixels to the right and ``dy`` down, without decoding.
+
+        What leaves the picture is lost.
+        """
+        counts = _runs.shifted(self.counts, operator.index(dx), operator.index(dy), self._size)
+        return Mask._made(self._size, counts=counts)
+
     @staticmethod
     def union(masks: Iterable[Mask], size: tuple[int, int]) -> Mask:
         """The pixels of any of the masks, all of ``size``; the empty mask if there are none."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from diptych import LowResLogits, Mask, Prompt, SessionLostError, UnavailableError
+from diptych import Box, LowResLogits, Mask, Prompt, SessionLostError, UnavailableError
 from diptych._convert_video import video_event
 from diptych._errors import ServerError
 from diptych._video import VideoOptions
@@ -121,6 +121,20 @@ def test_the_newest_visible_mask_is_kept(state: SessionState) -> None:
     assert (kept.object_id, kept.frame_index, kept.prompt) == (1, 1, Prompt(mask=shown))
     send(state)
     assert (state.checkpoint().prompts, state.checkpoint().lost_objects) == ((), (1,))
+
+
+def test_what_a_detector_found_is_asked_for_by_its_box(state: SessionState) -> None:
+    answer(state, send(state))
+    answer(state, prompt(state, 1))
+    shown = Mask.from_array(np.eye(2, dtype=bool)).to_coco()
+    box = pb.BoundingBox(x_min_px=0.5, y_min_px=0, x_max_px=1.5, y_max_px=2)
+    segment = pb.Segment(mask=pb.Mask(coco_rle=shown), box=box, label="dog", category_id=18)
+    size = pb.ImageSize(height_px=2, width_px=2)
+    found = pb.VideoSegment(object_id=1, segment=segment)
+    for index in (1, 2, 3):
+        answer(state, send(state), index, segments=[found], image_size=size)
+    (kept,) = state.checkpoint().prompts
+    assert (kept.frame_index, kept.prompt) == (3, Prompt(box=Box(0.5, 0, 1.5, 2)))
 
 
 def test_the_end_of_a_server_is_the_loss_of_an_open_session(state: SessionState) -> None:

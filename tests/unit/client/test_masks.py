@@ -146,6 +146,20 @@ def test_union(parts: list[Array]) -> None:
     assert Mask.union((Mask.from_array(part) for part in parts), size) == Mask.from_array(expected)
 
 
+@given(arrays, st.integers(-16, 16), st.integers(-16, 16))
+@example(np.ones((3, 4), np.bool_), 1, -1)
+@example(np.ones((3, 4), np.bool_), 0, 0)
+def test_shifted_moves_every_pixel(array: Array, dx: int, dy: int) -> None:
+    ys, xs = np.nonzero(array)
+    ys, xs = ys + dy, xs + dx
+    inside = (ys >= 0) & (ys < array.shape[0]) & (xs >= 0) & (xs < array.shape[1])
+    moved = np.zeros_like(array)
+    moved[ys[inside], xs[inside]] = True
+    shifted = Mask.from_array(array).shifted(dx, dy)
+    assert shifted == Mask.from_array(moved)
+    assert shifted.counts[1:].all()
+
+
 def test_sizes_must_match() -> None:
     small, large = Mask.from_array(np.ones((2, 3))), Mask.from_array(np.ones((3, 2)))
     with pytest.raises(ValueError, match="same size, got 2 x 3 and 3 x 2"):

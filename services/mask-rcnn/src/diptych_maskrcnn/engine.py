@@ -12,7 +12,6 @@ import torchvision
 from diptych import OutputOptions, Task
 from diptych_runtime.engine import (
     Answer,
-    Engine,
     Features,
     Job,
     LoadedModel,
@@ -23,6 +22,7 @@ from diptych_runtime.engine import (
 )
 from diptych_runtime.errors import Reason, ServiceError
 from diptych_runtime.settings import SettingsError
+from diptych_runtime.video import VideoEngine, VideoOptions
 from diptych_runtime.weights import WeightsError
 
 from . import categories, demo_model
@@ -43,21 +43,24 @@ from .segments import (
     select,
 )
 from .settings import EngineSettings, read_engine_settings
+from .video import MaskRcnnVideoSession
 
 MASK = "mask"
 KEYPOINT = "keypoint"
-_TASKS = {
+_PICTURE_TASKS = {
     MASK: (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION),
     KEYPOINT: (Task.KEYPOINT_DETECTION,),
 }
+_TASKS = _PICTURE_TASKS | {MASK: (*_PICTURE_TASKS[MASK], Task.VIDEO_SEGMENTATION)}
 _PERSON = "person"
 _WARM_UP_SHAPE = (16, 320, 3)  # rescaled to a narrow strip, a tenth of a usual picture's work
 
 
 class MaskRcnnEngine:
-    """See ``diptych_runtime.engine.Engine``.
+    """See ``diptych_runtime.video.VideoEngine``.
 
-    Holds nothing of a request: what belongs to a picture is in its ``Features``.
+    Holds nothing of a request: what belongs to a picture is in its ``Features``, and a session has
+    memory of its own.
     """
 
     def __init__(self, settings: EngineSettings) -> None:
@@ -87,7 +90,7 @@ class MaskRcnnEngine:
     def features_kind(self, task: Task) -> str:
         """See ``Engine.features_kind``: people's points come from a network of their own."""
         for kind in self._networks:
-            if task in _TASKS[kind]:
+            if task in _PICTURE_TASKS[kind]:
                 return kind
         raise ServiceError(Reason.TASK_UNSUPPORTED, f"task: {task.value} is not served here")
 
@@ -109,6 +112,10 @@ class MaskRcnnEngine:
             return _answer_boxes(network, pyramid, job)
         return _answer_masks(network, pyramid, job)
 
+    def open_session(self, options: VideoOptions) -> MaskRcnnVideoSession:
+        """See ``VideoEngine.open_session``."""
+        return MaskRcnnVideoSession(self._networks[MASK], options)
+
     def _person_id(self) -> int:
         names = self._networks[MASK].categories
         return next((label for label, name in names.items() if name == _PERSON), 0)
@@ -118,9 +125,15 @@ class MaskRcnnEngine:
         noise = np.random.default_rng(0).integers(0, 256, _WARM_UP_SHAPE, dtype=np.uint8)
         output = OutputOptions(min_score=0.0, max_segments=1)
         for kind in self._networks:
-            job = Job(task=_TASKS[kind][0], prompts=(), output=output, automatic=None)
+            job = Job(task=_PICTURE_TASKS[kind][0], prompts=(), output=output, automatic=None)
             for _ in self.segment(self.embed(noise, kind), lambda: noise, job):
                 pass
+        options = VideoOptions(output, track_all=True, max_objects=1, held_frames=1)
+        session = self.open_session(options)
+        for index in range(2):  # only the second one has something to link
+            for _ in session.add_frame(index, noise):
+                pass
+        session.close()
 
     def _describe(self) -> LoadedModel:
         mask, keypoint = self._networks[MASK], self._networks.get(KEYPOINT)
@@ -146,7 +159,7 @@ class MaskRcnnEngine:
         )
 
 
-def create() -> Engine:
+def create() -> VideoEngine:
     """An engine with the settings of the environment.
 
     Raises:
@@ -162,7 +175,7 @@ def _answer_boxes(network: Network, pyramid: Pyramid, job: Job) -> Steps[Answer]
     found = detect(network.module, pyramid)
     yield
     chosen, omitted = select(found, job.output)
-    segments = tuple(box_segment(network, pyramid, found, index) for index in chosen)
+    segments = tuple(box_segment(network, found, index, pyramid.size) for index in chosen)
     return Answer(segments, omitted)
 
 

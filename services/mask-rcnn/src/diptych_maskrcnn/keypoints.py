@@ -41,7 +41,7 @@ def answer_keypoints(
     for batch in batches(chosen):
         places, scores = _locate(network.module, pyramid, found, batch)
         for row, index in enumerate(batch):
-            person = box_segment(network, pyramid, found, index)
+            person = box_segment(network, found, index, pyramid.size)
             points = _named(places[row], scores[row])
             segments.append(replace(person, category_id=category_id, keypoints=points))
         yield

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchvision.models.detection.transform import resize_boxes
 
-from diptych import Mask, Prompt, Segment
+from diptych import Box, Mask, OutputOptions, Prompt, Segment
 from diptych_runtime.engine import Answer, Job, Steps
 from diptych_runtime.errors import Reason, ServiceError, Violation
 
@@ -61,24 +62,36 @@ def answer_prompts(network: Network, pyramid: Pyramid, job: Job) -> Steps[Answer
 def _answer_boxes(
     network: Network, pyramid: Pyramid, job: Job, indices: Sequence[int]
 ) -> Candidates:
-    corners = np.array(
-        [box.xyxy for index in indices if (box := job.prompts[index].box)], dtype=np.float32
-    )
-    boxes = _rescaled(network, pyramid, corners)
+    boxes = [box for index in indices if (box := job.prompts[index].box)]
+    segments = segment_boxes(network, pyramid, boxes, job.output)
+    if not segments:
+        return {index: [_no_match(pyramid, index)] for index in indices}
+    return {
+        index: [replace(segment, prompt_index=index, candidate_index=0)]
+        for index, segment in zip(indices, segments, strict=True)
+    }
+
+
+def segment_boxes(
+    network: Network, pyramid: Pyramid, boxes: Sequence[Box], output: OutputOptions
+) -> list[Segment]:
+    """What each box holds: the best of the wanted classes, its score, and its mask in that very
+    box. At most ``HEAD_BATCH`` boxes; none is answered if none of the wanted classes exists."""
     choice = [
         label
         for label in network.categories
-        if not job.output.category_ids or label in job.output.category_ids
+        if not output.category_ids or label in output.category_ids
     ]
-    if not choice:  # none of the wanted categories exists
-        return {index: [_no_match(pyramid, index)] for index in indices}
-    labels, scores = classify(network.module, pyramid, boxes, choice)
-    maps = mask_probabilities(network.module, pyramid, boxes, labels)
-    answers: Candidates = {}
-    for row, index in enumerate(indices):
+    if not choice:
+        return []
+    corners = np.array([box.xyxy for box in boxes], dtype=np.float32)
+    rescaled = _rescaled(network, pyramid, corners)
+    labels, scores = classify(network.module, pyramid, rescaled, choice)
+    maps = mask_probabilities(network.module, pyramid, rescaled, labels)
+    segments = []
+    for row, label in enumerate(labels.tolist()):
         mask = pasted(maps[row], corners[row], pyramid.size)
-        label = int(labels[row])
-        answers[index] = [
+        segments.append(
             Segment(
                 score=float(scores[row]),
                 box=mask.box,
@@ -86,11 +99,9 @@ def _answer_boxes(
                 label=network.categories[label],
                 category_id=label,
                 area=mask.area,
-                prompt_index=index,
-                candidate_index=0,
             )
-        ]
-    return answers
+        )
+    return segments
 
 
 @step
@@ -107,24 +118,31 @@ def _answer_points(
 ) -> Generator[None, None, Candidates]:
     found = detect(network.module, pyramid)
     yield
-    eligible = allowed(found, job.output)
+    prompts = [job.prompts[index] for index in indices]
+    matches = yield from find_covering(network, pyramid, prompts, allowed(found, job.output))
+    answers: Candidates = {}
+    for index, matching in zip(indices, matches, strict=True):
+        chosen = matching if job.output.all_candidates else matching[:1]
+        answers[index] = _segments(network, pyramid, found, chosen, index)
+        yield
+    return answers
+
+
+def find_covering(
+    network: Network, pyramid: Pyramid, prompts: Sequence[Prompt], eligible: Sequence[int]
+) -> Generator[None, None, list[list[int]]]:
+    """For the points of each prompt the detections, among the eligible ones and in their order,
+    whose mask has every foreground point and no background point."""
+    found = detect(network.module, pyramid)
     # The map's side is the same for all; with no map yet, the pool says what it will be.
     side = 2 * network.module.roi_heads.mask_roi_pool.output_size[0]
     places = placements(found.boxes_px, side)
-    near = {
-        index: [i for i in eligible if _may_cover(places[i], job.prompts[index])]
-        for index in indices
-    }
-    needed = sorted({i for nearby in near.values() for i in nearby})
-    yield from fill_masks(network.module, pyramid, needed)
-    answers: Candidates = {}
-    for index in indices:
-        matches = [i for i in near[index] if _matches(pyramid, places[i], i, job.prompts[index])]
-        if not job.output.all_candidates:
-            matches = matches[:1]
-        answers[index] = _segments(network, pyramid, found, matches, index)
-        yield
-    return answers
+    near = [[i for i in eligible if _may_cover(places[i], prompt)] for prompt in prompts]
+    yield from fill_masks(network.module, pyramid, sorted({i for some in near for i in some}))
+    return [
+        [i for i in some if _matches(pyramid, places[i], i, prompt)]
+        for some, prompt in zip(near, prompts, strict=True)
+    ]
 
 
 def _segments(
@@ -133,7 +151,11 @@ def _segments(
     if not matches:
         return [_no_match(pyramid, prompt)]
     return [
-        mask_segment(network, pyramid, found, index, prompt_index=prompt, candidate_index=candidate)
+        replace(
+            mask_segment(network, pyramid, found, index),
+            prompt_index=prompt,
+            candidate_index=candidate,
+        )
         for candidate, index in enumerate(matches)
     ]
 

@@ -33,6 +33,12 @@ class Detections:
     labels: NDArray[np.int64]
     scores: NDArray[np.float32]
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that they keep, on any device."""
+        arrays = (self.boxes, self.boxes_px, self.labels, self.scores)
+        return sum(array.nbytes for array in arrays)
+
 
 @dataclass
 class Pyramid:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,40 +52,23 @@ def detection_box(found: Detections, index: int, size: tuple[int, int]) -> Box:
     return Box(x_min, y_min, min(x_max, float(size[1])), min(y_max, float(size[0])))
 
 
-def box_segment(network: Network, pyramid: Pyramid, found: Detections, index: int) -> Segment:
-    """A detection without its mask."""
+def box_segment(network: Network, found: Detections, index: int, size: tuple[int, int]) -> Segment:
+    """A detection without its mask, in a picture of ``size`` (height, width)."""
     label = int(found.labels[index])
     return Segment(
         score=float(found.scores[index]),
-        box=detection_box(found, index, pyramid.size),
+        box=detection_box(found, index, size),
         label=network.categories.get(label, ""),
         category_id=label,
     )
 
 
-def mask_segment(
-    network: Network,
-    pyramid: Pyramid,
-    found: Detections,
-    index: int,
-    *,
-    prompt_index: int | None = None,
-    candidate_index: int | None = None,
-) -> Segment:
+def mask_segment(network: Network, pyramid: Pyramid, found: Detections, index: int) -> Segment:
     """A detection with its mask, whose probability map must be in ``pyramid.masks``."""
     mask = pasted(pyramid.masks[index], found.boxes_px[index], pyramid.size)
-    label = int(found.labels[index])
     area = mask.area
-    return Segment(
-        score=float(found.scores[index]),
-        box=detection_box(found, index, pyramid.size) if area else None,
-        mask=mask,
-        label=network.categories.get(label, ""),
-        category_id=label,
-        area=area,
-        prompt_index=prompt_index,
-        candidate_index=candidate_index,
-    )
+    segment = box_segment(network, found, index, pyramid.size)
+    return replace(segment, box=segment.box if area else None, mask=mask, area=area)
 
 
 def pasted(

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from diptych.segment import v1 as pb
 
 from .engine import DeviceLostError, Pixels, Steps
-from .errors import Reason, ServiceError, Violation, invalid
+from .errors import ServiceError, Violation
 from .images import decode
 from .prompt_checks import check_video_prompt
 from .settings import RuntimeSettings
 from .video import FrameAnswer, VideoEngine, VideoOptions, VideoSession
+from .video_errors import not_held, other_size, out_of_order
 
 
 @dataclass
@@ -226,13 +227,9 @@ class LiveSession:
         event.pixels = None
         size = (pixels.shape[0], pixels.shape[1])
         if index <= self._newest:
-            text = f"frame.frame_index: expected more than {self._newest}, got {index}"
-            metadata = {"frameIndex": str(index), "last": str(self._newest)}
-            raise ServiceError(Reason.SESSION_ORDER, text, metadata=metadata)
+            raise out_of_order(index, self._newest)
         if self._size is not None and self._size != size:
-            height, width = self._size
-            text = f"expected {width} x {height} as the first frame, got {size[1]} x {size[0]}"
-            raise invalid(Reason.IMAGE_SHAPE, "frame.encoded", text)
+            raise other_size(size, self._size)
         answer = yield from session.add_frame(index, pixels)
         self._newest, self._size = index, size
         self._revisions[index] = 0
@@ -243,9 +240,7 @@ class LiveSession:
     def _prompt(self, session: VideoSession, asked: pb.VideoPrompt) -> Steps[list[FrameReply]]:
         index, size = asked.frame_index, self._size
         if size is None or index not in self._revisions:
-            held = ", ".join(map(str, self._revisions)) or "none yet"
-            text = f"prompt.frame_index: expected a held frame ({held}), got {index}"
-            raise ServiceError(Reason.FRAME_NOT_HELD, text, metadata={"frameIndex": str(index)})
+            raise not_held(index, self._revisions)
         prompt = check_video_prompt(asked.prompt, "prompt.prompt", size)
         answers = yield from session.prompt(asked.object_id, index, prompt)
         for answer in answers:

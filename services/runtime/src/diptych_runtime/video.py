@@ -3,6 +3,10 @@
 A session belongs to the thread that calls its engine. It takes one message at a time: the steps of
 one are run to their end, or closed, before the next one starts. A message that is refused, fails or
 is closed half-way leaves no trace in the session.
+
+The runtime sees to it that frames grow in index and keep their size, and that a prompt is for one
+of the newest ``held_frames`` frames, lies inside of it, is of a kind that the card names, and has
+an object id below ``OWN_IDS``. Which objects there are, the session knows; see ``object_ids``.
 """
 
 from __future__ import annotations
@@ -13,6 +17,9 @@ from typing import Protocol
 from diptych import OutputOptions, Prompt, Segment
 
 from .engine import Engine, Pixels, Steps
+
+OWN_IDS = 1 << 30
+"""Object ids from here on are chosen by the session, those below by the client."""
 
 
 @dataclass(frozen=True)

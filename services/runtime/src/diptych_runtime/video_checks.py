@@ -13,9 +13,7 @@ from .checks import check_kinds, check_model, check_output
 from .convert import task_to_wire
 from .errors import Reason, ServiceError, invalid
 from .prompt_checks import prompt_problems, refuse
-
-_OWN_IDS = 1 << 30
-"""Object ids from here on are chosen by the server."""
+from .video import OWN_IDS
 
 
 def check_follows(card: pb.ModelCard) -> None:
@@ -76,8 +74,8 @@ def _check_frame(frame: pb.VideoFrame) -> None:
 
 
 def _check_prompt(asked: pb.VideoPrompt, card: pb.ModelCard) -> None:
-    if not 0 <= asked.object_id < _OWN_IDS:
-        text = f"expected 0 to {_OWN_IDS - 1}, got {asked.object_id}"
+    if not 0 <= asked.object_id < OWN_IDS:
+        text = f"expected 0 to {OWN_IDS - 1}, got {asked.object_id}"
         raise invalid(Reason.PROMPT_INVALID, "prompt.object_id", text)
     prompt, path = asked.prompt, "prompt.prompt"
     most = card.limits.max_points_per_prompt

@@ -10,29 +10,21 @@ from torch import Tensor
 
 from diptych import Prompt, Segment
 from diptych_runtime.engine import Pixels, Steps
+from diptych_runtime.object_ids import ObjectIds
 from diptych_runtime.video import FrameAnswer, TrackedObject, VideoOptions
+from diptych_runtime.video_errors import not_held, other_size, out_of_order
 
 from .faults import device_guard
 from .shapes import shape_of
 from .upsampling import Upsampler
-from .video_errors import (
-    check_options,
-    not_held,
-    other_size,
-    out_of_order,
-    too_many,
-    unknown,
-)
 from .video_frames import squashed
 from .video_held import HeldFrame, HeldFrames
 from .video_memory import FrameMemory, ObjectMemory, Window
 from .video_network import FrameFeatures, VideoNetwork
+from .video_options import check_options
 from .video_prompts import check_prompt, prompt_inputs
 
-_MAX_IDS = 1 << 16
-"""Ids are never reused, so those of removed objects are remembered; a session has this many."""
 _OBJECT_BYTES = 1024
-_ID_BYTES = 64
 
 
 @dataclass
@@ -87,13 +79,12 @@ class Sam2VideoSession:
     ) -> None:
         check_options(options, max_conditioning_frames, feature_frames)
         self._network = network
-        self._max_objects = options.max_objects
+        self._ids = ObjectIds(options.max_objects)
         self._window = Window(
             network.memory_frames, network.pointer_frames, max_conditioning_frames
         )
         self._frames = HeldFrames(options.held_frames, feature_frames)
         self._tracks: dict[int, _Track] = {}
-        self._removed: set[int] = set()
         self._size: tuple[int, int] | None = None
         self._upsampler: Upsampler | None = None
         self._busy = self._closed = False
@@ -102,7 +93,7 @@ class Sam2VideoSession:
     def nbytes(self) -> int:
         """Memory that the session keeps, on any device; the shared network is not counted."""
         tracks = sum(track.nbytes for track in self._tracks.values())
-        return self._frames.nbytes + tracks + _ID_BYTES * len(self._removed)
+        return self._frames.nbytes + tracks + self._ids.nbytes
 
     def add_frame(self, frame_index: int, pixels: Pixels) -> Steps[FrameAnswer]:
         """Take the next frame and find every object on it; a step is the encoder or one object.
@@ -146,7 +137,7 @@ class Sam2VideoSession:
         """
         with self._alone(), device_guard():
             frame = self._held(frame_index)
-            self._check_object(object_id)
+            self._ids.check(object_id, self._tracks)
             size = self._known_size()
             check_prompt(prompt, size)
             known = self._tracks.get(object_id)
@@ -175,11 +166,8 @@ class Sam2VideoSession:
             ServiceError: ``OBJECT_UNKNOWN`` if it is not tracked.
         """
         with self._alone():
-            if object_id not in self._tracks:
-                tracked = ", ".join(map(str, sorted(self._tracks))) or "none"
-                raise unknown(object_id, f"expected a tracked object ({tracked}), got {object_id}")
+            self._ids.remove(object_id, self._tracks)
             del self._tracks[object_id]
-            self._removed.add(object_id)
 
     def close(self) -> None:
         """Free everything. Steps that are under way should be closed first: they hold what they
@@ -187,7 +175,7 @@ class Sam2VideoSession:
         self._closed = True
         self._frames.clear()
         self._tracks = {}
-        self._removed.clear()
+        self._ids.clear()
         self._upsampler = None
 
     def _follow_again(self, object_id: int, track: _Track, frames: list[HeldFrame]) -> Steps[None]:
@@ -259,18 +247,8 @@ class Sam2VideoSession:
     def _held(self, index: int) -> HeldFrame:
         frame = self._frames.at(index)
         if frame is None:
-            raise not_held(index, str(self._frames))
+            raise not_held(index, self._frames.indices)
         return frame
-
-    def _check_object(self, object_id: int) -> None:
-        if object_id in self._tracks:
-            return
-        if object_id in self._removed:
-            raise unknown(object_id, f"object {object_id} was removed, and ids are not reused")
-        if len(self._tracks) >= self._max_objects:
-            raise too_many(f"expected at most {self._max_objects} objects at a time")
-        if len(self._tracks) + len(self._removed) >= _MAX_IDS:
-            raise too_many(f"expected at most {_MAX_IDS} objects in a session")
 
     def _known_size(self) -> tuple[int, int]:
         assert self._size is not None

@@ -62,10 +62,10 @@ class HeldFrames:
         """Hold nothing."""
         self._frames.clear()
 
-    def __str__(self) -> str:
-        if not self._frames:
-            return "none"
-        return ", ".join(str(frame.index) for frame in self._frames)
+    @property
+    def indices(self) -> list[int]:
+        """The client's indices, oldest first."""
+        return [frame.index for frame in self._frames]
 
     @property
     def nbytes(self) -> int:

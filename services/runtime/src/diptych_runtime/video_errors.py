@@ -1,29 +1,10 @@
-"""What a video session refuses, in the terms of the error table."""
+"""What every video session refuses alike, in the terms of the error table."""
 
 from __future__ import annotations
 
-from diptych_runtime.errors import Reason, ServiceError, invalid
-from diptych_runtime.video import VideoOptions
+from collections.abc import Iterable
 
-
-def check_options(options: VideoOptions, conditioning: int, with_features: int) -> None:
-    """Refuse options that no session can be opened with.
-
-    Raises:
-        ServiceError: ``TASK_UNSUPPORTED`` for ``track_all``.
-        ValueError: a number that is too small; these come from settings.
-    """
-    if options.track_all:
-        text = "start.track_all: sam-2 follows only objects that are prompted"
-        raise ServiceError(Reason.TASK_UNSUPPORTED, text, metadata={"modelId": "sam-2"})
-    for name, value, least in (
-        ("max_objects", options.max_objects, 1),
-        ("held_frames", options.held_frames, 1),
-        ("max_conditioning_frames", conditioning, 2),
-        ("feature_frames", with_features, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name}: expected at least {least}, got {value}")
+from .errors import Reason, ServiceError, invalid
 
 
 def unknown(object_id: int, text: str) -> ServiceError:
@@ -51,7 +32,12 @@ def other_size(size: tuple[int, int], first: tuple[int, int]) -> ServiceError:
     return invalid(Reason.IMAGE_SHAPE, "frame.encoded", text)
 
 
-def not_held(index: int, held: str) -> ServiceError:
+def not_held(index: int, held: Iterable[int]) -> ServiceError:
     """The error for a prompt on a frame that never came, or is gone."""
-    text = f"prompt.frame_index: expected a held frame ({held}), got {index}"
+    text = f"prompt.frame_index: expected a held frame ({listed(held)}), got {index}"
     return ServiceError(Reason.FRAME_NOT_HELD, text, metadata={"frameIndex": str(index)})
+
+
+def listed(numbers: Iterable[int]) -> str:
+    """Numbers as a message names them."""
+    return ", ".join(map(str, numbers)) or "none"
