@@ -18,10 +18,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import clips
 import machine
@@ -40,12 +39,12 @@ from diptych_sam2.video_network import VideoNetwork
 
 sys.path.insert(0, str(clips.ROOT / "tests" / "support"))
 from sam2_video_stock import Clip, Stock, stock_of
+from steps import finished
 
 LEAST_IOU = 0.999
 MOST_LOGITS = 1e-3
 ADDED = 10
 PRESENCE = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
-T = TypeVar("T")
 
 
 @dataclass
@@ -91,16 +90,6 @@ class Sides:
                     self.ious.append(wanted.iou(one.segment.mask))
                 elif wanted.area:
                     self.ious.append(0.0)
-
-
-def finished(steps: Generator[None, None, T]) -> T:
-    """Run steps to their end."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def sides(weights: str, clip: Clip) -> Sides:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sam2_video_helpers import demo_network, finished
+from sam2_video_helpers import demo_network
 from serving_helpers import running_service, stats, stub_of
+from steps import finished
 from video_calls import talk
 
 from diptych import Box, Mask, OutputOptions, Prompt

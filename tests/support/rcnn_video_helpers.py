@@ -5,14 +5,15 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from steps import finished
 
 from diptych import Mask, OutputOptions, Prompt
 from diptych_maskrcnn.engine import MaskRcnnEngine
@@ -21,7 +22,6 @@ from diptych_runtime.engine import Pixels
 from diptych_runtime.video import FrameAnswer, TrackedObject, VideoOptions
 
 SCENES = Path(__file__).parents[2] / "demo-weights"
-T = TypeVar("T")
 Clip = list[tuple[Pixels, NDArray[np.uint8]]]
 """Pictures with labels: object ``i`` has the value ``i`` where it shows."""
 
@@ -63,16 +63,6 @@ def opened(engine: MaskRcnnEngine, **options: Any) -> MaskRcnnVideoSession:
     output = {"min_score": 0.5, "max_segments": 100, **options.pop("output", {})}
     chosen = {"track_all": False, "max_objects": 16, "held_frames": 8, **options}
     return engine.open_session(VideoOptions(OutputOptions(**output), **chosen))
-
-
-def finished(steps: Generator[None, None, T]) -> T:
-    """Runs steps to their end."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def feed(

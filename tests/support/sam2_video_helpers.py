@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import Generator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import OmegaConf
+from steps import finished
 
 from diptych import Box, OutputOptions, Point, Prompt
 from diptych_runtime.engine import Pixels
@@ -25,7 +25,6 @@ SIZE = (96, 128)
 BOX = Prompt(box=Box(20, 20, 60, 70))
 POINT = Prompt(points=(Point(40, 45),))
 OPTIONS = VideoOptions(OutputOptions(), track_all=False, max_objects=3, held_frames=4)
-T = TypeVar("T")
 
 
 def demo_network() -> VideoNetwork:
@@ -46,16 +45,6 @@ def small_network() -> VideoNetwork:
         config = Path(folder) / "small.yaml"
         OmegaConf.save(tree, config)
         return VideoNetwork(build_model(config, state), torch.device("cpu"))
-
-
-def finished(steps: Generator[None, None, T]) -> T:
-    """Runs steps to their end."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def feed(session: Sam2VideoSession, index: int) -> FrameAnswer:

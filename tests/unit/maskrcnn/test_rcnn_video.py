@@ -15,12 +15,12 @@ from rcnn_video_helpers import (
     crossing,
     drifting,
     feed,
-    finished,
     opened,
     overlap,
     reachable_bytes,
     truth,
 )
+from steps import finished
 
 from diptych import Box, Mask, Point, Prompt, Segment, Task
 from diptych_maskrcnn.engine import MaskRcnnEngine

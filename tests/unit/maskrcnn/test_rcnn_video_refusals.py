@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from rcnn_video_helpers import around, drifting, feed, finished, opened, state_of, truth
+from rcnn_video_helpers import around, drifting, feed, opened, state_of, truth
+from steps import finished
 
 from diptych import Box, Point, Prompt
 from diptych_maskrcnn.engine import MaskRcnnEngine

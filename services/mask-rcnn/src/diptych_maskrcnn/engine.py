@@ -21,7 +21,7 @@ from diptych_runtime.engine import (
     Variant,
 )
 from diptych_runtime.errors import Reason, ServiceError
-from diptych_runtime.settings import SettingsError
+from diptych_runtime.settings import SettingsError, from_environment
 from diptych_runtime.video import VideoEngine, VideoOptions
 from diptych_runtime.weights import WeightsError
 
@@ -42,7 +42,7 @@ from .segments import (
     mask_segment,
     select,
 )
-from .settings import EngineSettings, read_engine_settings
+from .settings import EngineSettings
 from .video import MaskRcnnVideoSession
 
 MASK = "mask"
@@ -166,7 +166,7 @@ def create() -> VideoEngine:
         LoadError: a variable has a value that cannot be used.
     """
     try:
-        return MaskRcnnEngine(read_engine_settings())
+        return MaskRcnnEngine(from_environment(EngineSettings))
     except SettingsError as error:
         raise LoadError(str(error)) from error
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from diptych_runtime.settings import SettingsError, explain
 
 
 class EngineSettings(BaseSettings):
@@ -33,15 +31,3 @@ class EngineSettings(BaseSettings):
         return {"demo": "demo", "coco-v1": "coco", "coco-v2": "coco"}.get(
             self.mask_rcnn_weights, "off"
         )
-
-
-def read_engine_settings() -> EngineSettings:
-    """The settings of this process.
-
-    Raises:
-        SettingsError: a variable has a value that cannot be used.
-    """
-    try:
-        return EngineSettings()
-    except ValidationError as error:
-        raise SettingsError(explain(error)) from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MiB = 1024 * 1024
+
+S = TypeVar("S", bound=BaseSettings)
 
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 """The path of a file. Empty means unset, as in ``NAME=`` of a compose file."""
@@ -83,13 +85,18 @@ class SettingsError(Exception):
 
 
 def read_settings() -> RuntimeSettings:
-    """The settings of this process.
+    """The settings of this process; see ``from_environment``."""
+    return from_environment(RuntimeSettings)
+
+
+def from_environment(kind: type[S]) -> S:
+    """Settings of a kind as the environment has them.
 
     Raises:
         SettingsError: a variable has a value that cannot be used.
     """
     try:
-        return RuntimeSettings()
+        return kind()
     except ValidationError as error:
         raise SettingsError(explain(error)) from error
 

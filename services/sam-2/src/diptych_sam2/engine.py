@@ -20,7 +20,7 @@ from diptych_runtime.engine import (
     Variant,
 )
 from diptych_runtime.errors import Reason, ServiceError
-from diptych_runtime.settings import SettingsError
+from diptych_runtime.settings import SettingsError, from_environment
 from diptych_runtime.video import VideoOptions
 from diptych_runtime.weights import WeightsError
 
@@ -32,7 +32,7 @@ from .models import build_model
 from .network import Network, PictureFeatures
 from .official import OFFICIAL
 from .prompts import answer_prompts
-from .settings import EngineSettings, read_engine_settings
+from .settings import EngineSettings
 from .video import Sam2VideoSession
 from .video_network import VideoNetwork
 
@@ -51,7 +51,7 @@ def create() -> Sam2Engine:
         LoadError: a variable has a value that cannot be used.
     """
     try:
-        return Sam2Engine(read_engine_settings())
+        return Sam2Engine(from_environment(EngineSettings))
     except SettingsError as error:
         raise LoadError(str(error)) from error
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from diptych_runtime.settings import SettingsError, explain
 
 DEMO = "demo"
 """Name of the weights that come with the package."""
@@ -31,15 +29,3 @@ class EngineSettings(BaseSettings):
     device: Literal["auto", "cpu", "cuda:0"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     """Threads of the CPU that one operation may use; unset leaves it to torch."""
-
-
-def read_engine_settings() -> EngineSettings:
-    """The settings of this process.
-
-    Raises:
-        SettingsError: a variable has a value that cannot be used.
-    """
-    try:
-        return EngineSettings()
-    except ValidationError as error:
-        raise SettingsError(explain(error)) from error
