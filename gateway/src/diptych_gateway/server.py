@@ -16,6 +16,7 @@ from .connection import SEGMENT_SERVICE
 from .gate import TokenGate
 from .handlers import GATEWAY_SERVICE, Handlers
 from .http.server import HttpServer
+from .metrics import Metrics
 from .pictures import PictureCache
 from .registry import Registry
 from .settings import Settings
@@ -47,6 +48,7 @@ class Gateway:
         }
         self.registry = Registry(backends, refresh_s=settings.card_refresh_s)
         self.pictures = PictureCache(settings.picture_cache_bytes)
+        self._metrics = Metrics(self.registry, self.pictures)
         gate = TokenGate(self._tokens) if self._tokens else None
         self.http = self._http_server(gate, tls) if settings.http_port is not None else None
         self.http_port: int | None = None
@@ -55,6 +57,7 @@ class Gateway:
             handlers=Handlers(settings, self.registry, self.pictures).generic(),
             services=(SEGMENT_SERVICE, GATEWAY_SERVICE),
             with_reflection=settings.reflection,
+            observer=self._metrics.grpc_call,
             gate=gate,
             tls=tls,
         )
@@ -64,7 +67,7 @@ class Gateway:
             self._settings,
             self.registry,
             self.pictures,
-            observer=lambda *_: None,
+            metrics=self._metrics,
             gate=gate,
             tls=tls,
         )

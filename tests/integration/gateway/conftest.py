@@ -95,7 +95,14 @@ class FakeModel(pb.SegmentServiceServicer):
         return pb.GetModelCardResponse(model_card=card)
 
     async def GetModelStats(self, request: Any, context: Any) -> Any:
-        return pb.GetModelStatsResponse(encoder_run_count=len(self.requests))
+        stats = pb.GetModelStatsResponse(
+            encoder_run_count=len(self.requests),
+            queue_length=3,
+            session_count=1,
+            outcomes=[pb.OutcomeCount(outcome="OK", count=5)],
+        )
+        stats.stages.add(stage="predict", count=4).total.FromMilliseconds(1500)
+        return stats
 
     async def find(self, request: pb.SegmentRequest, context: Any) -> pb.SegmentResponse:
         """Find a filled rectangle for each of ``boxes``."""

@@ -25,11 +25,12 @@ from diptych_runtime.errors import Reason, ServiceError
 from diptych_runtime.logs import logger
 from diptych_runtime.rpc import log_fields
 
-from .. import passthrough
+from .. import metrics, passthrough
 from ..comparison import plan
 from ..deadline import Deadline
 from ..fanout import FanOut
 from ..messages import serialize
+from ..metrics import Metrics
 from ..pictures import PictureCache
 from ..registry import Registry
 from ..replies import compared
@@ -49,11 +50,13 @@ class Api:
         settings: Settings,
         registry: Registry,
         pictures: PictureCache,
+        figures: Metrics,
         draining: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._pictures = pictures
+        self._metrics = figures
         self._draining = draining
 
     async def models(self, request: Request) -> Response:
@@ -125,6 +128,10 @@ class Api:
             text = "no model can be reached: they are starting, stopping or down"
             raise ServiceError(Reason.MODEL_LOADING, text, retry_after_s=1.0)
         return _json_response({"status": "ready", "models": ready})
+
+    async def metrics(self, request: Request) -> Response:
+        """Counters and gauges in the text format of Prometheus."""
+        return Response(await self._metrics.text(), media_type=metrics.MEDIA_TYPE)
 
     async def nothing(self, request: Request) -> Response:
         """Whatever else is asked for below ``/api``."""

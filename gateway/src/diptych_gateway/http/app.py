@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +17,7 @@ from .. import tokens
 from . import problems
 from .api import Api
 from .guard import READ, Endpoint, Guard, Handler
+from .openapi import describe
 from .problems import RefusedError
 
 PAGE = Path(__file__).parent.parent / "page"
@@ -46,7 +47,14 @@ def routes(api: Api, guard: Guard) -> list[BaseRoute]:
         endpoint = Endpoint(guard, path, handler, methods=methods, scope=scope, public=public)
         return Route(path, endpoint)
 
-    return [
+    found: list[BaseRoute] = []
+
+    async def openapi(_: Request) -> Response:
+        """This description."""
+        return JSONResponse(describe(found))
+
+    found += [
+        route("/api/openapi.json", openapi, read),
         route("/api/models", api.models, read),
         route("/api/models/{model_id}", api.model, read),
         route("/api/segment", api.segment, segment, _POST),
@@ -55,8 +63,10 @@ def routes(api: Api, guard: Guard) -> list[BaseRoute]:
         route("/api/{path:path}", api.nothing, methods=_ANY),
         route("/healthz", api.healthz, public=True),
         route("/readyz", api.readyz, public=True),
+        route("/metrics", api.metrics, read),
         Mount("/", StaticFiles(directory=PAGE, html=True), name="page"),
     ]
+    return found
 
 
 def application(routes: list[BaseRoute]) -> ASGIApp:

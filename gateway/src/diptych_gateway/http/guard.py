@@ -63,11 +63,11 @@ class Endpoint:
         self.public = public
         self._guard = guard
         self._route = route
-        self._handler = handler
+        self.handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        log = begin({"http": f"{scope['method']} {self._route}"})
+        log = begin()
         reply = _Reply(log.request_id, scope, receive, send)
         calls = self._guard.calls
         task = calls.enter(probe=self.public)
@@ -82,12 +82,14 @@ class Endpoint:
             await reply.problem(draining)
         finally:
             calls.leave(task)
-            self._finish(reply.status, time.monotonic() - started, log)
+            # Clients may invent methods; those are counted as one.
+            method = scope["method"] if scope["method"] in self.methods else "other"
+            self._finish(f"{method} {self._route}", reply.status, time.monotonic() - started, log)
 
     async def _answer(self, request: Request, reply: _Reply, log: RequestLog) -> None:
         try:
             self._check(request, log)
-            response = await self._handler(request)
+            response = await self.handler(request)
             await response(request.scope, request.receive, reply.send)
         except ClientLeftError:
             reply.status = _LEFT
@@ -107,10 +109,9 @@ class Endpoint:
             text = f"expected {allowed}, got {request.method}"
             raise RefusedError(405, text, Allow=allowed)
 
-    def _finish(self, status: int, seconds: float, log: RequestLog) -> None:
+    def _finish(self, method: str, status: int, seconds: float, log: RequestLog) -> None:
         if self.public:
             return
-        method = str(log.fields.pop("http"))
         self._guard.observer(method, status, seconds)
         logger().info(
             "request",

@@ -15,12 +15,13 @@ from diptych_runtime.serving import PortTakenError
 from diptych_runtime.tls import ServerTls
 
 from ..gate import TokenGate
+from ..metrics import Metrics
 from ..pictures import PictureCache
 from ..registry import Registry
 from ..settings import Settings
 from .api import Api
 from .app import application, routes
-from .guard import Guard, Observer
+from .guard import Guard
 
 _STOP_RESERVE_S = 5
 
@@ -34,16 +35,16 @@ class HttpServer:
         registry: Registry,
         pictures: PictureCache,
         *,
-        observer: Observer,
+        metrics: Metrics,
         gate: TokenGate | None = None,
         tls: ServerTls | None = None,
     ) -> None:
         self._host = settings.host
         self._wanted_port = settings.http_port or 0
         self._tls = tls
-        self._guard = Guard(gate, observer)
+        self._guard = Guard(gate, metrics.http_request)
         self._draining = False
-        api = Api(settings, registry, pictures, lambda: self._draining)
+        api = Api(settings, registry, pictures, metrics, lambda: self._draining)
         self.routes: list[BaseRoute] = routes(api, self._guard)
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
