@@ -149,6 +149,28 @@ async def test_results_are_streamed_as_they_come_and_the_agreements_last(stage: 
     assert first["result"] == whole["results"][1]["result"]
 
 
+async def test_a_stream_without_news_says_that_it_lives(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diptych_gateway.http.events._QUIET_S", 0.01)
+    one = await stage.model("one")
+    gate = asyncio.Event()
+
+    async def wait(request: Any, context: Any) -> Any:
+        await gate.wait()
+        return await one.find(request, context)
+
+    one.answer = wait
+    await stage.serve(one)
+    text = ""
+    async with stage.http().stream("POST", "/api/compare/stream", **stage.form()) as answer:
+        async for chunk in answer.aiter_text():
+            text += chunk
+            if text.count(": still working") == 3:
+                gate.set()
+    assert [name for name, _ in events_of(text)] == ["outcome", "agreements"]
+
+
 async def test_it_serves_without_any_model(stage: Any) -> None:
     await stage.serve(stage.dead_endpoint("one"), seen=False)
     http = stage.http()

@@ -36,9 +36,9 @@ from ..registry import Registry
 from ..replies import compared
 from ..settings import Settings
 from .events import ComparisonEvents
-from .forms import read_form
+from .forms import Form, read_form
 from .leaving import unless_left
-from .options import CompareOptions, SegmentOptions, read_image, read_options
+from .options import read_compare, read_segment
 from .problems import RefusedError
 
 
@@ -74,8 +74,7 @@ class Api:
         """What one model finds in a picture."""
         began_s = time.monotonic()
         form = await self._read_form(request)
-        options = read_options(SegmentOptions, form.get("options", b""))
-        message = await asyncio.to_thread(lambda: options.request(read_image(form), options.model))
+        options, message = await asyncio.to_thread(read_segment, form)
         deadline = Deadline.within(options.timeout_s, self._settings, since_s=began_s)
         return await unless_left(request.receive, self._segment(message, deadline))
 
@@ -100,14 +99,13 @@ class Api:
     async def _fan_out(self, request: Request) -> FanOut:
         began_s = time.monotonic()
         form = await self._read_form(request)
-        options = read_options(CompareOptions, form.get("options", b""))
-        message = await asyncio.to_thread(lambda: options.compare_request(read_image(form)))
+        options, message = await asyncio.to_thread(read_compare, form)
         planned = plan(message, self._registry)
         log_fields(models=list(planned.model_ids), request_bytes=message.ByteSize())
         deadline = Deadline.within(options.timeout_s, self._settings, since_s=began_s)
         return FanOut(planned, self._registry, self._pictures, deadline)
 
-    async def _read_form(self, request: Request) -> dict[str, bytes]:
+    async def _read_form(self, request: Request) -> Form:
         try:
             async with asyncio.timeout(self._settings.default_deadline_s):
                 return await read_form(request)

@@ -20,10 +20,13 @@ from .problems import RefusedError
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
+Form = dict[str, bytes]
+"""Parts by name."""
+
 _PARTS = ("image", "image_sha256", "options")
 
 
-async def read_form(request: Request) -> dict[str, bytes]:
+async def read_form(request: Request) -> Form:
     """The parts of a form by name: ``image``, ``image_sha256``, ``options``, each at most once.
 
     Raises:
@@ -47,8 +50,8 @@ async def read_form(request: Request) -> dict[str, bytes]:
         raise ClientLeftError from error
 
 
-async def _read(request: Request, boundary: bytes) -> dict[str, bytes]:
-    form = _Form()
+async def _read(request: Request, boundary: bytes) -> Form:
+    form = _Parts()
     parser = MultipartParser(boundary, form.callbacks())
     received = 0
     async for chunk in request.stream():
@@ -70,7 +73,7 @@ def _shown(value: bytes) -> str:
     return repr(value.decode("latin-1")[:100]) if value else "nothing"
 
 
-class _Form:
+class _Parts:
     """Gathers parts as the parser comes upon them."""
 
     def __init__(self) -> None:

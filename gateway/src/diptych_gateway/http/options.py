@@ -16,6 +16,8 @@ from diptych._convert_in import compare_request, segment_request
 from diptych.segment import v1 as pb
 from diptych_runtime.errors import Reason, ServiceError, Violation, invalid
 
+from .forms import Form
+
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 
@@ -114,24 +116,31 @@ class CompareOptions(_Options):
 Options = TypeVar("Options", SegmentOptions, CompareOptions)
 
 
-def read_options(kind: type[Options], text: bytes) -> Options:
-    """Read the JSON of a form; none at all means every default.
+def read_segment(form: Form) -> tuple[SegmentOptions, pb.SegmentRequest]:
+    """What a form asks of one model. Megabytes of options take a while.
 
     Raises:
         ServiceError: it cannot be used; its violations say what and why.
     """
+    options = _read_options(SegmentOptions, form)
+    return options, options.request(_read_image(form), options.model)
+
+
+def read_compare(form: Form) -> tuple[CompareOptions, pb.CompareRequest]:
+    """What a form asks of several models; otherwise as ``read_segment``."""
+    options = _read_options(CompareOptions, form)
+    return options, options.compare_request(_read_image(form))
+
+
+def _read_options(kind: type[Options], form: Form) -> Options:
     try:
-        return kind.model_validate_json(text or b"{}")
+        return kind.model_validate_json(form.get("options") or b"{}")
     except ValidationError as error:
         raise _refusal(error) from error
 
 
-def read_image(form: dict[str, bytes]) -> pb.Image:
-    """The picture of a form, or the digest that stands for it.
-
-    Raises:
-        ServiceError: it has neither, both, or no digest.
-    """
+def _read_image(form: Form) -> pb.Image:
+    """The picture of a form, or the digest that stands for it."""
     encoded, digest = form.get("image"), form.get("image_sha256")
     if (encoded is None) == (digest is None):
         got = "both" if encoded is not None else "neither"
