@@ -6,6 +6,8 @@ Names, types and defaults are those of the SDK; ranges are the models' to check.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -114,6 +116,8 @@ class CompareOptions(_Options):
 
 
 Options = TypeVar("Options", SegmentOptions, CompareOptions)
+_MODELS = (SegmentOptions, CompareOptions, PromptOptions, CocoRle, _Output, _Automatic)
+_FIELDS = frozenset(name for model in _MODELS for name in model.model_fields)
 
 
 def read_segment(form: Form) -> tuple[SegmentOptions, pb.SegmentRequest]:
@@ -122,14 +126,27 @@ def read_segment(form: Form) -> tuple[SegmentOptions, pb.SegmentRequest]:
     Raises:
         ServiceError: it cannot be used; its violations say what and why.
     """
-    options = _read_options(SegmentOptions, form)
-    return options, options.request(_read_image(form), options.model)
+    options, image = _read_options(SegmentOptions, form), _read_image(form)
+    with _fitting_numbers():
+        return options, options.request(image, options.model)
 
 
 def read_compare(form: Form) -> tuple[CompareOptions, pb.CompareRequest]:
     """What a form asks of several models; otherwise as ``read_segment``."""
-    options = _read_options(CompareOptions, form)
-    return options, options.compare_request(_read_image(form))
+    options, image = _read_options(CompareOptions, form), _read_image(form)
+    with _fitting_numbers():
+        return options, options.compare_request(image)
+
+
+@contextmanager
+def _fitting_numbers() -> Iterator[None]:
+    """JSON has integers of any size, messages have not."""
+    try:
+        yield
+    except (ValueError, OverflowError) as error:
+        raise invalid(
+            Reason.OPTION_INVALID, "options", f"a number does not fit: {error}"
+        ) from error
 
 
 def _read_options(kind: type[Options], form: Form) -> Options:
@@ -157,19 +174,23 @@ def _read_image(form: Form) -> pb.Image:
 
 
 def _refusal(error: ValidationError) -> ServiceError:
-    violations = [
-        Violation(_path(item["loc"]), item["msg"].removeprefix("Value error, "))
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+    problems: dict[str, str] = {}
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        path = _path(item["loc"], named=item["type"] != "extra_forbidden")
+        problems.setdefault(path, item["msg"].removeprefix("Value error, "))
+    violations = [Violation(path, text) for path, text in problems.items()]
     first = violations[0]
     reason = Reason.PROMPT_INVALID if first.field.startswith("prompts") else Reason.OPTION_INVALID
     where = first.field or "options"
     return ServiceError(reason, f"{where}: {first.description}", violations=violations)
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    """``prompts[0].box``; what follows a value inside a union is not a path and is left out."""
+def _path(location: tuple[int | str, ...], *, named: bool) -> str:
+    """``prompts[0].box``. pydantic goes on with the kinds of a union; where only fields are
+    ``named``, those are left out."""
     path = ""
     for part in location:
+        if named and isinstance(part, str) and part not in _FIELDS:
+            break
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path
