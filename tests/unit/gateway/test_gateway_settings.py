@@ -66,3 +66,14 @@ def test_other_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         read_settings()
     assert "DIPTYCH_PORT='seventy'" in str(caught.value)
     assert "DIPTYCH_DRAIN_S='-1'" in str(caught.value)
+
+
+def test_http_is_on_unless_its_port_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIPTYCH_MODELS", "a=b:1")
+    assert read_settings().http_port == 8080
+    for text, port in (("0", 0), ("9000", 9000), ("", None)):
+        monkeypatch.setenv("DIPTYCH_HTTP_PORT", text)
+        assert read_settings().http_port == port
+    monkeypatch.setenv("DIPTYCH_HTTP_PORT", "off")
+    with pytest.raises(SettingsError, match="DIPTYCH_HTTP_PORT='off'"):
+        read_settings()

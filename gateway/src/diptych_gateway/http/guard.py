@@ -94,7 +94,8 @@ class Endpoint:
         except ClientLeftError:
             reply.status = _LEFT
         except _KNOWN as error:
-            log.fields["reason"] = getattr(error, "reason", "")
+            if reason := getattr(error, "reason", ""):
+                log.fields["reason"] = str(reason)
             await reply.problem(error)
         except Exception as error:
             logger().error("handler failed", request_id=log.request_id, exc_info=error)
