@@ -22,7 +22,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 DISTRIBUTIONS := services/runtime services/mask-rcnn services/sam-2 gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 BUILD_TOOLS := setuptools wheel hatchling editables
-DEV_TOOLS := buf-bin cryptography grpcio-status honcho hypothesis mypy pycocotools pytest pytest-asyncio \
+DEV_TOOLS := buf-bin cryptography grpcio-status honcho httpx hypothesis mypy pycocotools pytest pytest-asyncio \
 	pytest-timeout pytest-xdist ruff scikit-image \
 	types-grpcio types-protobuf types-requests types-tqdm
 
@@ -83,7 +83,7 @@ $(PROTO_TOOLS)/.done: proto/requirements.txt
 demo: $(READY) ## Both models on the sample picture, side by side
 	@$(BIN)/python demo.py
 
-up: $(READY) ## Gateway on 50051, Mask R-CNN on 50061, SAM 2 on 50062; Ctrl-C stops them
+up: $(READY) ## Page on localhost:8080, gateway on 50051, models on 50061 and 50062; Ctrl-C stops them
 	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho start
 
 certs: $(READY) ## Throw-away certificates in certs/, and the settings that use them

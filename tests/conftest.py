@@ -10,6 +10,8 @@ import pytest
 
 # Read when torch and numpy are first imported: workers and engines share few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Gateways that tests start as processes would meet on one port.
+os.environ.setdefault("DIPTYCH_HTTP_PORT", "")
 
 HERE = Path(__file__).parent
 MARKED_FOLDERS = ("gpu", "browser", "compose")

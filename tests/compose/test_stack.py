@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,13 @@ def test_health_from_the_host(stack: Project) -> None:
     assert all(f"{model}: reachable" in said for model in MODELS)
 
 
+def test_http_from_the_host(stack: Project) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.http_port}/api/models") as answer:
+        assert [model["model_id"] for model in json.load(answer)] == list(MODELS)
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.http_port}/") as page:
+        assert b"<html" in page.read().lower()
+
+
 @pytest.mark.parametrize("service", ["gateway", *MODELS.values()])
 def test_a_container_may_do_nothing_but_serve(stack: Project, service: str) -> None:
     container = stack.container(service)["Id"]
@@ -98,7 +106,10 @@ def test_only_the_gateway_is_published(stack: Project) -> None:
         for port, bindings in container["NetworkSettings"]["Ports"].items()
         for binding in bindings or ()
     }
-    assert published == {("gateway", "50051/tcp", "127.0.0.1", str(stack.port))}
+    assert published == {
+        ("gateway", "50051/tcp", "127.0.0.1", str(stack.port)),
+        ("gateway", "8080/tcp", "127.0.0.1", str(stack.http_port)),
+    }
     for container in stack.containers().values():
         assert list(container["NetworkSettings"]["Networks"]) == [f"{stack.name}_models"]
 

@@ -23,7 +23,10 @@ COMMON = yaml.safe_load((ROOT / "docker-compose.common.yml").read_text())["servi
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 # Where a container listens, on what it computes and where its weights are is not the user's choice.
-FIXED = {"DIPTYCH_HOST", "DIPTYCH_PORT", "DIPTYCH_DEVICE", "DIPTYCH_WEIGHTS_DIR"}
+FIXED = {
+    *("DIPTYCH_HOST", "DIPTYCH_PORT", "DIPTYCH_HTTP_PORT"),
+    *("DIPTYCH_DEVICE", "DIPTYCH_WEIGHTS_DIR"),
+}
 
 
 FILES = re.compile(r"DIPTYCH_(TLS|SERVICES)_\w+|DIPTYCH_TOKENS_FILE")
@@ -96,8 +99,9 @@ def test_addresses_are_the_same_everywhere() -> None:
             assert dialled.pop(name) == f"{name}:{port}"
             assert COMMON[name]["networks"]["models"]["aliases"] == [name]
     assert not dialled
-    (published,) = SERVICES["gateway"]["ports"]
-    assert published.endswith(f":{procfile['gateway']}")
+    grpc_port, http_port = SERVICES["gateway"]["ports"]
+    assert grpc_port.endswith(f":{procfile['gateway']}")
+    assert http_port.endswith(f":{GatewaySettings.model_fields['http_port'].default}")
 
 
 def test_pulled_weights_go_to_the_volume() -> None:

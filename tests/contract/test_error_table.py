@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from diptych_runtime.errors import CODES, DOMAIN, Reason, ServiceError
+from diptych_runtime.errors import CODES, DOMAIN, Reason, ServiceError, http_status
 
 TABLE = {
     "INVALID_ARGUMENT": {
@@ -49,3 +49,31 @@ def test_each_reason_travels(reason: Reason) -> None:
     came = ServiceError.from_status(status)
     assert (came.reason, came.message, came.retry_after_s) == (reason, sent.message, 1.5)
     assert DOMAIN.encode() in status.SerializeToString()
+
+
+HTTP = {
+    400: {"IMAGE_UNREADABLE", "IMAGE_SHAPE", "PROMPT_INVALID", "OPTION_INVALID"},
+    401: {"TOKEN_MISSING", "TOKEN_INVALID"},
+    403: {"TOKEN_SCOPE"},
+    404: {"MODEL_UNKNOWN", "IMAGE_NOT_HELD"},
+    413: {"IMAGE_TOO_LARGE"},
+    422: {"TASK_UNSUPPORTED", "PROMPT_UNSUPPORTED"},
+    429: {"QUEUE_FULL", "SESSION_LIMIT", "OBJECT_LIMIT", "RATE_LIMIT"},
+    500: {"MODEL_FAILED"},
+    503: {"DEVICE_MEMORY", "MODEL_LOADING", "DRAINING", "ENGINE_LOST"},
+    504: {"DEADLINE"},
+}
+ONLY_VIDEO = {"FAILED_PRECONDITION", "ABORTED"}
+
+
+def test_the_http_statuses_are_exactly_those_of_the_table() -> None:
+    statuses: dict[int, set[str]] = {}
+    for reason, code in CODES.items():
+        if code.name not in ONLY_VIDEO:
+            statuses.setdefault(http_status(code, reason), set()).add(reason.value)
+    assert statuses == HTTP
+
+
+def test_a_message_over_the_limit_of_grpc_is_too_large_for_http() -> None:
+    assert http_status(grpc.StatusCode.RESOURCE_EXHAUSTED, "") == 413
+    assert http_status(grpc.StatusCode.UNKNOWN, "") == 500

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,6 +21,8 @@ from stack import free_port, wait_serving
 
 from diptych import Client, VideoWriter, _tls, _token
 from diptych.testing import FakeSegmentService
+from diptych_gateway.server import Gateway
+from diptych_gateway.settings import Endpoint
 from diptych_gateway.settings import Settings as GatewaySettings
 from diptych_gateway.tokens import watch_tokens
 from diptych_maskrcnn.settings import EngineSettings as MaskRcnnSettings
@@ -53,7 +56,8 @@ def named(line: str) -> str:
 PROGRAMS = [block for block in blocks("python") if not block.startswith(ENGINE)]
 (ENGINE_BLOCK,) = [block for block in blocks("python") if block.startswith(ENGINE)]
 DIPTYCH_LINES = [line for line in shell_lines() if line.startswith("diptych ")]
-OTHER_LINES = [line for line in shell_lines() if line not in DIPTYCH_LINES]
+CURL_LINES = [line for line in shell_lines() if line.startswith("curl ")]
+OTHER_LINES = [line for line in shell_lines() if line not in (*DIPTYCH_LINES, *CURL_LINES)]
 
 
 @pytest.fixture
@@ -113,6 +117,33 @@ def test_diptych_commands_run(line: str, service: FakeSegmentService, tmp_path: 
     assert done.returncode == 0, done.stderr
     for out in (after for word, after in pairwise(arguments) if word == "--out"):
         assert (tmp_path / out).exists()
+
+
+@pytest.mark.parametrize("line", CURL_LINES, ids=named)
+async def test_curl_commands_are_answered(
+    line: str, service: FakeSegmentService, tmp_path: Path
+) -> None:
+    _, *arguments, address = shlex.split(line)
+    parts = [after.split("=", 1) for word, after in pairwise(arguments) if word == "-F"]
+    files = {
+        name: ("p", (tmp_path / value[1:]).read_bytes()) if value[0] == "@" else (None, value)
+        for name, value in parts
+    }
+    assert set(arguments) <= {"-F", "-N", *("=".join(part) for part in parts)}
+    models = tuple(Endpoint(name, service.address) for name in ("mask-rcnn", "sam-2"))
+    gateway = Gateway(GatewaySettings(models=models, port=0, http_port=0, drain_s=0))
+    await gateway.start()
+    try:
+        port, path = GatewaySettings.model_fields["http_port"].default, address.partition("/")[2]
+        assert address == f"localhost:{port}/{path}"
+        url = f"http://127.0.0.1:{gateway.http_port}/{path}"
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
+            answer = await client.request("POST" if files else "GET", url, files=files or None)
+    finally:
+        await gateway.stop()
+    assert answer.status_code == 200, answer.text
+    assert bool(service.requests) is bool(files)
+    assert '"error": {' not in answer.text or not files
 
 
 @pytest.mark.parametrize("line", OTHER_LINES, ids=named)

@@ -85,7 +85,7 @@ class Project:
 
     def __init__(self, *files: str, profile: str = "cpu", **variables: str) -> None:
         self.name = f"diptych-test-{secrets.token_hex(4)}"
-        self.port = free_port()
+        self.port, self.http_port = free_port(), free_port()
         self._files = [part for file in files for part in ("-f", file)]
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("DIPTYCH_", "COMPOSE_"))}
         self._environment = {
@@ -95,6 +95,7 @@ class Project:
             "COMPOSE_PROFILES": profile,
             "DOCKER_BUILDKIT": "1",
             "DIPTYCH_PORT": str(self.port),
+            "DIPTYCH_HTTP_PORT": str(self.http_port),
             "DIPTYCH_THREADS": "1",
             **variables,
         }

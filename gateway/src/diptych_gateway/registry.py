@@ -86,6 +86,10 @@ class Registry:
             )
         return known.backend
 
+    def backends(self) -> list[Backend]:
+        """Every connection, in the order of the settings."""
+        return [known.backend for known in self._models.values()]
+
     def lists_task(self, model_id: str, task: pb.Task.ValueType) -> bool | None:
         """Whether a known model's card lists a task; ``None`` if its card was never seen."""
         card = self._models[model_id].card

@@ -48,6 +48,17 @@ def test_what_to_change_is_said(monkeypatch: pytest.MonkeyPatch, text: str, said
     assert "\n" not in message
 
 
+def test_http_is_on_unless_its_port_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIPTYCH_MODELS", "a=b:1")
+    assert read_settings().http_port == 8080
+    for text, port in (("0", 0), ("9000", 9000), ("", None)):
+        monkeypatch.setenv("DIPTYCH_HTTP_PORT", text)
+        assert read_settings().http_port == port
+    monkeypatch.setenv("DIPTYCH_HTTP_PORT", "off")
+    with pytest.raises(SettingsError, match="DIPTYCH_HTTP_PORT='off'"):
+        read_settings()
+
+
 def test_no_models_at_all() -> None:
     with pytest.raises(SettingsError, match=r"DIPTYCH_MODELS.*mask-rcnn=localhost:50061"):
         read_settings()

@@ -1,0 +1,152 @@
+"""Figures for Prometheus: the gateway's own counters, and those of the models at this moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.message import DecodeError
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from diptych.segment import v1 as pb
+from diptych_runtime.errors import ServiceError
+
+from .backends import Backend
+from .gate import SCOPES
+from .pictures import PictureCache
+from .registry import Registry
+from .statuses import BackendError
+
+MEDIA_TYPE = CONTENT_TYPE_LATEST
+_STATS_TIMEOUT_S = 2.0
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+_Read = Callable[[pb.GetModelStatsResponse], float]
+_GAUGES: tuple[tuple[str, str, _Read], ...] = (
+    ("queue_length", "Requests that wait.", lambda s: s.queue_length),
+    ("running", "Requests being worked on.", lambda s: s.running_count),
+    ("sessions", "Open video sessions.", lambda s: s.session_count),
+    ("held_images", "Pictures whose features are held.", lambda s: s.held_image_count),
+    ("held_bytes", "What held pictures and their features take.", lambda s: s.held_bytes),
+)
+_COUNTERS: tuple[tuple[str, str, _Read], ...] = (
+    ("image_cache_hits", "Answers without the encoder.", lambda s: s.image_cache_hit_count),
+    ("encoder_runs", "Runs of the encoder.", lambda s: s.encoder_run_count),
+    ("engine_restarts", "Lost engine processes.", lambda s: s.engine_restart_count),
+)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """One model at this moment; ``stats`` is ``None`` if it did not answer."""
+
+    model_id: str
+    in_flight: int
+    stats: pb.GetModelStatsResponse | None
+
+
+class Metrics:
+    """What one gateway counts."""
+
+    def __init__(self, registry: Registry, pictures: PictureCache) -> None:
+        self._models = registry
+        self._pictures = pictures
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "diptych_gateway_requests",
+            "Requests to the gateway, by their outcome.",
+            ("transport", "method", "code"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "diptych_gateway_request_seconds",
+            "Time from a request's arrival to the end of its answer.",
+            ("transport", "method"),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+
+    def grpc_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        """Count a finished call; clients may invent names of methods, so those become one."""
+        name = method.rpartition("/")[2] if method in SCOPES else "other"
+        self._count("grpc", name, code.name, seconds)
+
+    def http_request(self, method: str, status: int, seconds: float) -> None:
+        """Count an answered request; ``method`` is one of few."""
+        self._count("http", method, str(status), seconds)
+
+    def _count(self, transport: str, method: str, code: str, seconds: float) -> None:
+        self._requests.labels(transport, method, code).inc()
+        self._seconds.labels(transport, method).observe(seconds)
+
+    async def text(self) -> bytes:
+        """All figures, as Prometheus reads them; asks every model."""
+        async with asyncio.TaskGroup() as group:
+            asking = [group.create_task(_ask(backend)) for backend in self._models.backends()]
+        now = CollectorRegistry()
+        now.register(_Now([task.result() for task in asking], self._pictures))
+        return generate_latest(self._registry) + generate_latest(now)
+
+
+async def _ask(backend: Backend) -> _Model:
+    in_flight = backend.in_flight
+    request = pb.GetModelStatsRequest(model_id=backend.model_id).SerializeToString()
+    try:
+        raw = await backend.call("GetModelStats", request, timeout_s=_STATS_TIMEOUT_S)
+        return _Model(backend.model_id, in_flight, pb.GetModelStatsResponse.FromString(raw))
+    except (BackendError, ServiceError, DecodeError):
+        return _Model(backend.model_id, in_flight, None)
+
+
+class _Now(Collector):
+    """What was found out for one look."""
+
+    def __init__(self, models: Sequence[_Model], pictures: PictureCache) -> None:
+        self._models = models
+        self._pictures = pictures
+
+    def collect(self) -> Iterator[Metric]:
+        held = "diptych_gateway_picture"
+        yield GaugeMetricFamily(f"{held}s", "Pictures kept to be sent again.", len(self._pictures))
+        yield GaugeMetricFamily(f"{held}_bytes", "What they take.", self._pictures.nbytes)
+        waiting = GaugeMetricFamily(
+            "diptych_gateway_in_flight", "Requests that wait for a model.", labels=["model"]
+        )
+        up = GaugeMetricFamily("diptych_model_up", "Whether the model answered.", labels=["model"])
+        for model in self._models:
+            waiting.add_metric([model.model_id], model.in_flight)
+            up.add_metric([model.model_id], float(model.stats is not None))
+        yield from (waiting, up)
+        yield from self._of_models()
+
+    def _of_models(self) -> Iterator[Metric]:
+        answered = [(model.model_id, model.stats) for model in self._models if model.stats]
+        for name, text, read in _GAUGES:
+            gauge = GaugeMetricFamily(f"diptych_model_{name}", text, labels=["model"])
+            for model_id, stats in answered:
+                gauge.add_metric([model_id], read(stats))
+            yield gauge
+        for name, text, read in _COUNTERS:
+            counter = CounterMetricFamily(f"diptych_model_{name}", text, labels=["model"])
+            for model_id, stats in answered:
+                counter.add_metric([model_id], read(stats))
+            yield counter
+        outcomes = CounterMetricFamily(
+            "diptych_model_requests", "Requests to the model.", labels=["model", "code"]
+        )
+        stages = SummaryMetricFamily(
+            "diptych_model_stage_seconds", "Time in a stage.", labels=["model", "stage"]
+        )
+        for model_id, stats in answered:
+            for outcome in stats.outcomes:
+                outcomes.add_metric([model_id, outcome.outcome], outcome.count)
+            for stage in stats.stages:
+                total_s = stage.total.ToNanoseconds() / 1e9
+                stages.add_metric([model_id, stage.stage], stage.count, total_s)
+        yield from (outcomes, stages)
