@@ -48,7 +48,8 @@ ENV DIPTYCH_ADDRESS=localhost:50051
 LABEL org.opencontainers.image.title="diptych-gateway" \
     org.opencontainers.image.description="One door to every Diptych model"
 USER 10001:10001
-EXPOSE 50051 8080
+EXPOSE 50051
+EXPOSE 8080
 ENTRYPOINT ["diptych-gateway"]
 
 
