@@ -1,7 +1,7 @@
 /** The rows of the table that compares cards: a name, and what to show of one card. */
 
 import { link, make } from "./dom.js";
-import { prose } from "./prose.js";
+import { inline, prose } from "./prose.js";
 import { taskName } from "./tasks.js";
 
 const MEGABYTE = 1e6;
@@ -47,8 +47,8 @@ export function rowsFor(cards) {
     row("Figures", "Published", (card) => list(card.metrics.filter((m) => m.source).map(metric))),
     row("Figures", "Measured here", (card) => list(card.metrics.filter((m) => !m.source).map(metric))),
     row("About", "Overview", (card) => prose(card.overview)),
-    row("About", "Intended uses", (card) => list(card.intended_uses)),
-    row("About", "Limitations", (card) => list(card.limitations)),
+    row("About", "Intended uses", (card) => list(card.intended_uses.map(phrase))),
+    row("About", "Limitations", (card) => list(card.limitations.map(phrase))),
     row("About", "References", (card) => list(card.references.map((address) => link(address)))),
   ];
 }
@@ -96,6 +96,10 @@ function metric({ name, value, unit, dataset, source }) {
   const figure = `${name}: ${Number(value.toPrecision(6))} ${unit}${dataset ? ` on ${dataset}` : ""}`;
   if (!source) return figure;
   return make("span", {}, figure, make("small", {}, "Source: ", link(source)));
+}
+
+function phrase(text) {
+  return make("span", {}, ...inline(text));
 }
 
 /** @param {(Node | string)[]} items */

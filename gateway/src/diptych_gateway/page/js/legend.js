@@ -2,6 +2,11 @@
 
 import { make } from "./dom.js";
 
+/** An area in words. @param {number} area */
+export function pixels(area) {
+  return `${Math.round(area).toLocaleString("en")} px`;
+}
+
 /**
  * @typedef {object} Hear
  * @property {(index: number | null) => void} onPoint the segment under the pointer or focus
@@ -51,7 +56,7 @@ export class Legend {
       make("span", { class: "swatch", "aria-hidden": "true" }),
       make("span", { class: "label" }, label),
       make("span", { class: "score" }, score.toFixed(2)),
-      make("span", { class: "area" }, `${area.toLocaleString("en")} px`),
+      make("span", { class: "area" }, pixels(area)),
     );
   }
 }

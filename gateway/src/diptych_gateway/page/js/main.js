@@ -127,7 +127,7 @@ async function start() {
   showTasks();
   const { takeSample } = offerPictures((picture) => {
     showProblem("");
-    byId("picture-name").textContent = `${picture.name}, ${picture.bitmap.width} × ${picture.bitmap.height} pixels`;
+    byId("picture-name").textContent = `${picture.name}, ${picture.bitmap.width} × ${picture.bitmap.height} pixels. `;
     writePlace({ sample: picture.sample });
     comparison.picture = picture;
     compareAgain();

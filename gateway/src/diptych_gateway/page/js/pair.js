@@ -61,6 +61,7 @@ export class PairView {
    */
   show(view, pair, note) {
     this.#view = view;
+    this.stage.grey = view === "difference";
     this.#pair = pair;
     this.#note.textContent = note;
     this.#controls.replaceChildren(...(pair ? this.#makeControls(pair) : []));

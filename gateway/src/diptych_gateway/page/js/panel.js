@@ -1,7 +1,7 @@
 /** One model on the picture: waiting, its answer, or why there is none. */
 
 import { make } from "./dom.js";
-import { Legend } from "./legend.js";
+import { Legend, pixels } from "./legend.js";
 import { drawMarks, paintAnswer } from "./paint.js";
 import { color } from "./palette.js";
 import { segmentAt } from "./segments.js";
@@ -143,7 +143,7 @@ export class Panel {
   #point(index) {
     const segment = index === null ? null : this.answer?.segments[index];
     this.#hover.textContent = segment
-      ? `${segment.label} · ${segment.score.toFixed(2)} · ${segment.area.toLocaleString("en")} px`
+      ? `${segment.label} · ${segment.score.toFixed(2)} · ${pixels(segment.area)}`
       : "";
     this.#onPoint(segment ? this.#numbers[segment.index] : null);
   }

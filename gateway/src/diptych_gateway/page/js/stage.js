@@ -28,6 +28,8 @@ export class Stage {
   #pending = 0;
   #sizes;
   #picture = null;
+  /** Shows the picture without its own colours. */
+  grey = false;
   /** @type {Layer[]} */
   layers = [];
   /** @type {(context: CanvasRenderingContext2D, frame: Frame) => void} drawn last */
@@ -68,7 +70,7 @@ export class Stage {
   /** @param {ImageBitmap | null} picture */
   set picture(picture) {
     this.#picture = picture;
-    this.element.style.aspectRatio = picture ? `${picture.width} / ${picture.height}` : "";
+    this.element.style.setProperty("--ratio", picture ? String(picture.width / picture.height) : "1");
     this.draw();
   }
 
@@ -100,7 +102,9 @@ export class Stage {
     const frame = this.#frame(unit);
     const place = [frame.left, frame.top, frame.width, frame.height];
     context.imageSmoothingEnabled = frame.width < SMOOTH_BELOW * this.#picture.width;
+    context.filter = this.grey ? "grayscale(1)" : "none";
     context.drawImage(this.#picture, ...place);
+    context.filter = "none";
     for (const { image, opacity, between } of this.layers) {
       context.save();
       if (between) {

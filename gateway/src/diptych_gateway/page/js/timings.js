@@ -22,7 +22,7 @@ export function showTimings(timings, elapsedS, held) {
   for (const [key, name] of STAGES) {
     const seconds = timings[key] ?? 0;
     const part = make("span", { class: `part ${name}` });
-    part.style.flexGrow = String(seconds);
+    part.style.flexGrow = String(seconds * 1000); // shares below a sum of 1 would not fill it
     bar.append(part);
     const shown = key === "encode_s" && held ? `${milliseconds(seconds)} (held)` : milliseconds(seconds);
     list.append(make("div", { class: name }, make("dt", {}, name), make("dd", {}, shown)));
