@@ -45,6 +45,7 @@ def environment() -> dict[str, str]:
     """Ours without settings that would change the demo, its programs found first."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("DIPTYCH_")}
     kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    kept["DIPTYCH_HTTP_PORT"] = ""  # the demo asks over gRPC, and that port may be taken
     kept["DIPTYCH_ADDRESS"] = f"localhost:{PORTS['gateway']}"
     for name in ("DIPTYCH_DEVICE", "DIPTYCH_THREADS"):
         if name in os.environ:

@@ -68,6 +68,7 @@ class Stack:
             **os.environ,
             "DIPTYCH_PORT": str(self.ports[name]),
             "DIPTYCH_MODELS": models,
+            "DIPTYCH_HTTP_PORT": "",
             "DIPTYCH_THREADS": "1",
         }
         with (self.folder / f"{name}.log").open("ab") as log:

@@ -61,7 +61,8 @@ async def _serve(settings: Settings) -> None:
         await gateway.registry.close()
         raise
     models = {endpoint.model_id: endpoint.address for endpoint in settings.models}
-    logger().info("serving", host=settings.host, port=port, models=models)
+    addresses = {"host": settings.host, "port": port, "http_port": gateway.http_port}
+    logger().info("serving", **addresses, models=models)
     await told_to_stop
     await gateway.stop()
 

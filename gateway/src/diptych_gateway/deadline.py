@@ -32,9 +32,16 @@ class Deadline:
         """The client's deadline, bounded; the default for a call that came without one."""
         left = context.time_remaining()
         # grpcio says None for no deadline, though its types say float.
-        left = settings.default_deadline_s if left is None else at_least_s(left)
-        left = min(left, settings.max_deadline_s)
-        return cls(time.monotonic() + left, settings.deadline_reserve_s)
+        return cls.within(None if left is None else at_least_s(left), settings)
+
+    @classmethod
+    def within(
+        cls, timeout_s: float | None, settings: Settings, *, since_s: float | None = None
+    ) -> Deadline:
+        """So many seconds from now, or from ``since_s`` on the monotonic clock; bounded."""
+        timeout_s = settings.default_deadline_s if timeout_s is None else timeout_s
+        began_s = time.monotonic() if since_s is None else since_s
+        return cls(began_s + min(timeout_s, settings.max_deadline_s), settings.deadline_reserve_s)
 
     @classmethod
     def of_session(

@@ -1,8 +1,8 @@
-"""The token check in front of every gRPC method; what is not listed here needs a full token."""
+"""The token check in front of every call; a gRPC method not listed here needs a full token."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -46,15 +46,21 @@ class TokenGate:
         Raises:
             ServiceError: TOKEN_MISSING, TOKEN_INVALID or TOKEN_SCOPE.
         """
-        if call.method in WITHOUT_TOKEN:
-            return
-        token = self._tokens.value.identify(_authorization(call))
+        if call.method not in WITHOUT_TOKEN:
+            given = [str(v) for key, v in call.invocation_metadata if key == "authorization"]
+            self.check(given, SCOPES.get(call.method), log)
+
+    def check(
+        self, authorization: Sequence[str], scope: Scope | None, log: dict[str, object]
+    ) -> None:
+        """Pass if the headers hold one token, and it may do this; as ``Token.check_scope``.
+
+        Raises:
+            ServiceError: TOKEN_MISSING, TOKEN_INVALID or TOKEN_SCOPE.
+        """
+        if len(authorization) > 1:
+            text = f"authorization: expected one, got {len(authorization)}"
+            raise ServiceError(Reason.TOKEN_INVALID, text)
+        token = self._tokens.value.identify(authorization[0] if authorization else None)
         log["token"] = token.name
-        token.check_scope(SCOPES.get(call.method))
-
-
-def _authorization(call: grpc.HandlerCallDetails) -> str | None:
-    values = [value for key, value in call.invocation_metadata if key == "authorization"]
-    if len(values) > 1:
-        raise ServiceError(Reason.TOKEN_INVALID, f"authorization: expected one, got {len(values)}")
-    return str(values[0]) if values else None
+        token.check_scope(scope)

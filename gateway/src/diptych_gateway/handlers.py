@@ -6,7 +6,6 @@ messages of megabytes are read off the event loop.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -19,10 +18,11 @@ from . import passthrough
 from .comparison import plan
 from .connection import SEGMENT_SERVICE
 from .deadline import Deadline
-from .fanout import FanOut, fit_reply
+from .fanout import FanOut
 from .messages import parse_request, serialize
 from .pictures import PictureCache
 from .registry import Registry
+from .replies import ComparisonStream, compared
 from .settings import Settings
 from .statuses import BackendError, too_late
 from .video import Relay, read_start
@@ -109,37 +109,15 @@ class Handlers:
     async def compare(self, raw: bytes, context: _Context) -> bytes:
         """Answer a ``CompareRequest``: every result in the order asked, then the agreements."""
         fan_out = await self._fan_out(pb.CompareRequest, raw, context)
-        results: dict[str, pb.ModelResult] = {}
-
-        def keep(result: pb.ModelResult) -> None:
-            results[result.model_id] = result
-
-        agreements = await fan_out.run(keep)
-        ordered = [results[model_id] for model_id in fan_out.plan.model_ids]
-        fit_reply(ordered)
-        _log_results(ordered)
-        return await serialize(pb.CompareResponse(results=ordered, agreements=agreements))
+        return await serialize(await compared(fan_out))
 
     async def stream_compare(self, raw: bytes, context: _Context) -> AsyncIterator[bytes]:
         """Answer a ``StreamCompareRequest``: results as they come, the agreements last."""
         fan_out = await self._fan_out(pb.StreamCompareRequest, raw, context)
-        events: asyncio.Queue[pb.ModelResult | None] = asyncio.Queue()
-        # The models are asked in a task of their own: a task group must not span a yield, because
-        # a generator that is left there is closed from another task.
-        running = asyncio.create_task(fan_out.run(events.put_nowait))
-        running.add_done_callback(lambda _: events.put_nowait(None))
-        context.add_done_callback(lambda _: _cancel(running))  # type: ignore[arg-type]
-        results = []
-        try:
-            while (result := await events.get()) is not None:
-                fit_reply([result])
-                results.append(result)
-                yield await serialize(pb.StreamCompareResponse(result=result))
-            agreements = pb.Agreements(agreements=await running)
-            _log_results(results)
-            yield await serialize(pb.StreamCompareResponse(agreements=agreements))
-        finally:
-            running.cancel()
+        stream = ComparisonStream(fan_out)
+        context.add_done_callback(lambda _: stream.cancel())  # type: ignore[arg-type]
+        async for event in stream.events():
+            yield await serialize(event)
 
     async def list_model_cards(self, raw: bytes, context: _Context) -> bytes:
         """Answer a ``ListModelCardsRequest`` from what is known, asking nobody."""
@@ -172,12 +150,3 @@ def _unary(behaviour: _Unary) -> grpc.RpcMethodHandler[Any, Any]:
 
     handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(answer)
     return handler
-
-
-def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-
-
-def _log_results(results: list[pb.ModelResult]) -> None:
-    codes = {code.value[0]: code.name for code in grpc.StatusCode}
-    log_fields(results={r.model_id: codes.get(r.error.code, "UNKNOWN") for r in results})

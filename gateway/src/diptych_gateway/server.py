@@ -6,7 +6,7 @@ import asyncio
 
 import grpc
 
-from diptych_runtime.serving import GrpcServer
+from diptych_runtime.serving import GrpcServer, PortTakenError
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.tls import ServerTls, watch_pem
 from diptych_runtime.watched import WatchedFiles
@@ -15,6 +15,7 @@ from .backends import Backend
 from .connection import SEGMENT_SERVICE
 from .gate import TokenGate
 from .handlers import GATEWAY_SERVICE, Handlers
+from .http.server import HttpServer
 from .pictures import PictureCache
 from .registry import Registry
 from .settings import Settings
@@ -46,34 +47,59 @@ class Gateway:
         }
         self.registry = Registry(backends, refresh_s=settings.card_refresh_s)
         self.pictures = PictureCache(settings.picture_cache_bytes)
+        gate = TokenGate(self._tokens) if self._tokens else None
+        self.http = self._http_server(gate, tls) if settings.http_port is not None else None
+        self.http_port: int | None = None
         self._server = GrpcServer(
             address=f"{settings.host}:{settings.port}",
             handlers=Handlers(settings, self.registry, self.pictures).generic(),
             services=(SEGMENT_SERVICE, GATEWAY_SERVICE),
             with_reflection=settings.reflection,
-            gate=TokenGate(self._tokens) if self._tokens else None,
+            gate=gate,
+            tls=tls,
+        )
+
+    def _http_server(self, gate: TokenGate | None, tls: ServerTls | None) -> HttpServer:
+        return HttpServer(
+            self._settings,
+            self.registry,
+            self.pictures,
+            observer=lambda *_: None,
+            gate=gate,
             tls=tls,
         )
 
     async def start(self) -> int:
-        """Serve; returns the port.
+        """Serve; returns the port of gRPC. ``http_port`` is then that of HTTP, if it is served.
 
         Raises:
             PortTakenError: the address is in use or not ours.
         """
-        port = await self._server.start()
+        if self.http:
+            self.http_port = self.http.bind()
+        try:
+            port = await self._server.start()
+        except PortTakenError:
+            if self.http:
+                self.http.close()
+            raise
         if self._tokens:
             self._following.append(asyncio.create_task(self._tokens.follow()))
         if self._credentials:
             follow = self._credentials.follow(self.registry.renew)
             self._following.append(asyncio.create_task(follow))
         self.registry.start()
+        if self.http:
+            await self.http.start()
         await self._server.set_serving(True)
         return port
 
     async def stop(self) -> None:
         """Let running requests finish, then close everything."""
-        await self._server.drain(self._settings.drain_s)
+        async with asyncio.TaskGroup() as stopping:
+            stopping.create_task(self._server.drain(self._settings.drain_s))
+            if self.http:
+                stopping.create_task(self.http.drain(self._settings.drain_s))
         for task in self._following:
             task.cancel()
         await self.registry.close()

@@ -67,6 +67,9 @@ def _to_endpoints(value: object) -> object:
     return parse_endpoints(value) if isinstance(value, str) else value
 
 
+OptionalPort = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
+
+
 class Settings(BaseSettings):
     """Every ``DIPTYCH_*`` variable that the gateway reads."""
 
@@ -80,6 +83,8 @@ class Settings(BaseSettings):
     """Address to listen on."""
     port: int = Field(default=50051, ge=0, le=65535)
     """Port of the gRPC server."""
+    http_port: OptionalPort = Field(default=8080, ge=0, le=65535)
+    """Port of the HTTP server and its page; empty serves none."""
     reflection: bool = True
     """Serve gRPC reflection."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 from google.rpc import error_details_pb2, status_pb2
@@ -133,6 +135,7 @@ class Stage:
     def __init__(self) -> None:
         self._models: list[FakeModel] = []
         self._channels: list[Any] = []
+        self._http: list[httpx.AsyncClient] = []
         self.gateway: Any = None
         self.address = ""
 
@@ -159,7 +162,7 @@ class Stage:
         endpoints = tuple(
             m if isinstance(m, Endpoint) else Endpoint(m.model_id, m.address) for m in models
         )
-        fixed = {"port": 0, "drain_s": 0.0, **settings}
+        fixed = {"port": 0, "http_port": 0, "drain_s": 0.0, **settings}
         self.gateway = Gateway(Settings(models=endpoints, **fixed))
         self.address = f"127.0.0.1:{await self.gateway.start()}"
         if seen:
@@ -189,6 +192,21 @@ class Stage:
     def segment_stub(self, address: str = "") -> Any:
         return pb.SegmentServiceStub(self.channel(address or self.address))
 
+    def http(self, **options: Any) -> httpx.AsyncClient:
+        """A client of the gateway's HTTP server."""
+        scheme = "https" if "verify" in options else "http"
+        base_url = f"{scheme}://127.0.0.1:{self.gateway.http_port}"
+        client = httpx.AsyncClient(base_url=base_url, timeout=60, trust_env=False, **options)
+        self._http.append(client)
+        return client
+
+    def form(self, **options: Any) -> dict[str, Any]:
+        """A form with the picture as a file and JSON options, as ``post`` takes it."""
+        return {
+            "files": {"image": ("p.png", self.picture, "image/png")},
+            "data": {"options": json.dumps(options)},
+        }
+
     def request(self, **fields: Any) -> pb.SegmentRequest:
         """A request that every model here answers."""
         fields.setdefault("task", self.instance)
@@ -203,6 +221,8 @@ class Stage:
     async def close(self) -> None:
         for channel in self._channels:
             await channel.close()
+        for client in self._http:
+            await client.aclose()
         if self.gateway:
             await self.gateway.stop()
         for model in self._models:

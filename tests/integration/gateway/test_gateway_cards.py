@@ -144,7 +144,7 @@ def run(*, models: str, **settings: str) -> subprocess.Popen[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("DIPTYCH_")}
     return subprocess.Popen(
         [sys.executable, "-m", "diptych_gateway"],
-        env={**kept, "DIPTYCH_MODELS": models, **given},
+        env={**kept, "DIPTYCH_MODELS": models, "DIPTYCH_HTTP_PORT": "0", **given},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -159,12 +159,13 @@ def test_bad_settings_end_with_one_line() -> None:
     assert "host:port" in said
 
 
-def test_a_taken_port_ends_with_one_line() -> None:
+@pytest.mark.parametrize(("taken_one", "free_one"), [("port", "http_port"), ("http_port", "port")])
+def test_a_taken_port_ends_with_one_line(taken_one: str, free_one: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        process = run(models="one=localhost:1", port=str(port))
+        process = run(models="one=localhost:1", **{taken_one: str(port), free_one: "0"})
         _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Traceback" not in said

@@ -199,6 +199,7 @@ def test_files_that_cannot_be_used_end_it_with_one_line(
         monkeypatch.delenv(name)
     monkeypatch.setenv("DIPTYCH_MODELS", "one=127.0.0.1:1")
     monkeypatch.setenv("DIPTYCH_PORT", "0")
+    monkeypatch.setenv("DIPTYCH_HTTP_PORT", "0")
     for name, file in files.items():
         monkeypatch.setenv(name, str(pki.path(file)))
     try:

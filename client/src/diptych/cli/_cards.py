@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import click
 
 from .. import Client, KnownModel, ModelCard, UnsupportedCallError
-from ._documents import plain, print_json
+from .._documents import model_document
 from ._exits import describe
+from ._json import print_json
 from ._options import connect, connection_options
 
 
@@ -28,7 +29,7 @@ def cards(as_json: bool, form: str, address: str | None, timeout: float) -> None
     with connect(address, timeout) as client:
         models = known_models(client)
     if as_json:
-        print_json([plain(model) for model in models])
+        print_json([model_document(model) for model in models])
     elif form == "markdown":
         _print_markdown(models)
     else:

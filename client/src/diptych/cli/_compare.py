@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from .. import Comparison
-from ._documents import agreement_document, outcome_document, print_json
+from .._documents import agreement_document, outcome_document
 from ._exits import exit_code_of_all, report
+from ._json import print_json
 from ._options import (
     Number,
     ask_arguments,

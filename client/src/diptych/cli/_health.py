@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from .. import Client, DiptychError, ServingStatus
+from .._documents import error_document
 from ._cards import known_models
-from ._documents import error_document, print_json
 from ._exits import FAILED, UNAVAILABLE, describe
+from ._json import print_json
 from ._options import connect, connection_options_within
 
 _TIMEOUT_S = 5.0  # for those who ask again and again, such as container health checks

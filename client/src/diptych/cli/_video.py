@@ -13,8 +13,8 @@ import click
 
 from .. import Box, Client, Point, Task, VideoFileError, VideoFrame, VideoReader, read_video
 from ._cards import known_models
-from ._documents import print_json
 from ._exits import FAILED, exit_code_of_all, report
+from ._json import print_json
 from ._options import Number, connect, connection_options
 from ._progress import with_progress
 from ._video_follow import Follower, Settled

@@ -20,7 +20,7 @@ from .. import (
     VideoWriter,
     side_by_side,
 )
-from ._documents import error_document, plain
+from .._documents import error_document, plain
 from ._exits import describe
 from ._tables import milliseconds
 from ._video_follow import Settled, busy_seconds

@@ -85,6 +85,31 @@ CODES: Mapping[Reason, grpc.StatusCode] = {
 }
 
 
+_HTTP_BY_REASON: Mapping[str, int] = {
+    Reason.IMAGE_TOO_LARGE: 413,
+    Reason.QUEUE_FULL: 429,
+    Reason.SESSION_LIMIT: 429,
+    Reason.OBJECT_LIMIT: 429,
+    Reason.RATE_LIMIT: 429,
+    Reason.DEVICE_MEMORY: 503,
+}
+_HTTP_BY_CODE: Mapping[grpc.StatusCode, int] = {
+    _C.INVALID_ARGUMENT: 400,
+    _C.NOT_FOUND: 404,
+    _C.UNIMPLEMENTED: 422,
+    _C.UNAUTHENTICATED: 401,
+    _C.PERMISSION_DENIED: 403,
+    _C.RESOURCE_EXHAUSTED: 413,  # without a reason gRPC itself spoke: a message over its limit
+    _C.UNAVAILABLE: 503,
+    _C.DEADLINE_EXCEEDED: 504,
+}
+
+
+def http_status(code: grpc.StatusCode, reason: str) -> int:
+    """The HTTP status of the table; ``reason`` is empty where gRPC itself spoke."""
+    return _HTTP_BY_REASON.get(reason) or _HTTP_BY_CODE.get(code, 500)
+
+
 @dataclass(frozen=True)
 class Violation:
     """One field that cannot be used: its path, such as ``prompts[3].box``, and why."""

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -45,6 +46,13 @@ def request_id() -> str:
     """Id of the request being served, as in the log and in errors; empty outside of one."""
     current = _current.get(None)
     return current.request_id if current else ""
+
+
+def begin(fields: Mapping[str, object] = MappingProxyType({})) -> RequestLog:
+    """This task serves a new request from now on; ``fields`` begin its log line."""
+    log = RequestLog(uuid.uuid4().hex[:16], dict(fields))
+    _current.set(log)
+    return log
 
 
 def log_fields(**fields: object) -> None:
@@ -194,13 +202,13 @@ class _Guard:
         self._context = context
         self._observer = observer
         self._calls = calls
-        self._log = RequestLog(uuid.uuid4().hex[:16], dict(fields))
+        self._fields = fields
         self._hidden = method.startswith(_HIDDEN)
 
     async def __aenter__(self) -> None:
         self._started = time.monotonic()
         self._task = self._calls.enter(probe=self._hidden)
-        _current.set(self._log)
+        self._log = begin(self._fields)
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         try:

@@ -5,6 +5,7 @@ New handshakes use what the files hold now; connections that stand are left alon
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -64,6 +65,8 @@ class ServerTls:
         self, certificate: Path | None, key: Path | None, client_ca: Path | None = None
     ) -> None:
         self._asks_clients = client_ca is not None
+        self._certificate, self._key = certificate, key
+        self._contexts: list[ssl.SSLContext] = []
         if self._asks_clients and certificate is None and key is None:
             raise SettingsError("DIPTYCH_TLS_CLIENT_CA is set and DIPTYCH_TLS_CERT is not")
         self._files = watch_pem(
@@ -98,9 +101,24 @@ class ServerTls:
             require_client_authentication=self._asks_clients,
         )
 
+    def ssl_context(self) -> ssl.SSLContext:
+        """For one port of a server that is not gRPC's; it changes with the files."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._load(context)
+        self._contexts.append(context)
+        return context
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        assert self._certificate is not None
+        context.load_cert_chain(self._certificate, self._key)
+
     async def follow(self) -> None:
         """Look for changes of the files until cancelled."""
-        await self._files.follow()
+        await self._files.follow(self._renew)
+
+    def _renew(self, _: object) -> None:
+        for context in self._contexts:
+            self._load(context)
 
 
 def _server_configuration(

@@ -1,22 +1,16 @@
-"""Results as JSON documents."""
+"""Results as JSON documents: what ``diptych --json`` prints and the gateway's HTTP answers."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-import json
 from typing import Any
 
-import click
-
-from .. import Agreement, DiptychError, ModelOutcome, SegmentResult
+from ._cards import KnownModel
+from ._errors import DiptychError
+from ._results import Agreement, ModelOutcome, SegmentResult
 
 _NOT_SHOWN = frozenset({"raw"})
-
-
-def print_json(document: object, *, indent: int | None = 2) -> None:
-    """Prints a document to stdout; without ``indent`` it is one line."""
-    click.echo(json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False))
 
 
 def plain(value: Any) -> Any:
@@ -59,6 +53,12 @@ def outcome_document(outcome: ModelOutcome) -> dict[str, Any]:
         "result": result_document(outcome.result) if outcome.result else None,
         "error": error_document(outcome.error) if outcome.error else None,
     }
+
+
+def model_document(model: KnownModel) -> dict[str, Any]:
+    """What is known of a model: its card and whether it can be reached."""
+    document: dict[str, Any] = plain(model)
+    return document
 
 
 def agreement_document(agreement: Agreement) -> dict[str, Any]:

@@ -1,0 +1,164 @@
+"""What is answered at each path; the work is that of the gRPC methods."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from diptych._convert_cards import known_model
+from diptych._convert_out import comparison, segment_result
+from diptych._documents import (
+    agreement_document,
+    model_document,
+    outcome_document,
+    result_document,
+)
+from diptych.segment import v1 as pb
+from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.logs import logger
+from diptych_runtime.rpc import log_fields
+
+from .. import passthrough
+from ..comparison import plan
+from ..deadline import Deadline
+from ..fanout import FanOut
+from ..messages import serialize
+from ..pictures import PictureCache
+from ..registry import Registry
+from ..replies import compared
+from ..settings import Settings
+from .events import ComparisonEvents
+from .forms import read_form
+from .leaving import unless_left
+from .options import CompareOptions, SegmentOptions, read_image, read_options
+from .problems import RefusedError
+
+
+class Api:
+    """The handlers; ``draining`` says whether the server is about to stop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        pictures: PictureCache,
+        draining: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._pictures = pictures
+        self._draining = draining
+
+    async def models(self, request: Request) -> Response:
+        """Every model with its card, in the gateway's order."""
+        return _json_response([model_document(known_model(m)) for m in self._known()])
+
+    async def model(self, request: Request) -> Response:
+        """One model with its card."""
+        model_id = request.path_params["model_id"]
+        self._registry.backend(model_id)
+        (known,) = (known for known in self._known() if known.model_id == model_id)
+        return _json_response(model_document(known_model(known)))
+
+    async def segment(self, request: Request) -> Response:
+        """What one model finds in a picture."""
+        began_s = time.monotonic()
+        form = await self._read_form(request)
+        options = read_options(SegmentOptions, form.get("options", b""))
+        message = await asyncio.to_thread(lambda: options.request(read_image(form), options.model))
+        deadline = Deadline.within(options.timeout_s, self._settings, since_s=began_s)
+        return await unless_left(request.receive, self._segment(message, deadline))
+
+    async def _segment(self, message: pb.SegmentRequest, deadline: Deadline) -> Response:
+        log_fields(model=message.model_id[:100], request_bytes=message.ByteSize())
+        backend = self._registry.backend(message.model_id)
+        raw = await serialize(message)
+        reply = await passthrough.segment_and_hold(
+            backend, raw, message.image, deadline, self._pictures
+        )
+        return await asyncio.to_thread(_segment_response, reply, message.model_id)
+
+    async def compare(self, request: Request) -> Response:
+        """What several models find in a picture, and how far they agree."""
+        fan_out = await self._fan_out(request)
+        return await unless_left(request.receive, _compare(fan_out))
+
+    async def compare_stream(self, request: Request) -> Response:
+        """The same, result by result."""
+        return ComparisonEvents(await self._fan_out(request))
+
+    async def _fan_out(self, request: Request) -> FanOut:
+        began_s = time.monotonic()
+        form = await self._read_form(request)
+        options = read_options(CompareOptions, form.get("options", b""))
+        message = await asyncio.to_thread(lambda: options.compare_request(read_image(form)))
+        planned = plan(message, self._registry)
+        log_fields(models=list(planned.model_ids), request_bytes=message.ByteSize())
+        deadline = Deadline.within(options.timeout_s, self._settings, since_s=began_s)
+        return FanOut(planned, self._registry, self._pictures, deadline)
+
+    async def _read_form(self, request: Request) -> dict[str, bytes]:
+        try:
+            async with asyncio.timeout(self._settings.default_deadline_s):
+                return await read_form(request)
+        except TimeoutError as error:
+            text = f"the form was not there after {self._settings.default_deadline_s:g} s"
+            raise ServiceError(Reason.DEADLINE, text) from error
+
+    async def healthz(self, request: Request) -> Response:
+        """The process lives."""
+        return _json_response({"status": "alive"})
+
+    async def readyz(self, request: Request) -> Response:
+        """At least one model answers."""
+        if self._draining():
+            raise ServiceError(Reason.DRAINING, "the server is stopping", retry_after_s=1.0)
+        ready = [known.model_id for known in self._known() if not known.status.code]
+        if not ready:
+            text = "no model can be reached: they are starting, stopping or down"
+            raise ServiceError(Reason.MODEL_LOADING, text, retry_after_s=1.0)
+        return _json_response({"status": "ready", "models": ready})
+
+    async def nothing(self, request: Request) -> Response:
+        """Whatever else is asked for below ``/api``."""
+        raise RefusedError(404, f"nothing is at {request.url.path[:200]}; see /api/openapi.json")
+
+    def _known(self) -> list[pb.KnownModel]:
+        return self._registry.known_models()
+
+
+async def _compare(fan_out: FanOut) -> Response:
+    return await asyncio.to_thread(_compare_response, await compared(fan_out))
+
+
+def _compare_response(message: pb.CompareResponse) -> Response:
+    read = comparison(message)
+    return _json_response(
+        {
+            "results": [outcome_document(outcome) for outcome in read.results],
+            "agreements": [agreement_document(pair) for pair in read.agreements],
+        }
+    )
+
+
+def _segment_response(raw: bytes, model_id: str) -> Response:
+    try:
+        message = pb.SegmentResponse.FromString(raw)
+    except DecodeError as error:
+        logger().error("answer is no answer", model=model_id)
+        raise ServiceError(
+            Reason.MODEL_FAILED, f"model {model_id!r} failed", metadata={"modelId": model_id}
+        ) from error
+    return _json_response(result_document(segment_result(message)))
+
+
+def _json_response(document: Any) -> Response:
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    return Response(text, media_type="application/json")

@@ -1,0 +1,87 @@
+"""The routes of the HTTP server and the headers of every answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .. import tokens
+from . import problems
+from .api import Api
+from .guard import READ, Endpoint, Guard, Handler
+from .problems import RefusedError
+
+PAGE = Path(__file__).parent.parent / "page"
+_POST = ("POST",)
+_ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def routes(api: Api, guard: Guard) -> list[BaseRoute]:
+    """Everything that is served; what is not named here needs a token for everything."""
+    read, segment = tokens.Scope.READ, tokens.Scope.SEGMENT
+
+    def route(
+        path: str,
+        handler: Handler,
+        scope: tokens.Scope | None = None,
+        methods: tuple[str, ...] = READ,
+        public: bool = False,
+    ) -> Route:
+        endpoint = Endpoint(guard, path, handler, methods=methods, scope=scope, public=public)
+        return Route(path, endpoint)
+
+    return [
+        route("/api/models", api.models, read),
+        route("/api/models/{model_id}", api.model, read),
+        route("/api/segment", api.segment, segment, _POST),
+        route("/api/compare", api.compare, segment, _POST),
+        route("/api/compare/stream", api.compare_stream, segment, _POST),
+        route("/api/{path:path}", api.nothing, methods=_ANY),
+        route("/healthz", api.healthz, public=True),
+        route("/readyz", api.readyz, public=True),
+        Mount("/", StaticFiles(directory=PAGE, html=True), name="page"),
+    ]
+
+
+def application(routes: list[BaseRoute]) -> ASGIApp:
+    """The application that serves these routes."""
+    handlers = {HTTPException: _problem}
+    return _WithHeaders(Starlette(routes=routes, exception_handlers=handlers))
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    """What the files of the page have to say; everything else has a guard of its own."""
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    return problems.response(RefusedError(error.status_code, error.detail, **headers), "")
+
+
+class _WithHeaders:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                headers.setdefault("Cache-Control", "no-cache")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

@@ -1,0 +1,85 @@
+"""A comparison as server-sent events: each model's answer as it comes, the agreements last."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from diptych import ModelOutcome
+from diptych._convert_out import compare_event
+from diptych._documents import agreement_document, outcome_document
+from diptych.segment import v1 as pb
+
+from ..fanout import FanOut
+from ..replies import ComparisonStream
+from .leaving import unless_left
+
+MEDIA_TYPE = "text/event-stream"
+_QUIET_S = 15.0  # proxies close connections on which nothing happens for a minute or less
+_STILL_THERE = b": still working\n\n"
+
+
+class ComparisonEvents(Response):
+    """The answer to a request for a stream; the models are asked when it is sent."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, fan_out: FanOut) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._fan_out = fan_out
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await unless_left(receive, self._send(send))
+
+    async def _send(self, send: Send) -> None:
+        start = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **start})
+        stream = ComparisonStream(self._fan_out)
+        try:
+            async for message in _with_signs_of_life(stream.events()):
+                chunk = _STILL_THERE
+                if message is not None:
+                    chunk = await asyncio.to_thread(_event_of, message)
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        finally:
+            stream.cancel()
+        await send({"type": "http.response.body", "body": b""})
+
+
+def event(name: str, document: object) -> bytes:
+    """One event; JSON on one line needs no more than one line of data."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    return f"event: {name}\ndata: {text}\n\n".encode()
+
+
+def _event_of(message: pb.StreamCompareResponse) -> bytes:
+    read = compare_event(message)
+    assert read is not None
+    if isinstance(read, ModelOutcome):
+        return event("outcome", outcome_document(read))
+    return event("agreements", [agreement_document(pair) for pair in read])
+
+
+async def _with_signs_of_life(
+    messages: AsyncIterator[pb.StreamCompareResponse],
+) -> AsyncIterator[pb.StreamCompareResponse | None]:
+    """The messages, and ``None`` whenever there was none for a while."""
+    coming = asyncio.ensure_future(anext(messages, None))
+    try:
+        while True:
+            await asyncio.wait({coming}, timeout=_QUIET_S)
+            if not coming.done():
+                yield None
+                continue
+            message = coming.result()
+            if message is None:
+                return
+            yield message
+            coming = asyncio.ensure_future(anext(messages, None))
+    finally:
+        coming.cancel()

@@ -1,0 +1,157 @@
+"""What stands around every route: tokens, one log line, errors as problem documents, the drain."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from diptych import DiptychError
+from diptych_runtime.calls import Calls
+from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.logs import logger
+from diptych_runtime.rpc import RequestLog, begin
+
+from .. import tokens
+from ..gate import TokenGate
+from ..statuses import BackendError
+from . import events, problems
+from .leaving import ClientLeftError
+from .problems import RefusedError
+
+Handler = Callable[[Request], Awaitable[Response]]
+Observer = Callable[[str, int, float], None]
+"""Told of each answered request: method and route, status, seconds."""
+
+READ = ("GET", "HEAD")
+_LEFT = 499  # what servers write down for a client that did not wait; never sent
+_KNOWN = (RefusedError, ServiceError, BackendError, DiptychError)
+
+
+class Guard:
+    """What the endpoints of one server share; ``calls`` are those under way."""
+
+    def __init__(self, gate: TokenGate | None, observer: Observer) -> None:
+        self.gate = gate
+        self.observer = observer
+        self.calls = Calls()
+
+
+class Endpoint:
+    """A handler as an application of its own. Any method gets to it, so that none goes unguarded.
+
+    ``scope`` is what a token has to be for; ``None`` means everything. ``public`` ones need no
+    token, and are not logged, because probes would drown the log.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        route: str,
+        handler: Handler,
+        *,
+        methods: tuple[str, ...] = READ,
+        scope: tokens.Scope | None = None,
+        public: bool = False,
+    ) -> None:
+        self.methods = methods
+        self.scope = scope
+        self.public = public
+        self._guard = guard
+        self._route = route
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        log = begin({"http": f"{scope['method']} {self._route}"})
+        reply = _Reply(log.request_id, scope, receive, send)
+        calls = self._guard.calls
+        task = calls.enter(probe=self.public)
+        started = time.monotonic()
+        try:
+            await self._answer(Request(scope, receive), reply, log)
+        except asyncio.CancelledError:
+            if not calls.ended(task):
+                raise
+            task.uncancel()
+            draining = ServiceError(Reason.DRAINING, "the server is stopping", retry_after_s=1.0)
+            await reply.problem(draining)
+        finally:
+            calls.leave(task)
+            self._finish(reply.status, time.monotonic() - started, log)
+
+    async def _answer(self, request: Request, reply: _Reply, log: RequestLog) -> None:
+        try:
+            self._check(request, log)
+            response = await self._handler(request)
+            await response(request.scope, request.receive, reply.send)
+        except ClientLeftError:
+            reply.status = _LEFT
+        except _KNOWN as error:
+            log.fields["reason"] = getattr(error, "reason", "")
+            await reply.problem(error)
+        except Exception as error:
+            logger().error("handler failed", request_id=log.request_id, exc_info=error)
+            await reply.problem(problems.internal(log.request_id))
+
+    def _check(self, request: Request, log: RequestLog) -> None:
+        if self._guard.gate and not self.public:
+            given = request.headers.getlist("authorization")
+            self._guard.gate.check(given, self.scope, log.fields)
+        if request.method not in self.methods:
+            allowed = ", ".join(self.methods)
+            text = f"expected {allowed}, got {request.method}"
+            raise RefusedError(405, text, Allow=allowed)
+
+    def _finish(self, status: int, seconds: float, log: RequestLog) -> None:
+        if self.public:
+            return
+        method = str(log.fields.pop("http"))
+        self._guard.observer(method, status, seconds)
+        logger().info(
+            "request",
+            method=method,
+            request_id=log.request_id,
+            status=status,
+            seconds=round(seconds, 4),
+            **log.fields,
+        )
+
+
+class _Reply:
+    """One answer on its way; ``status`` is 0 until it has begun."""
+
+    def __init__(self, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+        self.status = 0
+        self._request_id = request_id
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._streams = False
+
+    async def send(self, message: Message) -> None:
+        """As an application sends; every answer names its request."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            given = list(message.get("headers", ()))
+            kind = dict(given).get(b"content-type", b"")
+            self._streams = kind.startswith(events.MEDIA_TYPE.encode())
+            named = (b"x-request-id", self._request_id.encode())
+            message = {**message, "headers": [*given, named]}
+        await self._send(message)
+
+    async def problem(self, error: Exception) -> None:
+        """Say what went wrong; as the last event of a stream that has begun.
+
+        Of another answer that has begun nothing can be said: its connection is closed.
+        """
+        if not self.status:
+            response = problems.response(error, self._request_id)
+            await response(self._scope, self._receive, self.send)
+        elif self._streams:
+            last = events.event("error", problems.document(error, self._request_id))
+            await self.send({"type": "http.response.body", "body": last})

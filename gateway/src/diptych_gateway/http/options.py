@@ -1,0 +1,166 @@
+"""The ``options`` of a request, checked, and as the messages that models are sent.
+
+Names, types and defaults are those of the SDK; ranges are the models' to check.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from diptych import AutomaticOptions, Mask, OutputOptions, Prompt, Task
+from diptych._ask import make_ask, make_box, make_point
+from diptych._convert_in import compare_request, segment_request
+from diptych.segment import v1 as pb
+from diptych_runtime.errors import Reason, ServiceError, Violation, invalid
+
+_CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+def _model_of(kind: type[Any], description: str) -> type[BaseModel]:
+    """What JSON may say of a dataclass of the SDK."""
+    hints = get_type_hints(kind)
+    fields: dict[str, Any] = {
+        field.name: (hints[field.name], field.default) for field in dataclasses.fields(kind)
+    }
+    return create_model(kind.__name__, __config__=_CONFIG, __doc__=description, **fields)
+
+
+_Output = _model_of(OutputOptions, "What an answer holds; null means the model's default.")
+_Automatic = _model_of(AutomaticOptions, "Tuning of a mode that finds objects by itself.")
+
+_Point = Annotated[
+    tuple[float | bool, ...],
+    Field(min_length=2, max_length=3, description="x and y in pixels; false: not on the object"),
+    AfterValidator(make_point),
+]
+_Box = Annotated[
+    tuple[float, float, float, float],
+    Field(description="x_min, y_min, x_max, y_max in pixels"),
+    AfterValidator(make_box),
+]
+
+
+class CocoRle(BaseModel):
+    """A mask as compressed COCO run lengths."""
+
+    model_config = _CONFIG
+
+    size: Annotated[tuple[int, int], Field(description="height and width")]
+    counts: str
+
+    def mask(self) -> Mask:
+        """Raises ``ValueError`` if the counts are not those of a mask of this size."""
+        return Mask.from_coco(self.counts, self.size)
+
+
+class PromptOptions(BaseModel):
+    """One wanted object: points, a box and an earlier mask that belong together."""
+
+    model_config = _CONFIG
+
+    points: tuple[_Point, ...] = ()
+    box: _Box | None = None
+    mask: Annotated[CocoRle, AfterValidator(CocoRle.mask)] | None = None
+
+
+class _Options(BaseModel):
+    model_config = _CONFIG
+
+    task: Task | None = None
+    """Prompted segmentation if there are prompts, else instance segmentation."""
+    prompts: tuple[PromptOptions, ...] = ()
+    output: _Output | None = None  # type: ignore[valid-type]
+    automatic: _Automatic | None = None  # type: ignore[valid-type]
+    timeout_s: Annotated[float, Field(gt=0)] | None = None
+    """Seconds until an answer is due, from the request's arrival."""
+
+    def request(self, image: pb.Image, model: str = "") -> pb.SegmentRequest:
+        """The message for one model."""
+        return segment_request(self._ask(model), image)
+
+    def _ask(self, model: str) -> Any:
+        return make_ask(
+            model,
+            self.task,
+            [Prompt(p.points, p.box, p.mask) for p in self.prompts],  # type: ignore[arg-type]
+            output=OutputOptions(**dict(self.output)) if self.output else None,
+            automatic=AutomaticOptions(**dict(self.automatic)) if self.automatic else None,
+        )
+
+
+class SegmentOptions(_Options):
+    """What one model is asked."""
+
+    model: str = ""
+    """Which model; required."""
+
+
+class CompareOptions(_Options):
+    """What several models are asked."""
+
+    models: tuple[str, ...] = ()
+    """Whom to ask, in this order; empty: every model that does the task."""
+    match_iou: float | None = None
+    """Overlap from which two segments match, in (0, 1]; 0.5 if left out."""
+
+    def compare_request(self, image: pb.Image) -> pb.CompareRequest:
+        """The message for the gateway."""
+        return compare_request(self._ask(""), image, self.models, self.match_iou)
+
+
+Options = TypeVar("Options", SegmentOptions, CompareOptions)
+
+
+def read_options(kind: type[Options], text: bytes) -> Options:
+    """Read the JSON of a form; none at all means every default.
+
+    Raises:
+        ServiceError: it cannot be used; its violations say what and why.
+    """
+    try:
+        return kind.model_validate_json(text or b"{}")
+    except ValidationError as error:
+        raise _refusal(error) from error
+
+
+def read_image(form: dict[str, bytes]) -> pb.Image:
+    """The picture of a form, or the digest that stands for it.
+
+    Raises:
+        ServiceError: it has neither, both, or no digest.
+    """
+    encoded, digest = form.get("image"), form.get("image_sha256")
+    if (encoded is None) == (digest is None):
+        got = "both" if encoded is not None else "neither"
+        raise invalid(Reason.OPTION_INVALID, "image", f"expected image or image_sha256, got {got}")
+    if encoded is not None:
+        return pb.Image(encoded=encoded)
+    try:
+        sha256 = bytes.fromhex((digest or b"").decode("ascii"))
+    except ValueError:
+        sha256 = b""
+    if len(sha256) != 32:
+        raise invalid(Reason.OPTION_INVALID, "image_sha256", "expected 64 hexadecimal digits")
+    return pb.Image(sha256=sha256)
+
+
+def _refusal(error: ValidationError) -> ServiceError:
+    violations = [
+        Violation(_path(item["loc"]), item["msg"].removeprefix("Value error, "))
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    first = violations[0]
+    reason = Reason.PROMPT_INVALID if first.field.startswith("prompts") else Reason.OPTION_INVALID
+    where = first.field or "options"
+    return ServiceError(reason, f"{where}: {first.description}", violations=violations)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """``prompts[0].box``; what follows a value inside a union is not a path and is left out."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path

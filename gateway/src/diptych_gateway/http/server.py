@@ -1,0 +1,125 @@
+"""The HTTP server, in the event loop of the gateway; who starts and stops it is the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.routing import BaseRoute
+
+from diptych_runtime import serving
+from diptych_runtime.serving import PortTakenError
+from diptych_runtime.tls import ServerTls
+
+from ..gate import TokenGate
+from ..pictures import PictureCache
+from ..registry import Registry
+from ..settings import Settings
+from .api import Api
+from .app import application, routes
+from .guard import Guard, Observer
+
+_STOP_RESERVE_S = 5
+
+
+class HttpServer:
+    """Listens from ``bind`` on and answers from ``start`` on."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        pictures: PictureCache,
+        *,
+        observer: Observer,
+        gate: TokenGate | None = None,
+        tls: ServerTls | None = None,
+    ) -> None:
+        self._host = settings.host
+        self._wanted_port = settings.http_port or 0
+        self._tls = tls
+        self._guard = Guard(gate, observer)
+        self._draining = False
+        api = Api(settings, registry, pictures, lambda: self._draining)
+        self.routes: list[BaseRoute] = routes(api, self._guard)
+        self._socket: socket.socket | None = None
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    def bind(self) -> int:
+        """Take the port; returns it.
+
+        Raises:
+            PortTakenError: it is in use or the address is not ours.
+        """
+        host = self._host.strip("[]")
+        try:
+            family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+            dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+            self._socket = socket.create_server(
+                (host, self._wanted_port), family=family, backlog=1024, dualstack_ipv6=dual
+            )
+        except OSError as error:
+            address = f"{self._host}:{self._wanted_port}"
+            raise PortTakenError(
+                f"cannot listen on {address}: the port is in use or the address is not ours"
+            ) from error
+        return int(self._socket.getsockname()[1])
+
+    async def start(self) -> None:
+        """Answer what comes to the port."""
+        assert self._socket is not None
+        config = uvicorn.Config(
+            application(self.routes),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+        )
+        config.load()
+        config.ssl = self._tls.ssl_context() if self._tls else None
+        self._server = _Server(config)
+        self._serving = asyncio.create_task(self._server.serve([self._socket]))
+        await self._server.listening.wait()
+
+    async def drain(self, grace_s: float) -> None:
+        """Say that it is not ready, let clients notice, finish running requests, then stop.
+
+        Requests that are not done after ``grace_s`` seconds are answered DRAINING.
+        """
+        self._draining = True
+        if self._server is None or self._serving is None:
+            self.close()
+            return
+        await asyncio.sleep(serving.NOTICE_S)
+        self._server.config.timeout_graceful_shutdown = int(grace_s) + _STOP_RESERVE_S
+        self._server.should_exit = True
+        await self._guard.calls.finish(grace_s)
+        await self._serving
+
+    def close(self) -> None:
+        """Give the port back if nothing was served."""
+        if self._socket is not None and self._server is None:
+            self._socket.close()
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the gateway, and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.listening.set()
