@@ -22,7 +22,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 DISTRIBUTIONS := services/runtime services/mask-rcnn services/sam-2 gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 BUILD_TOOLS := setuptools wheel hatchling editables
-DEV_TOOLS := buf-bin cryptography grpcio-status honcho httpx hypothesis mypy pycocotools pytest pytest-asyncio \
+DEV_TOOLS := buf-bin cryptography grpcio-status honcho httpx hypothesis mypy playwright pycocotools pytest pytest-asyncio \
 	pytest-timeout pytest-xdist ruff scikit-image \
 	types-grpcio types-protobuf types-requests types-tqdm
 

@@ -1,0 +1,137 @@
+/** Masks painted into canvases of the picture's size; boxes and body points drawn as lines. */
+
+const FILL = 150;
+const EDGE = 255;
+const FAINT = 40;
+
+/**
+ * The filled masks with outlines, large ones first, so that small ones stay visible.
+ *
+ * @param {import("./segments.js").Answer} answer
+ * @param {object} how
+ * @param {(index: number) => string} how.colorOf `#rrggbb` of a segment
+ * @param {(index: number) => boolean} how.isShown
+ * @param {(index: number) => boolean} [how.isLit] if any is, the others become faint
+ * @returns {HTMLCanvasElement}
+ */
+export function paintAnswer(answer, { colorOf, isShown, isLit = () => false }) {
+  const sheet = new Sheet(answer.width, answer.height);
+  const shown = answer.segments.filter(({ index, mask }) => mask && isShown(index));
+  const anyLit = shown.some(({ index }) => isLit(index));
+  const order = (segment) => (isLit(segment.index) ? -1 : segment.area);
+  for (const segment of shown.toSorted((a, b) => order(b) - order(a))) {
+    sheet.paint(segment.mask, colorOf(segment.index), anyLit && !isLit(segment.index));
+  }
+  return sheet.finish();
+}
+
+/** Pixels of the picture's size that masks are painted into. */
+export class Sheet {
+  #canvas;
+  #context;
+  #image;
+  #pixels;
+
+  /** @param {number} width @param {number} height */
+  constructor(width, height) {
+    this.#canvas = Object.assign(document.createElement("canvas"), { width, height });
+    this.#context = this.#canvas.getContext("2d");
+    this.#image = this.#context.createImageData(width, height);
+    this.#pixels = new Uint32Array(this.#image.data.buffer);
+  }
+
+  /**
+   * @param {import("./rle.js").Mask} mask
+   * @param {string} color
+   * @param {boolean} [faint]
+   */
+  paint(mask, color, faint = false) {
+    const { x: left, y: top, width, height, data } = mask;
+    const [fill, edge] = [pixel(color, faint ? FAINT : FILL), pixel(color, faint ? FILL : EDGE)];
+    const stride = this.#canvas.width;
+    const thick = Math.max(1, Math.round(Math.max(stride, this.#canvas.height) / 500));
+    for (let y = 0, at = 0; y < height; y += 1) {
+      const row = (top + y) * stride + left;
+      for (let x = 0; x < width; x += 1, at += 1) {
+        if (!data[at]) continue;
+        const inside =
+          x >= thick &&
+          x < width - thick &&
+          y >= thick &&
+          y < height - thick &&
+          data[at - thick] &&
+          data[at + thick] &&
+          data[at - thick * width] &&
+          data[at + thick * width];
+        this.#pixels[row + x] = inside ? fill : edge;
+      }
+    }
+  }
+
+  /**
+   * Fills the pixels of a mask that a second one has, or has not.
+   *
+   * @param {import("./rle.js").Mask} mask
+   * @param {string} color
+   * @param {(x: number, y: number) => boolean} wanted by coordinates of the picture
+   */
+  fill(mask, color, wanted = () => true) {
+    const value = pixel(color, FILL);
+    for (let y = 0, at = 0; y < mask.height; y += 1) {
+      const row = (mask.y + y) * this.#canvas.width + mask.x;
+      for (let x = 0; x < mask.width; x += 1, at += 1) {
+        if (mask.data[at] && wanted(mask.x + x, mask.y + y)) this.#pixels[row + x] = value;
+      }
+    }
+  }
+
+  /** @returns {HTMLCanvasElement} with everything that was painted */
+  finish() {
+    this.#context.putImageData(this.#image, 0, 0);
+    return this.#canvas;
+  }
+}
+
+/**
+ * Draws what has no mask: boxes, and body points with the lines between them.
+ *
+ * @param {CanvasRenderingContext2D} context
+ * @param {import("./stage.js").Frame} frame
+ * @param {import("./segments.js").Answer} answer
+ * @param {{colorOf: (index: number) => string, isShown: (index: number) => boolean,
+ *   isLit: (index: number) => boolean, edges: [number, number][], opacity: number}} how
+ */
+export function drawMarks(context, frame, answer, { colorOf, isShown, isLit, edges, opacity }) {
+  const [sx, sy] = [frame.width / answer.width, frame.height / answer.height];
+  const at = ({ x, y }) => [frame.left + x * sx, frame.top + y * sy];
+  context.save();
+  context.globalAlpha = opacity;
+  for (const { index, mask, box, keypoints } of answer.segments.filter((s) => isShown(s.index))) {
+    context.strokeStyle = context.fillStyle = colorOf(index);
+    context.lineWidth = (isLit(index) ? 4 : 2) * frame.unit;
+    if (box && !mask) {
+      const [x, y] = at({ x: box[0], y: box[1] });
+      context.strokeRect(x, y, box[2] * sx, box[3] * sy);
+    }
+    for (const [from, to] of edges) {
+      if (!keypoints[from] || !keypoints[to]) continue;
+      context.beginPath();
+      context.moveTo(...at(keypoints[from]));
+      context.lineTo(...at(keypoints[to]));
+      context.stroke();
+    }
+    for (const point of keypoints) {
+      context.beginPath();
+      context.arc(...at(point), 3 * frame.unit, 0, 2 * Math.PI);
+      context.fill();
+    }
+  }
+  context.restore();
+}
+
+/** `#rrggbb` and an opacity of 0 to 255 as canvas memory has it on little-endian machines. */
+function pixel(color, alpha) {
+  const value = Number.parseInt(color.slice(1), 16);
+  const [red, green, blue] = [value >> 16, (value >> 8) & 255, value & 255];
+  return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+}

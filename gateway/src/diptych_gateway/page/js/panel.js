@@ -1,0 +1,182 @@
+/** One model on the picture: waiting, its answer, or why there is none. */
+
+import { make } from "./dom.js";
+import { Legend, pixels } from "./legend.js";
+import { drawMarks, paintAnswer } from "./paint.js";
+import { color } from "./palette.js";
+import { segmentAt } from "./segments.js";
+import { Stage } from "./stage.js";
+import { modelName } from "./tasks.js";
+import { milliseconds, showTimings } from "./timings.js";
+
+export class Panel {
+  /** @type {import("./segments.js").Answer | null} */
+  answer = null;
+  #numbers = [];
+  #hidden = new Set();
+  #lit = null;
+  #opacity = 1;
+  #overlay = null;
+  #edges;
+  #onPoint;
+  #legend;
+  #state;
+  #hover;
+  #timings;
+
+  /**
+   * @param {{model_id: string, card: any}} model
+   * @param {import("./viewport.js").Viewport} viewport
+   * @param {(number: number | null) => void} onPoint the number of the object pointed at
+   */
+  constructor(model, viewport, onPoint) {
+    const name = modelName(model);
+    this.modelId = model.model_id;
+    this.#onPoint = onPoint;
+    this.#edges = model.card?.keypoint_schema?.edges ?? [];
+    this.stage = new Stage(viewport, `The picture with what ${name} found`, {
+      onHover: (x, y) => this.#point(this.#at(x, y)),
+      onLeave: () => this.#point(null),
+      onClick: (x, y) => this.#toggle(this.#at(x, y)),
+    });
+    this.stage.marks = (context, frame) => this.#drawMarks(context, frame);
+    this.#legend = new Legend(name, {
+      onPoint: (index) => this.#point(index),
+      onToggle: (index) => this.#toggle(index),
+    });
+    this.#state = make("p", { class: "state", role: "status" });
+    this.#hover = make("p", { class: "hover", "aria-hidden": "true" });
+    this.#timings = make("div");
+    this.element = make(
+      "article",
+      { class: "panel", "data-model": model.model_id, "aria-label": name },
+      make("header", {}, make("h2", {}, name), this.#state),
+      make("div", { class: "frame" }, this.stage.element, this.#hover),
+      this.#legend.element,
+      this.#timings,
+    );
+    this.#say("idle", "");
+  }
+
+  /** @param {ImageBitmap | null} picture */
+  set picture(picture) {
+    this.stage.picture = picture;
+  }
+
+  /** @param {number} share 0 to 1 */
+  set opacity(share) {
+    this.#opacity = share;
+    this.#layer();
+  }
+
+  /** Shows that the model was asked. */
+  wait() {
+    this.#clear();
+    this.#say("waiting", "Asking …");
+  }
+
+  /** Shows why there is no answer. @param {string} text @param {"error" | "off"} [kind] */
+  fail(text, kind = "error") {
+    this.#clear();
+    this.#say(kind, text);
+  }
+
+  /**
+   * @param {import("./segments.js").Answer} answer
+   * @param {number} elapsedS
+   */
+  fill(answer, elapsedS) {
+    this.#clear();
+    this.answer = answer;
+    const count = answer.segments.length;
+    const found = count === 1 ? "1 object" : `${count || "No"} objects`;
+    const omitted = answer.omitted ? `, ${answer.omitted} more left out` : "";
+    this.#say("done", `${found}${omitted} in ${milliseconds(elapsedS)}`);
+    this.#legend.segments = answer.segments;
+    this.#timings.replaceChildren(showTimings(answer.timings, elapsedS, answer.held));
+    this.numbers = answer.segments.map((_, index) => index);
+  }
+
+  /** Numbers of the objects, which decide on their colours. @param {number[]} numbers */
+  set numbers(numbers) {
+    this.#numbers = numbers;
+    this.#repaint();
+  }
+
+  /** Highlights the object of this number, if the model found it. @param {number | null} number */
+  light(number) {
+    const index = number === null ? -1 : this.#numbers.indexOf(number);
+    const lit = index < 0 ? null : index;
+    if (lit === this.#lit) return;
+    this.#lit = lit;
+    this.#repaint();
+  }
+
+  remove() {
+    this.stage.remove();
+    this.element.remove();
+  }
+
+  #clear() {
+    this.answer = null;
+    this.#numbers = [];
+    this.#hidden.clear();
+    this.#lit = null;
+    this.#legend.segments = [];
+    this.#timings.replaceChildren();
+    this.#hover.textContent = "";
+    this.#repaint();
+  }
+
+  /** @param {string} state @param {string} text */
+  #say(state, text) {
+    this.element.dataset.state = state;
+    this.element.setAttribute("aria-busy", String(state === "waiting"));
+    this.#state.textContent = text;
+  }
+
+  #at(x, y) {
+    return (this.answer && segmentAt(this.answer, x, y, this.#hidden)?.index) ?? null;
+  }
+
+  /** @param {number | null} index */
+  #point(index) {
+    const segment = index === null ? null : this.answer?.segments[index];
+    this.#hover.textContent = segment
+      ? `${segment.label} · ${segment.score.toFixed(2)} · ${pixels(segment.area)}`
+      : "";
+    this.#onPoint(segment ? this.#numbers[segment.index] : null);
+  }
+
+  /** @param {number | null} index */
+  #toggle(index) {
+    if (index === null) return;
+    if (!this.#hidden.delete(index)) this.#hidden.add(index);
+    this.#repaint();
+  }
+
+  #looks() {
+    return {
+      colorOf: (index) => color(this.#numbers[index] ?? index),
+      isShown: (index) => !this.#hidden.has(index),
+      isLit: (index) => index === this.#lit,
+    };
+  }
+
+  #repaint() {
+    this.#legend.update(this.#looks());
+    this.#overlay = this.answer ? paintAnswer(this.answer, this.#looks()) : null;
+    this.#layer();
+  }
+
+  #layer() {
+    this.stage.layers = this.#overlay ? [{ image: this.#overlay, opacity: this.#opacity }] : [];
+    this.stage.draw();
+  }
+
+  #drawMarks(context, frame) {
+    if (!this.answer) return;
+    const how = { ...this.#looks(), edges: this.#edges, opacity: this.#opacity };
+    drawMarks(context, frame, this.answer, how);
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * COCO's compressed run lengths to masks.
+ *
+ * Run lengths go column by column, background first. In the string a length becomes chunks of
+ * 5 bits, lowest first, each plus 48, with bit 5 set while more follow; from the fourth length on,
+ * the difference to the one two before is written instead.
+ */
+
+const CHUNK = 32;
+const MORE = 0x20;
+const SIGN = 0x10;
+const OFFSET = 48;
+const MAX_CHUNKS = 7;
+
+/**
+ * The part of a picture that holds all pixels of a mask.
+ *
+ * @typedef {object} Mask
+ * @property {number} x left edge in the picture, in pixels
+ * @property {number} y top edge
+ * @property {number} width 0 if the mask is empty
+ * @property {number} height
+ * @property {Uint8Array} data row by row: 1 where the mask is
+ */
+
+/**
+ * @param {string} text
+ * @param {number} pixels how many pixels the lengths have to add up to
+ * @returns {number[]}
+ * @throws {RangeError} no mask of that size has this string
+ */
+export function decodeCounts(text, pixels) {
+  const counts = [];
+  let value = 0;
+  let chunks = 0;
+  for (const character of text) {
+    const chunk = character.charCodeAt(0) - OFFSET;
+    if (chunk < 0 || chunk >= 2 * MORE || chunks === MAX_CHUNKS) {
+      throw new RangeError(`run lengths: cannot read ${JSON.stringify(character)}`);
+    }
+    value += (chunk & (MORE - 1)) * CHUNK ** chunks;
+    chunks += 1;
+    if (chunk & MORE) continue;
+    if (chunk & SIGN) value -= CHUNK ** chunks;
+    if (counts.length > 2) value += counts[counts.length - 2];
+    if (value < 0 || value > pixels) {
+      throw new RangeError(`run lengths: expected 0 to ${pixels}, got ${value}`);
+    }
+    counts.push(value);
+    value = 0;
+    chunks = 0;
+  }
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  if (chunks || total !== pixels) {
+    throw new RangeError(`run lengths: expected a sum of ${pixels}, got ${total}`);
+  }
+  return counts;
+}
+
+/**
+ * @param {{size: [number, number], counts: string}} rle size is height, width
+ * @returns {Mask}
+ * @throws {RangeError} the string does not fit the size
+ */
+export function decodeMask({ size: [height, width], counts: text }) {
+  const counts = decodeCounts(text, height * width);
+  const box = extent(counts, height);
+  const mask = { ...box, data: new Uint8Array(box.width * box.height) };
+  forEachRun(counts, (start, end) => {
+    for (let at = start; at < end; ) {
+      const column = Math.floor(at / height);
+      const stop = Math.min(end, (column + 1) * height);
+      let index = (at - column * height - mask.y) * mask.width + column - mask.x;
+      for (; at < stop; at += 1, index += mask.width) mask.data[index] = 1;
+    }
+  });
+  return mask;
+}
+
+/**
+ * Whether a mask has the pixel at these coordinates of the picture.
+ *
+ * @param {Mask} mask
+ * @param {number} x
+ * @param {number} y
+ */
+export function covers(mask, x, y) {
+  const column = x - mask.x;
+  const row = y - mask.y;
+  if (column < 0 || row < 0 || column >= mask.width || row >= mask.height) return false;
+  return mask.data[row * mask.width + column] === 1;
+}
+
+/**
+ * @param {number[]} counts
+ * @param {(start: number, end: number) => void} visit column-major positions of a foreground run
+ */
+function forEachRun(counts, visit) {
+  let start = 0;
+  counts.forEach((count, index) => {
+    if (index % 2 === 1 && count > 0) visit(start, start + count);
+    start += count;
+  });
+}
+
+/** The smallest rectangle around all runs. */
+function extent(counts, height) {
+  let [left, top, right, bottom] = [Infinity, Infinity, -1, -1];
+  forEachRun(counts, (start, end) => {
+    const first = Math.floor(start / height);
+    const last = Math.floor((end - 1) / height);
+    left = Math.min(left, first);
+    right = Math.max(right, last);
+    top = Math.min(top, first === last ? start % height : 0);
+    bottom = Math.max(bottom, first === last ? (end - 1) % height : height - 1);
+  });
+  if (right < 0) return { x: 0, y: 0, width: 0, height: 0 };
+  return { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
+}

@@ -1,0 +1,41 @@
+/** Tasks in words, and why a model is not asked. */
+
+import { sentence } from "./api.js";
+
+/** Those that need nothing but a picture, in the order of the chooser. */
+export const PICTURE_TASKS = ["instance-segmentation", "object-detection", "keypoint-detection"];
+
+const NAMES = {
+  "instance-segmentation": "Instance segmentation",
+  "object-detection": "Object detection",
+  "keypoint-detection": "Keypoint detection",
+  "prompted-segmentation": "Prompted segmentation",
+  "video-segmentation": "Video segmentation",
+};
+
+/** @param {string} task */
+export function taskName(task) {
+  return NAMES[task] ?? task;
+}
+
+/** @param {{model_id: string, card: any}} model */
+export function modelName(model) {
+  return model.card?.display_name || model.model_id;
+}
+
+/**
+ * Why this model cannot be asked; "" if it can. An unreachable model whose card lists the task is
+ * asked all the same: it may be back.
+ *
+ * @param {{model_id: string, card: any, error: any}} model
+ * @param {string} task
+ */
+export function whyNot(model, task) {
+  if (!model.card) {
+    const why = model.error?.message ?? model.error?.detail;
+    return why ? sentence(why) : `${model.model_id} has not been reached yet.`;
+  }
+  if (model.card.tasks.includes(task)) return "";
+  const own = model.card.tasks.map((known) => taskName(known).toLowerCase()).join(", ");
+  return `${modelName(model)} does not do ${taskName(task).toLowerCase()}. It does: ${own}.`;
+}

@@ -1,0 +1,87 @@
+"""The page in a real browser, from a real gateway; only the models are fakes."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+from browser_page import Opened, answer, rectangle
+from playwright.async_api import Browser, async_playwright
+
+from diptych.testing import FakeSegmentService
+from diptych_gateway.server import Gateway
+from diptych_gateway.settings import Endpoint, Settings
+
+MODELS = ("first", "second")
+# Everything that a browser says when a page breaks a rule or itself.
+LISTEN = """
+document.addEventListener("securitypolicyviolation", (event) => {
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
+});
+"""
+
+
+@pytest.fixture
+def services() -> Iterator[dict[str, FakeSegmentService]]:
+    """Two model services that find a rectangle each, by model id."""
+    made = {name: FakeSegmentService((name,), gateway=False) for name in MODELS}
+    for service in made.values():
+        answer(service, rectangle(20, 15, 40, 30))
+        service.start()
+    yield made
+    for service in made.values():
+        service.stop()
+
+
+@pytest.fixture
+async def gateway(services: dict[str, FakeSegmentService]) -> AsyncIterator[Gateway]:
+    """A gateway that has seen both cards."""
+    endpoints = tuple(Endpoint(name, service.address) for name, service in services.items())
+    settings = Settings(models=endpoints, port=0, http_port=0, drain_s=0.0, card_refresh_s=0.05)
+    gateway = Gateway(settings)
+    await gateway.start()
+    await _see_cards(gateway, services)
+    yield gateway
+    await gateway.stop()
+
+
+async def _see_cards(gateway: Gateway, services: dict[str, FakeSegmentService]) -> None:
+    """Wait until the gateway knows every card as it is now."""
+    cards = [service.cards[name] for name, service in services.items()]
+    while [known.model_card for known in gateway.registry.known_models()] != cards:
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def see_cards(
+    gateway: Gateway, services: dict[str, FakeSegmentService]
+) -> Callable[[], Awaitable[None]]:
+    """To be awaited after a card was changed."""
+    return lambda: _see_cards(gateway, services)
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """The system's Chromium; none is downloaded."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    async with async_playwright() as playwright:
+        # Its sandbox does not start for root, as in a container.
+        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def opened(browser: Browser, gateway: Gateway) -> AsyncIterator[Opened]:
+    """The page, not gone to yet; at the end nothing may have gone wrong in it."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    await context.add_init_script(LISTEN)
+    opened = Opened(await context.new_page(), f"http://127.0.0.1:{gateway.http_port}")
+    yield opened
+    await context.close()
+    assert opened.errors == []
+    assert opened.foreign == []

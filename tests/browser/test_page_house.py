@@ -1,0 +1,179 @@
+"""What holds on every view: small, narrow, by keyboard, cards as they are, masks as they came."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from browser_page import Opened
+from playwright.async_api import expect
+
+import diptych_gateway
+from diptych import Mask
+from diptych.testing import FakeSegmentService
+
+PAGE = Path(diptych_gateway.__file__).parent / "page"
+MAX_PAGE_BYTES = 150_000
+MAX_MODULE_LINES = 200
+
+# Rows whose cell is one text of the card.
+PLAIN_ROWS = {
+    "Organisation": "organization",
+    "Category": "category",
+    "Modality": "modality",
+    "Release date": "release_date",
+    "Made": "weights_date",
+}
+
+
+def test_the_page_is_small() -> None:
+    files = [p for p in PAGE.rglob("*") if p.is_file() and p.parent.name != "samples"]
+    assert sum(path.stat().st_size for path in files) <= MAX_PAGE_BYTES
+    long = [p.name for p in files if len(p.read_text().splitlines()) > MAX_MODULE_LINES]
+    assert [name for name in long if name.endswith(".js")] == []
+
+
+@pytest.mark.parametrize("query", ["", "?view=wipe", "?view=difference", "?view=models"])
+async def test_a_narrow_screen_needs_no_scrolling_sideways(opened: Opened, query: str) -> None:
+    await opened.page.set_viewport_size({"width": 360, "height": 740})
+    await opened.go(query)
+    if query != "?view=models":
+        await opened.choose()
+    await opened.expect_state("first", "off" if query == "?view=models" else "done")
+    assert await opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+async def test_the_keyboard_reaches_everything_and_does_it(opened: Opened) -> None:
+    await opened.go()
+    await opened.expect_state("first", "off")
+    seen = []
+    for _ in range(30):
+        await opened.page.keyboard.press("Tab")
+        seen.append(
+            await opened.page.evaluate(
+                "(({id, name, className, dataset}) => id || name || dataset.sample || className)"
+                "(document.activeElement)"
+            )
+        )
+        if seen[-1] == "figure":
+            await opened.page.keyboard.press("Enter")
+            await opened.expect_state("second", "done")
+    expected = ["skip", "to-compare", "to-models", "file", "figure", "task", "view", "opacity"]
+    expected += ["zoom-out", "zoom-fit", "zoom-in", "stage"]
+    places = [seen.index(name) for name in expected]
+    assert places == sorted(places)
+    for _ in range(40):
+        focused = opened.page.locator(".legend button:focus")
+        if await focused.count():
+            break
+        await opened.page.keyboard.press("Tab")
+    await opened.page.keyboard.press("Space")
+    await expect(focused).to_have_attribute("aria-pressed", "false")
+
+
+async def test_every_control_has_a_name(opened: Opened) -> None:
+    await opened.go()
+    await opened.choose()
+    await opened.expect_state("second", "done")
+    for control in await opened.page.locator("button:visible, input:visible, canvas").all():
+        name = await control.evaluate(
+            "(e) => e.ariaLabel || e.textContent.trim() || e.title"
+            " || [...(e.labels ?? [])].map((l) => l.textContent.trim()).join()"
+            " || [...e.querySelectorAll('img')].map((i) => i.alt).join()"
+        )
+        assert name, await control.evaluate("(e) => e.outerHTML")
+
+
+async def test_the_table_says_what_the_cards_say(opened: Opened) -> None:
+    await opened.go("?view=models")
+    await expect(opened.page.locator(".cards thead th")).to_have_count(2)
+    async with httpx.AsyncClient(base_url=opened.base, trust_env=False) as client:
+        models = (await client.get("/api/models")).json()
+    for model in models:
+        card = model["card"]
+        cells = await cells_of(opened, model["model_id"])
+        assert {name: cells[name] for name in PLAIN_ROWS} == {
+            name: card[key] for name, key in PLAIN_ROWS.items()
+        }
+        assert cells["Context window"] == "not applicable"
+        assert cells["Parameters"].startswith(f"{card['parameter_count']:,}")
+        assert [cells[name] for name in ("Code", "Weights", "As published")] == [
+            card["licenses"][key] for key in ("code", "weights", "published")
+        ]
+        assert cells["Instance segmentation"] == "yes"
+        for feature in card["features"]:
+            assert cells[feature] == "yes"
+        assert card["weights"][0]["sha256"][:12] in cells["Loaded"]
+        assert "mask AP: 1.5 % on none" in cells["Published"]
+        assert "made up" in cells["Published"]
+        assert card["overview"] in cells["Overview"]
+        for name, key in (("Intended uses", "intended_uses"), ("Limitations", "limitations")):
+            assert all(text in cells[name] for text in card[key])
+
+
+async def cells_of(opened: Opened, model_id: str) -> dict[str, str]:
+    """The texts of one model's column by the names of the rows."""
+    found: Any = await opened.page.evaluate(
+        """(model) => Object.fromEntries([...document.querySelectorAll("tr[data-row]")].map(
+          (row) => [row.dataset.row, row.querySelector(`td[data-model="${model}"]`).textContent]
+        ))""",
+        model_id,
+    )
+    assert isinstance(found, dict)
+    return found
+
+
+async def test_a_feature_of_one_model_is_a_no_of_the_other(
+    opened: Opened,
+    services: dict[str, FakeSegmentService],
+    see_cards: Callable[[], Awaitable[None]],
+) -> None:
+    services["first"].cards["first"].features.append("telepathy")
+    await see_cards()
+    await opened.go("?view=models")
+    await expect(opened.page.locator(".cards thead th")).to_have_count(2)
+    assert (await cells_of(opened, "first"))["telepathy"] == "yes"
+    assert (await cells_of(opened, "second"))["telepathy"] == "no"
+
+
+async def test_masks_are_read_as_the_client_wrote_them(opened: Opened) -> None:
+    await opened.go()
+    random = np.random.default_rng(7)
+    shapes = [(1, 1), (1, 9), (9, 1), (37, 23), (64, 200)]
+    masks = [random.random(shape) < share for shape in shapes for share in (0.0, 0.02, 0.5, 1.0)]
+    rles = [
+        {"size": list(mask.shape), "counts": Mask.from_array(mask).to_coco().decode()}
+        for mask in masks
+    ]
+    decoded = await opened.page.evaluate(
+        """async (rles) => {
+          const { covers, decodeMask } = await import("./js/rle.js");
+          return rles.map((rle) => {
+            const mask = decodeMask(rle);
+            const [height, width] = rle.size;
+            return Array.from({length: height}, (_, y) =>
+              Array.from({length: width}, (_, x) => covers(mask, x, y)));
+          });
+        }""",
+        rles,
+    )
+    for mask, found in zip(masks, decoded, strict=True):
+        assert np.array_equal(mask, np.array(found, bool))
+
+
+@pytest.mark.parametrize("counts", ["", "1", "91", "P", "zz", "ooooooooo1", "0Z1"])
+async def test_masks_that_do_not_fit_are_refused(opened: Opened, counts: str) -> None:
+    await opened.go()
+    said = await opened.page.evaluate(
+        """async (counts) => {
+          const { decodeMask } = await import("./js/rle.js");
+          try { return `decoded ${decodeMask({size: [3, 4], counts}).width}`; }
+          catch (error) { return error.name; }
+        }""",
+        counts,
+    )
+    assert said == "RangeError"
