@@ -33,8 +33,8 @@ def run(main):
     run_as_it_is(with_handlers())
 asyncio.run = run
 """
-GATEWAY = "from diptych_gateway.__main__ import main\nmain()\n"
-TIMEOUT_S = 5
+GATEWAY = "from diptych_gateway.__main__ import main\nmain([])\n"
+TIMEOUT_S = 2
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ async def test_a_loop_that_hangs_ends_the_process(program: str, name: str) -> No
         service.tell(signal.SIGUSR1)
         assert await service.end() == EXIT_HUNG
         line = service.lines[-1]
-        assert line.startswith(f"diptych-{name}: the event loop has not answered for 5 s and ")
+        assert line.startswith(f"diptych-{name}: the event loop has not answered for 2 s and ")
         assert "hangs in hang (<string>:" in line
         await eventually(lambda: all(gone(engine) for engine in engines))
 
