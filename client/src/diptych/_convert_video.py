@@ -61,6 +61,7 @@ def started(message: pb.SegmentVideoResponse) -> tuple[VideoLimits, tuple[Proven
         held_frames=max(1, event.held_frames),
         max_frames_in_flight=max(1, event.max_frames_in_flight),
         idle_timeout_s=seconds(event.idle_timeout),
+        max_sessions=event.max_sessions,
     )
     return limits, tuple(provenance(entry) for entry in event.provenance)
 

@@ -32,6 +32,8 @@ class VideoLimits:
     """Frames that may be sent ahead of the results that were taken."""
     idle_timeout_s: float
     """A session without a message for this long is closed."""
+    max_sessions: int = 0
+    """Sessions that the server holds at a time, for all its clients; 0 if it does not tell."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ async def test_started_tells_limits_and_provenance(stub: Stub) -> None:
         started = answer.started
         assert (started.max_objects, started.held_frames) == (2, 3)
         assert started.max_frames_in_flight == 4
+        assert started.max_sessions == 8
         assert started.idle_timeout.seconds == 60
         assert started.provenance[0].weights == "fake"
         assert (await stats(stub)).session_count == 1

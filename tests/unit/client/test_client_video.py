@@ -184,6 +184,7 @@ def test_limits_are_told(video: Any, service: FakeSegmentService) -> None:
     with video() as session:
         limits = session.limits
     assert (limits.max_objects, limits.held_frames, limits.max_frames_in_flight) == (8, 4, 3)
+    assert limits.max_sessions == 8
     assert limits.idle_timeout_s == 60
     assert session.going_away_s is None
 

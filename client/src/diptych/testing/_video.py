@@ -24,7 +24,11 @@ _SERVER_IDS = 2**30
 def default_started() -> pb.VideoStarted:
     """Small limits, so that tests meet them."""
     return pb.VideoStarted(
-        max_objects=8, held_frames=4, max_frames_in_flight=3, idle_timeout=Duration(seconds=60)
+        max_objects=8,
+        held_frames=4,
+        max_frames_in_flight=3,
+        max_sessions=8,
+        idle_timeout=Duration(seconds=60),
     )
 
 

@@ -31,6 +31,7 @@ class VideoReplyWriter:
             max_objects=self.settings.max_video_objects,
             held_frames=self.settings.held_frames,
             max_frames_in_flight=self.settings.frames_in_flight,
+            max_sessions=self.settings.max_sessions,
             idle_timeout=duration(self.settings.session_idle_s),
             provenance=[provenance(self.model_id, self.loaded, Task.VIDEO_SEGMENTATION)],
         )

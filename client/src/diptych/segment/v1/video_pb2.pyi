@@ -232,12 +232,15 @@ class VideoStarted(google.protobuf.message.Message):
     MAX_FRAMES_IN_FLIGHT_FIELD_NUMBER: builtins.int
     IDLE_TIMEOUT_FIELD_NUMBER: builtins.int
     PROVENANCE_FIELD_NUMBER: builtins.int
+    MAX_SESSIONS_FIELD_NUMBER: builtins.int
     max_objects: builtins.int
     """No more objects than this at a time."""
     held_frames: builtins.int
     """Prompts are accepted on this many of the newest frames; at least 1."""
     max_frames_in_flight: builtins.int
     """Frames that may be sent ahead of their answers."""
+    max_sessions: builtins.int
+    """Sessions that this server holds at a time, for all its clients together."""
     @property
     def idle_timeout(self) -> google.protobuf.duration_pb2.Duration:
         """A session without a message for this long is closed."""
@@ -254,9 +257,10 @@ class VideoStarted(google.protobuf.message.Message):
         max_frames_in_flight: builtins.int = ...,
         idle_timeout: google.protobuf.duration_pb2.Duration | None = ...,
         provenance: collections.abc.Iterable[diptych.segment.v1.segments_pb2.Provenance] | None = ...,
+        max_sessions: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["idle_timeout", b"idle_timeout"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["held_frames", b"held_frames", "idle_timeout", b"idle_timeout", "max_frames_in_flight", b"max_frames_in_flight", "max_objects", b"max_objects", "provenance", b"provenance"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["held_frames", b"held_frames", "idle_timeout", b"idle_timeout", "max_frames_in_flight", b"max_frames_in_flight", "max_objects", b"max_objects", "max_sessions", b"max_sessions", "provenance", b"provenance"]) -> None: ...
 
 Global___VideoStarted: typing_extensions.TypeAlias = VideoStarted
 
