@@ -389,7 +389,7 @@ def test_a_lost_session_goes_on(video: Any, service: FakeSegmentService) -> None
     assert events[-1].objects[0].segment.box == Box(*BOX)
 
 
-def test_objects_prompted_long_ago_go_on_from_where_they_were_last(
+def test_objects_prompted_long_ago_go_on_from_where_they_were_seen(
     video: Any, service: FakeSegmentService
 ) -> None:
     with video() as session:
@@ -407,7 +407,7 @@ def test_objects_prompted_long_ago_go_on_from_where_they_were_last(
             next(session)
     (prompt,) = caught.value.checkpoint.prompts
     assert (prompt.object_id, prompt.frame_index) == (1, 9)
-    assert prompt.prompt == Prompt(box=Box(*BOX))  # the fake names a class, as detectors do
+    assert prompt.prompt == Prompt(box=Box(*BOX))  # the fake model names classes
     with video(resume=caught.value) as session:
         last = list(session.finish())[-1]
     assert last.frame_index == 10

@@ -169,6 +169,13 @@ def test_a_lost_track_is_not_found_as_another_class() -> None:
     assert links(after) == {}
 
 
+def test_a_lost_track_may_go_on_with_a_low_score() -> None:
+    linked = start(thing(40))
+    lost = advance(linked.tracks, sight(), PROMPTED, OWN_IDS)
+    found = sight(thing(80, score=0.9), thing(42, score=0.1))
+    assert links(advance(lost.tracks, found, PROMPTED, OWN_IDS))[0].score == 0.1
+
+
 def test_a_track_that_is_seen_comes_before_a_lost_one() -> None:
     """The lost one would overlap more: it has been there before, at rest."""
     first = Track(0, thing(40), missed=3)
@@ -215,6 +222,13 @@ def test_a_prompt_with_a_mask_of_its_own_takes_over_what_it_covers_best() -> Non
     assert OWN_IDS not in {track.object_id for track in after.tracks}
 
 
+def test_a_prompt_leaves_a_track_alone_that_has_a_better_detection() -> None:
+    (linked,) = follow([[thing(0)]])
+    pins = {7: Pin(thing(12), None)}
+    after = advance(linked.tracks, sight(thing(1), pins=pins), ALL, linked.next_id)
+    assert set(links(after)) == {7, OWN_IDS}
+
+
 def test_a_prompt_takes_a_detection_from_another_prompted_object_which_is_lost() -> None:
     linked = start(thing(0))
     found = sight(thing(2), pins={7: Pin(thing(2), 0)})
@@ -259,6 +273,13 @@ def test_a_frame_that_is_linked_again_calls_its_objects_by_the_same_ids() -> Non
     back = advance((), sight(*found, started=again.started), ALL, again.next_id)
     assert links(back) == links(once)
     assert back.next_id == once.next_id
+
+
+def test_a_removed_object_that_a_frame_starts_again_takes_no_place() -> None:
+    rules = Rules(0.5, 1, track_all=True, removed=frozenset({OWN_IDS}))
+    found = sight(thing(0), thing(60), started={0: OWN_IDS})
+    linked = advance((), found, rules, OWN_IDS + 1)
+    assert links(linked) == {OWN_IDS: thing(0), OWN_IDS + 1: thing(60)}
 
 
 def test_reach_is_where_the_mask_may_be_and_of_its_class() -> None:

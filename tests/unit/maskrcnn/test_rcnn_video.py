@@ -23,7 +23,9 @@ from rcnn_video_helpers import (
 from steps import finished
 
 from diptych import Box, Mask, Point, Prompt, Segment, Task
+from diptych_maskrcnn import video
 from diptych_maskrcnn.engine import MaskRcnnEngine
+from diptych_maskrcnn.pyramid import Pyramid
 from diptych_maskrcnn.tracking import MAX_MISSED
 from diptych_runtime.engine import LoadedModel, Pixels
 from diptych_runtime.errors import Reason, ServiceError
@@ -227,13 +229,14 @@ def test_a_correction_encodes_only_frames_whose_masks_it_lacks(engine: MaskRcnnE
     clip = drifting(5)
     session = opened(engine)
     feed(session, clip, range(4))
-    with counted(engine, "backbone") as pictures:
+    with counted(engine, "backbone") as pictures, counted(engine, "box_head") as boxes:
         finished(session.prompt(1, 3, around(clip, 3, 1)))
         assert sum(pictures) == 0
         finished(session.prompt(1, 1, around(clip, 1, 1)))
         assert sum(pictures) == 2, "frames 1 and 2 came when nothing was followed"
         finished(session.prompt(1, 1, around(clip, 1, 1)))
         assert sum(pictures) == 3, "frame 1 for the prompt, and no later one"
+    assert boxes == [], "detections are held"
 
 
 def test_masks_are_computed_for_what_is_followed_only(engine: MaskRcnnEngine) -> None:
@@ -328,6 +331,43 @@ def test_a_removed_object_does_not_start_again_while_it_is_seen(engine: MaskRcnn
     assert caught.value.reason is Reason.OBJECT_UNKNOWN
 
 
+def test_a_removed_object_stays_away_when_its_frames_are_linked_again(
+    engine: MaskRcnnEngine,
+) -> None:
+    clip = drifting(5)
+    session = opened(engine, track_all=True)
+    feed(session, clip, range(4))
+    finished(session.prompt(1, 2, around(clip, 2, 1)))
+    session.remove(1)
+    for index in (2, 1):
+        answers = finished(session.prompt(2, index, around(clip, index, 2)))
+        for answer in answers:
+            if answer.frame_index >= 2:
+                shown = truth(clip, answer.frame_index, 1)
+                assert all(overlap(one, shown) < 0.5 for one in answer.objects)
+            assert 2 in ids(answer)
+    (*_, answer) = finished(session.prompt(3, 2, around(clip, 2, 1)))
+    assert overlap(by_id(answer)[3], truth(clip, 3, 1)) > 0.5, "a prompt may ask for it again"
+
+
+def test_a_detection_without_pixels_is_none(
+    engine: MaskRcnnEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mask head may see no pixel of what the box head has found."""
+
+    def hollow(_: object, pyramid: Pyramid, *__: object) -> Segment:
+        height, width = pyramid.size
+        return Segment(0.9, None, Mask.from_counts([height * width], pyramid.size), "ball", 1)
+
+    monkeypatch.setattr(video, "mask_segment", hollow)
+    clip = drifting(5)
+    session = opened(engine, track_all=True)
+    assert feed(session, clip, [0, 1]) == [FrameAnswer(0, ()), FrameAnswer(1, ())]
+    (answer,) = finished(session.prompt(1, 1, around(clip, 1, 1)))
+    (expected,) = ask(engine, clip[1][0], Task.PROMPTED_SEGMENTATION, [around(clip, 1, 1)])
+    assert masks(answer) == [expected.mask]
+
+
 def test_a_removed_object_that_was_lost_may_start_under_a_new_id(engine: MaskRcnnEngine) -> None:
     clip = drifting(5)
     session = opened(engine, track_all=True)
@@ -340,7 +380,10 @@ def test_a_removed_object_that_was_lost_may_start_under_a_new_id(engine: MaskRcn
     fresh = len(first.objects)
     assert ids(answer) == [OWN_IDS + fresh + n for n in range(fresh)]
     assert masks(answer) == masks(first)
-    assert not session._dismissed or session._frames[0].index <= MAX_MISSED
+    assert session._dismissed == {OWN_IDS}, "known on frames that may be linked again"
+    for index in range(MAX_MISSED + 3, MAX_MISSED + 12):
+        finished(session.add_frame(index, plain))
+    assert not session._dismissed
 
 
 def test_memory_is_flat_and_counted(engine: MaskRcnnEngine) -> None:

@@ -270,12 +270,11 @@ def _new_tracks(
     must not call one object by two ids.
     """
     new: dict[int, Track] = {}
-    known = {track.object_id for track in tracks}
     room = rules.max_objects - _places_taken(tracks, rules)
     for index, one in free.items():
         object_id = started.get(index, next_id)
         shown = object_id not in rules.removed
-        if one.score < rules.min_score or object_id in known or (shown and room < 1):
+        if one.score < rules.min_score or (shown and room < 1):
             continue
         new[index] = Track(object_id, one)
         room -= shown

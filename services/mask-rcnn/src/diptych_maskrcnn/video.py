@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from diptych import Box, Prompt
 from diptych_runtime.engine import Pixels, Steps
-from diptych_runtime.errors import Reason, ServiceError, invalid
+from diptych_runtime.errors import Reason, invalid
 from diptych_runtime.object_ids import ObjectIds, check_tracked
 from diptych_runtime.video import OWN_IDS, FrameAnswer, VideoOptions
 
@@ -90,8 +90,7 @@ class MaskRcnnVideoSession:
         at = [frame.index for frame in self._frames].index(frame_index)
         frame = yield from self._with_features(self._frames[at])
         frame, pin = yield from self._chosen(frame, prompt)
-        _check_free(pin, object_id, frame)
-        frame = replace(frame, pins={**frame.pins, object_id: pin})
+        frame = frame.pinned(object_id, pin, self._rules())
         tracks, next_id = frame.before, self._frames[-1].linked.next_id
         frames = list(self._frames)
         for number, held in enumerate((frame, *self._frames[at + 1 :]), start=at):
@@ -222,14 +221,6 @@ def _pyramid(frame: HeldFrame) -> Pyramid:
     assert frame.features is not None
     assert isinstance(frame.features.payload, Pyramid)
     return frame.features.payload
-
-
-def _check_free(pin: Pin, object_id: int, frame: HeldFrame) -> None:
-    """Two objects cannot be prompted with one detection."""
-    for other, taken in frame.pins.items():
-        if other != object_id and pin.index is not None and pin.index == taken.index:
-            text = f"expected an object of its own, got that of object {other} on this frame"
-            raise ServiceError(Reason.PROMPT_INVALID, f"prompt.prompt: {text}")
 
 
 def _all_ids(frames: Iterable[HeldFrame]) -> set[int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from diptych import Segment
 from diptych_runtime.engine import Features, Pixels
+from diptych_runtime.errors import Reason, ServiceError
 from diptych_runtime.video import FrameAnswer, TrackedObject
 
 from .pyramid import Detections
@@ -51,17 +52,31 @@ class HeldFrame:
         """The same frame when it is not the newest."""
         return self if self.features is None else replace(self, features=None)
 
+    def pinned(self, object_id: int, pin: Pin, rules: Rules) -> HeldFrame:
+        """The same frame when a prompt has chosen.
+
+        Raises:
+            ServiceError: ``PROMPT_INVALID`` if another prompt on it has chosen the same detection.
+        """
+        rivals = {
+            other
+            for other, taken in self.pins.items()
+            if other != object_id and pin.index is not None and pin.index == taken.index
+        }
+        for other in rivals - rules.removed:
+            text = f"expected an object of its own, got that of object {other} on this frame"
+            raise ServiceError(Reason.PROMPT_INVALID, f"prompt.prompt: {text}")
+        pins = {other: taken for other, taken in self.pins.items() if other not in rivals}
+        return replace(self, pins={**pins, object_id: pin})
+
     def without(self, object_id: int, rules: Rules) -> HeldFrame:
-        """The same frame when an object is removed. What a prompt chose for it then counts as the
-        start of its track, so that with ``track_all`` it starts no other."""
+        """The same frame when an object is removed. With ``track_all`` the detection that a prompt
+        chose for it stays taken, or it would start again when the frame is linked again."""
         pin = self.pins.get(object_id)
-        if pin is None:
+        if pin is None or (rules.track_all and pin.index is not None):
             return self
         pins = {other: kept for other, kept in self.pins.items() if other != object_id}
-        if pin.index is None or not rules.track_all:
-            return replace(self, pins=pins)
-        started = {**self.linked.started, pin.index: object_id}
-        return replace(self, pins=pins, linked=replace(self.linked, started=started))
+        return replace(self, pins=pins)
 
     def answer(self, rules: Rules) -> FrameAnswer:
         """Every object that was not removed, by id."""
