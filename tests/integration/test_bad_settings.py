@@ -37,6 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def ends(name: str, folder: Path, **variables: str) -> str:
     """What a service says last when it ends by itself; it has to, and must not serve before."""
     port = variables.setdefault("DIPTYCH_PORT", str(free_port()))
+    variables.setdefault("DIPTYCH_HTTP_PORT", "")  # what else this machine runs may be there
     module = MODELS.get(name, "diptych_gateway")
     kept = {k: v for k, v in os.environ.items() if not k.startswith("DIPTYCH_")}
     environment = {**kept, "DIPTYCH_WEIGHTS_DIR": str(folder / "cache"), **variables}

@@ -47,6 +47,12 @@ async def gated(folder: Path, **settings: object) -> AsyncIterator[tuple[Gate, S
                 gate.open()
 
 
+def small_windows(port: int) -> grpc.aio.Channel:
+    """A channel whose flow control does not grow with what the network could take."""
+    options = [("grpc.http2.lookahead_bytes", 65536), ("grpc.http2.bdp_probe", 0)]
+    return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
+
+
 async def freed(stub: Stub, gate: Gate, count: int) -> None:
     async def none_left() -> bool:
         return (await stats(stub)).session_count == 0 and len(gate.lines("close")) == count
@@ -103,7 +109,11 @@ async def test_a_frame_that_hangs_costs_the_engine(tmp_path: Path) -> None:
 
 
 async def test_a_flood_is_held_back(tmp_path: Path) -> None:
-    async with gated(tmp_path) as (gate, stub, service), talk(stub) as t:
+    async with (
+        gated(tmp_path) as (gate, stub, service),
+        small_windows(service.port) as channel,
+        talk(Stub(channel)) as t,
+    ):
         await t.start()
         large = np.random.default_rng(0).integers(0, 255, (1200, 1600, 3), dtype=np.uint8)
         large[0, 0] = GATED
@@ -137,10 +147,7 @@ async def read(t: Talk, count: int) -> list[pb.SegmentVideoResponse]:
 async def test_a_client_that_does_not_read_is_held_back(tmp_path: Path) -> None:
     async with (
         gated(tmp_path, frames_in_flight=2, session_idle_s=3) as (gate, _, service),
-        grpc.aio.insecure_channel(
-            f"127.0.0.1:{service.port}",
-            options=[("grpc.http2.lookahead_bytes", 65536), ("grpc.http2.bdp_probe", 0)],
-        ) as channel,
+        small_windows(service.port) as channel,
         talk(Stub(channel)) as t,
     ):
         polygons = pb.MaskEncoding.MASK_ENCODING_POLYGONS  # the largest answers
