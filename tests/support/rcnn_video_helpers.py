@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from steps import finished
 
@@ -89,28 +87,3 @@ def state_of(session: MaskRcnnVideoSession) -> tuple[Any, ...]:
     ]
     removed = (set(session._ids.removed), set(session._dismissed))
     return (frames, removed, session.nbytes)
-
-
-def reachable_bytes(root: object) -> int:
-    """Tensors and arrays that an object keeps alive, found without its help; networks left out."""
-    seen: set[int] = set()
-    storages: dict[int, int] = {}
-    waiting = [root]
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen or isinstance(one, (torch.nn.Module, type)) or callable(one):
-            continue
-        seen.add(id(one))
-        if isinstance(one, torch.Tensor):
-            storage = one.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
-        elif isinstance(one, np.ndarray):
-            storages[one.ctypes.data] = one.nbytes
-        else:
-            waiting += [*gc.get_referents(one), *_slots(one)]
-    return sum(storages.values())
-
-
-def _slots(one: object) -> list[object]:
-    """What the collector does not show of objects without a dictionary."""
-    return [getattr(one, "_counts", None)]

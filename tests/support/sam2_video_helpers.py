@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -74,23 +73,3 @@ def state_of(session: Sam2VideoSession) -> tuple[Any, ...]:
         session._size,
         session.nbytes,
     )
-
-
-def reachable_bytes(root: object) -> int:
-    """Tensors and arrays that an object keeps alive, found without its help; networks left out."""
-    seen: set[int] = set()
-    storages: dict[int, int] = {}
-    waiting = [root]
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen or isinstance(one, (VideoNetwork, type)) or callable(one):
-            continue
-        seen.add(id(one))
-        if isinstance(one, torch.Tensor):
-            storage = one.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
-        elif isinstance(one, np.ndarray):
-            storages[one.ctypes.data] = one.nbytes
-        else:
-            waiting += gc.get_referents(one)
-    return sum(storages.values())
