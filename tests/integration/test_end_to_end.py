@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from PIL import Image
-from stack import Stack, children, running_stack, wait_cards, wait_serving
+from stack import Stack, children, wait_cards, wait_serving
 
 import diptych
 from diptych import Client, Mask, Task
@@ -24,18 +23,6 @@ from diptych.segment import v1 as pb
 
 SCENES = Path(__file__).parents[1] / "assets" / "scenes"
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("stack")) as running:
-        yield running
-
-
-@pytest.fixture
-def client(stack: Stack) -> Iterator[Client]:
-    with Client(stack.address("gateway"), timeout=60) as client:
-        yield client
 
 
 def truth(number: int) -> dict[str, Mask]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from rcnn_video_helpers import Clip, drifting, truth
-from stack import Stack, children, running_stack, wait_serving
+from stack import Stack, children, wait_serving
 
 from diptych import (
     Client,
@@ -23,18 +23,6 @@ from diptych import (
 
 OWN_IDS = 2**30
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("stack")) as running:
-        yield running
-
-
-@pytest.fixture
-def client(stack: Stack) -> Iterator[Client]:
-    with Client(stack.address("gateway"), timeout=60) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
