@@ -2,14 +2,28 @@
 
 import { sentence } from "./api.js";
 import { rowsFor } from "./card-rows.js";
-import { make } from "./dom.js";
+import { byId, make } from "./dom.js";
 import { modelName } from "./tasks.js";
+
+/** @implements {import("./views.js").View} */
+export class CardsView {
+  id = "models";
+  places = ["models"];
+  onPicture = false;
+
+  show() {}
+
+  /** @param {import("./views.js").Known} known */
+  take({ models }) {
+    byId("cards").replaceChildren(models.length ? cardsTable(models) : "");
+  }
+}
 
 /**
  * @param {{model_id: string, card: any, error: any}[]} models
  * @returns {HTMLElement}
  */
-export function cardsTable(models) {
+function cardsTable(models) {
   const rows = rowsFor(models.map((model) => model.card).filter(Boolean));
   const groups = new Map();
   for (const row of rows) groups.set(row.group, [...(groups.get(row.group) ?? []), row]);

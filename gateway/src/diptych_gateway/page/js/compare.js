@@ -8,13 +8,12 @@ import { sharedNumbers } from "./palette.js";
 import { Panel } from "./panel.js";
 import { readAnswer } from "./segments.js";
 import { modelName, whyNot } from "./tasks.js";
-import { Viewport } from "./viewport.js";
 
 export class Comparison {
-  viewport = new Viewport();
+  #viewport;
   /** @type {Map<string, Panel>} */
   #panels = new Map();
-  #pair = new PairView(this.viewport);
+  #pair;
   #models = [];
   /** @type {import("./picture.js").Picture | null} */
   #picture = null;
@@ -27,8 +26,13 @@ export class Comparison {
   #opacity = 1;
   #onError;
 
-  /** @param {(error: Error) => void} onError hears of refused requests */
-  constructor(onError) {
+  /**
+   * @param {import("./viewport.js").Viewport} viewport
+   * @param {(error: Error) => void} onError hears of refused requests
+   */
+  constructor(viewport, onError) {
+    this.#viewport = viewport;
+    this.#pair = new PairView(viewport);
     this.#onError = onError;
     byId("pair").append(this.#pair.element);
   }
@@ -40,7 +44,7 @@ export class Comparison {
     this.#panels = new Map(
       models.map((model) => [
         model.model_id,
-        new Panel(model, this.viewport, (number) => this.#light(number)),
+        new Panel(model, this.#viewport, (number) => this.#light(number)),
       ]),
     );
     byId("panels").replaceChildren(...[...this.#panels.values()].map((panel) => panel.element));
@@ -52,15 +56,9 @@ export class Comparison {
 
   /** @param {import("./picture.js").Picture} picture */
   set picture(picture) {
-    this.#picture?.bitmap.close();
     this.#picture = picture;
-    this.viewport.reset();
     for (const panel of this.#panels.values()) panel.picture = picture.bitmap;
     this.#pair.picture = picture.bitmap;
-  }
-
-  get hasPicture() {
-    return this.#picture !== null;
   }
 
   /** @param {"side" | "wipe" | "difference"} view */

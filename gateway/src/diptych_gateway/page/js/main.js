@@ -1,15 +1,19 @@
-/** Puts the page together: what is chosen, where it is kept, what follows from it. */
+/** Puts the page together: the models, the picture and the views that show both. */
 
 import { readPlace, writePlace } from "./address.js";
 import { fetchModels, keepToken } from "./api.js";
-import { cardsTable } from "./cards.js";
-import { Comparison } from "./compare.js";
-import { byId, make } from "./dom.js";
+import { CardsView } from "./cards.js";
+import { CompareView } from "./compare-view.js";
+import { byId } from "./dom.js";
 import { offerPictures, SAMPLES } from "./picture.js";
-import { PICTURE_TASKS, taskName } from "./tasks.js";
+import { Viewport } from "./viewport.js";
+import { Views } from "./views.js";
 
-const comparison = new Comparison(hearError);
+const viewport = new Viewport();
+const views = new Views([new CompareView(viewport, hearError), new CardsView()]);
 let models = [];
+/** @type {import("./picture.js").Picture | null} */
+let picture = null;
 
 function showProblem(text) {
   byId("problem").textContent = text;
@@ -22,7 +26,7 @@ function hearError(error) {
   byId("token").focus();
 }
 
-async function loadModels() {
+async function readModels() {
   try {
     models = await fetchModels();
     byId("token-form").hidden = true;
@@ -32,110 +36,64 @@ async function loadModels() {
     showProblem(error.message);
     hearError(error);
   }
-  comparison.models = models;
-  byId("cards").replaceChildren(models.length ? cardsTable(models) : "");
   byId("again").hidden = models.length > 0 && models.every((model) => !model.error);
-  showTasks();
 }
 
-function showTasks() {
-  const { task } = readPlace();
-  const cards = models.map((model) => model.card).filter(Boolean);
-  byId("tasks").replaceChildren(
-    ...PICTURE_TASKS.map((name) => {
-      const doing = cards.filter((card) => card.tasks.includes(name)).length;
-      const input = make("input", { type: "radio", name: "task", value: name });
-      input.checked = name === task;
-      input.disabled = cards.length > 0 && !doing;
-      input.addEventListener("change", () => {
-        writePlace({ task: name });
-        comparison.run(name);
-      });
-      const note = doing < cards.length ? make("small", {}, `${doing} of ${cards.length} models`) : null;
-      return make("label", {}, input, make("span", {}, taskName(name), note));
-    }),
-  );
+async function lookForModels() {
+  await readModels();
+  views.take({ models, picture });
 }
 
-async function compareAgain() {
+/** @param {import("./picture.js").Picture} chosen */
+async function takePicture(chosen) {
+  const before = picture;
+  picture = chosen;
+  showProblem("");
+  byId("picture-name").textContent = `${chosen.name}, ${chosen.bitmap.width} × ${chosen.bitmap.height} pixels`;
+  writePlace({ sample: chosen.sample });
+  viewport.reset();
   // A model that was down may be back, and its card may say other things.
-  if (!models.length || models.some((model) => model.error)) await loadModels();
-  await comparison.run(readPlace().task);
-}
-
-function showView() {
-  const { view } = readPlace();
-  const onModels = view === "models";
-  byId("compare-view").hidden = onModels;
-  byId("models-view").hidden = !onModels;
-  byId("to-compare").toggleAttribute("aria-current", !onModels);
-  byId("to-models").toggleAttribute("aria-current", onModels);
-  if (onModels) return;
-  for (const input of document.querySelectorAll("input[name=view]")) input.checked = input.value === view;
-  comparison.view = view;
+  if (!models.length || models.some((model) => model.error)) await readModels();
+  if (picture === chosen) views.take({ models, picture });
+  before?.bitmap.close();
 }
 
 function showOpacity() {
   const { opacity } = readPlace();
   byId("opacity").value = opacity;
   byId("opacity-text").textContent = `${opacity} %`;
-  comparison.opacity = opacity / 100;
+  views.takeOpacity(opacity / 100);
 }
 
 function listen() {
-  for (const [id, view] of [["to-compare", "side"], ["to-models", "models"]]) {
-    byId(id).addEventListener("click", (event) => {
-      event.preventDefault();
-      writePlace({ view }, { step: true });
-      showView();
-    });
-  }
-  for (const input of document.querySelectorAll("input[name=view]")) {
-    input.addEventListener("change", () => {
-      writePlace({ view: input.value });
-      showView();
-    });
-  }
   byId("opacity").addEventListener("input", () => {
     writePlace({ opacity: Number(byId("opacity").value) });
     showOpacity();
   });
-  byId("zoom-in").addEventListener("click", () => comparison.viewport.zoomAt(1.5));
-  byId("zoom-out").addEventListener("click", () => comparison.viewport.zoomAt(1 / 1.5));
-  byId("zoom-fit").addEventListener("click", () => comparison.viewport.reset());
-  byId("again").addEventListener("click", async () => {
-    await loadModels();
-    await comparison.run(readPlace().task);
-  });
+  byId("zoom-in").addEventListener("click", () => viewport.zoomAt(1.5));
+  byId("zoom-out").addEventListener("click", () => viewport.zoomAt(1 / 1.5));
+  byId("zoom-fit").addEventListener("click", () => viewport.reset());
+  byId("again").addEventListener("click", lookForModels);
   byId("token-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     keepToken(byId("token").value.trim());
     byId("token").value = "";
-    await loadModels();
-    await comparison.run(readPlace().task);
+    await lookForModels();
   });
   window.addEventListener("popstate", () => {
-    showView();
+    views.show();
     showOpacity();
   });
 }
 
 async function start() {
   listen();
-  showView();
+  views.show();
   showOpacity();
-  showTasks();
-  const { takeSample } = offerPictures((picture) => {
-    showProblem("");
-    byId("picture-name").textContent = `${picture.name}, ${picture.bitmap.width} × ${picture.bitmap.height} pixels. `;
-    writePlace({ sample: picture.sample });
-    comparison.picture = picture;
-    compareAgain();
-  }, showProblem);
-  await loadModels();
-  await comparison.run(readPlace().task);
+  const { takeSample } = offerPictures(takePicture, showProblem);
+  await lookForModels();
   const { sample } = readPlace();
-  if (SAMPLES.some(({ name }) => name === sample) && !comparison.hasPicture) await takeSample(sample);
+  if (SAMPLES.some(({ name }) => name === sample) && !picture) await takeSample(sample);
 }
 
 start();

@@ -1,0 +1,84 @@
+/** The view that asks every model for a task, and its choosers. */
+
+import { readPlace, writePlace } from "./address.js";
+import { Comparison } from "./compare.js";
+import { byId, make } from "./dom.js";
+import { PICTURE_TASKS, taskName } from "./tasks.js";
+
+/** @implements {import("./views.js").View} */
+export class CompareView {
+  id = "compare";
+  places = ["side", "wipe", "difference"];
+  onPicture = true;
+  #comparison;
+  #models = [];
+  #picture = null;
+  #seen = false;
+  /** The task that was asked for the models and the picture as they are, or "". */
+  #asked = "";
+
+  /**
+   * @param {import("./viewport.js").Viewport} viewport
+   * @param {(error: Error) => void} onError hears of refused requests
+   */
+  constructor(viewport, onError) {
+    this.#comparison = new Comparison(viewport, onError);
+    for (const input of document.querySelectorAll("input[name=view]")) {
+      input.addEventListener("change", () => {
+        writePlace({ view: input.value });
+        this.show(readPlace());
+      });
+    }
+    this.#showTasks();
+  }
+
+  /** @param {import("./address.js").Place} place */
+  show({ view, task }) {
+    this.#seen = true;
+    for (const input of document.querySelectorAll("input[name=view]")) input.checked = input.value === view;
+    this.#comparison.view = view;
+    if (task !== this.#asked) this.#ask();
+  }
+
+  hide() {
+    this.#seen = false;
+  }
+
+  /** @param {import("./views.js").Known} known */
+  take({ models, picture }) {
+    if (models !== this.#models) this.#comparison.models = this.#models = models;
+    if (picture && picture !== this.#picture) this.#comparison.picture = this.#picture = picture;
+    this.#ask();
+  }
+
+  takeOpacity(share) {
+    this.#comparison.opacity = share;
+  }
+
+  /** Asks, if anybody sees the answer; else as soon as somebody does. */
+  #ask() {
+    this.#showTasks();
+    this.#asked = this.#seen ? readPlace().task : "";
+    if (this.#seen) this.#comparison.run(this.#asked);
+  }
+
+  #showTasks() {
+    const { task } = readPlace();
+    const cards = this.#models.map((model) => model.card).filter(Boolean);
+    byId("tasks").replaceChildren(
+      ...PICTURE_TASKS.map((name) => {
+        const doing = cards.filter((card) => card.tasks.includes(name)).length;
+        const input = make("input", { type: "radio", name: "task", value: name });
+        input.checked = name === task;
+        input.disabled = cards.length > 0 && !doing;
+        input.addEventListener("change", () => {
+          writePlace({ task: name });
+          this.#asked = name;
+          this.#comparison.run(name);
+        });
+        const note = doing < cards.length ? make("small", {}, `${doing} of ${cards.length} models`) : null;
+        return make("label", {}, input, make("span", {}, taskName(name), note));
+      }),
+    );
+  }
+}
