@@ -14,9 +14,8 @@ from google.rpc import status_pb2
 
 from diptych import Segment
 from diptych.segment import v1 as pb
-from diptych_runtime.checks import check_request
-from diptych_runtime.convert import encoding_from_wire
-from diptych_runtime.errors import ServiceError
+from diptych_runtime.convert import encoding_from_wire, task_from_wire
+from diptych_runtime.errors import Reason, ServiceError, invalid
 from diptych_runtime.logs import logger
 from diptych_runtime.rpc import request_id
 from diptych_runtime.stats import Stats
@@ -101,18 +100,25 @@ class Cascade:
         return await serialize(reply)
 
     def _check(self, request: pb.SegmentRequest) -> None:
-        """Refuse what a model with this card refuses, before any work.
+        """Refuse what the detector would not: it is asked for masks of its own, whatever comes.
 
         Raises:
             BackendError: one of both was never seen.
             ServiceError: the request cannot be used, or the two do not fit.
         """
-        detector, segmenter, card = self._detector.card, self._segmenter.card, self.card
-        if detector is None or segmenter is None or card is None:
+        detector, segmenter = self._detector.card, self._segmenter.card
+        if detector is None or segmenter is None:
             raise BackendError((self._segmenter if detector else self._detector).status)
-        if why := unfit(detector, segmenter):
+        if task_from_wire(request.task) is None:
+            text = f"expected one of the tasks, got {request.task}"
+            raise invalid(Reason.OPTION_INVALID, "task", text)
+        why = unfit(detector, segmenter)
+        if why or request.task != pb.Task.TASK_INSTANCE_SEGMENTATION:
             raise task_unsupported(self.model_id, request.task, why)
-        check_request(request, card)
+        encoding = request.output.mask_encoding
+        if encoding_from_wire(encoding) is None:
+            text = f"expected one of the encodings, got {encoding}"
+            raise invalid(Reason.OPTION_INVALID, "output.mask_encoding", text)
 
     async def _find(self, raw: bytes, image: pb.Image, deadline: Deadline) -> redraw.Read:
         """What the detector answers to the very request, with masks to compare."""
