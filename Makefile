@@ -80,7 +80,7 @@ $(PROTO_TOOLS)/.done: proto/requirements.txt
 
 # Running it.
 
-demo: $(READY) ## Both models on the sample picture, side by side
+demo: $(READY) ## Both models and their cascade on the sample picture, side by side
 	@$(BIN)/python demo.py
 
 up: $(READY) ## Page on localhost:8080, gateway on 50051, models on 50061 and 50062; Ctrl-C stops them

@@ -69,7 +69,8 @@ def test_health_from_the_host(stack: Project) -> None:
 
 def test_http_from_the_host(stack: Project) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{stack.http_port}/api/models") as answer:
-        assert [model["model_id"] for model in json.load(answer)] == list(MODELS)
+        listed = [model["model_id"] for model in json.load(answer)]
+    assert listed == [*MODELS, "mask-rcnn-sam-2"]
     with urllib.request.urlopen(f"http://127.0.0.1:{stack.http_port}/") as page:
         assert b"<html" in page.read().lower()
 

@@ -50,7 +50,8 @@ def test_every_setting_is_passed_on(service: str) -> None:
     mirror = set() if service == "gateway" else {"DIPTYCH_WEIGHTS_MIRROR"}
     assert set(COMMON[service]["environment"]) == (SETTINGS[service] - FIXED) | mirror
     with_value = {k for k, v in COMMON[service]["environment"].items() if v is not None}
-    assert with_value == ({"DIPTYCH_MODELS"} if service == "gateway" else set())
+    ours = {"DIPTYCH_MODELS", "DIPTYCH_CASCADES"} if service == "gateway" else set()
+    assert with_value == ours
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -102,6 +103,16 @@ def test_addresses_are_the_same_everywhere() -> None:
     grpc_port, http_port = SERVICES["gateway"]["ports"]
     assert grpc_port.endswith(f":{procfile['gateway']}")
     assert http_port.endswith(f":{GatewaySettings.model_fields['http_port'].default}")
+
+
+def test_the_cascade_is_on_wherever_both_models_are() -> None:
+    default = "${DIPTYCH_CASCADES-mask-rcnn>sam-2}"
+    environment = COMMON["gateway"]["environment"]
+    assert environment["DIPTYCH_CASCADES"] == default
+    assert f'DIPTYCH_CASCADES="{default}"' in (ROOT / "Procfile").read_text()
+    models = re.sub(r"\$\{DIPTYCH_MODELS:-(.*)\}", r"\1", environment["DIPTYCH_MODELS"])
+    settings = GatewaySettings(models=models, cascades="mask-rcnn>sam-2")
+    assert [pair.model_id for pair in settings.cascades] == ["mask-rcnn-sam-2"]
 
 
 def test_pulled_weights_go_to_the_volume() -> None:

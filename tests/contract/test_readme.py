@@ -76,7 +76,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSeg
         for _ in range(42):
             writer.write(pixels[:400, :420])
     monkeypatch.chdir(tmp_path)
-    with FakeSegmentService(models=("mask-rcnn", "sam-2")) as service:
+    with FakeSegmentService(models=("mask-rcnn", "sam-2", "mask-rcnn-sam-2")) as service:
         monkeypatch.setenv("DIPTYCH_ADDRESS", service.address)
         yield service
 

@@ -54,6 +54,7 @@ class Stack:
 
     ports: dict[str, int]
     folder: Path
+    cascades: str = ""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def address(self, name: str) -> str:
@@ -68,6 +69,7 @@ class Stack:
             **os.environ,
             "DIPTYCH_PORT": str(self.ports[name]),
             "DIPTYCH_MODELS": models,
+            "DIPTYCH_CASCADES": self.cascades,
             "DIPTYCH_HTTP_PORT": "",
             "DIPTYCH_THREADS": "1",
         }
@@ -91,10 +93,10 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
+def running_stack(folder: Path, cascades: str = "") -> Iterator[Stack]:
     """Both model services and the gateway, all SERVING."""
     names = [*MODELS, "gateway"]
-    stack = Stack({name: free_port() for name in names}, folder)
+    stack = Stack({name: free_port() for name in names}, folder, cascades)
     try:
         for name in names:
             stack.start(name)

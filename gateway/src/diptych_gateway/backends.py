@@ -1,17 +1,17 @@
-"""The models' services: places for calls, errors of our own kind, and connections that change."""
+"""The models' services: errors of our own kind, and connections that change."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import grpc
 
-from diptych_runtime.errors import Reason, ServiceError
 from diptych_runtime.logs import logger
 
 from .connection import Connection
+from .places import Places
 from .statuses import from_rpc_error, unreachable
 
 _HANDOVER_LOOK_S = 0.05
@@ -37,10 +37,12 @@ class Backend:
         self._target = target
         self._connection = Connection(target, credentials)
         self._handover: asyncio.Task[None] | None = None
-        self._max_requests = in_flight_requests
-        self._max_bytes = in_flight_bytes
-        self._bytes = 0
-        self.in_flight = 0
+        self._places = Places(model_id, requests=in_flight_requests, request_bytes=in_flight_bytes)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that it has at this moment."""
+        return self._places.in_flight
 
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
         """Send a serialised request; returns the serialised reply.
@@ -71,29 +73,13 @@ class Backend:
         Raises:
             ServiceError: the model has too many already, or too many bytes with these.
         """
-        if self.in_flight >= self._max_requests or self._bytes + request_bytes > self._max_bytes:
-            raise ServiceError(
-                Reason.QUEUE_FULL,
-                f"model {self.model_id!r} has {self.in_flight} requests waiting already",
-                metadata={"modelId": self.model_id},
-                retry_after_s=1.0,
-            )
         connection = self._connection
-        self.in_flight += 1
-        try:
-            with connection.in_use():
-                yield connection
-        finally:
-            self.in_flight -= 1
+        with self._places.taken(request_bytes), connection.in_use():
+            yield connection
 
-    @contextmanager
-    def holding(self, message: bytes) -> Iterator[None]:
+    def holding(self, message: bytes) -> AbstractContextManager[None]:
         """Counts the bytes of a message while it is sent."""
-        self._bytes += len(message)
-        try:
-            yield
-        finally:
-            self._bytes -= len(message)
+        return self._places.holding(message)
 
     def state(self) -> grpc.ChannelConnectivity:
         """How the connection stands now; connects if nothing has yet."""

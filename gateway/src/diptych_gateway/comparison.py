@@ -47,16 +47,6 @@ def plan(compare: pb.CompareRequest, registry: Registry) -> Plan:
     )
 
 
-def task_unsupported(model_id: str, task: pb.Task.ValueType) -> ServiceError:
-    """The error of a model whose card does not list the task."""
-    name = pb.Task.Name(task)
-    return ServiceError(
-        Reason.TASK_UNSUPPORTED,
-        f"model {model_id!r} does not do {name}",
-        metadata={"modelId": model_id, "task": name},
-    )
-
-
 def _check_task(task: pb.Task.ValueType) -> None:
     if task not in pb.Task.values() or task == pb.Task.TASK_UNSPECIFIED:
         raise invalid(

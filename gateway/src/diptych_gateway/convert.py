@@ -1,4 +1,4 @@
-"""The border between messages and agreements; nothing else reads what a model answered."""
+"""The border between messages and agreements; of answers, ``redraw`` reads those to a cascade."""
 
 from __future__ import annotations
 

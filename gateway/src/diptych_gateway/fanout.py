@@ -19,18 +19,18 @@ from google.rpc import status_pb2
 
 from diptych.limits import MAX_REPLY_BYTES
 from diptych.segment import v1 as pb
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.errors import ServiceError
 from diptych_runtime.logs import logger
 from diptych_runtime.rpc import request_id
 
 from . import convert, passthrough
 from .agreement import Answer, Basis, StoppedError, agree
-from .comparison import Plan, task_unsupported
+from .comparison import Plan
 from .deadline import Deadline
 from .messages import addressed, parse, serialize
 from .pictures import PictureCache
 from .registry import Registry
-from .statuses import BackendError, to_status
+from .statuses import BackendError, failed, task_unsupported, to_status
 
 Emit = Callable[[pb.ModelResult], None]
 """Told of each model's result, as it comes."""
@@ -76,25 +76,25 @@ class FanOut:
             result.error.CopyFrom(to_status(error, request_id()))
         except Exception as error:  # a fault of ours in one model's part must not spoil the others
             logger().error("model's part failed", model=model_id, exc_info=error)
-            result.error.CopyFrom(_failed(model_id).to_status(request_id()))
+            result.error.CopyFrom(failed(model_id).to_status(request_id()))
         result.elapsed.FromNanoseconds(time.monotonic_ns() - started)
         emit(result)
         if result.HasField("response"):
             group.create_task(agreements.add(model_id, result.response, group))
 
     async def _ask(self, model_id: str, shared: bytes) -> pb.SegmentResponse:
-        backend = self.registry.backend(model_id)
+        model = self.registry.model(model_id)
         request = self.plan.request
         if self.registry.lists_task(model_id, request.task) is False:
             raise task_unsupported(model_id, request.task)
         raw = await passthrough.segment(
-            backend, addressed(shared, model_id), request.image, self.deadline, self.pictures
+            model, addressed(shared, model_id), request.image, self.deadline, self.pictures
         )
         try:
             return await parse(pb.SegmentResponse, raw)
         except DecodeError as error:
             logger().error("answer is no answer", model=model_id)
-            raise _failed(model_id) from error
+            raise failed(model_id) from error
 
 
 class _Agreements:
@@ -174,9 +174,3 @@ def fit_reply(results: Iterable[pb.ModelResult]) -> None:
             )
         )
         total -= size - result.ByteSize()
-
-
-def _failed(model_id: str) -> ServiceError:
-    return ServiceError(
-        Reason.MODEL_FAILED, f"model {model_id!r} failed", metadata={"modelId": model_id}
-    )

@@ -64,9 +64,9 @@ class Handlers:
         deadline = Deadline.of(context, self._settings)
         request = await parse_request(pb.SegmentRequest, raw)
         log_fields(model=request.model_id[:100], request_bytes=len(raw))
-        backend = self._registry.backend(request.model_id)
+        model = self._registry.model(request.model_id)
         return await passthrough.segment_and_hold(
-            backend, raw, request.image, deadline, self._pictures
+            model, raw, request.image, deadline, self._pictures
         )
 
     async def segment_video(
@@ -76,7 +76,7 @@ class Handlers:
         deadline = Deadline.of_session(context, self._settings)
         start, model_id = await read_start(requests, within_s=self._settings.default_deadline_s)
         log_fields(model=model_id[:100])
-        backend = self._registry.backend(model_id)
+        backend = self._registry.video_backend(model_id)
         timeout_s = deadline.for_backend_s() if deadline else None
         if timeout_s is not None and timeout_s <= 0:
             raise too_late(model_id)
@@ -102,9 +102,9 @@ class Handlers:
 
     async def _pass_on(self, method: str, model_id: str, raw: bytes, context: _Context) -> bytes:
         log_fields(model=model_id[:100])
-        backend = self._registry.backend(model_id)
+        model = self._registry.model(model_id)
         deadline = Deadline.of(context, self._settings)
-        return await passthrough.call(backend, method, raw, deadline)
+        return await passthrough.call(model, method, raw, deadline)
 
     async def compare(self, raw: bytes, context: _Context) -> bytes:
         """Answer a ``CompareRequest``: every result in the order asked, then the agreements."""

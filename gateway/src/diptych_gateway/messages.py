@@ -55,6 +55,12 @@ def addressed(request: bytes, model_id: str) -> bytes:
     return request + pb.SegmentRequest(model_id=model_id).SerializeToString()
 
 
+def in_run_lengths(request: bytes) -> bytes:
+    """A serialised ``SegmentRequest`` whose answer has its masks as COCO RLE."""
+    output = pb.OutputOptions(mask_encoding=pb.MaskEncoding.MASK_ENCODING_COCO_RLE)
+    return request + pb.SegmentRequest(output=output).SerializeToString()
+
+
 def with_picture(request: bytes, picture: bytes) -> bytes:
     """A serialised ``SegmentRequest`` with the file instead of its digest."""
     image = pb.SegmentRequest(image=pb.Image(encoded=picture))

@@ -17,8 +17,8 @@ from prometheus_client.registry import Collector
 from diptych.segment import v1 as pb
 from diptych_runtime.errors import ServiceError
 
-from .backends import Backend
 from .gate import SCOPES
+from .model import Model
 from .pictures import PictureCache
 from .registry import Registry
 from .statuses import BackendError
@@ -88,20 +88,20 @@ class Metrics:
     async def text(self) -> bytes:
         """All figures, as Prometheus reads them; asks every model."""
         async with asyncio.TaskGroup() as group:
-            asking = [group.create_task(_ask(backend)) for backend in self._models.backends()]
+            asking = [group.create_task(_ask(model)) for model in self._models.models()]
         now = CollectorRegistry()
         now.register(_Now([task.result() for task in asking], self._pictures))
         return generate_latest(self._registry) + generate_latest(now)
 
 
-async def _ask(backend: Backend) -> _Model:
-    in_flight = backend.in_flight
-    request = pb.GetModelStatsRequest(model_id=backend.model_id).SerializeToString()
+async def _ask(model: Model) -> _Model:
+    in_flight = model.in_flight
+    request = pb.GetModelStatsRequest(model_id=model.model_id).SerializeToString()
     try:
-        raw = await backend.call("GetModelStats", request, timeout_s=_STATS_TIMEOUT_S)
-        return _Model(backend.model_id, in_flight, pb.GetModelStatsResponse.FromString(raw))
+        raw = await model.call("GetModelStats", request, timeout_s=_STATS_TIMEOUT_S)
+        return _Model(model.model_id, in_flight, pb.GetModelStatsResponse.FromString(raw))
     except (BackendError, ServiceError, DecodeError):
-        return _Model(backend.model_id, in_flight, None)
+        return _Model(model.model_id, in_flight, None)
 
 
 class _Now(Collector):

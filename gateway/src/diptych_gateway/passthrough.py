@@ -7,52 +7,55 @@ import asyncio
 from diptych.segment import v1 as pb
 from diptych_runtime.errors import Reason
 
-from .backends import Backend
 from .deadline import Deadline
 from .messages import with_picture
+from .model import Model
 from .pictures import PictureCache
 from .statuses import BackendError, too_late
 
 
-async def call(backend: Backend, method: str, request: bytes, deadline: Deadline) -> bytes:
+async def call(model: Model, method: str, request: bytes, deadline: Deadline) -> bytes:
     """Send a serialised request to a model within what is left of a deadline.
 
     Raises:
-        BackendError, ServiceError: as ``Backend.call``.
+        BackendError, ServiceError: as ``Model.call``.
     """
     timeout_s = deadline.for_backend_s()
     if timeout_s <= 0:
-        raise too_late(backend.model_id)
-    return await backend.call(method, request, timeout_s=timeout_s)
+        raise too_late(model.model_id)
+    return await model.call(method, request, timeout_s=timeout_s)
 
 
 async def segment(
-    backend: Backend,
+    model: Model,
     request: bytes,
     image: pb.Image,
     deadline: Deadline,
     pictures: PictureCache,
+    *,
+    at_hand: bytes = b"",
 ) -> bytes:
     """Send a serialised ``SegmentRequest``, whose image is ``image``, to a model.
 
-    A replica that does not hold the digest is sent the file, if this gateway still has it.
+    A replica that does not hold the digest is sent the file, if this gateway still has it or the
+    caller has it ``at_hand``.
 
     Raises:
-        BackendError, ServiceError: as ``Backend.call``.
+        BackendError, ServiceError: as ``Model.call``.
     """
     try:
-        return await call(backend, "Segment", request, deadline)
+        return await call(model, "Segment", request, deadline)
     except BackendError as error:
         if error.reason != Reason.IMAGE_NOT_HELD or image.WhichOneof("source") != "sha256":
             raise
-        picture = pictures.get(image.sha256)
+        picture = at_hand or pictures.get(image.sha256)
         if picture is None:
             raise
-    return await call(backend, "Segment", with_picture(request, picture), deadline)
+    return await call(model, "Segment", with_picture(request, picture), deadline)
 
 
 async def segment_and_hold(
-    backend: Backend,
+    model: Model,
     request: bytes,
     image: pb.Image,
     deadline: Deadline,
@@ -61,7 +64,7 @@ async def segment_and_hold(
     """``segment``, keeping the picture meanwhile for later requests that name its digest."""
     holding = asyncio.create_task(pictures.put(image.encoded))
     try:
-        return await segment(backend, request, image, deadline, pictures)
+        return await segment(model, request, image, deadline, pictures)
     finally:
         # Hashing never takes long, and the client may send the digest as soon as it is answered.
         await asyncio.shield(holding)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -16,47 +15,47 @@ from diptych_runtime.errors import Reason, ServiceError, invalid
 from diptych_runtime.logs import logger
 
 from .backends import Backend
-from .statuses import BackendError, to_status, unreachable
+from .cascade import Cascade
+from .known import Known
+from .model import Model
+from .statuses import BackendError, failed, task_unsupported, to_status, unreachable
 
 _CARD_TIMEOUT_S = 5.0
 _RETRY_S = 2.0
 _MAX_NAMED = 20
 
 
-@dataclass
-class _Known:
-    """One model; ``card`` stays when it goes away."""
-
-    backend: Backend
-    card: pb.ModelCard | None = None
-    status: status_pb2.Status = field(default_factory=status_pb2.Status)
-
-
 class Registry:
-    """Models by id, in the order of the settings.
+    """Models by id: the services in the order of the settings, then the cascades of two of them.
 
     Cards are read in the background, when a service becomes reachable and when its card is
     ``refresh_s`` old; never on behalf of a request.
     """
 
-    def __init__(self, backends: Mapping[str, Backend], *, refresh_s: float = 60.0) -> None:
-        self._models = {
-            model_id: _Known(backend, status=unreachable(model_id).to_status())
-            for model_id, backend in backends.items()
-        }
+    def __init__(
+        self,
+        services: Sequence[Known],
+        cascades: Sequence[Cascade] = (),
+        *,
+        refresh_s: float = 60.0,
+    ) -> None:
+        self._services = tuple(services)
+        self._models: dict[str, Known | Cascade] = {}
+        self._models |= {known.model_id: known for known in services}
+        self._models |= {cascade.model_id: cascade for cascade in cascades}
         self._refresh_s = refresh_s
         self._followers: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to follow every model; returns at once, whether any is there or not."""
+        """Begin to follow every service; returns at once, whether any is there or not."""
         self._followers = [
-            asyncio.create_task(self._follow(known), name=f"card of {model_id}")
-            for model_id, known in self._models.items()
+            asyncio.create_task(self._follow(known), name=f"card of {known.model_id}")
+            for known in self._services
         ]
 
     def renew(self, credentials: grpc.ChannelCredentials) -> None:
         """Go over to connections with other credentials."""
-        for known in self._models.values():
+        for known in self._services:
             known.backend.renew(credentials)
 
     async def close(self) -> None:
@@ -64,31 +63,31 @@ class Registry:
         for follower in self._followers:
             follower.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
-        for known in self._models.values():
+        for known in self._services:
             await known.backend.close()
 
-    def backend(self, model_id: str) -> Backend:
-        """The connection of a model.
+    def model(self, model_id: str) -> Model:
+        """What answers for a model.
 
         Raises:
             ServiceError: ``model_id`` is empty or unknown.
         """
-        if not model_id:
-            raise invalid(
-                Reason.OPTION_INVALID, "model_id", f"expected one of {self._names()}, got nothing"
-            )
-        known = self._models.get(model_id)
-        if known is None:
-            raise ServiceError(
-                Reason.MODEL_UNKNOWN,
-                f"no model {model_id[:100]!r} here; known: {self._names()}",
-                metadata={"modelId": model_id[:100], "known": self._names()},
-            )
-        return known.backend
+        return _answering(self._find(model_id))
 
-    def backends(self) -> list[Backend]:
-        """Every connection, in the order of the settings."""
-        return [known.backend for known in self._models.values()]
+    def video_backend(self, model_id: str) -> Backend:
+        """The connection of a model, for a session.
+
+        Raises:
+            ServiceError: ``model_id`` is empty, unknown, or that of a cascade.
+        """
+        found = self._find(model_id)
+        if isinstance(found, Cascade):
+            raise task_unsupported(model_id, pb.Task.TASK_VIDEO_SEGMENTATION)
+        return found.backend
+
+    def models(self) -> list[Model]:
+        """Everything that answers, in the order of the settings."""
+        return [_answering(found) for found in self._models.values()]
 
     def lists_task(self, model_id: str, task: pb.Task.ValueType) -> bool | None:
         """Whether a known model's card lists a task; ``None`` if its card was never seen."""
@@ -106,12 +105,26 @@ class Registry:
             for model_id, known in self._models.items()
         ]
 
+    def _find(self, model_id: str) -> Known | Cascade:
+        if not model_id:
+            raise invalid(
+                Reason.OPTION_INVALID, "model_id", f"expected one of {self._names()}, got nothing"
+            )
+        found = self._models.get(model_id)
+        if found is None:
+            raise ServiceError(
+                Reason.MODEL_UNKNOWN,
+                f"no model {model_id[:100]!r} here; known: {self._names()}",
+                metadata={"modelId": model_id[:100], "known": self._names()},
+            )
+        return found
+
     def _names(self) -> str:
         names = list(self._models)
         more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
         return ", ".join(names[:_MAX_NAMED]) + more
 
-    async def _follow(self, known: _Known) -> None:
+    async def _follow(self, known: Known) -> None:
         backend = known.backend
         change: asyncio.Task[None] | None = None
         try:
@@ -132,7 +145,7 @@ class Registry:
             if change:
                 change.cancel()
 
-    async def _read_card(self, known: _Known) -> bool:
+    async def _read_card(self, known: Known) -> bool:
         """Read the card of a model that is reachable; whether that worked."""
         backend = known.backend
         request = pb.GetModelCardRequest(model_id=backend.model_id).SerializeToString()
@@ -144,8 +157,7 @@ class Registry:
             logger().warning("card not read", model=backend.model_id, cause=str(error))
             return False
         except DecodeError:
-            failed = ServiceError(Reason.MODEL_FAILED, f"model {backend.model_id!r} failed")
-            known.status = failed.to_status()
+            known.status = failed(backend.model_id).to_status()
             logger().error("card is no card", model=backend.model_id)
             return False
         if known.status.code != grpc.StatusCode.OK.value[0]:
@@ -155,3 +167,7 @@ class Registry:
         known.card = card
         known.status = status_pb2.Status()
         return True
+
+
+def _answering(found: Known | Cascade) -> Model:
+    return found if isinstance(found, Cascade) else found.backend

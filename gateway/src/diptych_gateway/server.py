@@ -12,10 +12,12 @@ from diptych_runtime.tls import ServerTls, watch_pem
 from diptych_runtime.watched import WatchedFiles
 
 from .backends import Backend
+from .cascade import Cascade
 from .connection import SEGMENT_SERVICE
 from .gate import TokenGate
 from .handlers import GATEWAY_SERVICE, Handlers
 from .http.server import HttpServer
+from .known import Known
 from .metrics import Metrics
 from .pictures import PictureCache
 from .registry import Registry
@@ -36,18 +38,8 @@ class Gateway:
         self._tokens = watch_tokens(settings.tokens_file) if settings.tokens_file else None
         self._credentials = _watch_credentials(settings)
         self._following: list[asyncio.Task[None]] = []
-        backends = {
-            endpoint.model_id: Backend(
-                endpoint.model_id,
-                endpoint.target,
-                credentials=self._credentials.value if self._credentials else None,
-                in_flight_requests=settings.in_flight_requests,
-                in_flight_bytes=settings.in_flight_bytes,
-            )
-            for endpoint in settings.models
-        }
-        self.registry = Registry(backends, refresh_s=settings.card_refresh_s)
         self.pictures = PictureCache(settings.picture_cache_bytes)
+        self.registry = self._make_registry()
         self._metrics = Metrics(self.registry, self.pictures)
         gate = TokenGate(self._tokens) if self._tokens else None
         self.http = self._http_server(gate, tls) if settings.http_port is not None else None
@@ -61,6 +53,33 @@ class Gateway:
             gate=gate,
             tls=tls,
         )
+
+    def _make_registry(self) -> Registry:
+        settings = self._settings
+        services = {
+            endpoint.model_id: Known(
+                Backend(
+                    endpoint.model_id,
+                    endpoint.target,
+                    credentials=self._credentials.value if self._credentials else None,
+                    in_flight_requests=settings.in_flight_requests,
+                    in_flight_bytes=settings.in_flight_bytes,
+                )
+            )
+            for endpoint in settings.models
+        }
+        cascades = [
+            Cascade(
+                pair.model_id,
+                services[pair.detector],
+                services[pair.segmenter],
+                pictures=self.pictures,
+                in_flight_requests=settings.in_flight_requests,
+                in_flight_bytes=settings.in_flight_bytes,
+            )
+            for pair in settings.cascades
+        ]
+        return Registry([*services.values()], cascades, refresh_s=settings.card_refresh_s)
 
     def _http_server(self, gate: TokenGate | None, tls: ServerTls | None) -> HttpServer:
         return HttpServer(

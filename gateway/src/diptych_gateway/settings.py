@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from diptych_runtime.settings import OptionalFile, SettingsError
@@ -14,6 +14,7 @@ from diptych_runtime.settings import OptionalFile, SettingsError
 MiB = 1024 * 1024
 _PREFIX = "DIPTYCH_"
 _EXAMPLE = "mask-rcnn=localhost:50061,sam-2=localhost:50062"
+_CASCADE_EXAMPLE = "mask-rcnn>sam-2"
 _MODEL_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 
@@ -63,6 +64,66 @@ def _parse_endpoint(entry: str) -> Endpoint:
     return Endpoint(model_id, address)
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two models that answer as one: the first finds and labels, the second redraws."""
+
+    detector: str
+    segmenter: str
+
+    @property
+    def model_id(self) -> str:
+        """The id of the two together."""
+        return f"{self.detector}-{self.segmenter}"
+
+
+def parse_pairs(text: str) -> tuple[Pair, ...]:
+    """Read ``detector>segmenter,detector>segmenter``, in that order.
+
+    Raises:
+        ValueError: an entry is no such pair; the message says which.
+    """
+    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
+    return tuple(_parse_pair(entry) for entry in entries)
+
+
+def _parse_pair(entry: str) -> Pair:
+    detector, _, segmenter = (part.strip() for part in entry.partition(">"))
+    if not detector or not segmenter or ">" in segmenter:
+        raise ValueError(
+            f"write {entry!r} as detector>segmenter, two names of DIPTYCH_MODELS, "
+            f"such as {_CASCADE_EXAMPLE}"
+        )
+    return Pair(detector, segmenter)
+
+
+def _check_pairs(pairs: tuple[Pair, ...], models: tuple[Endpoint, ...]) -> None:
+    """Refuse pairs that these models cannot make, and ids that are taken.
+
+    Raises:
+        ValueError: the message names the pair and what is wrong with it.
+    """
+    services = [endpoint.model_id for endpoint in models]
+    taken = set(services)
+    for pair in pairs:
+        written = f"{pair.detector}>{pair.segmenter}"
+        for name in (pair.detector, pair.segmenter):
+            if name not in services:
+                raise ValueError(
+                    f"expected names of DIPTYCH_MODELS, {', '.join(services)}; "
+                    f"got {name!r} in {written!r}"
+                )
+        if pair.detector == pair.segmenter:
+            raise ValueError(f"expected two different models, got {written!r}")
+        if pair.model_id in taken:
+            raise ValueError(f"{written!r} would be {pair.model_id!r}, which is there already")
+        taken.add(pair.model_id)
+
+
+def _to_pairs(value: object) -> object:
+    return parse_pairs(value) if isinstance(value, str) else value
+
+
 def _to_endpoints(value: object) -> object:
     return parse_endpoints(value) if isinstance(value, str) else value
 
@@ -81,6 +142,8 @@ class Settings(BaseSettings):
         default=(), min_length=1, validate_default=True
     )
     """The models, as ``name=host:port,name=host:port``; their order is that of every list."""
+    cascades: Annotated[tuple[Pair, ...], NoDecode, BeforeValidator(_to_pairs)] = ()
+    """Pairs of models that answer as one more, as ``detector>segmenter,detector>segmenter``."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(default=50051, ge=0, le=65535)
@@ -123,6 +186,13 @@ class Settings(BaseSettings):
     """Time that running requests get when the gateway is told to stop."""
     loop_timeout_s: float = Field(default=60.0, gt=0)
     """A process whose event loop has not answered for so long ends."""
+
+    @field_validator("cascades")
+    @classmethod
+    def _pairs_of_models(cls, pairs: tuple[Pair, ...], info: ValidationInfo) -> tuple[Pair, ...]:
+        if "models" in info.data:  # otherwise it is they that have to be changed
+            _check_pairs(pairs, info.data["models"])
+        return pairs
 
 
 def read_settings() -> Settings:

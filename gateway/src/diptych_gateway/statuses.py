@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from diptych.segment import v1 as pb
 from diptych_runtime.errors import Reason, ServiceError
 from diptych_runtime.logs import logger
 from diptych_runtime.rpc import STATUS_DETAILS_KEY
@@ -55,6 +56,37 @@ def too_late(model_id: str) -> ServiceError:
     )
 
 
+def failed(model_id: str) -> ServiceError:
+    """The error for a model that broke, or whose answer is none."""
+    return ServiceError(
+        Reason.MODEL_FAILED, f"model {model_id!r} failed", metadata={"modelId": model_id}
+    )
+
+
+def task_unsupported(model_id: str, task: pb.Task.ValueType, why: str = "") -> ServiceError:
+    """The error of a model that does not do a task."""
+    name = pb.Task.Name(task)
+    return ServiceError(
+        Reason.TASK_UNSUPPORTED,
+        f"model {model_id!r} does not do {name}{why and f': {why}'}",
+        metadata={"modelId": model_id, "task": name},
+    )
+
+
+def of_part(error: BackendError, model_id: str) -> BackendError:
+    """The error of a model that was asked on behalf of another; code and reason stay."""
+    status = status_pb2.Status(code=error.status.code)
+    status.message = f"{model_id}: {error.status.message}"[:_MAX_MESSAGE_CHARS]
+    for detail in error.status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            info.metadata["modelId"] = model_id
+            status.details.add().Pack(info)
+        else:
+            status.details.append(detail)
+    return BackendError(status)
+
+
 def from_rpc_error(error: grpc.aio.AioRpcError, model_id: str) -> BackendError | ServiceError:
     """The error that the gateway's client is to see for a failed call to a model."""
     code, message = error.code(), error.details() or ""
@@ -70,9 +102,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError, model_id: str) -> BackendError |
         return too_late(model_id)
     if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
         logger().error("model failed", model=model_id, code=code.name, cause=message)
-        return ServiceError(
-            Reason.MODEL_FAILED, f"model {model_id!r} failed", metadata={"modelId": model_id}
-        )
+        return failed(model_id)
     return BackendError(status_pb2.Status(code=code.value[0], message=message[:_MAX_MESSAGE_CHARS]))
 
 

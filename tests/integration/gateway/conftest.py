@@ -46,6 +46,7 @@ class FakeModel(pb.SegmentServiceServicer):
         self.requests: list[pb.SegmentRequest] = []
         self.time_left_s: list[float] = []
         self.card_calls = 0
+        self.more_of_card = pb.ModelCard()
         self.running = 0
         self.boxes = [(10, 10, 30, 30)]
         self.answer: Answer = self.find
@@ -93,6 +94,7 @@ class FakeModel(pb.SegmentServiceServicer):
     async def GetModelCard(self, request: Any, context: Any) -> Any:
         self.card_calls += 1
         card = pb.ModelCard(id=self.model_id, tasks=self.tasks, parameter_count=self.card_calls)
+        card.MergeFrom(self.more_of_card)
         return pb.GetModelCardResponse(model_card=card)
 
     async def GetModelStats(self, request: Any, context: Any) -> Any:

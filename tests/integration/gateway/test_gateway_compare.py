@@ -160,7 +160,7 @@ async def test_nothing_runs_on_when_the_client_leaves(stage: Any, streamed: bool
     call.cancel()
     await stage.until(lambda: all(model.running == 0 for model in models))
     await asyncio.gather(reading, return_exceptions=True)
-    in_flight = [stage.gateway.registry.backend(m.model_id).in_flight for m in models]
+    in_flight = [stage.gateway.registry.model(m.model_id).in_flight for m in models]
     assert in_flight == [0, 0]
     assert [len(m.requests) for m in models] == [1, 1]
 

@@ -281,7 +281,7 @@ async def test_work_ends_when_the_client_leaves(stage: Any, path: str) -> None:
     await eventually(lambda: one.running == 1)
     asking.cancel()
     await eventually(lambda: one.running == 0)
-    await eventually(lambda: stage.gateway.registry.backend("one").in_flight == 0)
+    await eventually(lambda: stage.gateway.registry.model("one").in_flight == 0)
 
 
 async def test_a_form_that_never_ends_is_given_up(stage: Any) -> None:

@@ -192,7 +192,7 @@ async def test_a_client_that_leaves_ends_the_models_part(
     await stage.until(lambda: model.running == 1)
     call.cancel()
     await stage.until(lambda: model.running == 0)
-    await stage.until(lambda: stage.gateway.registry.backend("one").in_flight == 0)
+    await stage.until(lambda: stage.gateway.registry.model("one").in_flight == 0)
 
 
 async def test_the_models_status_passes_unchanged(stage: Any, open_model: Any) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 import pytest
 from google.rpc import status_pb2
@@ -7,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diptych.segment import v1 as pb
-from diptych_gateway.messages import addressed, parse_request, serialize, with_picture
-from diptych_gateway.statuses import BackendError, from_rpc_error
+from diptych_gateway.messages import (
+    addressed,
+    in_run_lengths,
+    parse_request,
+    serialize,
+    with_picture,
+)
+from diptych_gateway.statuses import BackendError, from_rpc_error, of_part
 from diptych_runtime.errors import Reason, ServiceError
 
 MiB = 1024 * 1024
@@ -25,6 +33,15 @@ def test_an_appended_model_id_wins(picture: bytes, before: str, after: str) -> N
     )
     got = pb.SegmentRequest.FromString(addressed(request.SerializeToString(), after))
     request.model_id = after or before
+    assert got == request
+
+
+@given(st.sampled_from(pb.MaskEncoding.values()), st.floats(0, 1, width=32))
+def test_an_appended_encoding_leaves_the_other_options(encoding: Any, min_score: float) -> None:
+    output = pb.OutputOptions(mask_encoding=encoding, min_score=min_score, category_ids=[3, 4])
+    request = pb.SegmentRequest(model_id="a", output=output)
+    got = pb.SegmentRequest.FromString(in_run_lengths(request.SerializeToString()))
+    request.output.mask_encoding = pb.MaskEncoding.MASK_ENCODING_COCO_RLE
     assert got == request
 
 
@@ -115,3 +132,20 @@ def test_details_too_large_for_trailers_are_shortened() -> None:
     assert isinstance(error, BackendError)
     assert error.reason == "PROMPT_INVALID"
     assert error.status.ByteSize() <= 4096
+
+
+def test_an_error_of_a_part_keeps_everything_and_says_whose_it_is() -> None:
+    busy = ServiceError(
+        Reason.QUEUE_FULL, "busy", metadata={"modelId": "other", "length": "64"}, retry_after_s=2.0
+    ).to_status("request")
+    told = ServiceError.from_status(of_part(BackendError(busy), "sam-2").status)
+    assert (told.reason, told.message) == (Reason.QUEUE_FULL, "sam-2: busy")
+    assert told.metadata == {"modelId": "sam-2", "length": "64"}
+    assert told.retry_after_s == 2.0
+
+
+def test_an_error_of_a_part_that_grpc_itself_made() -> None:
+    bare = status_pb2.Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], message="too large")
+    told = of_part(BackendError(bare), "sam-2")
+    assert (told.status.code, told.status.message) == (bare.code, "sam-2: too large")
+    assert not told.status.details

@@ -4,7 +4,13 @@ import os
 
 import pytest
 
-from diptych_gateway.settings import Endpoint, parse_endpoints, read_settings
+from diptych_gateway.settings import (
+    Endpoint,
+    Pair,
+    parse_endpoints,
+    parse_pairs,
+    read_settings,
+)
 from diptych_runtime.settings import SettingsError
 
 
@@ -77,3 +83,48 @@ def test_other_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         read_settings()
     assert "DIPTYCH_PORT='seventy'" in str(caught.value)
     assert "DIPTYCH_DRAIN_S='inf'" in str(caught.value)
+
+
+def test_cascades_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse_pairs(" mask-rcnn > sam-2 , a>b,") == (Pair("mask-rcnn", "sam-2"), Pair("a", "b"))
+    assert Pair("mask-rcnn", "sam-2").model_id == "mask-rcnn-sam-2"
+    monkeypatch.setenv("DIPTYCH_MODELS", "a=x:1,b=y:2")
+    assert read_settings().cascades == ()
+    monkeypatch.setenv("DIPTYCH_CASCADES", "")
+    assert read_settings().cascades == ()
+    monkeypatch.setenv("DIPTYCH_CASCADES", "b>a,a>b")
+    assert [pair.model_id for pair in read_settings().cascades] == ["b-a", "a-b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a", "as detector>segmenter"),
+        ("a>", "as detector>segmenter"),
+        (">b", "as detector>segmenter"),
+        ("a>b>c", "as detector>segmenter"),
+        ("a>z", "got 'z' in 'a>z'"),
+        ("z>a", "expected names of DIPTYCH_MODELS, a, b, a-b"),
+        ("a>a", "two different models"),
+        ("a>b", "would be 'a-b', which is there already"),
+        ("b>a,b>a", "would be 'b-a', which is there already"),
+    ],
+)
+def test_what_to_change_in_a_cascade_is_said(
+    monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.setenv("DIPTYCH_MODELS", "a=x:1,b=y:2,a-b=z:3")
+    monkeypatch.setenv("DIPTYCH_CASCADES", text)
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert said in str(caught.value)
+    assert f"change DIPTYCH_CASCADES='{text}'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_cascades_of_models_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIPTYCH_MODELS", "a=nowhere")
+    monkeypatch.setenv("DIPTYCH_CASCADES", "a>b")
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert "DIPTYCH_CASCADES" not in str(caught.value)

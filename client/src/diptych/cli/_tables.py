@@ -38,7 +38,7 @@ def headline(result: SegmentResult, seconds: float) -> str:
     count = len(result.segments)
     omitted = f", {result.omitted} more left out" if result.omitted else ""
     noun = "object" if count == 1 else "objects"
-    hit = any(entry.image_cache_hit for entry in result.provenance)
+    hit = bool(result.provenance) and all(entry.image_cache_hit for entry in result.provenance)
     cached = ", picture was held" if hit else ""
     return (
         f"{result.model_id}: {count} {noun}{omitted} in {width}x{height} px, "
@@ -51,6 +51,8 @@ def segment_table(segments: Sequence[Segment], *, title: str | None = None) -> T
     prompted = any(segment.prompt_index is not None for segment in segments)
     columns = ["#", "label", "score", "x", "y", "width", "height", "area px"]
     columns += ["prompt"] if prompted else []
+    redrawn = any(segment.source_iou is not None for segment in segments)
+    columns += ["source IoU"] if redrawn else []
     table = simple_table(*columns, right=set(columns) - {"label"}, title=title)
     for index, segment in enumerate(segments[:_MAX_ROWS]):
         box = segment.box
@@ -65,6 +67,8 @@ def segment_table(segments: Sequence[Segment], *, title: str | None = None) -> T
         if prompted:
             candidate = f".{segment.candidate_index}" if segment.candidate_index else ""
             row.append(f"{segment.prompt_index}{candidate}")
+        if redrawn:
+            row.append("-" if segment.source_iou is None else f"{segment.source_iou:.3f}")
         table.add_row(*row)
     if len(segments) > _MAX_ROWS:
         table.add_row("…", f"and {len(segments) - _MAX_ROWS} more", *[""] * (len(columns) - 2))

@@ -35,6 +35,7 @@ from ..pictures import PictureCache
 from ..registry import Registry
 from ..replies import compared
 from ..settings import Settings
+from ..statuses import failed
 from .events import ComparisonEvents
 from .forms import Form, read_form
 from .leaving import unless_left
@@ -66,7 +67,7 @@ class Api:
     async def model(self, request: Request) -> Response:
         """One model with its card."""
         model_id = request.path_params["model_id"]
-        self._registry.backend(model_id)
+        self._registry.model(model_id)
         (known,) = (known for known in self._known() if known.model_id == model_id)
         return _json_response(model_document(known_model(known)))
 
@@ -80,10 +81,10 @@ class Api:
 
     async def _segment(self, message: pb.SegmentRequest, deadline: Deadline) -> Response:
         log_fields(model=message.model_id[:100], request_bytes=message.ByteSize())
-        backend = self._registry.backend(message.model_id)
+        model = self._registry.model(message.model_id)
         raw = await serialize(message)
         reply = await passthrough.segment_and_hold(
-            backend, raw, message.image, deadline, self._pictures
+            model, raw, message.image, deadline, self._pictures
         )
         return await asyncio.to_thread(_segment_response, reply, message.model_id)
 
@@ -158,9 +159,7 @@ def _segment_response(raw: bytes, model_id: str) -> Response:
         message = pb.SegmentResponse.FromString(raw)
     except DecodeError as error:
         logger().error("answer is no answer", model=model_id)
-        raise ServiceError(
-            Reason.MODEL_FAILED, f"model {model_id!r} failed", metadata={"modelId": model_id}
-        ) from error
+        raise failed(model_id) from error
     return _json_response(result_document(segment_result(message)))
 
 

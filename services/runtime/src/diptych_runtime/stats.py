@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import grpc
 
@@ -30,7 +31,11 @@ class Stats:
         """One request was answered."""
         self._cache_hits += reply.cache_hit
         self._encoder_runs += reply.encoder_ran
-        for stage, seconds in reply.stages.items():
+        self.count_stages(reply.stages)
+
+    def count_stages(self, stages: Mapping[str, float]) -> None:
+        """Where the time of one answer went: seconds by stage, named as in ``Timings``."""
+        for stage, seconds in stages.items():
             self._stage_counts[stage] += 1
             self._stage_seconds[stage] += seconds  # type: ignore[assignment]
 

@@ -1,6 +1,7 @@
 /** The list of what one model found: hover highlights, click switches on and off. */
 
 import { make } from "./dom.js";
+import { redrawn } from "./segments.js";
 
 /** An area in words. @param {number} area */
 export function pixels(area) {
@@ -41,7 +42,9 @@ export class Legend {
     });
   }
 
-  #row({ index, label, score, area }) {
+  #row(segment) {
+    const { index, label, score, area } = segment;
+    const overlap = redrawn(segment);
     const { onPoint, onToggle } = this.#hear;
     return make(
       "button",
@@ -54,7 +57,7 @@ export class Legend {
         onblur: () => onPoint(null),
       },
       make("span", { class: "swatch", "aria-hidden": "true" }),
-      make("span", { class: "label" }, label),
+      make("span", { class: "label" }, label, overlap && make("small", {}, ` ${overlap}`)),
       make("span", { class: "score" }, score.toFixed(2)),
       make("span", { class: "area" }, pixels(area)),
     );

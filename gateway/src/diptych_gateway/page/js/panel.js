@@ -4,7 +4,7 @@ import { make } from "./dom.js";
 import { Legend, pixels } from "./legend.js";
 import { drawMarks, paintAnswer } from "./paint.js";
 import { color } from "./palette.js";
-import { segmentAt } from "./segments.js";
+import { redrawn, segmentAt } from "./segments.js";
 import { Stage } from "./stage.js";
 import { modelName } from "./tasks.js";
 import { milliseconds, showTimings } from "./timings.js";
@@ -142,8 +142,9 @@ export class Panel {
   /** @param {number | null} index */
   #point(index) {
     const segment = index === null ? null : this.answer?.segments[index];
+    const overlap = segment && redrawn(segment);
     this.#hover.textContent = segment
-      ? `${segment.label} · ${segment.score.toFixed(2)} · ${pixels(segment.area)}`
+      ? `${segment.label} · ${segment.score.toFixed(2)} · ${pixels(segment.area)}${overlap && ` · ${overlap} with the outline before`}`
       : "";
     this.#onPoint(segment ? this.#numbers[segment.index] : null);
   }

@@ -11,6 +11,7 @@ import { covers, decodeMask } from "./rle.js";
  * @property {[number, number, number, number] | null} box left, top, width, height
  * @property {import("./rle.js").Mask | null} mask
  * @property {{x: number, y: number}[]} keypoints
+ * @property {number | null} sourceIou overlap with the outline that a cascade began with
  */
 
 /**
@@ -37,7 +38,7 @@ export function readAnswer(result) {
     height: result.image_size.height,
     segments: result.segments.map(readSegment),
     timings: result.timings ?? {},
-    held: (result.provenance ?? []).some((entry) => entry.image_cache_hit),
+    held: result.provenance?.length > 0 && result.provenance.every((entry) => entry.image_cache_hit),
     sha256: result.image_sha256 ?? "",
     omitted: result.omitted ?? 0,
   };
@@ -59,9 +60,14 @@ export function segmentAt(answer, x, y, hidden) {
     .reduce((best, segment) => (best && best.area <= segment.area ? best : segment), null);
 }
 
+/** How far a redrawn outline is that of the detector; "" for one that was not redrawn. */
+export function redrawn({ sourceIou }) {
+  return sourceIou === null ? "" : `IoU ${sourceIou.toFixed(2)}`;
+}
+
 /** @returns {Segment} */
 function readSegment(document, index) {
-  const { segmentation, bbox, area, score, label, keypoints } = document;
+  const { segmentation, bbox, area, score, label, keypoints, source_iou } = document;
   return {
     index,
     label: label || `object ${index + 1}`,
@@ -70,6 +76,7 @@ function readSegment(document, index) {
     box: bbox ?? null,
     mask: segmentation?.counts ? decodeMask(segmentation) : null,
     keypoints: points(keypoints ?? []),
+    sourceIou: source_iou ?? null,
   };
 }
 
