@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict
 
 from google.protobuf.message import DecodeError
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from diptych._convert_cards import known_model
 from diptych._convert_out import comparison, segment_result
@@ -123,6 +123,10 @@ class Api:
         except TimeoutError as error:
             text = f"the form was not there after {self._settings.default_deadline_s:g} s"
             raise ServiceError(Reason.DEADLINE, text) from error
+
+    async def docs(self, request: Request) -> Response:
+        """The viewer of the description."""
+        return RedirectResponse("docs/")
 
     async def healthz(self, request: Request) -> Response:
         """The process lives."""

@@ -18,6 +18,7 @@ from .options import CompareOptions, SegmentOptions
 from .problems import Problem
 from .schemas import REF, Schema, Schemas
 
+_NOT_DESCRIBED = ("/api/docs", "/api/{path:path}")
 _OPTIONS = {
     "/api/segment": SegmentOptions,
     "/api/compare": CompareOptions,
@@ -42,6 +43,10 @@ _CODES = {
     "/metrics": (*_OF_READING, 503),
     "/readyz": (503,),
 }
+_STREAM = (
+    "Server-sent events, whose data is JSON: `outcome`, an Outcome, for each model as it answers; "
+    "then `agreements`, a list of Agreement; `error`, a Problem, if it breaks off."
+)
 _REQUEST_ID = {"schema": {"type": "string"}, "description": "The request, as in the server's log."}
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"const": "Bearer"}}},
@@ -64,7 +69,7 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
             for route in routes
             if isinstance(route, Route)
             and isinstance(route.endpoint, Endpoint)
-            and not route.path.endswith(":path}")
+            and route.path not in _NOT_DESCRIBED
         },
         "components": {
             "schemas": _schemas(),
@@ -76,7 +81,8 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
 def _path(path: str, endpoint: Endpoint) -> dict[str, Any]:
     method = endpoint.methods[0].lower()
     codes = _CODES.get(path, () if endpoint.public else _OF_READING)
-    answer = {"description": "The answer.", "headers": {"X-Request-ID": _REQUEST_ID}}
+    said = _STREAM if path == "/api/compare/stream" else "The answer."
+    answer = {"description": said, "headers": {"X-Request-ID": _REQUEST_ID}}
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__,
         "summary": (endpoint.handler.__doc__ or "").strip(),
@@ -112,14 +118,9 @@ def _content(path: str) -> dict[str, Any]:
 
 
 def _events() -> dict[str, Any]:
-    """OpenAPI 3.1 has no words for events, so they are described in text and in ``x-events``."""
+    """OpenAPI 3.1 has no words for the kinds of events, so they have a field of their own."""
     comparison = _schemas()["Comparison"]["properties"]
-    text = (
-        "Server-sent events, whose data is JSON: `outcome`, an Outcome, for each model as it "
-        "answers; then `agreements`, a list of Agreement; `error`, a Problem, if it breaks off."
-    )
     return {
-        "schema": {"type": "string", "description": text},
         "example": examples.stream(),
         "x-events": {
             "outcome": comparison["results"]["items"],
