@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from browser_page import Opened, grey_picture
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 import diptych_gateway
+from diptych_gateway.server import Gateway
+from diptych_gateway.settings import Endpoint, Settings
 
 VIEWER = Path(diptych_gateway.__file__).parent / "viewer"
 # Of the files in the package swagger-ui-dist 5.35.0.
@@ -37,7 +39,7 @@ async def test_every_operation_is_shown_and_tried(opened: Opened) -> None:
     await models.locator(".opblock-summary-control").click()
     await models.get_by_role("button", name="Execute").click()
     answer = models.locator(".live-responses-table")
-    await expect(answer.locator("td.response-col_status").first).to_contain_text("200")
+    await expect(answer.locator("tr.response td.response-col_status").first).to_contain_text("200")
     await expect(answer).to_contain_text('"model_id": "first"')
 
 
@@ -50,5 +52,32 @@ async def test_a_picture_is_sent_from_it(opened: Opened) -> None:
     await segment.locator("textarea").fill('{"model": "first"}')
     await segment.get_by_role("button", name="Execute").click()
     answer = segment.locator(".live-responses-table")
-    await expect(answer.locator("td.response-col_status").first).to_contain_text("200")
+    await expect(answer.locator("tr.response td.response-col_status").first).to_contain_text("200")
     await expect(answer).to_contain_text('"segments"')
+
+
+async def test_a_token_is_given_to_it(browser: Browser, tmp_path: Path) -> None:
+    secret = "diptych_secret"
+    hashed = hashlib.sha256(secret.encode()).hexdigest()
+    (tmp_path / "tokens.toml").write_text(f'[tokens.me]\nsha256 = "{hashed}"\n')
+    models = (Endpoint("first", "127.0.0.1:1"),)
+    tokens_file = tmp_path / "tokens.toml"
+    gateway = Gateway(
+        Settings(models=models, port=0, http_port=0, drain_s=0.0, tokens_file=tokens_file)
+    )
+    await gateway.start()
+    page = await browser.new_page()
+    await page.goto(f"http://127.0.0.1:{gateway.http_port}/api/docs/")
+    models_block = page.locator("#operations-default-models")
+    await models_block.locator(".opblock-summary-control").click()
+    status = models_block.locator("tr.response td.response-col_status").first
+    await models_block.get_by_role("button", name="Execute").click()
+    await expect(status).to_contain_text("401")
+    await page.locator(".auth-wrapper .authorize").click()
+    await page.locator(".auth-container input").fill(secret)
+    await page.locator(".auth-btn-wrapper .authorize").click()
+    await page.locator(".btn-done").click()
+    await models_block.get_by_role("button", name="Execute").click()
+    await expect(status).to_contain_text("200")
+    await page.close()
+    await gateway.stop()

@@ -142,7 +142,12 @@ def _refusal(code: int) -> dict[str, Any]:
 
 def _form(options: str) -> dict[str, Any]:
     picture = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP file"}
-    digest = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$", "description": "of one sent before"}
+    digest = {
+        "type": "string",
+        "pattern": "^([0-9a-fA-F]{64})?$",
+        "description": "Of one sent before; empty is none.",
+        "examples": [""],  # or viewers fill the field with a digest of nothing
+    }
     schema = {
         "type": "object",
         "properties": {

@@ -103,7 +103,9 @@ class SegmentOptions(_Options):
     """What one model is asked."""
 
     # The registry refuses a missing one, and says which there are.
-    model_config = ConfigDict(json_schema_extra={"required": ["model"]})
+    model_config = ConfigDict(
+        json_schema_extra={"required": ["model"], "examples": [{"model": "mask-rcnn"}]}
+    )
 
     model: str = ""
     """Which model."""
@@ -111,6 +113,8 @@ class SegmentOptions(_Options):
 
 class CompareOptions(_Options):
     """What several models are asked."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"task": "instance-segmentation"}]})
 
     models: tuple[str, ...] = ()
     """Whom to ask, in this order; empty: every model that does the task."""
@@ -165,7 +169,7 @@ def _read_options(kind: type[Options], form: Form) -> Options:
 
 def _read_image(form: Form) -> pb.Image:
     """The picture of a form, or the digest that stands for it."""
-    encoded, digest = form.get("image"), form.get("image_sha256")
+    encoded, digest = form.get("image"), form.get("image_sha256") or None
     if (encoded is None) == (digest is None):
         got = "both" if encoded is not None else "neither"
         raise invalid(Reason.OPTION_INVALID, "image", f"expected image or image_sha256, got {got}")
