@@ -168,6 +168,8 @@ async def test_metrics_count_what_happened(stage: Any) -> None:
     await http.post("/api/segment", **stage.form(model="one"))
     await http.post("/api/segment", **stage.form(model="three"))
     await http.request("INVENTED", "/api/models")
+    for digest in (hashlib.sha256(stage.picture).hexdigest(), "0" * 64):
+        stage.gateway.pictures.get(bytes.fromhex(digest))
     answer = await http.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     samples = {
@@ -186,6 +188,8 @@ async def test_metrics_count_what_happened(stage: Any) -> None:
     assert samples["diptych_gateway_request_seconds_count", "POST /api/segment", "http"] == 2
     assert samples["diptych_gateway_pictures",] == 1
     assert samples["diptych_gateway_picture_bytes",] == len(stage.picture)
+    assert samples["diptych_gateway_picture_hits_total",] == 1
+    assert samples["diptych_gateway_picture_misses_total",] == 1
     assert samples["diptych_model_up", "one"] == 1
     assert samples["diptych_model_up", "two"] == 0
     assert samples["diptych_model_encoder_runs_total", "one"] == len(one.requests) == 2
