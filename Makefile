@@ -23,7 +23,7 @@ DISTRIBUTIONS := services/runtime services/mask-rcnn services/sam-2 gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 BUILD_TOOLS := setuptools wheel hatchling editables
 DEV_TOOLS := buf-bin cryptography grpcio-status honcho httpx hypothesis mypy playwright pycocotools pytest pytest-asyncio \
-	pytest-timeout pytest-xdist ruff scikit-image \
+	pytest-timeout pytest-xdist ruff schemathesis scikit-image \
 	types-grpcio types-protobuf types-requests types-tqdm
 
 ifeq ($(VENV),.venv)

@@ -64,7 +64,17 @@ async def test_the_keyboard_reaches_everything_and_does_it(opened: Opened) -> No
         if seen[-1] == "figure":
             await opened.page.keyboard.press("Enter")
             await opened.expect_state("second", "done")
-    expected = ["skip", "to-compare", "to-models", "file", "figure", "task", "view", "opacity"]
+    expected = [
+        "skip",
+        "to-compare",
+        "to-models",
+        "to-docs",
+        "file",
+        "figure",
+        "task",
+        "view",
+        "opacity",
+    ]
     expected += ["zoom-out", "zoom-fit", "zoom-in", "stage"]
     places = [seen.index(name) for name in expected]
     assert places == sorted(places)

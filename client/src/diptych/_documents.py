@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Any
+from typing import Any, cast
 
 from ._cards import KnownModel
+from ._document_types import (
+    ComparisonDocument,
+    ErrorDocument,
+    ModelDocument,
+    OutcomeDocument,
+    ResultDocument,
+    SegmentDocument,
+)
 from ._errors import DiptychError
-from ._results import Agreement, ModelOutcome, SegmentResult
+from ._results import Agreement, Comparison, ModelOutcome, SegmentResult
 
-_NOT_SHOWN = frozenset({"raw"})
+NOT_SHOWN = frozenset({"raw"})
+"""Fields of results that documents leave out."""
 
 
 def plain(value: Any) -> Any:
@@ -21,7 +30,7 @@ def plain(value: Any) -> Any:
         return {
             field.name: plain(getattr(value, field.name))
             for field in dataclasses.fields(value)
-            if field.name not in _NOT_SHOWN
+            if field.name not in NOT_SHOWN
         }
     if isinstance(value, enum.Enum):
         return value.value
@@ -30,7 +39,7 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def result_document(result: SegmentResult) -> dict[str, Any]:
+def result_document(result: SegmentResult) -> ResultDocument:
     """An answer: what is known of it, and its segments as COCO annotations and more."""
     height, width = result.image_size
     return {
@@ -45,19 +54,27 @@ def result_document(result: SegmentResult) -> dict[str, Any]:
     }
 
 
-def outcome_document(outcome: ModelOutcome) -> dict[str, Any]:
+def outcome_document(outcome: ModelOutcome) -> OutcomeDocument:
     """What one model answered in a comparison."""
     return {
         "model_id": outcome.model_id,
         "elapsed_s": outcome.elapsed_s,
         "result": result_document(outcome.result) if outcome.result else None,
-        "error": error_document(outcome.error) if outcome.error else None,
+        "error": _diptych_error_document(outcome.error) if outcome.error else None,
     }
 
 
-def model_document(model: KnownModel) -> dict[str, Any]:
+def comparison_document(comparison: Comparison) -> ComparisonDocument:
+    """What several models say about one picture."""
+    return {
+        "results": [outcome_document(outcome) for outcome in comparison.results],
+        "agreements": [plain(pair) for pair in comparison.agreements],
+    }
+
+
+def model_document(model: KnownModel) -> ModelDocument:
     """What is known of a model: its card and whether it can be reached."""
-    document: dict[str, Any] = plain(model)
+    document: ModelDocument = plain(model)
     return document
 
 
@@ -69,21 +86,26 @@ def agreement_document(agreement: Agreement) -> dict[str, Any]:
 
 def error_document(error: Exception) -> dict[str, Any]:
     """An error, machine-readable."""
-    document: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
     if isinstance(error, DiptychError):
-        document |= {
-            "code": error.code.name if error.code else None,
-            "reason": error.reason,
-            "request_id": error.request_id,
-            "metadata": dict(error.metadata),
-            "violations": plain(error.violations),
-            "retry_after_s": error.retry_after_s,
-        }
-    return document
+        return {**_diptych_error_document(error)}
+    return {"type": type(error).__name__, "message": str(error)}
 
 
-def _segments(result: SegmentResult) -> list[dict[str, Any]]:
-    documents = []
+def _diptych_error_document(error: DiptychError) -> ErrorDocument:
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "code": error.code.name if error.code else None,
+        "reason": error.reason,
+        "request_id": error.request_id,
+        "metadata": dict(error.metadata),
+        "violations": plain(error.violations),
+        "retry_after_s": error.retry_after_s,
+    }
+
+
+def _segments(result: SegmentResult) -> list[SegmentDocument]:
+    documents: list[SegmentDocument] = []
     for segment, annotation in zip(result.segments, result.to_coco(), strict=True):
         extra = {
             "label": segment.label,
@@ -94,5 +116,6 @@ def _segments(result: SegmentResult) -> list[dict[str, Any]]:
             "keypoint_names": [point.name for point in segment.keypoints] or None,
             "keypoint_scores": [point.score for point in segment.keypoints] or None,
         }
-        documents.append(annotation | {k: v for k, v in extra.items() if v is not None})
+        shown = {key: value for key, value in extra.items() if value is not None}
+        documents.append(cast(SegmentDocument, annotation | shown))
     return documents

@@ -115,6 +115,8 @@ class _Now(Collector):
         held = "diptych_gateway_picture"
         yield GaugeMetricFamily(f"{held}s", "Pictures kept to be sent again.", len(self._pictures))
         yield GaugeMetricFamily(f"{held}_bytes", "What they take.", self._pictures.nbytes)
+        yield CounterMetricFamily(f"{held}_hits", "Sent again.", self._pictures.hits)
+        yield CounterMetricFamily(f"{held}_misses", "Not kept any more.", self._pictures.misses)
         waiting = GaugeMetricFamily(
             "diptych_gateway_in_flight", "Requests that wait for a model.", labels=["model"]
         )

@@ -16,6 +16,8 @@ class PictureCache:
         self._max_bytes = max_bytes
         self._held: OrderedDict[bytes, bytes] = OrderedDict()
         self.nbytes = 0
+        self.hits = 0
+        self.misses = 0
 
     def __len__(self) -> int:
         return len(self._held)
@@ -23,7 +25,10 @@ class PictureCache:
     def get(self, digest: bytes) -> bytes | None:
         """The file with this digest; ``None`` if it is not held (any more)."""
         picture = self._held.get(digest)
-        if picture is not None:
+        if picture is None:
+            self.misses += 1
+        else:
+            self.hits += 1
             self._held.move_to_end(digest)
         return picture
 

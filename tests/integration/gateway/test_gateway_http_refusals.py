@@ -199,7 +199,7 @@ async def test_what_is_not_there(stage: Any) -> None:
     unknown = await http.post("/api/segment", **stage.form(model="two"))
     assert (unknown.status_code, problem(unknown)["reason"]) == (404, "MODEL_UNKNOWN")
     unnamed = await http.post("/api/segment", **stage.form())
-    assert (unnamed.status_code, fields(problem(unnamed))) == (400, ["model_id"])
+    assert (unnamed.status_code, fields(problem(unnamed))) == (400, ["model"])
     wrong = await http.get("/api/compare")
     assert (problem(wrong)["status"], wrong.headers["allow"]) == (405, "POST")
     wrong = await http.request("PROPFIND", "/api/models")

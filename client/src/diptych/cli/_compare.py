@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .. import Comparison
-from .._documents import agreement_document, outcome_document
+from .._documents import comparison_document
 from ._exits import exit_code_of_all, report
 from ._json import print_json
 from ._options import (
@@ -49,13 +49,7 @@ def compare(
             image, models=models, match_iou=match_iou, **ask_arguments(**ask)
         )
     if as_json:
-        print_json(
-            {
-                "source": str(image),
-                "results": [outcome_document(outcome) for outcome in comparison.results],
-                "agreements": [agreement_document(entry) for entry in comparison.agreements],
-            }
-        )
+        print_json({"source": str(image), **comparison_document(comparison)})
     else:
         _print_tables(comparison)
     errors = [outcome.error for outcome in comparison.results if outcome.error]

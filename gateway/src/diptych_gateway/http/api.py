@@ -6,20 +6,16 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal, TypedDict
 
 from google.protobuf.message import DecodeError
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from diptych._convert_cards import known_model
 from diptych._convert_out import comparison, segment_result
-from diptych._documents import (
-    agreement_document,
-    model_document,
-    outcome_document,
-    result_document,
-)
+from diptych._documents import comparison_document, model_document, result_document
 from diptych.segment import v1 as pb
 from diptych_runtime.errors import Reason, ServiceError
 from diptych_runtime.logs import logger
@@ -39,8 +35,23 @@ from ..statuses import failed
 from .events import ComparisonEvents
 from .forms import Form, read_form
 from .leaving import unless_left
+from .names import outcome_in_form_names
 from .options import read_compare, read_segment
 from .problems import RefusedError
+
+
+class Alive(TypedDict):
+    """The process lives."""
+
+    status: Literal["alive"]
+
+
+class Ready(TypedDict):
+    """At least one model answers."""
+
+    status: Literal["ready"]
+    models: list[str]
+    """Those that do."""
 
 
 class Api:
@@ -114,9 +125,13 @@ class Api:
             text = f"the form was not there after {self._settings.default_deadline_s:g} s"
             raise ServiceError(Reason.DEADLINE, text) from error
 
+    async def docs(self, request: Request) -> Response:
+        """The viewer of the description."""
+        return RedirectResponse("docs/")
+
     async def healthz(self, request: Request) -> Response:
         """The process lives."""
-        return _json_response({"status": "alive"})
+        return _json_response(Alive(status="alive"))
 
     async def readyz(self, request: Request) -> Response:
         """At least one model answers."""
@@ -126,7 +141,7 @@ class Api:
         if not ready:
             text = "no model can be reached: they are starting, stopping or down"
             raise ServiceError(Reason.MODEL_LOADING, text, retry_after_s=1.0)
-        return _json_response({"status": "ready", "models": ready})
+        return _json_response(Ready(status="ready", models=ready))
 
     async def metrics(self, request: Request) -> Response:
         """Counters and gauges in the text format of Prometheus."""
@@ -146,12 +161,8 @@ async def _compare(fan_out: FanOut) -> Response:
 
 def _compare_response(message: pb.CompareResponse) -> Response:
     read = comparison(message)
-    return _json_response(
-        {
-            "results": [outcome_document(outcome) for outcome in read.results],
-            "agreements": [agreement_document(pair) for pair in read.agreements],
-        }
-    )
+    results = tuple(outcome_in_form_names(outcome) for outcome in read.results)
+    return _json_response(comparison_document(replace(read, results=results)))
 
 
 def _segment_response(raw: bytes, model_id: str) -> Response:

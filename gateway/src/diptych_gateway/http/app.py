@@ -18,9 +18,11 @@ from . import problems
 from .api import Api
 from .guard import READ, Endpoint, Guard, Handler
 from .openapi import describe
+from .packed import PackedFiles
 from .problems import RefusedError
 
 PAGE = Path(__file__).parent.parent / "page"
+VIEWER = PAGE.with_name("viewer")
 _POST = ("POST",)
 _ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -54,12 +56,14 @@ def routes(api: Api, guard: Guard) -> list[BaseRoute]:
         return JSONResponse(describe(found))
 
     found += [
-        route("/api/openapi.json", openapi, read),
+        route("/api/openapi.json", openapi, public=True),
         route("/api/models", api.models, read),
         route("/api/models/{model_id}", api.model, read),
         route("/api/segment", api.segment, segment, _POST),
         route("/api/compare", api.compare, segment, _POST),
         route("/api/compare/stream", api.compare_stream, segment, _POST),
+        route("/api/docs", api.docs, public=True),
+        Mount("/api/docs", PackedFiles(directory=VIEWER, html=True), name="viewer"),
         route("/api/{path:path}", api.nothing, methods=_ANY),
         route("/healthz", api.healthz, public=True),
         route("/readyz", api.readyz, public=True),

@@ -17,6 +17,7 @@ from diptych.segment import v1 as pb
 from ..fanout import FanOut
 from ..replies import ComparisonStream
 from .leaving import unless_left
+from .names import outcome_in_form_names
 
 MEDIA_TYPE = "text/event-stream"
 _QUIET_S = 15.0  # proxies close connections on which nothing happens for a minute or less
@@ -61,7 +62,7 @@ def _event_of(message: pb.StreamCompareResponse) -> bytes:
     read = compare_event(message)
     assert read is not None
     if isinstance(read, ModelOutcome):
-        return event("outcome", outcome_document(read))
+        return event("outcome", outcome_document(outcome_in_form_names(read)))
     return event("agreements", [agreement_document(pair) for pair in read])
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI description of the routes, made from the routes themselves."""
+"""The OpenAPI description of the routes, made from the routes and the types of their documents."""
 
 from __future__ import annotations
 
@@ -9,31 +9,50 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Route
 
-from ..tokens import Scope
-from . import events, problems
+from diptych._document_types import ComparisonDocument, ModelDocument, ResultDocument
+
+from . import events, examples, problems
+from .api import Alive, Ready
 from .guard import Endpoint
 from .options import CompareOptions, SegmentOptions
+from .problems import Problem
+from .schemas import REF, Schema, Schemas
 
-_REF = "#/components/schemas/"
+_NOT_DESCRIBED = ("/api/docs", "/api/{path:path}")
 _OPTIONS = {
     "/api/segment": SegmentOptions,
     "/api/compare": CompareOptions,
     "/api/compare/stream": CompareOptions,
 }
-_REFUSALS = {
-    400: "The form, the picture, a prompt or an option cannot be used.",
-    401: "No token, or one that is not known.",
-    403: "The token is for something else.",
-    404: "No such model, or a digest that is not held.",
-    413: "The form or the picture is too large.",
-    415: "Not a multipart form.",
-    422: "The model does not do the task or take the kind of prompt.",
-    429: "Too many requests wait; Retry-After says when to try again.",
-    500: "A model or the gateway failed.",
-    503: "No model, or not this one, can be reached now.",
-    504: "No answer in time.",
+_ANSWERS = {
+    "/api/models": list[ModelDocument],
+    "/api/models/{model_id}": ModelDocument,
+    "/api/segment": ResultDocument,
+    "/api/compare": ComparisonDocument,
+    "/healthz": Alive,
+    "/readyz": Ready,
 }
-_OF_READING = (401, 403)
+_OF_READING = (401, 403, 500)
+# In a comparison, what a model refuses is in that model's place.
+_OF_COMPARING = (400, 401, 403, 413, 415, 422, 500, 503, 504)
+_CODES = {
+    "/api/models/{model_id}": (401, 403, 404, 500),
+    "/api/segment": tuple(examples.REFUSALS),
+    "/api/compare": _OF_COMPARING,
+    "/api/compare/stream": _OF_COMPARING,
+    "/metrics": (*_OF_READING, 503),
+    "/readyz": (503,),
+}
+_STREAM = (
+    "Server-sent events, whose data is JSON: `outcome`, an Outcome, for each model as it answers; "
+    "then `agreements`, a list of Agreement; `error`, a Problem, if it breaks off."
+)
+_REQUEST_ID = {"schema": {"type": "string"}, "description": "The request, as in the server's log."}
+_HEADERS: dict[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"schema": {"const": "Bearer"}}},
+    429: {"Retry-After": {"schema": {"type": "string"}, "description": "In whole seconds."}},
+    503: {"Retry-After": {"schema": {"type": "string"}, "description": "In whole seconds."}},
+}
 
 
 def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
@@ -50,7 +69,7 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
             for route in routes
             if isinstance(route, Route)
             and isinstance(route.endpoint, Endpoint)
-            and not route.path.endswith(":path}")
+            and route.path not in _NOT_DESCRIBED
         },
         "components": {
             "schemas": _schemas(),
@@ -61,15 +80,20 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
 
 def _path(path: str, endpoint: Endpoint) -> dict[str, Any]:
     method = endpoint.methods[0].lower()
+    codes = _CODES.get(path, () if endpoint.public else _OF_READING)
+    said = _STREAM if path == "/api/compare/stream" else "The answer."
+    answer = {"description": said, "headers": {"X-Request-ID": _REQUEST_ID}}
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__,
         "summary": (endpoint.handler.__doc__ or "").strip(),
         "security": [] if endpoint.public else [{}, {"token": []}],
         "responses": {
-            "200": {"description": "The answer.", "content": _content(path)},
-            **{str(code): _refusal(code) for code in _codes(path, endpoint)},
+            "200": {**answer, "content": _content(path)},
+            **{str(code): _refusal(code) for code in codes},
         },
     }
+    if endpoint.scope is not None:
+        operation["description"] = f"A token has to be for `{endpoint.scope}`, or for everything."
     if "{model_id}" in path:
         model_id = {"name": "model_id", "in": "path", "required": True}
         operation["parameters"] = [model_id | {"schema": {"type": "string"}}]
@@ -78,38 +102,58 @@ def _path(path: str, endpoint: Endpoint) -> dict[str, Any]:
     return {method: operation}
 
 
-def _codes(path: str, endpoint: Endpoint) -> tuple[int, ...]:
-    if endpoint.scope is Scope.SEGMENT:
-        return tuple(_REFUSALS)
-    if endpoint.public:
-        return (503,) if path == "/readyz" else ()
-    return (*_OF_READING, 404) if "{" in path else _OF_READING
-
-
 def _content(path: str) -> dict[str, Any]:
     if path == "/metrics":
         return {"text/plain": {"schema": {"type": "string"}}}
     if path == "/api/compare/stream":
-        return {events.MEDIA_TYPE: {"schema": {"type": "string"}}}
-    kinds = {"/api/segment": "Result", "/api/compare": "Comparison", "/api/models": "Models"}
-    name = kinds.get(path)
-    return {"application/json": {"schema": {"$ref": _REF + name} if name else {"type": "object"}}}
+        return {events.MEDIA_TYPE: _events()}
+    if path not in _ANSWERS:
+        return {"application/json": {"schema": {"type": "object"}}}
+    content: dict[str, Any] = {"schema": _made().of(_ANSWERS[path])}
+    if path == "/api/segment":
+        content["example"] = examples.result()
+    if path == "/api/compare":
+        content["example"] = examples.comparison()
+    return {"application/json": content}
+
+
+def _events() -> dict[str, Any]:
+    """OpenAPI 3.1 has no words for the kinds of events, so they have a field of their own."""
+    comparison = _schemas()["Comparison"]["properties"]
+    return {
+        "example": examples.stream(),
+        "x-events": {
+            "outcome": comparison["results"]["items"],
+            "agreements": {"type": "array", "items": comparison["agreements"]["items"]},
+            "error": {"$ref": f"{REF}Problem"},
+        },
+    }
 
 
 def _refusal(code: int) -> dict[str, Any]:
-    content = {problems.MEDIA_TYPE: {"schema": {"$ref": f"{_REF}Problem"}}}
-    return {"description": _REFUSALS[code], "content": content}
+    schema = {"$ref": f"{REF}Problem"}
+    text, _ = examples.REFUSALS[code]
+    return {
+        "description": text,
+        "headers": {"X-Request-ID": _REQUEST_ID, **_HEADERS.get(code, {})},
+        "content": {problems.MEDIA_TYPE: {"schema": schema, "example": examples.refusal(code)}},
+    }
 
 
 def _form(options: str) -> dict[str, Any]:
     picture = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP file"}
-    digest = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$", "description": "of one sent before"}
+    digest = {
+        "type": "string",
+        "pattern": "^([0-9a-fA-F]{64})?$",
+        "description": "Of one sent before; empty is none.",
+        "examples": [""],  # or viewers fill the field with a digest of nothing
+    }
     schema = {
         "type": "object",
         "properties": {
             "image": picture,
             "image_sha256": digest,
-            "options": {"$ref": _REF + options},
+            "options": {"$ref": REF + options},
         },
         "oneOf": [{"required": ["image"]}, {"required": ["image_sha256"]}],
         "additionalProperties": False,
@@ -121,29 +165,22 @@ def _form(options: str) -> dict[str, Any]:
     }
 
 
+def _schemas() -> dict[str, Schema]:
+    return _made().by_name | _asked()
+
+
 @functools.cache
-def _schemas() -> dict[str, Any]:
+def _made() -> Schemas:
+    made = Schemas(taken=_asked())
+    for kind in (*_ANSWERS.values(), Problem):
+        made.of(kind)
+    return made
+
+
+@functools.cache
+def _asked() -> dict[str, Schema]:
+    """Of what a form may say."""
     kinds = [(SegmentOptions, "validation"), (CompareOptions, "validation")]
-    _, made = models_json_schema(kinds, ref_template=_REF + "{model}")  # type: ignore[arg-type]
-    text = {"type": "string"}
-    return {
-        **made["$defs"],
-        "Result": _object("model_id", "image_size", "image_sha256", "timings", "segments"),
-        "Comparison": _object("results", "agreements"),
-        "Models": {"type": "array", "items": _object("model_id", "card", "error")},
-        "Problem": {
-            **_object("type", "title", "status", "detail", "reason", "request_id"),
-            "properties": {
-                "status": {"type": "integer"},
-                "detail": text,
-                "reason": text,
-                "request_id": text,
-                "violations": {"type": "array", "items": _object("field", "description")},
-                "retry_after_s": {"type": ["number", "null"]},
-            },
-        },
-    }
-
-
-def _object(*required: str) -> dict[str, Any]:
-    return {"type": "object", "required": list(required)}
+    _, made = models_json_schema(kinds, ref_template=REF + "{model}")  # type: ignore[arg-type]
+    found: dict[str, Schema] = made["$defs"]
+    return found

@@ -19,15 +19,19 @@ from diptych.segment import v1 as pb
 from diptych_runtime.errors import Reason, ServiceError, Violation, invalid
 
 from .forms import Form
+from .schemas import notes
 
-_CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+_CONFIG = ConfigDict(
+    extra="forbid", strict=True, allow_inf_nan=False, frozen=True, use_attribute_docstrings=True
+)
 
 
 def _model_of(kind: type[Any], description: str) -> type[BaseModel]:
     """What JSON may say of a dataclass of the SDK."""
-    hints = get_type_hints(kind)
+    hints, noted = get_type_hints(kind), notes(kind)
     fields: dict[str, Any] = {
-        field.name: (hints[field.name], field.default) for field in dataclasses.fields(kind)
+        field.name: (hints[field.name], Field(field.default, **noted.get(field.name, {})))
+        for field in dataclasses.fields(kind)
     }
     return create_model(kind.__name__, __config__=_CONFIG, __doc__=description, **fields)
 
@@ -98,12 +102,19 @@ class _Options(BaseModel):
 class SegmentOptions(_Options):
     """What one model is asked."""
 
+    # The registry refuses a missing one, and says which there are.
+    model_config = ConfigDict(
+        json_schema_extra={"required": ["model"], "examples": [{"model": "mask-rcnn"}]}
+    )
+
     model: str = ""
-    """Which model; required."""
+    """Which model."""
 
 
 class CompareOptions(_Options):
     """What several models are asked."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"task": "instance-segmentation"}]})
 
     models: tuple[str, ...] = ()
     """Whom to ask, in this order; empty: every model that does the task."""
@@ -158,7 +169,7 @@ def _read_options(kind: type[Options], form: Form) -> Options:
 
 def _read_image(form: Form) -> pb.Image:
     """The picture of a form, or the digest that stands for it."""
-    encoded, digest = form.get("image"), form.get("image_sha256")
+    encoded, digest = form.get("image"), form.get("image_sha256") or None
     if (encoded is None) == (digest is None):
         got = "both" if encoded is not None else "neither"
         raise invalid(Reason.OPTION_INVALID, "image", f"expected image or image_sha256, got {got}")

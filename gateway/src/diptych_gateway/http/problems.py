@@ -5,34 +5,55 @@ from __future__ import annotations
 import http
 import json
 import math
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from google.rpc import status_pb2
 from starlette.responses import Response
 
-from diptych import DiptychError
+from diptych import DiptychError, Violation
 from diptych._documents import plain
 from diptych._statuses import error_from_status
 from diptych_runtime.errors import Reason, ServiceError, http_status
 
 from ..statuses import BackendError, to_status
+from .names import in_form_names
 
 MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(TypedDict):
+    """Why a request was refused or failed (RFC 9457)."""
+
+    type: Annotated[str, ("const", "about:blank")]
+    title: str
+    """The phrase of the status."""
+    status: Annotated[int, ("minimum", 400), ("maximum", 599)]
+    detail: str
+    """What was expected and what came."""
+    reason: str
+    """Machine-readable cause; stable. Empty where HTTP itself refuses."""
+    request_id: str
+    """The request, as in the server's log; empty for the files of the page."""
+    violations: list[Violation]
+    """Fields that cannot be used."""
+    retry_after_s: Annotated[float | None, ("minimum", 0)]
+    """When to try again, in seconds."""
 
 
 class RefusedError(Exception):
     """What HTTP itself refuses, for which gRPC has no reason: no such path, method or body."""
 
-    def __init__(self, status: int, detail: str, **headers: str) -> None:
+    def __init__(self, status: int, detail: str, *, reason: str = "", **headers: str) -> None:
         super().__init__(detail)
         self.status = status
+        self.reason = reason
         self.headers = headers
 
 
-def document(error: Exception, request_id: str) -> dict[str, Any]:
+def document(error: Exception, request_id: str) -> Problem:
     """The problem as it is sent; ``error`` is one that ``response`` takes."""
     if isinstance(error, RefusedError):
-        return _document(error.status, str(error), request_id=request_id)
+        return _document(error.status, str(error), reason=error.reason, request_id=request_id)
     known = _known(error, request_id)
     status = http_status(known.code, known.reason) if known.code else 500
     return _document(
@@ -64,11 +85,11 @@ def internal(request_id: str) -> ServiceError:
 
 def _known(error: Exception, request_id: str) -> DiptychError:
     if isinstance(error, DiptychError):
-        return error
+        return in_form_names(error)
     if not isinstance(error, (BackendError, ServiceError)):
         raise TypeError(f"expected an error of the table, got {type(error).__name__}")
     status: status_pb2.Status = to_status(error, request_id)
-    return error_from_status(status)
+    return in_form_names(error_from_status(status))
 
 
 def _document(
@@ -77,9 +98,9 @@ def _document(
     *,
     reason: str = "",
     request_id: str = "",
-    violations: object = (),
+    violations: Any = (),
     retry_after_s: float | None = None,
-) -> dict[str, Any]:
+) -> Problem:
     return {
         "type": "about:blank",  # which means that the title is that of the status
         "title": http.HTTPStatus(status).phrase,
@@ -87,6 +108,6 @@ def _document(
         "detail": detail,
         "reason": reason,
         "request_id": request_id,
-        "violations": violations,
+        "violations": list(violations),
         "retry_after_s": retry_after_s,
     }
