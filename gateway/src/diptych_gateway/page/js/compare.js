@@ -83,7 +83,6 @@ export class Comparison {
     this.#asking = new AbortController();
     this.#agreements = [];
     this.#say("");
-    const asked = this.#models.filter((model) => !whyNot(model, task));
     for (const model of this.#models) {
       const panel = this.#panels.get(model.model_id);
       const why = whyNot(model, task);
@@ -92,14 +91,26 @@ export class Comparison {
       else panel?.fail("Choose a picture.", "off");
     }
     this.#showPair();
-    if (this.#picture && asked.length) await this.#ask(asked, this.#asking.signal);
+    const question = this.question();
+    if (question) await this.#ask(question, this.#asking.signal);
   }
 
-  async #ask(asked, signal) {
-    const question = {
+  /** @returns {import("./views.js").Question | null} */
+  question() {
+    const asked = this.#models.filter((model) => !whyNot(model, this.#task));
+    if (!this.#picture || !asked.length) return null;
+    return {
       picture: { file: this.#picture.file, name: this.#picture.name },
       options: { task: this.#task, models: asked.map((model) => model.model_id) },
     };
+  }
+
+  /** @returns {import("./views.js").Shown[]} */
+  answers() {
+    return [...this.#panels.values()].map((panel) => panel.shown).filter(Boolean);
+  }
+
+  async #ask(question, signal) {
     const hear = {
       onOutcome: (outcome) => !signal.aborted && this.#hearOutcome(outcome),
       onAgreements: (agreements) => !signal.aborted && this.#hearAgreements(agreements),
@@ -108,7 +119,7 @@ export class Comparison {
       await streamCompare(question, hear, signal);
     } catch (error) {
       if (signal.aborted) return;
-      for (const { model_id: id } of asked) {
+      for (const id of question.options.models) {
         const panel = this.#panels.get(id);
         if (panel?.element.dataset.state === "waiting") panel.fail(error.message);
       }

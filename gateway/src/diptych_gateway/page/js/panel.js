@@ -12,6 +12,7 @@ import { milliseconds, showTimings } from "./timings.js";
 export class Panel {
   /** @type {import("./segments.js").Answer | null} */
   answer = null;
+  #name;
   #numbers = [];
   #hidden = new Set();
   #lit = null;
@@ -32,6 +33,7 @@ export class Panel {
   constructor(model, viewport, onPoint) {
     const name = modelName(model);
     this.modelId = model.model_id;
+    this.#name = name;
     this.#onPoint = onPoint;
     this.#edges = model.card?.keypoint_schema?.edges ?? [];
     this.stage = new Stage(viewport, `The picture with what ${name} found`, {
@@ -95,6 +97,12 @@ export class Panel {
     this.#legend.segments = answer.segments;
     this.#timings.replaceChildren(showTimings(answer.timings, elapsedS, answer.held));
     this.numbers = answer.segments.map((_, index) => index);
+  }
+
+  /** @returns {import("./views.js").Shown | null} the answer, if there is one */
+  get shown() {
+    const { colorOf } = this.#looks();
+    return this.answer && { name: this.#name, answer: this.answer, colorOf };
   }
 
   /** Numbers of the objects, which decide on their colours. @param {number[]} numbers */
