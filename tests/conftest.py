@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from stack import Stack, running_stack
+
+if TYPE_CHECKING:
+    from stack import Stack
 
 # Read when torch and numpy are first imported: workers and engines share few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +25,8 @@ MAY_SKIP_IN_CI = ("gpu", "official_weights")
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Both model services with demo weights and the gateway, all SERVING."""
+    from stack import running_stack  # few of the tests need it
+
     with running_stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
 

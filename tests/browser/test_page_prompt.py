@@ -153,9 +153,12 @@ async def test_objects_have_colours_names_and_prompts_of_their_own(
     colors = [await opened.color(SECOND_CANVAS, x, 0.55) for x in (0.54, 0.84)]
     assert colors[0] != colors[1]
     assert PLAIN not in colors
+    await page.get_by_role("button", name="Object 2").first.click()
     await page.get_by_role("button", name="Remove object 1").click()
     await expect(page.locator("#objects [data-choose]")).to_have_count(2)
-    await expect(page.locator("#objects [aria-pressed=true]")).to_contain_text("Object 2")
+    # What was object 2 is chosen still, under the name it has now.
+    await expect(page.locator("#objects [aria-pressed=true]")).to_contain_text("Object 1")
+    await expect(labels).to_have_text(["object 1", "object 2"])
 
 
 async def test_masks_stay_until_the_new_ones_come_and_only_the_newest_question_counts(
