@@ -7,7 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
-from browser_page import Opened, answer, rectangle
+from browser_page import Opened, answer, opened_page, rectangle
 from playwright.async_api import Browser, async_playwright
 
 from diptych.testing import FakeSegmentService
@@ -15,12 +15,6 @@ from diptych_gateway.server import Gateway
 from diptych_gateway.settings import Endpoint, Settings
 
 MODELS = ("first", "second")
-# Everything that a browser says when a page breaks a rule or itself.
-LISTEN = """
-document.addEventListener("securitypolicyviolation", (event) => {
-  console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
-});
-"""
 
 
 @pytest.fixture
@@ -77,11 +71,6 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def opened(browser: Browser, gateway: Gateway) -> AsyncIterator[Opened]:
-    """The page, not gone to yet; at the end nothing may have gone wrong in it."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 900})
-    await context.add_init_script(LISTEN)
-    opened = Opened(await context.new_page(), f"http://127.0.0.1:{gateway.http_port}")
-    yield opened
-    await context.close()
-    assert opened.errors == []
-    assert opened.foreign == []
+    """The page of that gateway, not gone to yet."""
+    async with opened_page(browser, f"http://127.0.0.1:{gateway.http_port}") as opened:
+        yield opened

@@ -37,7 +37,9 @@ def test_the_page_is_small() -> None:
     assert [name for name in long if name.endswith(".js")] == []
 
 
-@pytest.mark.parametrize("query", ["", "?view=wipe", "?view=difference", "?view=models"])
+@pytest.mark.parametrize(
+    "query", ["", "?view=wipe", "?view=difference", "?view=prompt", "?view=models"]
+)
 async def test_a_narrow_screen_needs_no_scrolling_sideways(opened: Opened, query: str) -> None:
     await opened.page.set_viewport_size({"width": 360, "height": 740})
     await opened.go(query)
@@ -45,7 +47,7 @@ async def test_a_narrow_screen_needs_no_scrolling_sideways(opened: Opened, query
         await expect(opened.page.locator("table.cards")).to_be_visible()
     else:
         await opened.choose()
-        await opened.expect_state("first", "done")
+        await opened.expect_state("first", "idle" if query == "?view=prompt" else "done")
     assert await opened.page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
@@ -67,6 +69,7 @@ async def test_the_keyboard_reaches_everything_and_does_it(opened: Opened) -> No
     expected = [
         "skip",
         "to-compare",
+        "to-prompt",
         "to-models",
         "to-docs",
         "file",
@@ -87,8 +90,9 @@ async def test_the_keyboard_reaches_everything_and_does_it(opened: Opened) -> No
     await expect(focused).to_have_attribute("aria-pressed", "false")
 
 
-async def test_every_control_has_a_name(opened: Opened) -> None:
-    await opened.go()
+@pytest.mark.parametrize("query", ["", "?view=prompt&objects=40,30/20,20"])
+async def test_every_control_has_a_name(opened: Opened, query: str) -> None:
+    await opened.go(query)
     await opened.choose()
     await opened.expect_state("second", "done")
     for control in await opened.page.locator("button:visible, input:visible, canvas").all():

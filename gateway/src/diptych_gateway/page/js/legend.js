@@ -3,8 +3,15 @@
 import { make } from "./dom.js";
 import { redrawn } from "./segments.js";
 
-/** An area in words. @param {number} area */
-export function pixels(area) {
+/** @param {import("./segments.js").Segment} segment */
+export function inWords(segment) {
+  const { label, score, area } = segment;
+  const overlap = redrawn(segment);
+  const parts = [label, score.toFixed(2), pixels(area), overlap && `${overlap} with the outline before`];
+  return parts.filter(Boolean).join(" · ");
+}
+
+function pixels(area) {
   return `${Math.round(area).toLocaleString("en")} px`;
 }
 
