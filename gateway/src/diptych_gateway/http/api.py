@@ -12,8 +12,9 @@ from google.protobuf.message import DecodeError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from diptych._card_rows import cards_document
 from diptych._convert_cards import known_model
-from diptych._convert_out import comparison, segment_result
+from diptych._convert_out import comparison, model_stats, segment_result
 from diptych._documents import (
     agreement_document,
     model_document,
@@ -69,6 +70,17 @@ class Api:
         self._registry.backend(model_id)
         (known,) = (known for known in self._known() if known.model_id == model_id)
         return _json_response(model_document(known_model(known)))
+
+    async def cards(self, request: Request) -> Response:
+        """The table that compares all models, row by row, with what they measured."""
+        known = [known_model(model) for model in self._known()]
+        reachable = [model.model_id for model in known if model.error is None]
+        asked = await asyncio.gather(
+            *(metrics.ask_stats(self._registry.backend(model_id)) for model_id in reachable)
+        )
+        told = zip(reachable, asked, strict=True)
+        stats = {model_id: model_stats(message) for model_id, message in told if message}
+        return _json_response(cards_document(known, stats))
 
     async def segment(self, request: Request) -> Response:
         """What one model finds in a picture."""

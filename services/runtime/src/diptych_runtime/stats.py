@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from diptych import Task
 from diptych.segment import v1 as pb
 
+from .answer_times import AnswerTimes
 from .convert import duration
 from .engine_client import EngineReply
 
@@ -21,18 +24,23 @@ class Stats:
         self._stage_seconds: Counter[str] = Counter()
         self._cache_hits = 0
         self._encoder_runs = 0
+        self._answer_times = AnswerTimes()
+        self._since = Timestamp()
+        self._since.GetCurrentTime()
 
     def count_outcome(self, code: grpc.StatusCode) -> None:
         """One ``Segment`` call has ended."""
         self._outcomes[code.name] += 1
 
-    def count_reply(self, reply: EngineReply) -> None:
+    def count_reply(self, task: Task, reply: EngineReply) -> None:
         """One request was answered."""
         self._cache_hits += reply.cache_hit
         self._encoder_runs += reply.encoder_ran
         for stage, seconds in reply.stages.items():
             self._stage_counts[stage] += 1
             self._stage_seconds[stage] += seconds  # type: ignore[assignment]
+        worked_s = reply.stages["total"] - reply.stages["queue"]
+        self._answer_times.add(task, reply.cache_hit, worked_s)
 
     def message(self) -> pb.GetModelStatsResponse:
         """The counters; the caller adds what is counted elsewhere."""
@@ -44,4 +52,6 @@ class Stats:
             ],
             image_cache_hit_count=self._cache_hits,
             encoder_run_count=self._encoder_runs,
+            answer_times=self._answer_times.messages(),
+            counting_since=self._since,
         )

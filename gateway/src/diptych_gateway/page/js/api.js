@@ -35,6 +35,17 @@ export async function fetchModels() {
 }
 
 /**
+ * @typedef {object} CardsTable
+ * @property {{model_id: string, name: string, problem: string}[]} models
+ * @property {{group: string, name: string, kind: string, cells: any[][]}[]} rows a cell for each model
+ */
+
+/** @returns {Promise<CardsTable>} with what the models have measured by now */
+export async function fetchCards() {
+  return await (await ask("api/cards")).json();
+}
+
+/**
  * Asks every model that does the task, and tells each answer as it comes.
  *
  * @param {{picture: {file?: Blob, name?: string, sha256?: string}, options: any}} question

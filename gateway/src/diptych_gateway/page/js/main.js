@@ -10,7 +10,7 @@ import { Viewport } from "./viewport.js";
 import { Views } from "./views.js";
 
 const viewport = new Viewport();
-const views = new Views([new CompareView(viewport, hearError), new CardsView()]);
+const views = new Views([new CompareView(viewport, hearError), new CardsView(hearError)]);
 let models = [];
 /** @type {import("./picture.js").Picture | null} */
 let picture = null;
