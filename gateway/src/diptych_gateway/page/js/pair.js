@@ -2,7 +2,8 @@
 
 import { drawDifference, paintDifference } from "./difference.js";
 import { make } from "./dom.js";
-import { drawMarks, paintAnswer } from "./paint.js";
+import { Overlay } from "./overlay.js";
+import { drawMarks } from "./paint.js";
 import { color, DIFFERENCE } from "./palette.js";
 import { Stage } from "./stage.js";
 
@@ -108,14 +109,18 @@ export class PairView {
     const pair = this.#pair;
     if (!pair) this.#layers = [];
     else if (this.#view === "wipe") {
-      this.#layers = sides(pair).map(({ answer, how }) => paintAnswer(answer, how));
-    } else this.#layers = [paintDifference(pair.agreement, pair.a, pair.b, this.#shown)];
+      this.#layers = sides(pair).map(({ answer, how }) => {
+        const overlay = new Overlay(answer);
+        overlay.look(how);
+        return { paint: (context, frame) => overlay.paint(context, frame) };
+      });
+    } else this.#layers = [{ image: paintDifference(pair.agreement, pair.a, pair.b, this.#shown) }];
     this.#layer();
   }
 
   #layer() {
-    this.stage.layers = this.#layers.map((image, side) => ({
-      image,
+    this.stage.layers = this.#layers.map((layer, side) => ({
+      ...layer,
       opacity: this.#opacity,
       between: this.#view === "wipe" ? this.#half(side) : undefined,
     }));

@@ -26,7 +26,9 @@ import { byId } from "./dom.js";
  * @typedef {object} Shown one model's answer as it is on screen
  * @property {string} name of the model
  * @property {import("./segments.js").Answer} answer
+ * @property {[number, number][]} edges between body points
  * @property {(index: number) => string} colorOf `#rrggbb` of a segment
+ * @property {(index: number) => boolean} isShown
  */
 
 /**
