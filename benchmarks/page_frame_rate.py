@@ -15,6 +15,7 @@ import asyncio
 import io
 import shutil
 from collections.abc import Sequence
+from itertools import pairwise
 
 import machine
 import numpy as np
@@ -88,7 +89,7 @@ def picture(size: tuple[int, int]) -> bytes:
 async def measure(page: Page, gesture: str, seconds: float) -> list[float]:
     """Seconds between the frames of one gesture."""
     times = await page.evaluate(DRIVE, {"gesture": gesture, "seconds": seconds})
-    return [(b - a) / 1000 for a, b in zip(times, times[1:], strict=False)]
+    return [(b - a) / 1000 for a, b in pairwise(times)]
 
 
 async def browse(base: str, content: bytes, seconds: float) -> dict[str, list[float]]:

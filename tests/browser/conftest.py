@@ -7,7 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
-from browser_page import Opened, answer, rectangle
+from browser_page import LISTEN, Opened, answer, rectangle
 from playwright.async_api import Browser, async_playwright
 
 from diptych.testing import FakeSegmentService
@@ -15,12 +15,6 @@ from diptych_gateway.server import Gateway
 from diptych_gateway.settings import Endpoint, Settings
 
 MODELS = ("first", "second")
-# Everything that a browser says when a page breaks a rule or itself.
-LISTEN = """
-document.addEventListener("securitypolicyviolation", (event) => {
-  console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
-});
-"""
 
 
 @pytest.fixture

@@ -17,6 +17,12 @@ from diptych.testing import FakeCall, FakeSegmentService
 SIZE = (60, 80)
 GREY = 128
 Color = tuple[int, int, int]
+# Everything that a browser says when a page breaks a rule or itself.
+LISTEN = """
+document.addEventListener("securitypolicyviolation", (event) => {
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
+});
+"""
 
 
 class Opened:

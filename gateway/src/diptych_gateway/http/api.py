@@ -44,7 +44,10 @@ from .problems import RefusedError
 
 
 class Api:
-    """The handlers; ``draining`` says whether the server is about to stop."""
+    """The handlers.
+
+    ``draining`` says whether the server is about to stop, ``about`` how else it is reached.
+    """
 
     def __init__(
         self,
@@ -53,12 +56,14 @@ class Api:
         pictures: PictureCache,
         figures: Metrics,
         draining: Callable[[], bool],
+        about: Callable[[], dict[str, Any]],
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._pictures = pictures
         self._metrics = figures
         self._draining = draining
+        self._about = about
 
     async def models(self, request: Request) -> Response:
         """Every model with its card, in the gateway's order."""
@@ -81,6 +86,10 @@ class Api:
         told = zip(reachable, asked, strict=True)
         stats = {model_id: model_stats(message) for model_id, message in told if message}
         return _json_response(cards_document(known, stats))
+
+    async def server(self, request: Request) -> Response:
+        """Where gRPC is served on this host, and whether callers speak TLS."""
+        return _json_response(self._about())
 
     async def segment(self, request: Request) -> Response:
         """What one model finds in a picture."""

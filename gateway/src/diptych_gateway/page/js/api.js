@@ -45,6 +45,17 @@ export async function fetchCards() {
   return await (await ask("api/cards")).json();
 }
 
+/** @returns {Promise<import("./snippets.js").Server>} where this gateway is, as programs reach it */
+export async function fetchServer() {
+  const { grpc_port: port, tls } = await (await ask("api/server")).json();
+  return {
+    url: new URL(".", location.href).href,
+    address: `${location.hostname}:${port}`,
+    tls,
+    locked: sessionStorage.getItem(TOKEN) !== null,
+  };
+}
+
 /**
  * Asks every model that does the task, and tells each answer as it comes.
  *

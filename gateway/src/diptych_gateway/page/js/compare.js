@@ -162,9 +162,14 @@ export class Comparison {
 
   #showPair() {
     if (this.#view === "side") return;
-    const agreement = this.#agreements[0];
-    const [a, b] = [agreement?.model_id_a, agreement?.model_id_b].map((id) => this.#panels.get(id));
-    const pair = a?.answer && b?.answer && {
+    const pairs = this.#agreements.map((agreement) => this.#pairOf(agreement)).filter(Boolean);
+    this.#pair.show(this.#view, pairs, pairs.length ? "" : this.#whyNoPair());
+  }
+
+  /** @returns {import("./pair.js").Pair | null} */
+  #pairOf(agreement) {
+    const [a, b] = [agreement.model_id_a, agreement.model_id_b].map((id) => this.#panels.get(id));
+    return a?.answer && b?.answer && {
       agreement,
       a: a.answer,
       b: b.answer,
@@ -173,7 +178,6 @@ export class Comparison {
       numbersA: this.#numbers.get(a.modelId),
       numbersB: this.#numbers.get(b.modelId),
     };
-    this.#pair.show(this.#view, pair || null, pair ? "" : this.#whyNoPair());
   }
 
   #whyNoPair() {

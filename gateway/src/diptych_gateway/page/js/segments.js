@@ -11,6 +11,7 @@ import { covers, decodeMask } from "./rle.js";
  * @property {[number, number, number, number] | null} box left, top, width, height
  * @property {import("./rle.js").Mask | null} mask
  * @property {{x: number, y: number}[]} keypoints
+ * @property {any} document as it came: a COCO annotation and more
  */
 
 /**
@@ -70,6 +71,7 @@ function readSegment(document, index) {
     box: bbox ?? null,
     mask: segmentation?.counts ? decodeMask(segmentation) : null,
     keypoints: points(keypoints ?? []),
+    document,
   };
 }
 

@@ -43,9 +43,12 @@ export class Views {
   /** @type {View | null} */
   #seen = null;
 
-  /** @param {View[]} views */
-  constructor(views) {
+  #onSeen;
+
+  /** @param {View[]} views @param {(view: View) => void} onSeen */
+  constructor(views, onSeen) {
     this.#views = views;
+    this.#onSeen = onSeen;
     for (const { id, places } of views) {
       byId(`to-${id}`).addEventListener("click", (event) => {
         event.preventDefault();
@@ -70,6 +73,7 @@ export class Views {
     if (this.#seen !== view) this.#seen?.hide?.();
     this.#seen = view;
     view.show(place);
+    this.#onSeen(view);
   }
 
   /** @param {Known} known */
