@@ -169,15 +169,10 @@ export class Comparison {
   /** @returns {import("./pair.js").Pair | null} */
   #pairOf(agreement) {
     const [a, b] = [agreement.model_id_a, agreement.model_id_b].map((id) => this.#panels.get(id));
-    return a?.answer && b?.answer && {
-      agreement,
-      a: a.answer,
-      b: b.answer,
-      nameA: this.#nameOf(a.modelId),
-      nameB: this.#nameOf(b.modelId),
-      numbersA: this.#numbers.get(a.modelId),
-      numbersB: this.#numbers.get(b.modelId),
-    };
+    if (!a?.answer || !b?.answer) return null;
+    const [nameA, nameB] = [a, b].map((panel) => this.#nameOf(panel.modelId));
+    const [numbersA, numbersB] = [a, b].map((panel) => this.#numbers.get(panel.modelId));
+    return { agreement, a: a.answer, b: b.answer, nameA, nameB, numbersA, numbersB };
   }
 
   #whyNoPair() {
