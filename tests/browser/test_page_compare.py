@@ -194,6 +194,68 @@ async def test_the_picture_is_zoomed_in_every_panel_at_once(
     assert await opened.color(SECOND_CANVAS, 0.5, 0.5) == PLAIN
 
 
+async def test_masks_are_crisp_at_the_largest_zoom(opened: Opened, services: Services) -> None:
+    answer(services["first"], rectangle(40, 30, 1, 1))
+    await opened.go()
+    await opened.choose()
+    await opened.expect_state("first", "done")
+    for _ in range(12):
+        await opened.page.locator("#zoom-in").click()
+    canvas = opened.page.locator(FIRST_CANVAS)
+    # The middle of the canvas is the corner that four pixels share; two pixels fit in its width.
+    inside = await opened.color(FIRST_CANVAS, 0.501, 0.501)
+    assert inside != PLAIN
+    assert await opened.color(FIRST_CANVAS, 0.9, 0.9) == inside
+    for x, y in ((0.499, 0.501), (0.501, 0.499), (0.1, 0.9)):
+        assert await opened.color(FIRST_CANVAS, x, y) == PLAIN
+    await canvas.focus()
+    await opened.page.keyboard.press("ArrowRight")
+    assert await opened.color(FIRST_CANVAS, 0.45, 0.501) == inside
+
+
+async def test_a_hidden_object_uncovers_what_lies_under_it(
+    opened: Opened, services: Services
+) -> None:
+    answer(services["first"], rectangle(30, 20, 10, 10, label="small"), rectangle(20, 10, 40, 40))
+    await opened.go()
+    await opened.choose()
+    await expect(opened.page.locator("#agreement")).not_to_be_empty()
+    place = (35.5 / 80, 25.5 / 60)
+    await opened.page.mouse.move(0, 0)
+    above, beside = (
+        await opened.color(FIRST_CANVAS, *place),
+        await opened.color(FIRST_CANVAS, 0.6, 0.6),
+    )
+    assert above != beside
+    rows = opened.panel("first").locator(".legend button")
+    await rows.first.click()
+    await opened.page.mouse.move(0, 0)
+    await rows.first.blur()
+    assert await opened.color(FIRST_CANVAS, *place) == beside
+    await rows.first.click()
+    await opened.page.mouse.move(0, 0)
+    await rows.first.blur()
+    assert await opened.color(FIRST_CANVAS, *place) == above
+
+
+async def test_the_lit_object_is_over_all_others_and_they_are_faint(
+    opened: Opened, services: Services
+) -> None:
+    answer(services["first"], rectangle(30, 20, 10, 10, label="small"), rectangle(20, 10, 40, 40))
+    await opened.go()
+    await opened.choose()
+    await expect(opened.page.locator("#agreement")).not_to_be_empty()
+    small, beside = (35.5 / 80, 25.5 / 60), (0.6, 0.6)
+    await opened.page.mouse.move(0, 0)
+    before = await opened.color(FIRST_CANVAS, *beside)
+    rows = opened.panel("first").locator(".legend button")
+    await rows.nth(1).hover()
+    assert await opened.color(FIRST_CANVAS, *small) == before
+    await rows.first.hover()
+    faint = await opened.color(FIRST_CANVAS, *beside)
+    assert faint not in (before, PLAIN)
+
+
 async def test_the_difference_is_painted_by_who_found_what(
     opened: Opened, services: Services
 ) -> None:

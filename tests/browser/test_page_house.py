@@ -13,12 +13,13 @@ from browser_page import Opened
 from playwright.async_api import expect
 
 import diptych_gateway
-from diptych import Mask
+from diptych import Client, KnownModel, Mask
+from diptych._card_rows import card_rows
 from diptych.testing import FakeSegmentService
 
 PAGE = Path(diptych_gateway.__file__).parent / "page"
 MAX_PAGE_BYTES = 150_000
-MAX_MODULE_LINES = 200
+MAX_MODULE_LINES = 250
 
 # Rows whose cell is one text of the card.
 PLAIN_ROWS = {
@@ -26,7 +27,7 @@ PLAIN_ROWS = {
     "Category": "category",
     "Modality": "modality",
     "Release date": "release_date",
-    "Made": "weights_date",
+    "Weights made": "weights_date",
 }
 
 
@@ -117,15 +118,16 @@ async def test_the_table_says_what_the_cards_say(opened: Opened) -> None:
         }
         assert cells["Context window"] == "not applicable"
         assert cells["Parameters"].startswith(f"{card['parameter_count']:,}")
-        assert [cells[name] for name in ("Code", "Weights", "As published")] == [
-            card["licenses"][key] for key in ("code", "weights", "published")
-        ]
+        assert [
+            cells[name]
+            for name in ("Licence of the code", "Licence of the weights", "Licence as published")
+        ] == [card["licenses"][key] for key in ("code", "weights", "published")]
         assert cells["Instance segmentation"] == "yes"
         for feature in card["features"]:
             assert cells[feature] == "yes"
-        assert card["weights"][0]["sha256"][:12] in cells["Loaded"]
-        assert "mask AP: 1.5 % on none" in cells["Published"]
-        assert "made up" in cells["Published"]
+        assert card["weights"][0]["sha256"][:12] in cells["Weights loaded"]
+        assert "mask AP: 1.5 % on none" in cells["Published figures"]
+        assert "made up" in cells["Published figures"]
         assert card["overview"] in cells["Overview"]
         for name, key in (("Intended uses", "intended_uses"), ("Limitations", "limitations")):
             assert all(text in cells[name] for text in card[key])
@@ -193,3 +195,27 @@ async def test_masks_that_do_not_fit_are_refused(opened: Opened, counts: str) ->
         counts,
     )
     assert said == "RangeError"
+
+
+async def test_the_table_has_the_rows_of_the_command_line_and_what_was_measured(
+    opened: Opened, services: dict[str, FakeSegmentService]
+) -> None:
+    await opened.go()
+    await opened.choose()
+    await opened.expect_state("second", "done")
+    await opened.page.locator("#to-models").click()
+    await expect(opened.page.locator(".cards thead th")).to_have_count(2)
+    shown = await cells_of(opened, "first")
+    first = services["first"]
+    with Client(first.address) as client:
+        rows = card_rows([KnownModel("first", client.model_card(), None)], {})
+    assert list(shown) == [row.name for row in rows]
+    assert shown["Answers take"].startswith("instance segmentation: p50 1,000 ms, p95 1,000 ms")
+    assert shown["Measured on"] == "fake; 1 request answered"
+    await opened.page.locator("#to-compare").click()
+    await opened.choose(name="again.png")
+    await expect(opened.page.locator("#picture-name")).to_contain_text("again.png")
+    await opened.expect_state("first", "done")
+    await opened.page.locator("#to-models").click()
+    measured = opened.page.locator('tr[data-row="Measured on"] td').first
+    await expect(measured).to_have_text("fake; 2 requests answered")

@@ -42,6 +42,7 @@ from ._images import ImageLike
 from ._results import (
     Agreement,
     Agreements,
+    AnswerTime,
     Comparison,
     ManyItem,
     Match,
@@ -91,6 +92,7 @@ __all__ = [
     "DEFAULT",
     "Agreement",
     "Agreements",
+    "AnswerTime",
     "AsyncClient",
     "AsyncVideoSession",
     "AuthenticationError",

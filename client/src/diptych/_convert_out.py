@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timezone
+
 from google.protobuf.duration_pb2 import Duration
 
 from ._errors import DiptychError, ServerError
 from ._results import (
     Agreement,
     Agreements,
+    AnswerTime,
     Comparison,
     Match,
     ModelOutcome,
@@ -19,10 +22,11 @@ from ._results import (
 )
 from ._segment import Keypoint, Segment
 from ._statuses import error_from_status
-from ._types import Box, LowResLogits
+from ._types import Box, LowResLogits, Task
 from .masks import Mask
 from .segment import v1 as pb
 
+_TASKS = {pb.Task.Value(f"TASK_{task.name}"): task for task in Task}
 _BASES = {
     pb.AgreementBasis.AGREEMENT_BASIS_MASK_IOU: "mask-iou",
     pb.AgreementBasis.AGREEMENT_BASIS_BOX_IOU: "box-iou",
@@ -105,6 +109,24 @@ def model_stats(message: pb.GetModelStatsResponse) -> ModelStats:
         image_cache_hit_count=message.image_cache_hit_count,
         encoder_run_count=message.encoder_run_count,
         engine_restart_count=message.engine_restart_count,
+        answer_times=tuple(_answer_time(entry) for entry in message.answer_times),
+        counting_since=message.counting_since.ToDatetime(timezone.utc)
+        if message.HasField("counting_since")
+        else None,
+        device=message.device,
+        engine_memory_bytes=message.engine_memory_bytes,
+        engine_peak_memory_bytes=message.engine_peak_memory_bytes,
+        device_peak_memory_bytes=message.device_peak_memory_bytes,
+    )
+
+
+def _answer_time(message: pb.AnswerTime) -> AnswerTime:
+    return AnswerTime(
+        task=_TASKS.get(message.task),
+        image_held=message.image_held,
+        count=message.count,
+        p50_s=seconds(message.p50),
+        p95_s=seconds(message.p95),
     )
 
 

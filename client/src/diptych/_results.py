@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from . import _export
 from ._errors import DiptychError
 from ._images import ImageLike
 from ._segment import Segment
+from ._types import Task
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -231,6 +233,21 @@ class StageTime:
 
 
 @dataclass(frozen=True)
+class AnswerTime:
+    """How long the newest answers of one kind took at the model service, without waiting."""
+
+    task: Task | None
+    """``None`` for one that this version does not know."""
+    image_held: bool
+    """Whether the encoder did not have to run."""
+    count: int
+    """How many answers the figures are from."""
+    p50_s: float
+    """Half of them took this long or less."""
+    p95_s: float
+
+
+@dataclass(frozen=True)
 class ModelStats:
     """What a model has done since its process started."""
 
@@ -246,3 +263,13 @@ class ModelStats:
     image_cache_hit_count: int
     encoder_run_count: int
     engine_restart_count: int
+    answer_times: tuple[AnswerTime, ...] = ()
+    counting_since: datetime | None = None
+    """With a time zone; ``None`` if the server does not say."""
+    device: str = ""
+    """What computes, such as ``"cuda:0 NVIDIA A10G"``."""
+    engine_memory_bytes: int = 0
+    """What the engine process takes now; 0 if it is not known, as for the next two."""
+    engine_peak_memory_bytes: int = 0
+    device_peak_memory_bytes: int = 0
+    """The most memory of a GPU that the engine has taken."""

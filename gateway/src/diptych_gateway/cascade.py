@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
-from diptych import Segment
+from diptych import Segment, Task
 from diptych.segment import v1 as pb
 from diptych_runtime.convert import encoding_from_wire, task_from_wire
 from diptych_runtime.errors import Reason, ServiceError, invalid
@@ -96,7 +96,9 @@ class Cascade:
         drawn, answers = await self._draw(found, [*prompts.values()], request, deadline)
         redrawn = dict(zip(prompts, drawn, strict=True))
         reply = await self._combine(found, redrawn, answers, request, deadline)
-        self._stats.count_stages(redraw.stages(reply.timings))
+        held = all(part.image_cache_hit for part in reply.provenance)
+        task = Task.INSTANCE_SEGMENTATION
+        self._stats.count_answer(task, redraw.stages(reply.timings), held=held)
         return await serialize(reply)
 
     def _check(self, request: pb.SegmentRequest) -> None:

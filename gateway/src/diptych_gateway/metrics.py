@@ -34,6 +34,7 @@ _GAUGES: tuple[tuple[str, str, _Read], ...] = (
     ("sessions", "Open video sessions.", lambda s: s.session_count),
     ("held_images", "Pictures whose features are held.", lambda s: s.held_image_count),
     ("held_bytes", "What held pictures and their features take.", lambda s: s.held_bytes),
+    ("memory_bytes", "What the engine process takes.", lambda s: s.engine_memory_bytes),
 )
 _COUNTERS: tuple[tuple[str, str, _Read], ...] = (
     ("image_cache_hits", "Answers without the encoder.", lambda s: s.image_cache_hit_count),
@@ -96,12 +97,17 @@ class Metrics:
 
 async def _ask(model: Model) -> _Model:
     in_flight = model.in_flight
+    return _Model(model.model_id, in_flight, await ask_stats(model))
+
+
+async def ask_stats(model: Model) -> pb.GetModelStatsResponse | None:
+    """The counters of a model; ``None`` if it does not tell them within 2 seconds."""
     request = pb.GetModelStatsRequest(model_id=model.model_id).SerializeToString()
     try:
         raw = await model.call("GetModelStats", request, timeout_s=_STATS_TIMEOUT_S)
-        return _Model(model.model_id, in_flight, pb.GetModelStatsResponse.FromString(raw))
+        return pb.GetModelStatsResponse.FromString(raw)
     except (BackendError, ServiceError, DecodeError):
-        return _Model(model.model_id, in_flight, None)
+        return None
 
 
 class _Now(Collector):

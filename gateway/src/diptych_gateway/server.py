@@ -44,6 +44,7 @@ class Gateway:
         gate = TokenGate(self._tokens) if self._tokens else None
         self.http = self._http_server(gate, tls) if settings.http_port is not None else None
         self.http_port: int | None = None
+        self._grpc_port = 0
         self._server = GrpcServer(
             address=listen_address(settings.host, settings.port),
             handlers=Handlers(settings, self.registry, self.pictures).generic(),
@@ -89,6 +90,7 @@ class Gateway:
             metrics=self._metrics,
             gate=gate,
             tls=tls,
+            grpc_port=lambda: self._grpc_port,
         )
 
     async def start(self) -> int:
@@ -100,7 +102,7 @@ class Gateway:
         if self.http:
             self.http_port = self.http.bind()
         try:
-            port = await self._server.start()
+            port = self._grpc_port = await self._server.start()
         except PortTakenError:
             if self.http:
                 self.http.close()

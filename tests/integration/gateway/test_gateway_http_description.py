@@ -26,6 +26,7 @@ from diptych_gateway.http.openapi import describe
 from diptych_gateway.settings import Endpoint
 from diptych_runtime.errors import Reason, ServiceError
 
+READS = ("/api/models", "/api/cards", "/api/server")
 POSTS = ("/api/segment", "/api/compare", "/api/compare/stream")
 ALL, ONLY_VIDEO = "diptych_for-everything", "diptych_only-video"
 
@@ -98,6 +99,8 @@ async def test_answers_are_as_described(stage: Any, service: FakeSegmentService)
         ("GET", "/api/models/one", {}),
         ("GET", "/api/models/three", {}),
         ("GET", "/api/models/four", {}),
+        ("GET", "/api/cards", {}),
+        ("GET", "/api/server", {}),
         ("POST", "/api/segment", form(model="one")),
         ("POST", "/api/segment", form(model="one", task="keypoint-detection")),
         ("POST", "/api/segment", form(model="one", task="object-detection")),
@@ -198,7 +201,7 @@ async def _see_answers_and_refusals(seeing: Seeing) -> None:
     await seeing.ask("GET", "/readyz")
     one = await stage.model("one")
     await seeing.serve(one, stage.dead_endpoint("two"))
-    for path in ("/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/models"):
+    for path in ("/healthz", "/readyz", "/metrics", "/api/openapi.json", *READS):
         await seeing.ask("GET", path)
     for model in ("one", "four"):
         await seeing.ask("GET", f"/api/models/{model}")
@@ -239,9 +242,9 @@ async def _see_faults(seeing: Seeing, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         for name in ("api.read_segment", "api.read_compare"):
             patch.setattr(f"diptych_gateway.http.{name}", fail)
-        for name in ("http.api.model_document", "metrics.generate_latest"):
+        for name in ("http.api.model_document", "http.api.known_model", "metrics.generate_latest"):
             patch.setattr(f"diptych_gateway.{name}", fail)
-        for path in ("/api/models", "/api/models/one", "/metrics"):
+        for path in (*READS[:2], "/api/models/one", "/metrics"):
             assert await seeing.ask("GET", path) == 500
         for path in POSTS:
             assert await seeing.ask("POST", path, **stage.form()) == 500
@@ -272,16 +275,17 @@ async def _see_the_end(seeing: Seeing, monkeypatch: pytest.MonkeyPatch) -> None:
 
     one.answer = wait
     await seeing.serve(one)
-    monkeypatch.setattr("diptych_gateway.metrics._ask", wait)
-    asking = [asyncio.create_task(seeing.ask("GET", "/metrics"))]
+    for name in ("_ask", "ask_stats"):
+        monkeypatch.setattr(f"diptych_gateway.metrics.{name}", wait)
+    asking = [asyncio.create_task(seeing.ask("GET", path)) for path in ("/metrics", "/api/cards")]
     asking += [
         asyncio.create_task(seeing.ask("POST", path, **stage.form(**options_of(path))))
         for path in POSTS[:2]
     ]
     unfinished = asyncio.create_task(seeing.ask_unfinished(POSTS[2], 1000))
     calls = stage.gateway.http._guard.calls
-    await eventually(lambda: len(asked) == 3 and len(calls._served) == 4)
+    await eventually(lambda: len(asked) == 4 and len(calls._served) == 5)
     await stage.gateway.stop()
     stage.gateway = None
-    assert await asyncio.gather(*asking) == [503] * 3
+    assert await asyncio.gather(*asking) == [503] * 4
     await unfinished

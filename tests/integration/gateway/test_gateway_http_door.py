@@ -99,6 +99,8 @@ async def test_scopes_are_those_of_the_grpc_methods(stage: Any, http: httpx.Asyn
     scopes = {path: endpoint.scope for _, path, endpoint in guarded(stage)}
     assert scopes == {
         "/api/models": Scope.READ,
+        "/api/cards": Scope.READ,
+        "/api/server": Scope.READ,
         "/api/models/one": Scope.READ,
         "/api/segment": Scope.SEGMENT,
         "/api/compare": Scope.SEGMENT,

@@ -31,6 +31,8 @@ OPERATIONS = [
     ("/api/openapi.json", "GET"),
     ("/api/models", "GET"),
     ("/api/models/{model_id}", "GET"),
+    ("/api/cards", "GET"),
+    ("/api/server", "GET"),
     ("/api/segment", "POST"),
     ("/api/compare", "POST"),
     ("/api/compare/stream", "POST"),

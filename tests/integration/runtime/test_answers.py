@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import grpc
 import numpy as np
@@ -136,6 +137,7 @@ async def test_the_model_id_may_be_given(stub: Stub) -> None:
 
 
 async def test_every_call_is_counted_once() -> None:
+    began = datetime.now(UTC)
     async with running_service() as service, stub_of(service.port) as stub:
         for _ in range(3):
             await stub.Segment(point_request(png(fresh())))
@@ -151,6 +153,17 @@ async def test_every_call_is_counted_once() -> None:
             (*STAGES, "total"), 3
         )
         assert (now.encoder_run_count, now.held_image_count) == (3, 3)
+        (times,) = now.answer_times
+        assert (times.task, times.image_held, times.count) == (
+            pb.Task.TASK_PROMPTED_SEGMENTATION,
+            False,
+            3,
+        )
+        assert 0 < times.p50.ToNanoseconds() <= times.p95.ToNanoseconds()
+        assert now.device.startswith("cpu")
+        assert 0 < now.engine_memory_bytes <= now.engine_peak_memory_bytes
+        assert now.device_peak_memory_bytes == 0
+        assert began <= now.counting_since.ToDatetime(UTC) <= datetime.now(UTC)
         assert (now.running_count, now.queue_length, now.engine_restart_count) == (0, 0, 0)
 
 

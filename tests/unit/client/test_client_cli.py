@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -171,12 +172,19 @@ def test_cards(run: Run, service: FakeSegmentService) -> None:
     service.cards["two"].organization = "A [red]|B"
     table, markdown = run("cards"), run("cards", "--format", "markdown")
     assert table.exit_code == markdown.exit_code == 0
-    for row in ("Organisation", "Context window", "Parameters", "Licence of the weights", "Status"):
+    for row in (
+        "Organisation",
+        "Context window",
+        "Parameters",
+        "Licence of the weights",
+        "Overview",
+    ):
         assert row in table.stdout
     assert "A [red]|B" in table.stdout
-    assert "mask AP 1.5 % on none [made up]" in table.stdout
-    assert "| Organisation | Nobody | A [red]\\|B |" in markdown.stdout.splitlines()
-    assert {line.count(" | ") for line in markdown.stdout.splitlines()[2:]} == {2}
+    assert "mask AP: 1.5 % on none (Source: made up)" in table.stdout
+    assert "| Organisation | Nobody | A \\[red\\]\\|B |" in markdown.stdout.splitlines()
+    unescaped = [re.findall(r"(?<!\\)\|", line) for line in markdown.stdout.splitlines()]
+    assert {len(bars) for bars in unescaped} == {4}
     first, _ = json.loads(run("cards", "--json").stdout)
     assert first["card"]["licenses"]["weights"] == "CC0-1.0"
     assert first["card"]["tasks"][0] == "instance-segmentation"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import click
 
-from .. import Client, KnownModel, ModelCard, UnsupportedCallError
+from .. import Client, DiptychError, KnownModel, ModelStats, UnsupportedCallError
+from .._card_markdown import card_file, cards_table
+from .._card_rows import CardItem, card_rows
 from .._documents import model_document
-from ._exits import describe
 from ._json import print_json
 from ._options import connect, connection_options
+
+_DIGEST_SHOWN = 12
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @click.command()
@@ -23,17 +29,29 @@ from ._options import connect, connection_options
     show_default=True,
     help="How to print the comparison.",
 )
+@click.option(
+    "--write",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write DIR/MODEL/README.md for each model instead, as Hugging Face has cards.",
+    metavar="DIR",
+)
 @connection_options
-def cards(as_json: bool, form: str, address: str | None, timeout: float) -> None:
+def cards(
+    as_json: bool, form: str, folder: Path | None, address: str | None, timeout: float
+) -> None:
     """Compare the cards of all models, row by row."""
     with connect(address, timeout) as client:
         models = known_models(client)
-    if as_json:
+        stats = {} if as_json else _stats(client, models)
+    if folder is not None:
+        _write(folder, models, stats)
+    elif as_json:
         print_json([model_document(model) for model in models])
     elif form == "markdown":
-        _print_markdown(models)
+        click.echo(cards_table(models, stats))
     else:
-        _print_table(models)
+        _print_table(models, stats)
 
 
 def known_models(client: Client) -> tuple[KnownModel, ...]:
@@ -45,32 +63,20 @@ def known_models(client: Client) -> tuple[KnownModel, ...]:
         return (KnownModel(card.id, card, None),)
 
 
-_ROWS: tuple[tuple[str, Callable[[ModelCard], Sequence[str]]], ...] = (
-    ("Name", lambda card: [card.display_name]),
-    ("Organisation", lambda card: [card.organization]),
-    ("Category", lambda card: [card.category]),
-    ("Modality", lambda card: [card.modality]),
-    ("Release date", lambda card: [card.release_date]),
-    ("Context window", lambda card: [_tokens(card.context_window)]),
-    ("Parameters", lambda card: [f"{card.parameter_count:,}"]),
-    ("Foundation model", lambda card: ["yes" if card.foundation else "no"]),
-    ("Licence of the code", lambda card: [card.licenses.code]),
-    ("Licence of the weights", lambda card: [card.licenses.weights]),
-    ("Licence as published", lambda card: [card.licenses.published]),
-    ("Tasks", lambda card: [task.value for task in card.tasks]),
-    ("Prompts", lambda card: [kind.value for kind in card.prompt_kinds] or ["none"]),
-    ("Categories", lambda card: [str(len(card.categories) or "class-agnostic")]),
-    ("Features", lambda card: card.features),
-    ("Weights", lambda card: [_weights(w.name, w.sha256) for w in card.weights]),
-    ("Weights made", lambda card: [card.weights_date]),
-    ("Metrics", lambda card: [_metric(card, i) for i in range(len(card.metrics))]),
-    ("Intended uses", lambda card: card.intended_uses),
-    ("Limitations", lambda card: card.limitations),
-    ("References", lambda card: card.references),
-)
+def _stats(client: Client, models: Sequence[KnownModel]) -> dict[str, ModelStats]:
+    """What each model measured; one that is gone by now has no figures, but still a card."""
+    found = {}
+    for model in models:
+        if model.error is not None:
+            continue
+        try:
+            found[model.model_id] = client.model_stats(model.model_id)
+        except DiptychError:
+            continue
+    return found
 
 
-def _print_table(models: Sequence[KnownModel]) -> None:
+def _print_table(models: Sequence[KnownModel], stats: Mapping[str, ModelStats]) -> None:
     from rich.box import SIMPLE
     from rich.table import Table
 
@@ -80,46 +86,29 @@ def _print_table(models: Sequence[KnownModel]) -> None:
     table.add_column("", style="bold", no_wrap=True)
     for model in models:
         table.add_column(model.model_id, overflow="fold", ratio=1)
-    for name, cells in _rows(models):
-        table.add_row(name, *("\n".join(cell) for cell in cells))
+    for row in card_rows(models, stats):
+        cells = ["\n".join(map(_plain, cell)) or "-" for cell in row.cells]
+        table.add_row(row.name, *cells)
     stdout().print(table)
 
 
-def _print_markdown(models: Sequence[KnownModel]) -> None:
-    click.echo(f"| | {' | '.join(model.model_id for model in models)} |")
-    click.echo(f"|---|{'---|' * len(models)}")
-    for name, cells in _rows(models):
-        shown = ["<br>".join(part.replace("|", "\\|") for part in cell) for cell in cells]
-        click.echo(f"| {name} | {' | '.join(shown)} |")
+def _plain(item: CardItem) -> str:
+    digest = f" sha256 {item.digest[:_DIGEST_SHOWN]}…" if item.digest else ""
+    return f"{item.text}{digest}{f' ({item.note})' if item.note else ''}"
 
 
-def _rows(models: Sequence[KnownModel]) -> list[tuple[str, list[Sequence[str]]]]:
-    rows: list[tuple[str, list[Sequence[str]]]] = [
-        (name, [read(model.card) if model.card else [] for model in models]) for name, read in _ROWS
-    ]
-    rows.append(("Status", [[_status(model)] for model in models]))
-    return [
-        (name, [[part for part in cell if part] or ["-"] for cell in cells]) for name, cells in rows
-    ]
-
-
-def _status(model: KnownModel) -> str:
-    if model.error is None:
-        return "reachable"
-    seen = "last seen card; " if model.card else ""
-    return f"{seen}{describe(model.error)}"
-
-
-def _tokens(tokens: int | None) -> str:
-    return "not applicable" if tokens is None else f"{tokens:,} tokens"
-
-
-def _weights(name: str, sha256: str) -> str:
-    return f"{name} (sha256 {sha256[:12]})" if sha256 else name
-
-
-def _metric(card: ModelCard, index: int) -> str:
-    metric = card.metrics[index]
-    on = f" on {metric.dataset}" if metric.dataset else ""
-    source = metric.source or "measured here"
-    return f"{metric.name} {metric.value:g} {metric.unit}{on} [{source}]"
+def _write(folder: Path, models: Sequence[KnownModel], stats: Mapping[str, ModelStats]) -> None:
+    for model in models:
+        # Ids come from a server: none may lead out of the folder.
+        if not _FOLDER_NAME.fullmatch(model.model_id):
+            raise click.ClickException(f"model id {model.model_id!r} cannot be a folder's name")
+        if model.card is None:
+            click.echo(f"diptych: {model.model_id}: no card was seen yet; left out", err=True)
+            continue
+        path = folder / model.model_id / "README.md"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(card_file(model, stats.get(model.model_id)), encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(f"{path}: {error.strerror}") from error
+        click.echo(path)

@@ -75,6 +75,15 @@ class _SegmentServicer(pb.SegmentServiceServicer):
             outcomes=[pb.OutcomeCount(outcome="OK", count=count)],
             stages=[pb.StageTime(stage="total", count=count, total=Duration(seconds=count))],
             encoder_run_count=count,
+            answer_times=[
+                pb.AnswerTime(
+                    task=pb.Task.TASK_INSTANCE_SEGMENTATION,
+                    count=min(count, 500),
+                    p50=Duration(seconds=1),
+                    p95=Duration(seconds=1),
+                )
+            ][:count],
+            device="fake",
         )
 
     def _model(self, model_id: str) -> str:

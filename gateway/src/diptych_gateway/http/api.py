@@ -13,8 +13,9 @@ from google.protobuf.message import DecodeError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from diptych._card_rows import cards_document
 from diptych._convert_cards import known_model
-from diptych._convert_out import comparison, segment_result
+from diptych._convert_out import comparison, model_stats, segment_result
 from diptych._documents import comparison_document, model_document, result_document
 from diptych.segment import v1 as pb
 from diptych_runtime.errors import Reason, ServiceError
@@ -54,8 +55,18 @@ class Ready(TypedDict):
     """Those that do."""
 
 
+class About(TypedDict):
+    """Where gRPC is served on this host, and whether callers speak TLS."""
+
+    grpc_port: int
+    tls: bool
+
+
 class Api:
-    """The handlers; ``draining`` says whether the server is about to stop."""
+    """The handlers.
+
+    ``draining`` says whether the server is about to stop, ``about`` how else it is reached.
+    """
 
     def __init__(
         self,
@@ -64,12 +75,14 @@ class Api:
         pictures: PictureCache,
         figures: Metrics,
         draining: Callable[[], bool],
+        about: Callable[[], About],
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._pictures = pictures
         self._metrics = figures
         self._draining = draining
+        self._about = about
 
     async def models(self, request: Request) -> Response:
         """Every model with its card, in the gateway's order."""
@@ -81,6 +94,21 @@ class Api:
         self._registry.model(model_id)
         (known,) = (known for known in self._known() if known.model_id == model_id)
         return _json_response(model_document(known_model(known)))
+
+    async def cards(self, request: Request) -> Response:
+        """The table that compares all models, row by row, with what they measured."""
+        known = [known_model(model) for model in self._known()]
+        reachable = [model.model_id for model in known if model.error is None]
+        asked = await asyncio.gather(
+            *(metrics.ask_stats(self._registry.model(model_id)) for model_id in reachable)
+        )
+        told = zip(reachable, asked, strict=True)
+        stats = {model_id: model_stats(message) for model_id, message in told if message}
+        return _json_response(cards_document(known, stats))
+
+    async def server(self, request: Request) -> Response:
+        """Where gRPC is served on this host, and whether callers speak TLS."""
+        return _json_response(self._about())
 
     async def segment(self, request: Request) -> Response:
         """What one model finds in a picture."""

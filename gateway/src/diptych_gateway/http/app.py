@@ -59,6 +59,8 @@ def routes(api: Api, guard: Guard) -> list[BaseRoute]:
         route("/api/openapi.json", openapi, public=True),
         route("/api/models", api.models, read),
         route("/api/models/{model_id}", api.model, read),
+        route("/api/cards", api.cards, read),
+        route("/api/server", api.server, read),
         route("/api/segment", api.segment, segment, _POST),
         route("/api/compare", api.compare, segment, _POST),
         route("/api/compare/stream", api.compare_stream, segment, _POST),

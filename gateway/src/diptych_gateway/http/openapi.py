@@ -9,10 +9,11 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Route
 
+from diptych._card_rows import CardsDocument
 from diptych._document_types import ComparisonDocument, ModelDocument, ResultDocument
 
 from . import events, examples, problems
-from .api import Alive, Ready
+from .api import About, Alive, Ready
 from .guard import Endpoint
 from .options import CompareOptions, SegmentOptions
 from .problems import Problem
@@ -27,6 +28,8 @@ _OPTIONS = {
 _ANSWERS = {
     "/api/models": list[ModelDocument],
     "/api/models/{model_id}": ModelDocument,
+    "/api/cards": CardsDocument,
+    "/api/server": About,
     "/api/segment": ResultDocument,
     "/api/compare": ComparisonDocument,
     "/healthz": Alive,
@@ -40,6 +43,8 @@ _CODES = {
     "/api/segment": tuple(examples.REFUSALS),
     "/api/compare": _OF_COMPARING,
     "/api/compare/stream": _OF_COMPARING,
+    "/api/cards": (*_OF_READING, 503),
+    "/api/server": (401, 403),
     "/metrics": (*_OF_READING, 503),
     "/readyz": (503,),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.routing import BaseRoute
@@ -19,7 +19,7 @@ from ..metrics import Metrics
 from ..pictures import PictureCache
 from ..registry import Registry
 from ..settings import Settings
-from .api import Api
+from .api import About, Api
 from .app import application, routes
 from .guard import Guard
 
@@ -38,17 +38,22 @@ class HttpServer:
         metrics: Metrics,
         gate: TokenGate | None = None,
         tls: ServerTls | None = None,
+        grpc_port: Callable[[], int] = lambda: 0,
     ) -> None:
         self._host = settings.host
         self._wanted_port = settings.http_port or 0
         self._tls = tls
         self._guard = Guard(gate, metrics.http_request, settings.http_origins)
         self._draining = False
-        api = Api(settings, registry, pictures, metrics, lambda: self._draining)
+        self._grpc_port = grpc_port
+        api = Api(settings, registry, pictures, metrics, lambda: self._draining, self._about)
         self.routes: list[BaseRoute] = routes(api, self._guard)
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
+
+    def _about(self) -> About:
+        return {"grpc_port": self._grpc_port(), "tls": self._tls is not None}
 
     def bind(self) -> int:
         """Take the port; returns it.

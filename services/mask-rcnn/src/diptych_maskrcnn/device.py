@@ -40,6 +40,11 @@ def describe(device: torch.device) -> str:
     return str(device)
 
 
+def peak_bytes(device: torch.device) -> int:
+    """The most memory of a GPU that this process has taken; 0 for the processor."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else 0
+
+
 def prepare(device: torch.device, threads: int | None) -> None:
     """Set what is global in torch; the engine owns its process."""
     if threads is not None:

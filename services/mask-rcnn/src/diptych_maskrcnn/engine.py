@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from diptych_runtime.weights import WeightsError
 from . import categories, demo_model
 from .card import read_card
 from .detect import detect, fill_masks
-from .device import choose_device, describe, prepare
+from .device import choose_device, describe, peak_bytes, prepare
 from .keypoints import answer_keypoints
 from .models import parameter_count
 from .networks import MASK_OFFICIAL, bundled_size, load_keypoint, load_mask
@@ -156,6 +157,7 @@ class MaskRcnnEngine:
             variants=_variants(mask.weights.name),
             keypoint_names=categories.KEYPOINT_NAMES if keypoint else (),
             keypoint_edges=categories.KEYPOINT_EDGES if keypoint else (),
+            peak_device_bytes=partial(peak_bytes, self._device),
         )
 
 

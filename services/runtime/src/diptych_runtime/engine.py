@@ -74,6 +74,8 @@ class LoadedModel:
     """Height and width of low-res logits; ``None`` for models without."""
     keypoint_names: tuple[str, ...] = ()
     keypoint_edges: tuple[tuple[int, int], ...] = ()
+    peak_device_bytes: Callable[[], int] = lambda: 0
+    """The most memory of a device other than the processor that was taken; from any thread."""
 
 
 @dataclass(frozen=True)

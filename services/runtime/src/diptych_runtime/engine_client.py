@@ -64,6 +64,8 @@ class EngineClient:
         self.card = pb.ModelCard()
         self.held: set[str] = set()
         self.held_bytes = 0
+        self.device = ""
+        self.device_peak_bytes = 0
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @classmethod
@@ -94,6 +96,7 @@ class EngineClient:
             await client.kill()
             raise
         client.card.ParseFromString(body)
+        client.device = header["device"]
         client._tasks = [
             asyncio.create_task(client._read()),
             asyncio.create_task(client._watch(settings.step_timeout_s)),
@@ -228,6 +231,7 @@ class EngineClient:
         self.held.update(header["added"])
         self.held.difference_update(header["dropped"])
         self.held_bytes = header["held_bytes"]
+        self.device_peak_bytes = header["device_peak_bytes"]
         answer = self._inside.pop(header["id"])
         if header["op"] == "error":
             answer.set_exception(ServiceError.from_status(status_pb2.Status.FromString(body)))

@@ -31,6 +31,7 @@ from .errors import Reason, ServiceError
 from .held import HeldPictures
 from .lanes import Lane
 from .logs import logger
+from .machine import device_name
 from .pipe import EnginePipe, Header, PipeClosedError
 from .replies import ReplyWriter
 from .scheduler import Scheduler
@@ -97,7 +98,8 @@ class EngineProcess:
         _thread("reply", lambda: _forever(lambda: self._reply(self._to_reply.get(), loaded)))
         if Task.VIDEO_SEGMENTATION in model.tasks:
             self._host_sessions(workshop, card.id)
-        self._pipe.send({"op": "loaded"}, card.SerializeToString())
+        loaded_header: Header = {"op": "loaded", "device": device_name(model.device)}
+        self._pipe.send(loaded_header, card.SerializeToString())
         self._scheduler.run(workshop)
 
     def _host_sessions(self, workshop: Workshop, model_id: str) -> None:
@@ -163,6 +165,7 @@ class EngineProcess:
             header["op"] = "error"
             body = _status(work, result)
         header.update(loaded.workshop.held.changes())
+        header["device_peak_bytes"] = loaded.replies.loaded.peak_device_bytes()
         del self._inside[work.id]
         self._pipe.send(header, body)
 

@@ -20,6 +20,7 @@ from .checks import check_model, check_request
 from .engine_client import EngineReply
 from .errors import Reason, ServiceError, not_held
 from .lanes import lane_of
+from .machine import process_memory
 from .rpc import log_fields, request_id, unreadable
 from .settings import RuntimeSettings
 from .stats import Stats
@@ -92,7 +93,7 @@ class ModelServicer:
             )
             reply = await _within(deadline, answer)
         self._estimates.learn(Kind(asked.task, reply.cache_hit), asked.units, reply.model_s)
-        self.stats.count_reply(reply)
+        self.stats.count_reply(asked.task, reply)
         log_fields(**{f"{k}_ms": round(v * 1e3, 1) for k, v in reply.stages.items()})
         return reply.body
 
@@ -125,6 +126,11 @@ class ModelServicer:
         if engine := self._supervisor.engine:
             message.held_image_count = len(engine.held)
             message.held_bytes = engine.held_bytes
+            message.device = engine.device
+            message.device_peak_memory_bytes = engine.device_peak_bytes
+            memory = process_memory(engine.pid)
+            message.engine_memory_bytes = memory.now
+            message.engine_peak_memory_bytes = memory.peak
         return message
 
     def _card(self) -> pb.ModelCard:

@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from diptych import Task
 from diptych.segment import v1 as pb
 
+from .answer_times import AnswerTimes
 from .convert import duration
 from .engine_client import EngineReply
 
@@ -22,22 +25,26 @@ class Stats:
         self._stage_seconds: Counter[str] = Counter()
         self._cache_hits = 0
         self._encoder_runs = 0
+        self._answer_times = AnswerTimes()
+        self._since = Timestamp()
+        self._since.GetCurrentTime()
 
     def count_outcome(self, code: grpc.StatusCode) -> None:
         """One ``Segment`` call has ended."""
         self._outcomes[code.name] += 1
 
-    def count_reply(self, reply: EngineReply) -> None:
+    def count_reply(self, task: Task, reply: EngineReply) -> None:
         """One request was answered."""
         self._cache_hits += reply.cache_hit
         self._encoder_runs += reply.encoder_ran
-        self.count_stages(reply.stages)
+        self.count_answer(task, reply.stages, held=reply.cache_hit)
 
-    def count_stages(self, stages: Mapping[str, float]) -> None:
+    def count_answer(self, task: Task, stages: Mapping[str, float], *, held: bool) -> None:
         """Where the time of one answer went: seconds by stage, named as in ``Timings``."""
         for stage, seconds in stages.items():
             self._stage_counts[stage] += 1
             self._stage_seconds[stage] += seconds  # type: ignore[assignment]
+        self._answer_times.add(task, held, stages["total"] - stages["queue"])
 
     def message(self) -> pb.GetModelStatsResponse:
         """The counters; the caller adds what is counted elsewhere."""
@@ -49,4 +56,6 @@ class Stats:
             ],
             image_cache_hit_count=self._cache_hits,
             encoder_run_count=self._encoder_runs,
+            answer_times=self._answer_times.messages(),
+            counting_since=self._since,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import metadata
 
 import numpy as np
@@ -176,6 +177,11 @@ def _device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def _peak_bytes(device: torch.device) -> int:
+    """The most memory of a GPU that this process has taken; 0 for the processor."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else 0
+
+
 def _loaded(network: Network, card: StaticCard, chosen: Chosen) -> LoadedModel:
     device = str(network.device)
     if network.device.type == "cuda":
@@ -194,6 +200,7 @@ def _loaded(network: Network, card: StaticCard, chosen: Chosen) -> LoadedModel:
         variants=tuple(Variant(w.name, w.parameter_count, w.size_bytes) for w in OFFICIAL),
         default_automatic=card.automatic,
         logits_size=network.logits_size,
+        peak_device_bytes=partial(_peak_bytes, network.device),
     )
 
 

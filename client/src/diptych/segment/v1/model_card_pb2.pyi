@@ -100,7 +100,7 @@ class ModelCard(google.protobuf.message.Message):
 
     @property
     def metrics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Metric]:
-        """Published figures, with their source, and those measured on this server at start."""
+        """Published figures, with their source. Those of this server are in GetModelStats."""
 
     @property
     def weights(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Weights]:

@@ -13,6 +13,7 @@ import google.protobuf.descriptor
 import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.message
+import google.protobuf.timestamp_pb2
 import sys
 import typing
 
@@ -198,6 +199,12 @@ class GetModelStatsResponse(google.protobuf.message.Message):
     ENCODER_RUN_COUNT_FIELD_NUMBER: builtins.int
     ENGINE_RESTART_COUNT_FIELD_NUMBER: builtins.int
     HELD_BYTES_FIELD_NUMBER: builtins.int
+    ANSWER_TIMES_FIELD_NUMBER: builtins.int
+    COUNTING_SINCE_FIELD_NUMBER: builtins.int
+    DEVICE_FIELD_NUMBER: builtins.int
+    ENGINE_MEMORY_BYTES_FIELD_NUMBER: builtins.int
+    ENGINE_PEAK_MEMORY_BYTES_FIELD_NUMBER: builtins.int
+    DEVICE_PEAK_MEMORY_BYTES_FIELD_NUMBER: builtins.int
     queue_length: builtins.int
     """Requests waiting now."""
     session_count: builtins.int
@@ -214,6 +221,14 @@ class GetModelStatsResponse(google.protobuf.message.Message):
     """Times that the engine process was lost and started again."""
     held_bytes: builtins.int
     """Bytes that the held images and their features take."""
+    device: builtins.str
+    """What computes, such as "cuda:0 NVIDIA A10G" or "cpu" and the name of the processor."""
+    engine_memory_bytes: builtins.int
+    """Memory that the engine process takes now; 0 where it cannot be read."""
+    engine_peak_memory_bytes: builtins.int
+    """The most that it has taken; 0 where it cannot be read."""
+    device_peak_memory_bytes: builtins.int
+    """The most memory of the device that the engine has taken; 0 if the device is the processor."""
     @property
     def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___OutcomeCount]:
         """One entry per outcome: "OK" or the name of a gRPC code."""
@@ -221,6 +236,14 @@ class GetModelStatsResponse(google.protobuf.message.Message):
     @property
     def stages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StageTime]:
         """One entry per stage named as in Timings."""
+
+    @property
+    def answer_times(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AnswerTime]:
+        """How long the newest answers took, one entry per task and whether the image was held."""
+
+    @property
+    def counting_since(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Since when all of this is counted."""
 
     def __init__(
         self,
@@ -235,10 +258,58 @@ class GetModelStatsResponse(google.protobuf.message.Message):
         encoder_run_count: builtins.int = ...,
         engine_restart_count: builtins.int = ...,
         held_bytes: builtins.int = ...,
+        answer_times: collections.abc.Iterable[Global___AnswerTime] | None = ...,
+        counting_since: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        device: builtins.str = ...,
+        engine_memory_bytes: builtins.int = ...,
+        engine_peak_memory_bytes: builtins.int = ...,
+        device_peak_memory_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["encoder_run_count", b"encoder_run_count", "engine_restart_count", b"engine_restart_count", "held_bytes", b"held_bytes", "held_image_count", b"held_image_count", "image_cache_hit_count", b"image_cache_hit_count", "outcomes", b"outcomes", "queue_length", b"queue_length", "running_count", b"running_count", "session_count", b"session_count", "stages", b"stages"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["counting_since", b"counting_since"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer_times", b"answer_times", "counting_since", b"counting_since", "device", b"device", "device_peak_memory_bytes", b"device_peak_memory_bytes", "encoder_run_count", b"encoder_run_count", "engine_memory_bytes", b"engine_memory_bytes", "engine_peak_memory_bytes", b"engine_peak_memory_bytes", "engine_restart_count", b"engine_restart_count", "held_bytes", b"held_bytes", "held_image_count", b"held_image_count", "image_cache_hit_count", b"image_cache_hit_count", "outcomes", b"outcomes", "queue_length", b"queue_length", "running_count", b"running_count", "session_count", b"session_count", "stages", b"stages"]) -> None: ...
 
 Global___GetModelStatsResponse: typing_extensions.TypeAlias = GetModelStatsResponse
+
+@typing.final
+class AnswerTime(google.protobuf.message.Message):
+    """How long the newest answers of one kind took, from the request's arrival at the model service to
+    its reply, without the time that it waited for others.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: builtins.int
+    IMAGE_HELD_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    P50_FIELD_NUMBER: builtins.int
+    P95_FIELD_NUMBER: builtins.int
+    task: diptych.segment.v1.prompts_pb2.Task.ValueType
+    """What was asked."""
+    image_held: builtins.bool
+    """Whether the image was held, so that the encoder did not run."""
+    count: builtins.int
+    """How many answers the figures are from: the newest ones, at most 500."""
+    @property
+    def p50(self) -> google.protobuf.duration_pb2.Duration:
+        """Half of them took this long or less."""
+
+    @property
+    def p95(self) -> google.protobuf.duration_pb2.Duration:
+        """95 of 100 took this long or less."""
+
+    def __init__(
+        self,
+        *,
+        task: diptych.segment.v1.prompts_pb2.Task.ValueType = ...,
+        image_held: builtins.bool = ...,
+        count: builtins.int = ...,
+        p50: google.protobuf.duration_pb2.Duration | None = ...,
+        p95: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["p50", b"p50", "p95", b"p95"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "image_held", b"image_held", "p50", b"p50", "p95", b"p95", "task", b"task"]) -> None: ...
+
+Global___AnswerTime: typing_extensions.TypeAlias = AnswerTime
 
 @typing.final
 class OutcomeCount(google.protobuf.message.Message):

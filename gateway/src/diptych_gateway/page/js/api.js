@@ -35,6 +35,28 @@ export async function fetchModels() {
 }
 
 /**
+ * @typedef {object} CardsTable
+ * @property {{model_id: string, name: string, problem: string}[]} models
+ * @property {{group: string, name: string, kind: string, cells: any[][]}[]} rows a cell for each model
+ */
+
+/** @returns {Promise<CardsTable>} with what the models have measured by now */
+export async function fetchCards() {
+  return await (await ask("api/cards")).json();
+}
+
+/** @returns {Promise<import("./snippets.js").Server>} where this gateway is, as programs reach it */
+export async function fetchServer() {
+  const { grpc_port: port, tls } = await (await ask("api/server")).json();
+  return {
+    url: new URL(".", location.href).href,
+    address: `${location.hostname}:${port}`,
+    tls,
+    locked: sessionStorage.getItem(TOKEN) !== null,
+  };
+}
+
+/**
  * Asks every model that does the task, and tells each answer as it comes.
  *
  * @param {{picture: {file?: Blob, name?: string, sha256?: string}, options: any}} question

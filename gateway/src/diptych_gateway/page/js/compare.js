@@ -93,18 +93,17 @@ export class Comparison {
 
   #showPair() {
     if (this.#view === "side") return;
-    const agreement = this.#agreements[0];
-    const [a, b] = [agreement?.model_id_a, agreement?.model_id_b].map((id) => this.#panels.get(id));
-    const pair = a?.answer && b?.answer && {
-      agreement,
-      a: a.answer,
-      b: b.answer,
-      nameA: this.#panels.nameOf(a.modelId),
-      nameB: this.#panels.nameOf(b.modelId),
-      numbersA: this.#numbers.get(a.modelId),
-      numbersB: this.#numbers.get(b.modelId),
-    };
-    this.#pair.show(this.#view, pair || null, pair ? "" : this.#whyNoPair());
+    const pairs = this.#agreements.map((agreement) => this.#pairOf(agreement)).filter(Boolean);
+    this.#pair.show(this.#view, pairs, pairs.length ? "" : this.#whyNoPair());
+  }
+
+  /** @returns {import("./pair.js").Pair | null} */
+  #pairOf(agreement) {
+    const [a, b] = [agreement.model_id_a, agreement.model_id_b].map((id) => this.#panels.get(id));
+    if (!a?.answer || !b?.answer) return null;
+    const [nameA, nameB] = [a, b].map((panel) => this.#panels.nameOf(panel.modelId));
+    const [numbersA, numbersB] = [a, b].map((panel) => this.#numbers.get(panel.modelId));
+    return { agreement, a: a.answer, b: b.answer, nameA, nameB, numbersA, numbersB };
   }
 
   #whyNoPair() {

@@ -7,15 +7,22 @@ import { CompareView } from "./compare-view.js";
 import { byId } from "./dom.js";
 import { offerPictures, SAMPLES } from "./picture.js";
 import { PromptView } from "./prompt-view.js";
+import { TakeAlong } from "./take.js";
 import { Viewport } from "./viewport.js";
 import { Views } from "./views.js";
 
 const viewport = new Viewport();
-const views = new Views([
-  new CompareView(viewport, hearError),
-  new PromptView(viewport, hearError),
-  new CardsView(),
-]);
+const takeAlong = new TakeAlong();
+const views = new Views(
+  [
+    new CompareView(viewport, hearError),
+    new PromptView(viewport, hearError),
+    new CardsView(hearError),
+  ],
+  (view) => {
+    takeAlong.view = view;
+  },
+);
 let models = [];
 /** @type {import("./picture.js").Picture | null} */
 let picture = null;
@@ -53,6 +60,7 @@ async function lookForModels() {
 async function takePicture(chosen) {
   const before = picture;
   picture = chosen;
+  takeAlong.picture = chosen;
   showProblem("");
   byId("picture-name").textContent = `${chosen.name}, ${chosen.bitmap.width} × ${chosen.bitmap.height} pixels`;
   writePlace({ sample: chosen.sample });

@@ -1,8 +1,9 @@
 /** Masks painted into canvases of the picture's size; boxes and body points drawn as lines. */
 
-const FILL = 150;
-const EDGE = 255;
-const FAINT = 40;
+/** Opacities of 0 to 255: of a mask, of its outline, of one that others outshine. */
+export const FILL = 150;
+export const EDGE = 255;
+export const FAINT = 40;
 
 /**
  * The filled masks with outlines, large ones first, so that small ones stay visible.
@@ -49,21 +50,12 @@ export class Sheet {
     const { x: left, y: top, width, height, data } = mask;
     const [fill, edge] = [pixel(color, faint ? FAINT : FILL), pixel(color, faint ? FILL : EDGE)];
     const stride = this.#canvas.width;
-    const thick = Math.max(1, Math.round(Math.max(stride, this.#canvas.height) / 500));
+    const thick = outline(stride, this.#canvas.height);
     for (let y = 0, at = 0; y < height; y += 1) {
       const row = (top + y) * stride + left;
       for (let x = 0; x < width; x += 1, at += 1) {
         if (!data[at]) continue;
-        const inside =
-          x >= thick &&
-          x < width - thick &&
-          y >= thick &&
-          y < height - thick &&
-          data[at - thick] &&
-          data[at + thick] &&
-          data[at - thick * width] &&
-          data[at + thick * width];
-        this.#pixels[row + x] = inside ? fill : edge;
+        this.#pixels[row + x] = isInside(mask, x, y, thick) ? fill : edge;
       }
     }
   }
@@ -129,8 +121,49 @@ export function drawMarks(context, frame, answer, { colorOf, isShown, isLit, edg
   context.restore();
 }
 
-/** `#rrggbb` and an opacity of 0 to 255 as canvas memory has it on little-endian machines. */
-function pixel(color, alpha) {
+/** How thick outlines are, in pixels of a picture of this size. @param {number} width @param {number} height */
+export function outline(width, height) {
+  return Math.max(1, Math.round(Math.max(width, height) / 500));
+}
+
+/**
+ * Whether a pixel of a mask is none of its outline.
+ *
+ * @param {import("./rle.js").Mask} mask
+ * @param {number} x in the mask's own rectangle
+ * @param {number} y
+ * @param {number} thick
+ */
+export function isInside({ width, height, data }, x, y, thick) {
+  if (x < thick || y < thick || x >= width - thick || y >= height - thick) return false;
+  const at = y * width + x;
+  return Boolean(
+    data[at - thick] && data[at + thick] && data[at - thick * width] && data[at + thick * width],
+  );
+}
+
+/**
+ * The mean of four colours as `pixel` makes them, each by its opacity.
+ *
+ * @param {number} a @param {number} b @param {number} c @param {number} d
+ */
+export function mixed(a, b, c, d) {
+  const [p, q, r, s] = [a >>> 24, b >>> 24, c >>> 24, d >>> 24];
+  const alpha = p + q + r + s;
+  if (!alpha) return 0;
+  const mean = (shift) =>
+    (p * ((a >> shift) & 255) + q * ((b >> shift) & 255) + r * ((c >> shift) & 255) + s * ((d >> shift) & 255)) /
+    alpha;
+  return (((alpha >> 2) << 24) | (mean(16) << 16) | (mean(8) << 8) | mean(0)) >>> 0;
+}
+
+/**
+ * A colour as canvas memory has it on little-endian machines.
+ *
+ * @param {string} color `#rrggbb`
+ * @param {number} alpha 0 to 255
+ */
+export function pixel(color, alpha) {
   const value = Number.parseInt(color.slice(1), 16);
   const [red, green, blue] = [value >> 16, (value >> 8) & 255, value & 255];
   return ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;

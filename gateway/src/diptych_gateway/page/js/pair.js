@@ -2,7 +2,8 @@
 
 import { drawDifference, paintDifference } from "./difference.js";
 import { make } from "./dom.js";
-import { drawMarks, paintAnswer } from "./paint.js";
+import { Overlay } from "./overlay.js";
+import { drawMarks } from "./paint.js";
 import { color, DIFFERENCE } from "./palette.js";
 import { Stage } from "./stage.js";
 
@@ -18,8 +19,12 @@ import { Stage } from "./stage.js";
  */
 
 export class PairView {
+  /** @type {Pair[]} */
+  #pairs = [];
   /** @type {Pair | null} */
   #pair = null;
+  /** The models of the pair that was chosen; another answer of theirs is shown in its place. */
+  #chosen = "";
   #view = "wipe";
   #opacity = 1;
   #cut = 0.5;
@@ -56,16 +61,36 @@ export class PairView {
 
   /**
    * @param {"wipe" | "difference"} view
-   * @param {Pair | null} pair
+   * @param {Pair[]} pairs to choose from
    * @param {string} note why there is nothing to show, if so
    */
-  show(view, pair, note) {
+  show(view, pairs, note) {
     this.#view = view;
     this.stage.grey = view === "difference";
-    this.#pair = pair;
+    this.#pairs = pairs;
     this.#note.textContent = note;
-    this.#controls.replaceChildren(...(pair ? this.#makeControls(pair) : []));
+    this.#choose(this.#chosen);
+  }
+
+  /** @param {string} key as `keyOf` makes it; the first pair if there is no such one */
+  #choose(key) {
+    this.#pair = this.#pairs.find((pair) => keyOf(pair) === key) ?? this.#pairs[0] ?? null;
+    const chooser = this.#pairs.length > 1 ? [this.#chooser()] : [];
+    this.#controls.replaceChildren(...chooser, ...(this.#pair ? this.#makeControls(this.#pair) : []));
     this.#repaint();
+  }
+
+  #chooser() {
+    const options = this.#pairs.map((pair) =>
+      make("option", { value: keyOf(pair), selected: pair === this.#pair }, `${pair.nameA} and ${pair.nameB}`),
+    );
+    const select = make("select", { name: "pair" }, ...options);
+    select.addEventListener("change", () => {
+      this.#chosen = select.value;
+      this.#choose(this.#chosen);
+      this.#controls.querySelector("select").focus();
+    });
+    return make("label", { class: "pairs" }, "Models", select);
   }
 
   #makeControls({ nameA, nameB, agreement }) {
@@ -108,14 +133,18 @@ export class PairView {
     const pair = this.#pair;
     if (!pair) this.#layers = [];
     else if (this.#view === "wipe") {
-      this.#layers = sides(pair).map(({ answer, how }) => paintAnswer(answer, how));
-    } else this.#layers = [paintDifference(pair.agreement, pair.a, pair.b, this.#shown)];
+      this.#layers = sides(pair).map(({ answer, how }) => {
+        const overlay = new Overlay(answer);
+        overlay.look(how);
+        return { paint: (context, frame) => overlay.paint(context, frame) };
+      });
+    } else this.#layers = [{ image: paintDifference(pair.agreement, pair.a, pair.b, this.#shown) }];
     this.#layer();
   }
 
   #layer() {
-    this.stage.layers = this.#layers.map((image, side) => ({
-      image,
+    this.stage.layers = this.#layers.map((layer, side) => ({
+      ...layer,
       opacity: this.#opacity,
       between: this.#view === "wipe" ? this.#half(side) : undefined,
     }));
@@ -146,6 +175,11 @@ export class PairView {
     context.fillStyle = "white";
     context.fillRect(this.#cut * width - frame.unit, 0, 2 * frame.unit, height);
   }
+}
+
+/** @param {Pair} pair */
+function keyOf({ agreement }) {
+  return `${agreement.model_id_a} ${agreement.model_id_b}`;
 }
 
 /** @param {Pair} pair */

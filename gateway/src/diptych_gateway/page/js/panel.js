@@ -2,7 +2,8 @@
 
 import { make } from "./dom.js";
 import { inWords, Legend } from "./legend.js";
-import { drawMarks, paintAnswer } from "./paint.js";
+import { Overlay } from "./overlay.js";
+import { drawMarks } from "./paint.js";
 import { color } from "./palette.js";
 import { segmentAt } from "./segments.js";
 import { Stage } from "./stage.js";
@@ -17,6 +18,7 @@ export class Panel {
   #hidden = new Set();
   #lit = null;
   #opacity = 1;
+  /** @type {Overlay | null} */
   #overlay = null;
   #edges;
   #onPoint;
@@ -102,6 +104,7 @@ export class Panel {
   fill(answer, elapsedS) {
     this.#clear();
     this.answer = answer;
+    this.#overlay = new Overlay(answer);
     const count = answer.segments.filter(({ mask, area }) => area || !mask).length;
     const found = count === 1 ? "1 object" : `${count || "No"} objects`;
     const omitted = answer.omitted ? `, ${answer.omitted} more left out` : "";
@@ -114,8 +117,8 @@ export class Panel {
 
   /** @returns {import("./views.js").Shown | null} the answer, if there is one */
   get shown() {
-    const { colorOf } = this.#looks();
-    return this.answer && { name: this.#name, answer: this.answer, colorOf };
+    const { colorOf, isShown } = this.#looks();
+    return this.answer && { name: this.#name, answer: this.answer, edges: this.#edges, colorOf, isShown };
   }
 
   /** Numbers of the objects, which decide on their colours. @param {number[]} numbers */
@@ -140,6 +143,7 @@ export class Panel {
 
   #clear() {
     this.answer = null;
+    this.#overlay = null;
     this.#numbers = [];
     this.#hidden.clear();
     this.#lit = null;
@@ -184,12 +188,14 @@ export class Panel {
 
   #repaint() {
     this.#legend.update(this.#looks());
-    this.#overlay = this.answer ? paintAnswer(this.answer, this.#looks()) : null;
+    this.#overlay?.look(this.#looks());
     this.#layer();
   }
 
   #layer() {
-    this.stage.layers = this.#overlay ? [{ image: this.#overlay, opacity: this.#opacity }] : [];
+    const overlay = this.#overlay;
+    const paint = (context, frame) => overlay.paint(context, frame);
+    this.stage.layers = overlay ? [{ paint, opacity: this.#opacity }] : [];
     this.stage.draw();
   }
 

@@ -13,6 +13,7 @@ import { covers, decodeMask } from "./rle.js";
  * @property {import("./rle.js").Mask | null} mask
  * @property {{x: number, y: number}[]} keypoints
  * @property {number | null} sourceIou overlap with the outline that a cascade began with
+ * @property {any} document as it came: a COCO annotation and more
  */
 
 /**
@@ -81,6 +82,7 @@ function readSegment(document, index, objects) {
     mask: segmentation?.counts ? decodeMask(segmentation) : null,
     keypoints: points(keypoints ?? []),
     sourceIou: source_iou ?? null,
+    document,
   };
 }
 

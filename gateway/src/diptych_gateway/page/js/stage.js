@@ -7,7 +7,8 @@ const SMOOTH_BELOW = 3;
 
 /**
  * @typedef {object} Layer
- * @property {CanvasImageSource} image stretched over the picture
+ * @property {CanvasImageSource} [image] stretched over the picture
+ * @property {(context: CanvasRenderingContext2D, frame: Frame) => void} [paint] instead of an image
  * @property {number} opacity 0 to 1
  * @property {[number, number]} [between] shares of the canvas' width that it may cover
  */
@@ -75,6 +76,7 @@ export class Stage {
       onKey: (event) => tool?.onKey(event, this) ?? false,
     });
     this.element.addEventListener("pointermove", (event) => {
+      if (event.buttons) return; // a drag points at nothing
       const { x, y } = toPicture(event.clientX, event.clientY);
       onHover?.(x, y);
     });
@@ -127,7 +129,7 @@ export class Stage {
     context.filter = this.grey ? "grayscale(1)" : "none";
     context.drawImage(this.#picture, ...place);
     context.filter = "none";
-    for (const { image, opacity, between } of this.layers) {
+    for (const { image, paint, opacity, between } of this.layers) {
       context.save();
       if (between) {
         const [from, to] = between.map((share) => share * width);
@@ -136,7 +138,8 @@ export class Stage {
         context.clip();
       }
       context.globalAlpha = opacity;
-      context.drawImage(image, ...place);
+      if (paint) paint(context, frame);
+      else context.drawImage(image, ...place);
       context.restore();
     }
     this.marks(context, frame);

@@ -5,17 +5,9 @@ import { sentence } from "./api.js";
 /** Those that need nothing but a picture, in the order of the chooser. */
 export const PICTURE_TASKS = ["instance-segmentation", "object-detection", "keypoint-detection"];
 
-const NAMES = {
-  "instance-segmentation": "Instance segmentation",
-  "object-detection": "Object detection",
-  "keypoint-detection": "Keypoint detection",
-  "prompted-segmentation": "Prompted segmentation",
-  "video-segmentation": "Video segmentation",
-};
-
 /** @param {string} task */
 export function taskName(task) {
-  return NAMES[task] ?? task;
+  return task.charAt(0).toUpperCase() + task.slice(1).replaceAll("-", " ");
 }
 
 /** @param {{model_id: string, card: any}} model */

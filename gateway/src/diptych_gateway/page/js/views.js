@@ -26,7 +26,9 @@ import { byId } from "./dom.js";
  * @typedef {object} Shown one model's answer as it is on screen
  * @property {string} name of the model
  * @property {import("./segments.js").Answer} answer
+ * @property {[number, number][]} edges between body points
  * @property {(index: number) => string} colorOf `#rrggbb` of a segment
+ * @property {(index: number) => boolean} isShown
  */
 
 /**
@@ -41,9 +43,12 @@ export class Views {
   /** @type {View | null} */
   #seen = null;
 
-  /** @param {View[]} views */
-  constructor(views) {
+  #onSeen;
+
+  /** @param {View[]} views @param {(view: View) => void} onSeen */
+  constructor(views, onSeen) {
     this.#views = views;
+    this.#onSeen = onSeen;
     for (const { id, places } of views) {
       byId(`to-${id}`).addEventListener("click", (event) => {
         event.preventDefault();
@@ -68,6 +73,7 @@ export class Views {
     if (this.#seen !== view) this.#seen?.hide?.();
     this.#seen = view;
     view.show(place);
+    this.#onSeen(view);
   }
 
   /** @param {Known} known */

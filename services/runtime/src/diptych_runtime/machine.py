@@ -1,0 +1,46 @@
+"""What the machine says of itself and of a process; empty or 0 where it says nothing."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+_KIB = 1024
+
+
+@dataclass(frozen=True)
+class ProcessMemory:
+    """Bytes of a process that are in memory: now, and the most that there have been."""
+
+    now: int = 0
+    peak: int = 0
+
+
+def process_memory(pid: int) -> ProcessMemory:
+    """From Linux' ``/proc``; elsewhere, and for a process that is gone, zeros."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return ProcessMemory()
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return ProcessMemory(now=_kib(fields, "VmRSS"), peak=_kib(fields, "VmHWM"))
+
+
+def device_name(device: str) -> str:
+    """The name of a device; that of the processor is found out here, engines say only ``cpu``."""
+    return f"{device} {processor_name()}".strip() if device == "cpu" else device
+
+
+def processor_name() -> str:
+    """What the processor calls itself, such as ``AMD EPYC 7B13``."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor()
+
+
+def _kib(fields: dict[str, str], name: str) -> int:
+    return int(fields.get(name, "0").split()[0]) * _KIB

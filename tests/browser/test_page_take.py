@@ -1,0 +1,285 @@
+"""What is on screen, taken along: COCO files, a picture, and code that gets the same answers."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser_page import Opened, answer, grey_picture, rectangle
+from PIL import Image
+from playwright.async_api import expect
+from pycocotools.coco import COCO
+
+from diptych.testing import FakeSegmentService
+from diptych_gateway.server import Gateway
+
+Services = dict[str, FakeSegmentService]
+NAMES = ["grey.png", "two words.png", 'it\'s $HOME `id` "x";\\,=.png', "-a\nb.png", "ünï 😀.png"]
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the pictures lie that code is about."""
+    for name in NAMES:
+        (tmp_path / name).write_bytes(grey_picture())
+    return tmp_path
+
+
+async def copied(opened: Opened, language: str) -> str:
+    """The text that a button of the page offers."""
+    await opened.page.locator("#take-code button", has_text=f"Copy as {language}").click()
+    box = opened.page.locator("#take-text")
+    await expect(box).to_be_visible()
+    return await box.input_value()
+
+
+async def run(program: list[str], folder: Path) -> str:
+    """What a program prints; it has to end well."""
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "NO_PROXY": "127.0.0.1",
+        "DIPTYCH_ADDRESS": "127.0.0.1:1",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *program,
+        cwd=folder,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, errors.decode()
+    return out.decode()
+
+
+async def legends(opened: Opened) -> list[list[str]]:
+    """Model, label, score and area of everything on screen."""
+    rows: list[list[str]] = await opened.page.evaluate(
+        """() => [...document.querySelectorAll(".panel[data-model]")].flatMap((panel) =>
+          [...panel.querySelectorAll(".legend button")].map((row) =>
+            [panel.dataset.model, ...[".label", ".score", ".area"].map(
+              (part) => row.querySelector(part).textContent)]))"""
+    )
+    return rows
+
+
+def listed(results: list[dict[str, Any]]) -> list[list[str]]:
+    """The same of the JSON that the command line and HTTP answer with."""
+    return [
+        [result["model_id"], s["label"], f"{s['score']:.2f}", f"{s['area']:,} px"]
+        for result in results
+        for s in result["result"]["segments"]
+    ]
+
+
+async def test_copied_code_gets_the_answers_that_are_on_screen(
+    opened: Opened, services: Services, folder: Path
+) -> None:
+    answer(services["first"], rectangle(0, 0, 10, 10, label="a corner"), rectangle(20, 15, 40, 30))
+    await opened.go()
+    for name in NAMES:
+        # Files are chosen by their content here, so that the name may be any.
+        await opened.page.evaluate(
+            """([name, bytes]) => {
+              const data = new DataTransfer();
+              data.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}));
+              const init = {bubbles: true, cancelable: true, dataTransfer: data};
+              document.body.dispatchEvent(new DragEvent("drop", init));
+            }""",
+            [name, list(grey_picture())],
+        )
+        await expect(opened.page.locator("#picture-name")).to_contain_text(
+            " ".join(name.split()), use_inner_text=False
+        )
+        await opened.expect_state("first", "done")
+        await opened.expect_state("second", "done")
+        shown = await legends(opened)
+        assert len(shown) == 3
+        code = await copied(opened, "Python")
+        assert json.dumps(name, ensure_ascii=False) in code
+        printed = (await run([sys.executable, "-c", code], folder)).splitlines()
+        assert printed == [
+            f"{model} {label} {float(score)} {area.removesuffix(' px').replace(',', '')}"
+            for model, label, score, area in shown
+        ]
+        command = await run(["sh", "-c", await copied(opened, "command line")], folder)
+        assert listed(json.loads(command)["results"]) == shown
+        fetched = await run(["sh", "-c", await copied(opened, "curl")], folder)
+        assert listed(json.loads(fetched)["results"]) == shown
+
+
+PROMPTS = [
+    {"points": [[10, 20, True], [30.5, 40, False]]},
+    {"box": [1, 2, 30, 40]},
+    {"points": [[50, 50]], "box": [40, 40, 60, 60]},
+]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+async def test_prompts_are_in_the_code(
+    opened: Opened, services: Services, gateway: Gateway, folder: Path, count: int
+) -> None:
+    await opened.go()
+    texts = await opened.page.evaluate(
+        """async ([prompts, address]) => {
+          const { asCommand, asCurl, asPython } = await import("./js/snippets.js");
+          const options = {task: "prompted-segmentation", models: ["first"], prompts};
+          const question = {picture: {name: "grey.png"}, options};
+          const url = new URL(".", location.href).href;
+          const server = {url, address, tls: false, locked: false};
+          return [asPython, asCommand, asCurl].map((write) => write(question, server));
+        }""",
+        [PROMPTS[:count], f"127.0.0.1:{gateway._grpc_port}"],
+    )
+    programs = [[sys.executable, "-c", texts[0]], *(["sh", "-c", text] for text in texts[1:])]
+    if count == 3:  # points and a box of one object are more than the command line can say
+        assert texts[1].startswith("# One command cannot say this")
+        del programs[1]
+    for program in programs:
+        await run(program, folder)
+        request = services["first"].requests[-1]
+        found = [
+            (
+                [(p.x_px, p.y_px, p.label) for p in prompt.points],
+                (prompt.box.x_min_px, prompt.box.y_max_px) if prompt.HasField("box") else None,
+            )
+            for prompt in request.prompts
+        ]
+        assert (
+            found
+            == [
+                ([(10, 20, 1), (30.5, 40, 2)], None),
+                ([], (1, 40)),
+                ([(50, 50, 1)], (40, 60)),
+            ][:count]
+        )
+
+
+async def test_a_mask_prompt_is_python(opened: Opened) -> None:
+    await opened.go()
+    code = await opened.page.evaluate(
+        """async () => {
+          const { asPython } = await import("./js/snippets.js");
+          const prompts = [{mask: {size: [2, 3], counts: "06"}}];
+          const options = {task: "prompted-segmentation", models: ["first"], prompts};
+          const server = {address: "h:1", tls: true, locked: true};
+          return asPython({picture: {name: "a.png"}, options}, server);
+        }"""
+    )
+    assert 'Prompt(mask=Mask.from_coco("06", (2, 3)))' in code
+    assert "tls=True" in code
+    compile(code, "copied", "exec")
+
+
+async def test_a_token_is_never_in_the_code(opened: Opened) -> None:
+    await opened.go()
+    await opened.page.evaluate("sessionStorage.setItem('diptych-token', 'diptych_secret')")
+    await opened.choose()
+    await opened.expect_state("first", "done")
+    for language in ("Python", "command line", "curl"):
+        text = await copied(opened, language)
+        assert "diptych_secret" not in text
+        assert "DIPTYCH_TOKEN_FILE" in text
+
+
+async def test_without_the_clipboard_the_text_is_selected(opened: Opened) -> None:
+    await opened.page.add_init_script(
+        "Object.defineProperty(navigator, 'clipboard', {value: undefined})"
+    )
+    await opened.go()
+    await opened.choose()
+    await opened.expect_state("first", "done")
+    text = await copied(opened, "curl")
+    await expect(opened.page.locator("#take-state")).to_contain_text("it is selected")
+    assert await opened.page.evaluate("String(getSelection())") in (text, "")
+    selected = await opened.page.evaluate(
+        "(({selectionStart, selectionEnd}) => selectionEnd - selectionStart)"
+        "(document.getElementById('take-text'))"
+    )
+    assert selected == len(text)
+
+
+async def downloaded(opened: Opened, button: str) -> tuple[str, bytes]:
+    async with opened.page.expect_download() as waiting:
+        await opened.page.locator("#take-files button", has_text=button).click()
+    download = await waiting.value
+    return download.suggested_filename, Path(await download.path()).read_bytes()
+
+
+async def test_a_coco_file_is_one_that_pycocotools_reads(
+    opened: Opened, services: Services, tmp_path: Path
+) -> None:
+    answer(
+        services["first"],
+        rectangle(0, 0, 10, 10, label="corner"),
+        rectangle(5, 5, 3, 3, label="gone"),
+        rectangle(20, 15, 40, 30),
+    )
+    await opened.go()
+    await opened.choose(name="my.photo.png")
+    await opened.expect_state("first", "done")
+    await opened.panel("first").locator(".legend button", has_text="gone").click()
+    name, content = await downloaded(opened, "COCO JSON of First")
+    assert name == "my.photo-first.coco.json"
+    path = tmp_path / name
+    path.write_bytes(content)
+    data = COCO(path)
+    (image,) = data.loadImgs(data.getImgIds())
+    assert (image["file_name"], image["width"], image["height"]) == ("my.photo.png", 80, 60)
+    annotations = data.loadAnns(data.getAnnIds(imgIds=[image["id"]]))
+    assert [a["area"] for a in annotations] == [100, 1200]
+    expected = np.zeros((60, 80), bool)
+    expected[15:45, 20:60] = True
+    assert np.array_equal(data.annToMask(annotations[1]), expected)
+    assert annotations[1]["bbox"] == [20, 15, 40, 30]
+    assert all(data.loadCats([a["category_id"]]) for a in annotations)
+    assert all(a["category_id"] > 0 for a in annotations)
+    loaded = data.loadRes([{**a, "image_id": 1} for a in annotations])
+    assert len(loaded.anns) == 2
+
+
+async def test_the_picture_shows_every_model_at_the_size_of_the_picture(
+    opened: Opened, services: Services
+) -> None:
+    answer(services["second"], rectangle(0, 0, 10, 10))
+    await opened.go()
+    await opened.choose(grey_picture((300, 400)), "large.png")
+    await opened.expect_state("first", "done")
+    await opened.expect_state("second", "done")
+    name, content = await downloaded(opened, "Picture with masks")
+    assert name == "large-compared.png"
+    drawn = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+    assert drawn.shape[1] == 2 * 400
+    text = 12 if 400 // 32 < 12 else round(400 / 32)
+    top = round(round(text * 1.5) * 1.5)
+
+    def colored(x: int, y: int) -> bool:
+        pixel = drawn[top + y, x]
+        return bool(np.ptp(pixel) > 10)
+
+    assert colored(40, 30)
+    assert not colored(300, 200)
+    assert colored(400 + 5, 5)
+    assert not colored(400 + 40, 30)
+    assert drawn[top + 250, 200].tolist() == [128, 128, 128]
+    assert np.ptp(drawn[top + 300 :], axis=2).max() > 50  # the swatches of the legend
+
+
+async def test_nothing_is_offered_before_there_is_an_answer(opened: Opened) -> None:
+    await opened.go()
+    await opened.expect_state("first", "off")
+    await expect(opened.page.locator("#take")).to_be_hidden()
+    await opened.choose()
+    await opened.expect_state("first", "done")
+    await expect(opened.page.locator("#take")).to_be_visible()
+    await opened.page.locator("#to-models").click()
+    await expect(opened.page.locator("#take")).to_be_hidden()
