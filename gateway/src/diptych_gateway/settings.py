@@ -14,6 +14,8 @@ from diptych_runtime.settings import OptionalFile, SettingsError
 MiB = 1024 * 1024
 _PREFIX = "DIPTYCH_"
 _EXAMPLE = "mask-rcnn=localhost:50061,sam-2=localhost:50062"
+_AN_ORIGIN = "https://diptych.example"
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _MODEL_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 
@@ -67,6 +69,25 @@ def _to_endpoints(value: object) -> object:
     return parse_endpoints(value) if isinstance(value, str) else value
 
 
+def parse_origins(text: str) -> tuple[str, ...]:
+    """Read ``https://name,https://name:port``, as browsers write origins.
+
+    Raises:
+        ValueError: an entry cannot be used; the message says which and what was expected.
+    """
+    origins = tuple(entry.strip().lower() for entry in text.split(",") if entry.strip())
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"write {origin!r} as a page's address without a path, such as {_AN_ORIGIN}"
+            )
+    return origins
+
+
+def _to_origins(value: object) -> object:
+    return parse_origins(value) if isinstance(value, str) else value
+
+
 OptionalPort = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
 
 
@@ -87,6 +108,8 @@ class Settings(BaseSettings):
     """Port of the gRPC server."""
     http_port: OptionalPort = Field(default=8080, ge=0, le=65535)
     """Port of the HTTP server and its page; empty serves none."""
+    http_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_to_origins)] = ()
+    """Addresses of the page behind a proxy, as ``https://name,https://name:port``."""
     reflection: bool = True
     """Serve gRPC reflection."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

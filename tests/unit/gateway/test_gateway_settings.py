@@ -59,6 +59,17 @@ def test_http_is_on_unless_its_port_is_empty(monkeypatch: pytest.MonkeyPatch) ->
         read_settings()
 
 
+def test_origins_are_written_as_browsers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIPTYCH_MODELS", "a=b:1")
+    assert read_settings().http_origins == ()
+    monkeypatch.setenv("DIPTYCH_HTTP_ORIGINS", " https://A.example, http://[::1]:8080,")
+    assert read_settings().http_origins == ("https://a.example", "http://[::1]:8080")
+    for text in ("a.example", "*", "https://a.example/", "ftp://a.example", "https://a:x", "null"):
+        monkeypatch.setenv("DIPTYCH_HTTP_ORIGINS", text)
+        with pytest.raises(SettingsError, match=r"DIPTYCH_HTTP_ORIGINS=.*without a path"):
+            read_settings()
+
+
 def test_no_models_at_all() -> None:
     with pytest.raises(SettingsError, match=r"DIPTYCH_MODELS.*mask-rcnn=localhost:50061"):
         read_settings()

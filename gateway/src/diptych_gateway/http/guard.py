@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +21,7 @@ from ..gate import TokenGate
 from ..statuses import BackendError
 from . import events, problems
 from .leaving import ClientLeftError
+from .origin import check_origin
 from .problems import RefusedError
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -33,12 +34,27 @@ _KNOWN = (RefusedError, ServiceError, BackendError, DiptychError)
 
 
 class Guard:
-    """What the endpoints of one server share; ``calls`` are those under way."""
+    """What the endpoints of one server share; ``calls`` are those under way.
 
-    def __init__(self, gate: TokenGate | None, observer: Observer) -> None:
+    ``origins`` are those of pages that may make it work, beside its own.
+    """
+
+    def __init__(
+        self, gate: TokenGate | None, observer: Observer, origins: Collection[str] = ()
+    ) -> None:
         self.gate = gate
         self.observer = observer
+        self.origins = origins
         self.calls = Calls()
+
+    def check_origin(self, scope: Scope) -> None:
+        """Refuse what a page from elsewhere sends; with tokens it cannot, for it has none.
+
+        Raises:
+            RefusedError: 403.
+        """
+        if self.gate is None:
+            check_origin(scope, self.origins)
 
 
 class Endpoint:
@@ -109,6 +125,8 @@ class Endpoint:
             allowed = ", ".join(self.methods)
             text = f"expected {allowed}, got {request.method}"
             raise RefusedError(405, text, Allow=allowed)
+        if request.method not in READ:
+            self._guard.check_origin(request.scope)
 
     def _finish(self, method: str, status: int, seconds: float, log: RequestLog) -> None:
         if self.public:

@@ -23,16 +23,17 @@ MEDIA_TYPE = "application/problem+json"
 class RefusedError(Exception):
     """What HTTP itself refuses, for which gRPC has no reason: no such path, method or body."""
 
-    def __init__(self, status: int, detail: str, **headers: str) -> None:
+    def __init__(self, status: int, detail: str, *, reason: str = "", **headers: str) -> None:
         super().__init__(detail)
         self.status = status
+        self.reason = reason
         self.headers = headers
 
 
 def document(error: Exception, request_id: str) -> dict[str, Any]:
     """The problem as it is sent; ``error`` is one that ``response`` takes."""
     if isinstance(error, RefusedError):
-        return _document(error.status, str(error), request_id=request_id)
+        return _document(error.status, str(error), reason=error.reason, request_id=request_id)
     known = _known(error, request_id)
     status = http_status(known.code, known.reason) if known.code else 500
     return _document(

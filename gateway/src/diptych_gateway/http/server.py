@@ -42,7 +42,7 @@ class HttpServer:
         self._host = settings.host
         self._wanted_port = settings.http_port or 0
         self._tls = tls
-        self._guard = Guard(gate, metrics.http_request)
+        self._guard = Guard(gate, metrics.http_request, settings.http_origins)
         self._draining = False
         api = Api(settings, registry, pictures, metrics, lambda: self._draining)
         self.routes: list[BaseRoute] = routes(api, self._guard)
