@@ -55,6 +55,14 @@ export class CompareView {
     this.#comparison.opacity = share;
   }
 
+  question() {
+    return this.#comparison.question();
+  }
+
+  answers() {
+    return this.#comparison.answers();
+  }
+
   /** Asks, if anybody sees the answer; else as soon as somebody does. */
   #ask() {
     this.#showTasks();

@@ -1,63 +1,41 @@
-/** One picture, every model: asks, and fills the panels as the answers come. */
+/** One picture, every model: asks, and shows the answers side by side or over one another. */
 
 import { describeAgreement } from "./agreement.js";
-import { sentence, streamCompare } from "./api.js";
 import { byId, make } from "./dom.js";
 import { PairView } from "./pair.js";
 import { sharedNumbers } from "./palette.js";
-import { Panel } from "./panel.js";
-import { readAnswer } from "./segments.js";
-import { modelName, whyNot } from "./tasks.js";
+import { Panels } from "./panels.js";
 
 export class Comparison {
-  #viewport;
-  /** @type {Map<string, Panel>} */
-  #panels = new Map();
+  #panels;
   #pair;
-  #models = [];
   /** @type {import("./picture.js").Picture | null} */
   #picture = null;
   #agreements = [];
   /** @type {Map<string, number[]>} numbers of the objects, by model */
   #numbers = new Map();
-  #asking = new AbortController();
   #task = "";
   #view = "side";
-  #opacity = 1;
-  #onError;
 
   /**
    * @param {import("./viewport.js").Viewport} viewport
    * @param {(error: Error) => void} onError hears of refused requests
    */
   constructor(viewport, onError) {
-    this.#viewport = viewport;
+    this.#panels = new Panels(byId("panels"), viewport, { onError });
     this.#pair = new PairView(viewport);
-    this.#onError = onError;
     byId("pair").append(this.#pair.element);
   }
 
   /** @param {{model_id: string, card: any, error: any}[]} models in the gateway's order */
   set models(models) {
-    this.#models = models;
-    for (const panel of this.#panels.values()) panel.remove();
-    this.#panels = new Map(
-      models.map((model) => [
-        model.model_id,
-        new Panel(model, this.#viewport, (number) => this.#light(number)),
-      ]),
-    );
-    byId("panels").replaceChildren(...[...this.#panels.values()].map((panel) => panel.element));
-    for (const panel of this.#panels.values()) {
-      panel.opacity = this.#opacity;
-      panel.picture = this.#picture?.bitmap ?? null;
-    }
+    this.#panels.models = models;
   }
 
   /** @param {import("./picture.js").Picture} picture */
   set picture(picture) {
     this.#picture = picture;
-    for (const panel of this.#panels.values()) panel.picture = picture.bitmap;
+    this.#panels.picture = picture;
     this.#pair.picture = picture.bitmap;
   }
 
@@ -71,82 +49,46 @@ export class Comparison {
 
   /** @param {number} share 0 to 1 */
   set opacity(share) {
-    this.#opacity = share;
     this.#pair.opacity = share;
-    for (const panel of this.#panels.values()) panel.opacity = share;
+    this.#panels.opacity = share;
   }
 
   /** Asks every model that does the task; without a picture it only says who would be asked. */
   async run(task) {
     this.#task = task;
-    this.#asking.abort();
-    this.#asking = new AbortController();
     this.#agreements = [];
     this.#say("");
-    const asked = this.#models.filter((model) => !whyNot(model, task));
-    for (const model of this.#models) {
-      const panel = this.#panels.get(model.model_id);
-      const why = whyNot(model, task);
-      if (why) panel?.fail(why, model.card ? "off" : "error");
-      else if (this.#picture) panel?.wait();
-      else panel?.fail("Choose a picture.", "off");
-    }
-    this.#showPair();
-    if (this.#picture && asked.length) await this.#ask(asked, this.#asking.signal);
+    await this.#panels.ask(task, this.question(), {
+      onAnswer: () => this.#showAnswers(),
+      onAgreements: (agreements) => this.#hearAgreements(agreements),
+    });
   }
 
-  async #ask(asked, signal) {
-    const question = {
-      picture: { file: this.#picture.file, name: this.#picture.name },
-      options: { task: this.#task, models: asked.map((model) => model.model_id) },
-    };
-    const hear = {
-      onOutcome: (outcome) => !signal.aborted && this.#hearOutcome(outcome),
-      onAgreements: (agreements) => !signal.aborted && this.#hearAgreements(agreements),
-    };
-    try {
-      await streamCompare(question, hear, signal);
-    } catch (error) {
-      if (signal.aborted) return;
-      for (const { model_id: id } of asked) {
-        const panel = this.#panels.get(id);
-        if (panel?.element.dataset.state === "waiting") panel.fail(error.message);
-      }
-      this.#showPair();
-      this.#onError(error);
-    }
+  /** @returns {import("./views.js").Question | null} */
+  question() {
+    return this.#panels.question(this.#task);
   }
 
-  #hearOutcome({ model_id: id, result, error, elapsed_s: elapsed }) {
-    const panel = this.#panels.get(id);
-    if (!panel) return;
-    if (result) {
-      try {
-        panel.fill(readAnswer(result), elapsed);
-      } catch (problem) {
-        panel.fail(`The answer cannot be drawn: ${problem.message}.`);
-      }
-    } else panel.fail(sentence(error?.message ?? error?.detail ?? "The model did not answer"));
-    this.#renumber();
-    this.#showPair();
+  /** @returns {import("./views.js").Shown[]} */
+  answers() {
+    return this.#panels.answers();
   }
 
   #hearAgreements(agreements) {
     this.#agreements = agreements;
-    this.#renumber();
-    this.#say(agreements.map((one) => describeAgreement(one, (id) => this.#nameOf(id))).join(" "));
-    this.#showPair();
+    this.#say(agreements.map((one) => describeAgreement(one, (id) => this.#panels.nameOf(id))).join(" "));
+    this.#showAnswers();
   }
 
-  #renumber() {
-    const filled = [...this.#panels.values()].filter((panel) => panel.answer);
+  #showAnswers() {
+    const filled = [...this.#panels].filter((panel) => panel.answer);
     const answers = filled.map(({ modelId, answer }) => ({
       model_id: modelId,
       count: answer.segments.length,
     }));
-    const numbers = sharedNumbers(answers, this.#agreements);
-    for (const panel of filled) panel.numbers = numbers.get(panel.modelId);
-    this.#numbers = numbers;
+    this.#numbers = sharedNumbers(answers, this.#agreements);
+    for (const panel of filled) panel.numbers = this.#numbers.get(panel.modelId);
+    this.#showPair();
   }
 
   #showPair() {
@@ -157,8 +99,8 @@ export class Comparison {
       agreement,
       a: a.answer,
       b: b.answer,
-      nameA: this.#nameOf(a.modelId),
-      nameB: this.#nameOf(b.modelId),
+      nameA: this.#panels.nameOf(a.modelId),
+      nameB: this.#panels.nameOf(b.modelId),
       numbersA: this.#numbers.get(a.modelId),
       numbersB: this.#numbers.get(b.modelId),
     };
@@ -166,24 +108,14 @@ export class Comparison {
   }
 
   #whyNoPair() {
-    const panels = [...this.#panels.values()];
-    const waiting = panels.some((panel) => panel.element.dataset.state === "waiting");
-    const failed = panels.filter((panel) => ["error", "off"].includes(panel.element.dataset.state));
+    const panels = [...this.#panels];
     if (!this.#picture) return "Choose a picture.";
-    if (waiting) return "Asking …";
-    const reasons = failed.map((panel) => panel.element.querySelector(".state")?.textContent);
-    return `This view needs the answers of two models. ${reasons.join(" ")}`;
-  }
-
-  #light(number) {
-    for (const panel of this.#panels.values()) panel.light(number);
+    if (panels.some((panel) => panel.state === "waiting")) return "Asking …";
+    const failed = panels.filter((panel) => ["error", "off"].includes(panel.state));
+    return `This view needs the answers of two models. ${failed.map((panel) => panel.said).join(" ")}`;
   }
 
   #say(text) {
     byId("agreement").replaceChildren(...(text ? [make("span", {}, text)] : []));
-  }
-
-  #nameOf(id) {
-    return modelName(this.#models.find((model) => model.model_id === id) ?? { model_id: id, card: null });
   }
 }

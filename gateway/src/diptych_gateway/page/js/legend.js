@@ -2,8 +2,12 @@
 
 import { make } from "./dom.js";
 
-/** An area in words. @param {number} area */
-export function pixels(area) {
+/** @param {import("./segments.js").Segment} segment */
+export function inWords({ label, score, area }) {
+  return `${label} · ${score.toFixed(2)} · ${pixels(area)}`;
+}
+
+function pixels(area) {
   return `${Math.round(area).toLocaleString("en")} px`;
 }
 

@@ -1,7 +1,7 @@
 /** One model on the picture: waiting, its answer, or why there is none. */
 
 import { make } from "./dom.js";
-import { Legend, pixels } from "./legend.js";
+import { inWords, Legend } from "./legend.js";
 import { drawMarks, paintAnswer } from "./paint.js";
 import { color } from "./palette.js";
 import { segmentAt } from "./segments.js";
@@ -12,6 +12,7 @@ import { milliseconds, showTimings } from "./timings.js";
 export class Panel {
   /** @type {import("./segments.js").Answer | null} */
   answer = null;
+  #name;
   #numbers = [];
   #hidden = new Set();
   #lit = null;
@@ -27,17 +28,20 @@ export class Panel {
   /**
    * @param {{model_id: string, card: any}} model
    * @param {import("./viewport.js").Viewport} viewport
-   * @param {(number: number | null) => void} onPoint the number of the object pointed at
+   * @param {{onPoint: (number: number | null) => void, tool?: import("./stage.js").Tool}} hear
+   *   `onPoint` is told the number of the object pointed at
    */
-  constructor(model, viewport, onPoint) {
+  constructor(model, viewport, { onPoint, tool }) {
     const name = modelName(model);
     this.modelId = model.model_id;
+    this.#name = name;
     this.#onPoint = onPoint;
     this.#edges = model.card?.keypoint_schema?.edges ?? [];
     this.stage = new Stage(viewport, `The picture with what ${name} found`, {
       onHover: (x, y) => this.#point(this.#at(x, y)),
       onLeave: () => this.#point(null),
       onClick: (x, y) => this.#toggle(this.#at(x, y)),
+      tool,
     });
     this.stage.marks = (context, frame) => this.#drawMarks(context, frame);
     this.#legend = new Legend(name, {
@@ -69,13 +73,23 @@ export class Panel {
     this.#layer();
   }
 
-  /** Shows that the model was asked. */
-  wait() {
-    this.#clear();
+  /** @returns {string} "idle", "waiting", "done", "error" or "off" */
+  get state() {
+    return this.element.dataset.state ?? "";
+  }
+
+  /** What it says of its state. */
+  get said() {
+    return this.#state.textContent;
+  }
+
+  /** Shows that the model was asked. @param {{keep?: boolean}} [how] `keep`: with its earlier answer */
+  wait({ keep = false } = {}) {
+    if (!keep) this.#clear();
     this.#say("waiting", "Asking …");
   }
 
-  /** Shows why there is no answer. @param {string} text @param {"error" | "off"} [kind] */
+  /** Shows why there is no answer. @param {string} text @param {"error" | "off" | "idle"} [kind] */
   fail(text, kind = "error") {
     this.#clear();
     this.#say(kind, text);
@@ -91,10 +105,17 @@ export class Panel {
     const count = answer.segments.length;
     const found = count === 1 ? "1 object" : `${count || "No"} objects`;
     const omitted = answer.omitted ? `, ${answer.omitted} more left out` : "";
-    this.#say("done", `${found}${omitted} in ${milliseconds(elapsedS)}`);
+    const held = answer.held ? ", encoder not run" : "";
+    this.#say("done", `${found}${omitted} in ${milliseconds(elapsedS)}${held}`);
     this.#legend.segments = answer.segments;
     this.#timings.replaceChildren(showTimings(answer.timings, elapsedS, answer.held));
-    this.numbers = answer.segments.map((_, index) => index);
+    this.numbers = answer.segments.map(({ object, index }) => object ?? index);
+  }
+
+  /** @returns {import("./views.js").Shown | null} the answer, if there is one */
+  get shown() {
+    const { colorOf } = this.#looks();
+    return this.answer && { name: this.#name, answer: this.answer, colorOf };
   }
 
   /** Numbers of the objects, which decide on their colours. @param {number[]} numbers */
@@ -142,9 +163,7 @@ export class Panel {
   /** @param {number | null} index */
   #point(index) {
     const segment = index === null ? null : this.answer?.segments[index];
-    this.#hover.textContent = segment
-      ? `${segment.label} · ${segment.score.toFixed(2)} · ${pixels(segment.area)}`
-      : "";
+    this.#hover.textContent = segment ? inWords(segment) : "";
     this.#onPoint(segment ? this.#numbers[segment.index] : null);
   }
 
@@ -175,8 +194,7 @@ export class Panel {
   }
 
   #drawMarks(context, frame) {
-    if (!this.answer) return;
     const how = { ...this.#looks(), edges: this.#edges, opacity: this.#opacity };
-    drawMarks(context, frame, this.answer, how);
+    if (this.answer) drawMarks(context, frame, this.answer, how);
   }
 }

@@ -5,6 +5,7 @@ import { covers, decodeMask } from "./rle.js";
 /**
  * @typedef {object} Segment
  * @property {number} index in the model's answer
+ * @property {number | null} object which of the objects asked for; `null` without prompts
  * @property {string} label what to call it; never empty
  * @property {number} score
  * @property {number} area in pixels
@@ -27,15 +28,16 @@ import { covers, decodeMask } from "./rle.js";
 
 /**
  * @param {any} result
+ * @param {number[]} [objects] the object that each prompt was for
  * @returns {Answer}
  * @throws {RangeError} a mask cannot be read
  */
-export function readAnswer(result) {
+export function readAnswer(result, objects = []) {
   return {
     modelId: result.model_id,
     width: result.image_size.width,
     height: result.image_size.height,
-    segments: result.segments.map(readSegment),
+    segments: result.segments.map((document, index) => readSegment(document, index, objects)),
     timings: result.timings ?? {},
     held: (result.provenance ?? []).some((entry) => entry.image_cache_hit),
     sha256: result.image_sha256 ?? "",
@@ -60,11 +62,13 @@ export function segmentAt(answer, x, y, hidden) {
 }
 
 /** @returns {Segment} */
-function readSegment(document, index) {
-  const { segmentation, bbox, area, score, label, keypoints } = document;
+function readSegment(document, index, objects) {
+  const { segmentation, bbox, area, score, label, keypoints, prompt_index: prompt } = document;
+  const object = objects[prompt] ?? null;
   return {
     index,
-    label: label || `object ${index + 1}`,
+    object,
+    label: label || `object ${(object ?? index) + 1}`,
     score: score ?? 0,
     area: area ?? 0,
     box: bbox ?? null,

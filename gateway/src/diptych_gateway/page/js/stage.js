@@ -21,12 +21,24 @@ const SMOOTH_BELOW = 3;
  * @property {number} unit one CSS pixel
  */
 
+/** @typedef {{x: number, y: number}} Place shares of the picture's width and height */
+
+/**
+ * @typedef {object} Tool what pointing at the picture does instead of naming and moving
+ * @property {(place: Place, event: PointerEvent, stage: Stage) => void} onClick
+ * @property {(drag: import("./gestures.js").Drag) => void} onDrag of the primary button or one finger
+ * @property {(event: KeyboardEvent, stage: Stage) => boolean} onKey whether the tool used it
+ * @property {(context: CanvasRenderingContext2D, frame: Frame) => void} draw over everything
+ * @property {string} help id of the element that describes the keys
+ */
+
 export class Stage {
   #context;
   #viewport;
   #redraw = () => this.draw();
   #pending = 0;
   #sizes;
+  #tool;
   #picture = null;
   /** Shows the picture without its own colours. */
   grey = false;
@@ -39,15 +51,18 @@ export class Stage {
    * @param {import("./viewport.js").Viewport} viewport
    * @param {string} name for people who do not see it
    * @param {{onHover?: (x: number, y: number) => void, onLeave?: () => void,
-   *   onClick?: (x: number, y: number, event: PointerEvent) => void}} [hear] shares of the picture
+   *   onClick?: (x: number, y: number) => void, tool?: Tool}} [hear] shares of the picture
    */
-  constructor(viewport, name, { onHover, onLeave, onClick } = {}) {
+  constructor(viewport, name, { onHover, onLeave, onClick, tool } = {}) {
     this.#viewport = viewport;
+    this.#tool = tool;
     this.element = make("canvas", {
-      class: "stage",
+      class: tool ? "stage pointing" : "stage",
       tabindex: "0",
-      role: "img",
+      // Screen readers keep the keys of an image to themselves.
+      role: tool ? "application" : "img",
       "aria-label": name,
+      "aria-describedby": tool?.help,
       "aria-keyshortcuts": "+ - 0 ArrowLeft ArrowRight ArrowUp ArrowDown",
     });
     this.#context = this.element.getContext("2d");
@@ -55,7 +70,9 @@ export class Stage {
     listenToGestures(this.element, viewport, {
       toPicture,
       shown: () => this.#shown(),
-      onClick: onClick ?? (() => {}),
+      onClick: (x, y, event) => (tool ? tool.onClick({ x, y }, event, this) : onClick?.(x, y)),
+      onDrag: tool?.onDrag,
+      onKey: (event) => tool?.onKey(event, this) ?? false,
     });
     this.element.addEventListener("pointermove", (event) => {
       const { x, y } = toPicture(event.clientX, event.clientY);
@@ -72,6 +89,11 @@ export class Stage {
     this.#picture = picture;
     this.element.style.setProperty("--ratio", picture ? String(picture.width / picture.height) : "1");
     this.draw();
+  }
+
+  /** Pixels of the picture per CSS pixel. */
+  get grain() {
+    return (this.#picture?.width ?? 1) / this.#shown().width;
   }
 
   /** Ends what it listens to. */
@@ -118,6 +140,7 @@ export class Stage {
       context.restore();
     }
     this.marks(context, frame);
+    this.#tool?.draw(context, frame);
   }
 
   /** @param {number} unit @returns {Frame} */

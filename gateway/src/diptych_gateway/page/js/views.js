@@ -12,6 +12,21 @@ import { byId } from "./dom.js";
  * @property {() => void} [hide] it is not seen any more
  * @property {(known: Known) => void} [take] there are other models, or there is another picture
  * @property {(share: number) => void} [takeOpacity] of masks, 0 to 1
+ * @property {() => Question | null} [question] what it asked last; `null` if nothing can be asked
+ * @property {() => Shown[]} [answers] what it shows, in the order of the models
+ */
+
+/**
+ * @typedef {object} Question what `streamCompare` takes
+ * @property {{file: Blob, name: string}} picture
+ * @property {{task: string, models: string[], prompts?: any[]}} options
+ */
+
+/**
+ * @typedef {object} Shown one model's answer as it is on screen
+ * @property {string} name of the model
+ * @property {import("./segments.js").Answer} answer
+ * @property {(index: number) => string} colorOf `#rrggbb` of a segment
  */
 
 /**
