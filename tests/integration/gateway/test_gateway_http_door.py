@@ -16,10 +16,11 @@ import structlog
 from pki import Pki
 from prometheus_client.parser import text_string_to_metric_families
 from serving_helpers import eventually
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from diptych.segment import v1 as pb
 from diptych_gateway.http.guard import Endpoint
+from diptych_gateway.http.video_socket import VideoSockets
 from diptych_gateway.tokens import Scope
 from diptych_runtime import logs, watched
 
@@ -60,6 +61,9 @@ def guarded(stage: Any) -> list[tuple[str, str, Endpoint]]:
     for route in stage.gateway.http.routes:
         if isinstance(route, Mount):
             assert (route.path, route.name) == ("", "page")
+            continue
+        if isinstance(route, WebSocketRoute):
+            assert isinstance(route.endpoint, VideoSockets), route.path
             continue
         assert isinstance(route, Route)
         assert isinstance(route.endpoint, Endpoint), route.path

@@ -98,6 +98,7 @@ class _Session:
         self._socket = socket
         self._log = log
         self._number = 1
+        self._closed_well = False
 
     async def serve(self) -> None:
         """Until one side has ended it."""
@@ -115,7 +116,7 @@ class _Session:
                 raise _draining()
             await self._socket.close(_ENDED)
         except (ClientLeftError, WebSocketDisconnect):
-            self.status = LEFT
+            self.status = _OPEN if self._closed_well else LEFT
         except KNOWN as error:
             await self.fail(error)
         except Exception as error:
@@ -217,6 +218,7 @@ class _Session:
             coming.cancel()
             stopping.cancel()
         if message["type"] == "websocket.disconnect":
+            self._closed_well = message["code"] == _ENDED
             raise ClientLeftError
         return message
 

@@ -2,13 +2,13 @@
 
 /**
  * @typedef {object} Place
- * @property {"side" | "wipe" | "difference" | "models"} view
+ * @property {"side" | "wipe" | "difference" | "models" | "video"} view
  * @property {string} task
  * @property {number} opacity in percent
  * @property {string} sample name of a bundled picture, or ""
  */
 
-const VIEWS = ["side", "wipe", "difference", "models"];
+const VIEWS = ["side", "wipe", "difference", "models", "video"];
 
 /** @type {Place} */
 const START = { view: "side", task: "instance-segmentation", opacity: 75, sample: "" };

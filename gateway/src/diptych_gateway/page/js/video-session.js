@@ -4,7 +4,7 @@ import { ApiError, keptToken, problem } from "./api.js";
 
 /** Frames that are sent ahead of their answers: one is worked on while the next one travels. */
 const AHEAD = 2;
-const TOO_LARGE = 1009;
+const [DONE, TOO_LARGE] = [1000, 1009];
 
 /**
  * @typedef {object} Hear
@@ -73,7 +73,7 @@ export class VideoSession {
 
   close() {
     this.#over = true;
-    this.#socket.close();
+    this.#socket.close(DONE);
   }
 
   #say(document) {

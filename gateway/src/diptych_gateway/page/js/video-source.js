@@ -2,6 +2,8 @@
 
 import { Frame, FrameGrabber } from "./video-frame.js";
 
+/** A hidden tab presents nothing. */
+const PRESENTED_MS = 1000;
 const CAMERA = { video: { width: { ideal: 640 }, facingMode: "environment" }, audio: false };
 
 export class VideoSource {
@@ -40,6 +42,7 @@ export class VideoSource {
   /**
    * @param {Blob | string} clip a file or an address
    * @param {string} name
+   * @returns {Promise<boolean>} whether nothing else was chosen meanwhile
    * @throws {Error} it cannot be played; the message is a sentence
    */
   async openClip(clip, name) {
@@ -48,13 +51,16 @@ export class VideoSource {
     const turn = this.#turn;
     this.#video.src = this.#url || String(clip);
     const plays = await this.#loaded();
-    if (turn === this.#turn && !plays) {
-      this.close();
-      throw new Error(`“${name}” cannot be played by this browser. Take a WebM or MP4 file.`);
+    if (turn !== this.#turn) return false;
+    if (plays) {
+      await this.#presented();
+      return turn === this.#turn;
     }
+    this.close();
+    throw new Error(`“${name}” cannot be played by this browser. Take a WebM or MP4 file.`);
   }
 
-  /** @throws {Error} there is none, or it must not be used; the message is a sentence */
+  /** As `openClip`. @throws {Error} there is none, or it must not be used */
   async openCamera() {
     this.close();
     if (!navigator.mediaDevices?.getUserMedia) {
@@ -67,7 +73,7 @@ export class VideoSource {
     });
     if (turn !== this.#turn) {
       for (const track of stream.getTracks()) track.stop();
-      return;
+      return false;
     }
     this.#stream = stream;
     this.live = true;
@@ -75,7 +81,10 @@ export class VideoSource {
       track.addEventListener("ended", () => this.#hear.onLost("The camera is gone."));
     }
     this.#video.srcObject = stream;
+    const presented = this.#presented();
     await this.#video.play();
+    await presented;
+    return turn === this.#turn;
   }
 
   /** Goes on; every frame is told from now on. */
@@ -102,9 +111,9 @@ export class VideoSource {
     }
     this.#video.pause();
     if (!this.#video.currentTime) return;
-    const sought = new Promise((resolve) => this.#video.addEventListener("seeked", resolve, { once: true }));
+    const presented = this.#presented();
     this.#video.currentTime = 0;
-    await sought;
+    await presented;
   }
 
   close() {
@@ -129,8 +138,15 @@ export class VideoSource {
       };
       video.addEventListener("loadeddata", end(true), { signal: stop.signal });
       video.addEventListener("error", end(false), { signal: stop.signal });
-      video.addEventListener("emptied", end(false), { signal: stop.signal });
     });
+  }
+
+  /** Data that is loaded, or a place that is sought, has no picture before this. */
+  #presented() {
+    return Promise.race([
+      new Promise((resolve) => this.#request(resolve)),
+      new Promise((resolve) => setTimeout(resolve, PRESENTED_MS)),
+    ]);
   }
 
   #follow(turn) {
