@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 from browser_page import Opened, answer, rectangle
@@ -36,10 +37,19 @@ def services() -> Iterator[dict[str, FakeSegmentService]]:
 
 
 @pytest.fixture
-async def gateway(services: dict[str, FakeSegmentService]) -> AsyncIterator[Gateway]:
+def gateway_settings() -> dict[str, Any]:
+    """Settings of the gateway beside those that all tests here have."""
+    return {}
+
+
+@pytest.fixture
+async def gateway(
+    services: dict[str, FakeSegmentService], gateway_settings: dict[str, Any]
+) -> AsyncIterator[Gateway]:
     """A gateway that has seen both cards."""
     endpoints = tuple(Endpoint(name, service.address) for name, service in services.items())
-    settings = Settings(models=endpoints, port=0, http_port=0, drain_s=0.0, card_refresh_s=0.05)
+    fixed = {"port": 0, "http_port": 0, "drain_s": 0.0, "card_refresh_s": 0.05}
+    settings = Settings(models=endpoints, **{**fixed, **gateway_settings})
     gateway = Gateway(settings)
     await gateway.start()
     await _see_cards(gateway, services)

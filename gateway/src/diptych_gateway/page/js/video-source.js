@@ -49,13 +49,12 @@ export class VideoSource {
     this.close();
     if (typeof clip !== "string") this.#url = URL.createObjectURL(clip);
     const turn = this.#turn;
+    const presented = this.#presented();
     this.#video.src = this.#url || String(clip);
     const plays = await this.#loaded();
+    if (plays) await atMost(PRESENTED_MS, presented);
     if (turn !== this.#turn) return false;
-    if (plays) {
-      await this.#presented();
-      return turn === this.#turn;
-    }
+    if (plays) return true;
     this.close();
     throw new Error(`“${name}” cannot be played by this browser. Take a WebM or MP4 file.`);
   }
@@ -83,7 +82,7 @@ export class VideoSource {
     this.#video.srcObject = stream;
     const presented = this.#presented();
     await this.#video.play();
-    await presented;
+    await atMost(PRESENTED_MS, presented);
     return turn === this.#turn;
   }
 
@@ -113,7 +112,7 @@ export class VideoSource {
     if (!this.#video.currentTime) return;
     const presented = this.#presented();
     this.#video.currentTime = 0;
-    await presented;
+    await atMost(PRESENTED_MS, presented);
   }
 
   close() {
@@ -143,10 +142,7 @@ export class VideoSource {
 
   /** Data that is loaded, or a place that is sought, has no picture before this. */
   #presented() {
-    return Promise.race([
-      new Promise((resolve) => this.#request(resolve)),
-      new Promise((resolve) => setTimeout(resolve, PRESENTED_MS)),
-    ]);
+    return new Promise((resolve) => this.#request(resolve));
   }
 
   #follow(turn) {
@@ -178,4 +174,8 @@ export class VideoSource {
   #grab() {
     return this.#grabber.grab(this.#video, this.#seen++);
   }
+}
+
+function atMost(milliseconds, promise) {
+  return Promise.race([promise, new Promise((resolve) => setTimeout(resolve, milliseconds))]);
 }
