@@ -37,12 +37,17 @@ def test_the_page_is_small() -> None:
     assert [name for name in long if name.endswith(".js")] == []
 
 
-@pytest.mark.parametrize("query", ["", "?view=wipe", "?view=difference", "?view=models"])
+@pytest.mark.parametrize(
+    "query", ["", "?view=wipe", "?view=difference", "?view=video", "?view=models"]
+)
 async def test_a_narrow_screen_needs_no_scrolling_sideways(opened: Opened, query: str) -> None:
     await opened.page.set_viewport_size({"width": 360, "height": 740})
     await opened.go(query)
     if query == "?view=models":
         await expect(opened.page.locator("table.cards")).to_be_visible()
+    elif query == "?view=video":
+        await opened.page.locator("#video-sample").click()
+        await expect(opened.page.locator("#video-new")).to_be_enabled()
     else:
         await opened.choose()
         await opened.expect_state("first", "done")
@@ -64,7 +69,17 @@ async def test_the_keyboard_reaches_everything_and_does_it(opened: Opened) -> No
         if seen[-1] == "figure":
             await opened.page.keyboard.press("Enter")
             await opened.expect_state("second", "done")
-    expected = ["skip", "to-compare", "to-models", "file", "figure", "task", "view", "opacity"]
+    expected = [
+        "skip",
+        "to-compare",
+        "to-video",
+        "to-models",
+        "file",
+        "figure",
+        "task",
+        "view",
+        "opacity",
+    ]
     expected += ["zoom-out", "zoom-fit", "zoom-in", "stage"]
     places = [seen.index(name) for name in expected]
     assert places == sorted(places)

@@ -50,7 +50,7 @@ def wait_serving(address: str, *, seconds: float = START_S) -> None:
 
 @dataclass
 class Stack:
-    """Addresses and processes, by model id and ``gateway``."""
+    """Ports and processes, by model id and ``gateway``; ``http`` is the gateway's other port."""
 
     ports: dict[str, int]
     folder: Path
@@ -68,7 +68,7 @@ class Stack:
             **os.environ,
             "DIPTYCH_PORT": str(self.ports[name]),
             "DIPTYCH_MODELS": models,
-            "DIPTYCH_HTTP_PORT": "",
+            "DIPTYCH_HTTP_PORT": str(self.ports["http"]),
             "DIPTYCH_THREADS": "1",
         }
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -94,7 +94,7 @@ class Stack:
 def running_stack(folder: Path) -> Iterator[Stack]:
     """Both model services and the gateway, all SERVING."""
     names = [*MODELS, "gateway"]
-    stack = Stack({name: free_port() for name in names}, folder)
+    stack = Stack({name: free_port() for name in [*names, "http"]}, folder)
     try:
         for name in names:
             stack.start(name)

@@ -2,16 +2,17 @@
 
 /**
  * @typedef {object} Place
- * @property {"side" | "wipe" | "difference" | "models" | "video"} view
+ * @property {"side" | "wipe" | "difference" | "prompt" | "video" | "models"} view
  * @property {string} task
  * @property {number} opacity in percent
  * @property {string} sample name of a bundled picture, or ""
+ * @property {string} objects what is pointed at, as `formatObjects` writes it
  */
 
-const VIEWS = ["side", "wipe", "difference", "models", "video"];
+const VIEWS = ["side", "wipe", "difference", "prompt", "video", "models"];
 
 /** @type {Place} */
-const START = { view: "side", task: "instance-segmentation", opacity: 75, sample: "" };
+const START = { view: "side", task: "instance-segmentation", opacity: 75, sample: "", objects: "" };
 
 /** @returns {Place} what cannot be used is as at the start */
 export function readPlace() {
@@ -23,6 +24,7 @@ export function readPlace() {
     task: query.get("task") ?? START.task,
     opacity: opacity >= 0 && opacity <= 100 ? opacity : START.opacity,
     sample: query.get("sample") ?? START.sample,
+    objects: query.get("objects") ?? START.objects,
   };
 }
 
@@ -36,7 +38,8 @@ export function writePlace(change, { step = false } = {}) {
   for (const [name, value] of Object.entries(place)) {
     if (value !== START[name]) query.set(name, String(value));
   }
-  const text = query.toString();
+  // These may stay as they are, and shorter addresses are read more easily.
+  const text = query.toString().replace(/%2C|%2F|%3B/g, decodeURIComponent);
   const url = text ? `?${text}` : location.pathname;
   if (step) history.pushState(null, "", url);
   else history.replaceState(null, "", url);

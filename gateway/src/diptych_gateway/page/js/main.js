@@ -6,12 +6,18 @@ import { CardsView } from "./cards.js";
 import { CompareView } from "./compare-view.js";
 import { byId } from "./dom.js";
 import { offerPictures, SAMPLES } from "./picture.js";
+import { PromptView } from "./prompt-view.js";
 import { VideoView } from "./video-view.js";
 import { Viewport } from "./viewport.js";
 import { Views } from "./views.js";
 
 const viewport = new Viewport();
-const views = new Views([new CompareView(viewport, hearError), new VideoView(new Viewport(), hearError), new CardsView()]);
+const views = new Views([
+  new CompareView(viewport, hearError),
+  new PromptView(viewport, hearError),
+  new VideoView(new Viewport(), hearError),
+  new CardsView(),
+]);
 let models = [];
 /** @type {import("./picture.js").Picture | null} */
 let picture = null;

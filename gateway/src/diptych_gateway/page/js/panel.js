@@ -102,7 +102,7 @@ export class Panel {
   fill(answer, elapsedS) {
     this.#clear();
     this.answer = answer;
-    const count = answer.segments.length;
+    const count = answer.segments.filter(({ mask, area }) => area || !mask).length;
     const found = count === 1 ? "1 object" : `${count || "No"} objects`;
     const omitted = answer.omitted ? `, ${answer.omitted} more left out` : "";
     const held = answer.held ? ", encoder not run" : "";

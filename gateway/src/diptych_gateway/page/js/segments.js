@@ -68,13 +68,17 @@ function readSegment(document, index, objects) {
   return {
     index,
     object,
-    label: label || `object ${(object ?? index) + 1}`,
+    label: label || unlabelled(object ?? index, object !== null && !area),
     score: score ?? 0,
     area: area ?? 0,
     box: bbox ?? null,
     mask: segmentation?.counts ? decodeMask(segmentation) : null,
     keypoints: points(keypoints ?? []),
   };
+}
+
+function unlabelled(number, empty) {
+  return `object ${number + 1}${empty ? ": nothing found" : ""}`;
 }
 
 /** COCO's flat list of x, y, visibility. */

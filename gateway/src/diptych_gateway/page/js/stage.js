@@ -71,7 +71,7 @@ export class Stage {
       toPicture,
       shown: () => this.#shown(),
       onClick: (x, y, event) => (tool ? tool.onClick({ x, y }, event, this) : onClick?.(x, y)),
-      onDrag: tool?.onDrag,
+      onDrag: tool && ((drag) => tool.onDrag(drag)),
       onKey: (event) => tool?.onKey(event, this) ?? false,
     });
     this.element.addEventListener("pointermove", (event) => {

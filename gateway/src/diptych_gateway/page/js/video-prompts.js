@@ -1,155 +1,115 @@
-/** Pointing at objects on the frame that is held: clicks, boxes, which object is meant. */
+/** What is pointed at on the frame that is held. Objects keep their numbers from frame to frame. */
 
 import { byId, make } from "./dom.js";
 import { color } from "./palette.js";
+import { Pointing } from "./pointing.js";
+import { asOptions, canBeAsked, EMPTY, nearestPoint } from "./prompts.js";
 
-const MARK_PX = 6;
+const PLACES = { help: "video-help", background: "video-background", said: "video-said" };
 
-/** @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompt in pixels of the frame */
-
-/** @implements {import("./stage.js").Tool} */
+/** @implements {import("./pointing.js").Pointed} */
 export class VideoPrompts {
-  help = "video-help";
-  /** Of this frame, by object. @type {Map<number, Prompt>} */
-  #prompts = new Map();
-  #objects = [1];
-  #current = 1;
-  /** @type {import("./video-frame.js").Frame | null} */
-  #frame = null;
-  /** @type {number[] | null} while it is drawn */
-  #drawn = null;
+  /** On this frame, by number of the object less 1. @type {import("./prompts.js").Wanted[]} */
+  objects = [EMPTY];
+  current = 0;
+  /** Numbers are not used again: a session knows what was forgotten. */
+  #forgotten = new Set();
   #hear;
+  /** For the stages of the panels. */
+  tool;
 
   /**
-   * @param {{onPrompt: (object: number, prompt: Prompt) => void, onForget: (object: number) => void,
-   *   onDraw: () => void}} hear
+   * @param {import("./viewport.js").Viewport} viewport
+   * @param {{onPrompt: (object: number, prompt: any) => void, onForget: (object: number) => void,
+   *   onDraw: () => void}} hear objects are numbered from 1
    */
-  constructor(hear) {
+  constructor(viewport, hear) {
     this.#hear = hear;
-    byId("video-new").addEventListener("click", () => this.#choose(Math.max(0, ...this.#objects) + 1));
+    const act = { onChange: (change) => this.#change(change), onDraw: hear.onDraw };
+    this.tool = new Pointing(viewport, this, act, PLACES);
+    byId("video-new").addEventListener("click", () => this.#add());
     byId("video-forget").addEventListener("click", () => this.#forget());
     this.#show();
   }
 
-  /** The frame that can be pointed at; earlier ones keep what was said. */
+  /** Another frame, or none, on which nothing is said yet. @param {import("./video-frame.js").Frame | null} frame */
   set frame(frame) {
-    this.#frame = frame;
-    this.#prompts.clear();
-    this.#show();
+    this.tool.size = frame;
+    this.objects = this.objects.map(() => EMPTY);
+    this.#hear.onDraw();
   }
 
   reset() {
-    this.#objects = [1];
-    this.#current = 1;
+    this.objects = [EMPTY];
+    this.current = 0;
+    this.#forgotten.clear();
     this.frame = null;
-  }
-
-  onClick = (place, event) => {
-    const at = this.#pixel(place);
-    if (at) this.#add([...at, !event.altKey && !event.ctrlKey]);
-  };
-
-  onDrag = ({ from, to, done }) => {
-    const corners = to && [from, to].map((place) => this.#pixel(place, true));
-    const box = corners?.every(Boolean) ? boxOf(corners) : null;
-    this.#drawn = done ? null : box;
-    const [left, top, right, bottom] = box ?? [0, 0, 0, 0];
-    if (done && right > left && bottom > top) {
-      const { points } = this.#prompt();
-      this.#tell({ points, box });
-    } else this.#hear.onDraw();
-  };
-
-  onKey = (event, stage) => {
-    if (!["Enter", "Backspace"].includes(event.key)) return false;
-    if (event.key === "Backspace") this.#takeBack();
-    else this.onClick(stage.middle ?? { x: 0.5, y: 0.5 }, event);
-    return true;
-  };
-
-  draw = (context, { left, top, width, height, unit }) => {
-    if (!this.#frame) return;
-    const [sx, sy] = [width / this.#frame.width, height / this.#frame.height];
-    context.save();
-    context.lineWidth = 2 * unit;
-    for (const [object, { points, box }] of this.#prompts) {
-      context.strokeStyle = context.fillStyle = color(object - 1);
-      if (box) strokeBox(context, box, left, top, sx, sy);
-      for (const [x, y, positive] of points) {
-        context.beginPath();
-        context.arc(left + x * sx, top + y * sy, MARK_PX * unit, 0, 2 * Math.PI);
-        context.fillStyle = positive ? color(object - 1) : "white";
-        context.fill();
-        context.stroke();
-      }
-    }
-    context.strokeStyle = color(this.#current - 1);
-    if (this.#drawn) strokeBox(context, this.#drawn, left, top, sx, sy);
-    context.restore();
-  };
-
-  #prompt() {
-    return this.#prompts.get(this.#current) ?? { points: [], box: null };
-  }
-
-  #add(point) {
-    const { points, box } = this.#prompt();
-    this.#tell({ points: [...points, point], box });
-  }
-
-  #takeBack() {
-    const { points, box } = this.#prompt();
-    if (points.length > 1 || (points.length && box)) this.#tell({ points: points.slice(0, -1), box });
-  }
-
-  #tell(prompt) {
-    this.#prompts.set(this.#current, prompt);
-    this.#hear.onPrompt(this.#current, prompt);
     this.#show();
   }
 
-  #choose(object) {
-    if (!this.#objects.includes(object)) this.#objects.push(object);
-    this.#current = object;
+  addPoint(point) {
+    const { points, box } = this.objects[this.current];
+    this.#put(this.current, { points: [...points, point], box });
+  }
+
+  drawBox(box) {
+    this.#put(this.current, { points: this.objects[this.current].points, box });
+  }
+
+  removePoint(object, index) {
+    const { points, box } = this.objects[object];
+    this.#put(object, { points: points.toSpliced(index, 1), box });
+  }
+
+  pointAt(place, reach) {
+    return nearestPoint(this.objects, place, reach);
+  }
+
+  #put(object, wanted) {
+    this.objects = this.objects.with(object, wanted);
+  }
+
+  #change(change) {
+    const before = this.objects;
+    change();
+    this.objects.forEach((object, index) => {
+      if (object !== before[index] && canBeAsked(object)) this.#hear.onPrompt(index + 1, asOptions(object));
+    });
+    this.#hear.onDraw();
+  }
+
+  #add() {
+    this.objects = [...this.objects, EMPTY];
+    this.current = this.objects.length - 1;
     this.#show();
   }
 
   #forget() {
-    const gone = this.#current;
-    this.#objects = this.#objects.filter((object) => object !== gone);
-    this.#prompts.delete(gone);
-    this.#hear.onForget(gone);
-    // Ids are not used again within a session.
-    this.#choose(this.#objects.at(-1) ?? gone + 1);
-  }
-
-  /** @returns {[number, number] | null} */
-  #pixel({ x, y }, clamped = false) {
-    if (!this.#frame) return null;
-    if (!clamped && (x < 0 || y < 0 || x >= 1 || y >= 1)) return null;
-    const within = (share, size) => Math.min(Math.max(share, 0), 1) * size;
-    return [within(x, this.#frame.width), within(y, this.#frame.height)];
+    const gone = this.current;
+    this.#forgotten.add(gone);
+    this.#put(gone, EMPTY);
+    this.#hear.onForget(gone + 1);
+    const left = [...this.objects.keys()].filter((object) => !this.#forgotten.has(object));
+    this.current = left.at(-1) ?? 0;
+    if (left.length) this.#show();
+    else this.#add();
+    this.#hear.onDraw();
   }
 
   #show() {
+    const objects = [...this.objects.keys()].filter((object) => !this.#forgotten.has(object));
     byId("video-objects").replaceChildren(
-      ...this.#objects.map((object) => {
+      ...objects.map((object) => {
         const input = make("input", { type: "radio", name: "video-object", value: object });
-        input.checked = object === this.#current;
-        input.addEventListener("change", () => this.#choose(object));
+        input.checked = object === this.current;
+        input.addEventListener("change", () => {
+          this.current = object;
+          this.#hear.onDraw();
+        });
         const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
-        swatch.style.setProperty("--color", color(object - 1));
-        return make("label", {}, input, make("span", {}, swatch, ` Object ${object}`));
+        swatch.style.setProperty("--color", color(object));
+        return make("label", {}, input, make("span", {}, swatch, ` Object ${object + 1}`));
       }),
     );
-    this.#hear.onDraw();
   }
-}
-
-function boxOf([[ax, ay], [bx, by]]) {
-  return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
-}
-
-function strokeBox(context, [x0, y0, x1, y1], left, top, sx, sy) {
-  context.strokeRect(left + x0 * sx, top + y0 * sy, (x1 - x0) * sx, (y1 - y0) * sy);
 }

@@ -21,7 +21,7 @@ export class VideoSource {
   /**
    * @param {HTMLVideoElement} video
    * @param {{onFrame: (frame: Frame) => void, onMissed: () => void, onEnd: () => void,
-   *   onLost: (text: string) => void}} hear `onFrame` lets the frame go itself; `onMissed`: one came
+   *   onLost: (text: string) => void}} hear who keeps the frame of `onFrame` says so; `onMissed`: one came
    *   while the one before was still being read; `onLost`: it cannot be played on
    */
   constructor(video, hear) {
@@ -168,7 +168,7 @@ export class VideoSource {
     const frame = await this.#grab();
     this.#busy = false;
     if (turn === this.#turn) this.#hear.onFrame(frame);
-    else frame.letGo();
+    frame.letGo();
   }
 
   #grab() {

@@ -7,7 +7,7 @@ const RATE_MS = 3000;
 /**
  * @typedef {object} Told
  * @property {number} frame index
- * @property {import("./video-prompts.js").Prompt} prompt
+ * @property {any} prompt as options of a request
  */
 
 export class Track {

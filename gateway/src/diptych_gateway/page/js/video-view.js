@@ -38,12 +38,12 @@ export class VideoView {
     this.#viewport = viewport;
     this.#onError = onError;
     this.#source = new VideoSource(byId("video-live"), {
-      onFrame: (frame) => this.#offer(frame),
+      onFrame: (frame) => this.#eachTrack((track) => track.offer(frame)),
       onMissed: () => this.#eachTrack((track) => track.drop()),
       onEnd: () => this.#hold(),
       onLost: (text) => this.#stop(text),
     });
-    this.#prompts = new VideoPrompts({
+    this.#prompts = new VideoPrompts(viewport, {
       onPrompt: (object, prompt) => {
         const frame = this.#held;
         if (frame) this.#eachTrack((track) => track.point(object, frame, prompt));
@@ -72,7 +72,7 @@ export class VideoView {
     const tracked = [];
     this.#panels = models.map((model) => {
       const onAgain = () => tracks.get(model.model_id)?.resume();
-      const panel = new VideoPanel(model, this.#viewport, { tool: this.#prompts, onAgain });
+      const panel = new VideoPanel(model, this.#viewport, { tool: this.#prompts.tool, onAgain });
       panel.opacity = this.#opacity;
       const why = whyNot(model, TASK);
       if (why) panel.say(model.card ? "off" : "error", why);
@@ -104,13 +104,14 @@ export class VideoView {
       document.body.classList.remove("dropping");
       this.#openFile(dropped);
     });
-    byId("video-sample").addEventListener("click", () =>
-      this.#open(() => this.#source.openClip(SAMPLE, "The sample")),
-    );
-    byId("video-camera").addEventListener("click", () => this.#open(() => this.#source.openCamera()));
-    byId("video-play").addEventListener("click", () => this.#playOrHold());
-    byId("video-restart").addEventListener("click", () => this.#restart());
-    byId("video-stop").addEventListener("click", () => this.#stop(""));
+    const buttons = {
+      sample: () => this.#open(() => this.#source.openClip(SAMPLE, "The sample")),
+      camera: () => this.#open(() => this.#source.openCamera()),
+      play: () => this.#playOrHold(),
+      restart: () => this.#restart(),
+      stop: () => this.#stop(""),
+    };
+    for (const [name, act] of Object.entries(buttons)) byId(`video-${name}`).addEventListener("click", act);
   }
 
   #openFile(file) {
@@ -176,11 +177,6 @@ export class VideoView {
     this.#held?.letGo();
     this.#held = null;
     this.#prompts.frame = null;
-  }
-
-  #offer(frame) {
-    this.#eachTrack((track) => track.offer(frame));
-    frame.letGo();
   }
 
   /** @param {(track: Track) => void} act */

@@ -1,0 +1,112 @@
+/** Clicks, drags and keys on the pictures, turned into points and boxes. */
+
+import { Crosshair } from "./crosshair.js";
+import { byId } from "./dom.js";
+import { drawPrompts } from "./prompt-marks.js";
+
+const REACH_PX = { mouse: 9, touch: 18 };
+const MIN_BOX_PX = 2;
+
+/**
+ * @typedef {object} Pointed what is pointed at
+ * @property {import("./prompts.js").Wanted[]} objects
+ * @property {number} current index of the one that the next point is for
+ * @property {(point: import("./prompts.js").Point) => void} addPoint
+ * @property {(box: import("./prompts.js").Box) => void} drawBox
+ * @property {(object: number, index: number) => void} removePoint
+ * @property {(place: {x: number, y: number}, reach: number) => {object: number, index: number} | null} pointAt
+ */
+
+/** Ids of what explains the keys, turns points into those that are not on the object, tells a place. */
+const PLACES = { help: "prompt-keys", background: "background", said: "prompt-said" };
+
+/** @implements {import("./stage.js").Tool} */
+export class Pointing {
+  #places;
+  #prompts;
+  #hear;
+  #crosshair;
+  /** A box that is being drawn. @type {import("./prompts.js").Box | null} */
+  #draft = null;
+  /** Of the picture. @type {{width: number, height: number} | null} */
+  #size = null;
+
+  /**
+   * @param {import("./viewport.js").Viewport} viewport
+   * @param {Pointed} prompts
+   * @param {{onChange: (act: () => void) => void, onDraw: () => void}} hear `onChange` carries out a
+   *   change of the prompts
+   * @param {typeof PLACES} [places]
+   */
+  constructor(viewport, prompts, hear, places = PLACES) {
+    this.#places = places;
+    this.help = places.help;
+    this.#prompts = prompts;
+    this.#hear = hear;
+    this.#crosshair = new Crosshair(viewport, {
+      onPoint: (place, positive, stage) => this.#point(place, positive, REACH_PX.mouse * stage.grain),
+      onBox: (drag) => this.onDrag(drag),
+      onMove: () => this.#tellCrosshair(),
+    });
+  }
+
+  /** Another picture, or none: what was begun on the earlier one is forgotten. */
+  set size(size) {
+    this.#size = size;
+    this.#draft = null;
+    this.#crosshair.hide();
+  }
+
+  /** Adds a point; where there is one, takes it away. */
+  onClick(place, { altKey, pointerType }, stage) {
+    this.#crosshair.hide();
+    const reach = pointerType === "touch" ? REACH_PX.touch : REACH_PX.mouse;
+    this.#point(place, !altKey, reach * stage.grain);
+  }
+
+  /** @param {import("./gestures.js").Drag} drag */
+  onDrag({ from, to, done }) {
+    if (!this.#size) return;
+    const [a, b] = [this.#pixel(from), to && this.#pixel(to)];
+    const box = b && [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
+    this.#draft = done ? null : box;
+    if (done && box && Math.min(box[2] - box[0], box[3] - box[1]) >= MIN_BOX_PX) {
+      this.#hear.onChange(() => this.#prompts.drawBox(box));
+    } else this.#hear.onDraw();
+  }
+
+  onKey(event, stage) {
+    return this.#size !== null && this.#crosshair.press(event, stage);
+  }
+
+  draw(context, frame) {
+    if (!this.#size) return;
+    const { objects, current } = this.#prompts;
+    const { at } = this.#crosshair;
+    const crosshair = at && this.#pixel(at);
+    drawPrompts(context, frame, { size: this.#size, objects, current, draft: this.#draft, crosshair });
+  }
+
+  #point(place, positive, reach) {
+    if (!this.#size || Math.min(place.x, place.y) < 0 || Math.max(place.x, place.y) > 1) return;
+    const pixel = this.#pixel(place);
+    const there = this.#prompts.pointAt(pixel, reach);
+    this.#hear.onChange(() => {
+      if (there) this.#prompts.removePoint(there.object, there.index);
+      else this.#prompts.addPoint({ ...pixel, positive: positive && !byId(this.#places.background).checked });
+    });
+  }
+
+  /** Shares to pixels of the picture, clamped into it, as fine as the address has them. */
+  #pixel({ x, y }) {
+    const fine = (share, size) => Math.round(Math.min(Math.max(share, 0), 1) * size * 10) / 10;
+    return { x: fine(x, this.#size.width), y: fine(y, this.#size.height) };
+  }
+
+  #tellCrosshair() {
+    const { at, drawing } = this.#crosshair;
+    const { x, y } = this.#pixel(at ?? { x: 0, y: 0 });
+    byId(this.#places.said).textContent = at ? `${drawing ? "Box to" : "At"} ${x}, ${y}` : "";
+    this.#hear.onDraw();
+  }
+}
