@@ -1,12 +1,13 @@
-"""Marks by folder, few threads, and in CI no test that is left out unseen."""
+"""The whole product, marks by folder, few threads, and in CI no test that is left out unseen."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from stack import Stack, running_stack
 
 # Read when torch and numpy are first imported: workers and engines share few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +17,13 @@ os.environ.setdefault("DIPTYCH_HTTP_PORT", "")
 HERE = Path(__file__).parent
 MARKED_FOLDERS = ("gpu", "browser", "compose")
 MAY_SKIP_IN_CI = ("gpu", "official_weights")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Both model services with demo weights and the gateway, all SERVING."""
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from browser_page import Opened, answer, rectangle
+from browser_page import Opened, answer, opened_page, rectangle
 from playwright.async_api import Browser, async_playwright
 
 from diptych.testing import FakeSegmentService
@@ -16,12 +16,6 @@ from diptych_gateway.server import Gateway
 from diptych_gateway.settings import Endpoint, Settings
 
 MODELS = ("first", "second")
-# Everything that a browser says when a page breaks a rule or itself.
-LISTEN = """
-document.addEventListener("securitypolicyviolation", (event) => {
-  console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
-});
-"""
 
 
 @pytest.fixture
@@ -73,25 +67,27 @@ def see_cards(
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+def browser_arguments() -> list[str]:
+    """What Chromium is started with beside what all tests need."""
+    return []
+
+
+@pytest.fixture
+async def browser(browser_arguments: list[str]) -> AsyncIterator[Browser]:
     """The system's Chromium; none is downloaded."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
     async with async_playwright() as playwright:
         # Its sandbox does not start for root, as in a container.
-        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        arguments = ["--no-sandbox", *browser_arguments]
+        browser = await playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
         await browser.close()
 
 
 @pytest.fixture
 async def opened(browser: Browser, gateway: Gateway) -> AsyncIterator[Opened]:
-    """The page, not gone to yet; at the end nothing may have gone wrong in it."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 900})
-    await context.add_init_script(LISTEN)
-    opened = Opened(await context.new_page(), f"http://127.0.0.1:{gateway.http_port}")
-    yield opened
-    await context.close()
-    assert opened.errors == []
-    assert opened.foreign == []
+    """The page of that gateway, not gone to yet."""
+    async with opened_page(browser, f"http://127.0.0.1:{gateway.http_port}") as opened:
+        yield opened

@@ -38,7 +38,8 @@ def test_the_page_is_small() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["", "?view=wipe", "?view=difference", "?view=video", "?view=models"]
+    "query",
+    ["", "?view=wipe", "?view=difference", "?view=prompt", "?view=video", "?view=models"],
 )
 async def test_a_narrow_screen_needs_no_scrolling_sideways(opened: Opened, query: str) -> None:
     await opened.page.set_viewport_size({"width": 360, "height": 740})
@@ -50,7 +51,7 @@ async def test_a_narrow_screen_needs_no_scrolling_sideways(opened: Opened, query
         await expect(opened.page.locator("#video-new")).to_be_enabled()
     else:
         await opened.choose()
-        await opened.expect_state("first", "done")
+        await opened.expect_state("first", "idle" if query == "?view=prompt" else "done")
     assert await opened.page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
@@ -72,6 +73,7 @@ async def test_the_keyboard_reaches_everything_and_does_it(opened: Opened) -> No
     expected = [
         "skip",
         "to-compare",
+        "to-prompt",
         "to-video",
         "to-models",
         "file",
@@ -92,8 +94,9 @@ async def test_the_keyboard_reaches_everything_and_does_it(opened: Opened) -> No
     await expect(focused).to_have_attribute("aria-pressed", "false")
 
 
-async def test_every_control_has_a_name(opened: Opened) -> None:
-    await opened.go()
+@pytest.mark.parametrize("query", ["", "?view=prompt&objects=40,30/20,20"])
+async def test_every_control_has_a_name(opened: Opened, query: str) -> None:
+    await opened.go(query)
     await opened.choose()
     await opened.expect_state("second", "done")
     for control in await opened.page.locator("button:visible, input:visible, canvas").all():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 from browser_page import Opened
@@ -46,8 +47,9 @@ async def test_a_point_is_answered_by_both_models_on_that_frame(
         (point,) = prompt.prompt.points
         assert (prompt.object_id, prompt.frame_index) == (1, 0)
         assert (point.x_px, point.y_px) == pytest.approx((256 * SQUARE[0], 256 * SQUARE[1]), abs=1)
-        _, x, y = await view.tinted(model)
-        assert (x, y) == pytest.approx(SQUARE, abs=0.1)
+        square = await view.square(model)
+        assert square.covered > 0.8
+        assert square.middle == pytest.approx(SQUARE, abs=0.03)
 
 
 async def test_masks_follow_and_belong_to_the_frame_that_is_shown(
@@ -66,10 +68,9 @@ async def test_masks_follow_and_belong_to_the_frame_that_is_shown(
         frames = sent(service, "frame")
         assert [frame.frame_index for frame in frames] == sorted({f.frame_index for f in frames})
         assert frames[-1].frame_index == shown.copy().pop()
-        _, x, y = await view.tinted(model)
-        assert abs(x - SQUARE[0]) + abs(y - SQUARE[1]) > 0.1  # it has moved
-    first, second = [await view.tinted(model) for model in services]
-    assert first == pytest.approx(second, rel=0.02)
+        square = await view.square(model)
+        assert square.covered > 0.8
+        assert math.dist(square.middle, SQUARE) > 0.1  # it has moved
 
 
 async def test_frames_are_dropped_and_not_queued_when_a_model_is_slow(
@@ -145,8 +146,7 @@ async def test_starting_over_ends_the_sessions_and_begins_at_the_first_frame(
     assert await view.figure("first", "answered") == 0
     await view.click("first", *SQUARE)
     await expect(view.panel("first").locator(".state")).to_have_text("Following 1 object")
-    _, x, y = await view.tinted("first")
-    assert (x, y) == pytest.approx(SQUARE, abs=0.1)
+    assert (await view.square("first")).middle == pytest.approx(SQUARE, abs=0.03)
     await view.page.locator("#video-stop").click()
     await expect(view.page.locator("#video-tools")).to_be_hidden()
     for service in services.values():

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from diptych import Mask, Segment
+from diptych.segment import v1 as pb
 from diptych.testing import FakeCall, FakeSegmentService
 
 SIZE = (60, 80)
 GREY = 128
 Color = tuple[int, int, int]
+Modifier = Literal["Alt", "Shift"]
+
+
+# Everything that a browser says when a page breaks a rule or itself.
+LISTEN = """
+document.addEventListener("securitypolicyviolation", (event) => {
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
+});
+"""
 
 
 class Opened:
@@ -48,10 +59,39 @@ class Opened:
         await self.page.locator("#file").set_input_files([file])  # type: ignore[list-item]
 
     def panel(self, model: str) -> Any:
-        return self.page.locator(f'.panel[data-model="{model}"]')
+        return self.page.locator(f'section:not([hidden]) .panel[data-model="{model}"]')
 
     async def expect_state(self, model: str, state: str) -> None:
         await expect(self.panel(model)).to_have_attribute("data-state", state)
+
+    async def point_at(
+        self, model: str, x: float, y: float, *, key: Modifier | None = None
+    ) -> None:
+        """Click on a model's picture at a share of its width and height."""
+        canvas = self.panel(model).locator("canvas")
+        box = await canvas.bounding_box()
+        place = {"x": x * box["width"], "y": y * box["height"]}
+        await canvas.click(position=place, modifiers=[key] if key else [])
+
+    async def drag(
+        self,
+        model: str,
+        start: tuple[float, float],
+        end: tuple[float, float],
+        *,
+        button: Literal["left", "middle"] = "left",
+    ) -> None:
+        """Drag over a model's picture between two shares of its width and height."""
+        canvas = self.panel(model).locator("canvas")
+        await canvas.scroll_into_view_if_needed()
+        box = await canvas.bounding_box()
+        places = [
+            (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)
+        ]
+        await self.page.mouse.move(*places[0])
+        await self.page.mouse.down(button=button)
+        await self.page.mouse.move(*places[1], steps=4)
+        await self.page.mouse.up(button=button)
 
     async def color(self, selector: str, x: float, y: float) -> Color:
         """The colour of a canvas at a share of its width and height, in the frame after next."""
@@ -68,6 +108,18 @@ class Opened:
         )
         red, green, blue = found
         return red, green, blue
+
+
+@asynccontextmanager
+async def opened_page(browser: Browser, base: str) -> AsyncIterator[Opened]:
+    """A page, not gone to yet; at the end nothing may have gone wrong in it."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    await context.add_init_script(LISTEN)
+    opened = Opened(await context.new_page(), base)
+    yield opened
+    await context.close()
+    assert opened.errors == []
+    assert opened.foreign == []
 
 
 def grey_picture(size: tuple[int, int] = SIZE) -> bytes:
@@ -100,3 +152,29 @@ def answer(service: FakeSegmentService, *segments: Segment) -> None:
         return [replace(s, mask=placed(s.mask, call.image_size)) for s in segments]
 
     service.answer_with(find)
+
+
+def answer_prompts(service: FakeSegmentService, side: int = 10) -> None:
+    """Let a fake model find what is in each prompt's box, or a square around its first point."""
+
+    def find(call: FakeCall) -> Sequence[Segment]:
+        return [
+            replace(_found(prompt, call.image_size, side), prompt_index=index, candidate_index=0)
+            for index, prompt in enumerate(call.request.prompts)
+        ]
+
+    service.answer_with(find)
+
+
+def _found(prompt: pb.ObjectPrompt, size: tuple[int, int], side: int) -> Segment:
+    if prompt.HasField("box"):
+        box = prompt.box
+        edges = (box.x_min_px, box.y_min_px, box.x_max_px, box.y_max_px)
+    else:
+        x, y = prompt.points[0].x_px, prompt.points[0].y_px
+        edges = (x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+    left, top, right, bottom = (max(round(edge), 0) for edge in edges)
+    pixels = np.zeros(size, bool)
+    pixels[top:bottom, left:right] = True
+    mask = Mask.from_array(pixels)
+    return Segment(score=0.9, box=mask.box, mask=mask, area=mask.area)

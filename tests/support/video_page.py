@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,39 @@ VIOLET = (137, 84, 252)
 
 TINTED = (178, 58, 174)
 """The same under the first object's colour, at the opacity that the page starts with."""
+ABOUT = 60
 
 
-def violet(pixels: Pixels) -> Mask:
-    """Where the square is."""
-    distance = np.abs(pixels.astype(int) - VIOLET).sum(axis=2)
-    return Mask.from_array(distance < 120)
+@dataclass(frozen=True)
+class Square:
+    """Pixels of a canvas."""
+
+    painted: NDArray[np.bool_]
+    """Of the square and under the first object's colour."""
+    whole: NDArray[np.bool_]
+
+    @property
+    def covered(self) -> float:
+        """Share of the square that is painted."""
+        return float(self.painted.sum() / max(1, self.whole.sum()))
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """As shares of the picture's width and height."""
+        y, x = np.nonzero(self.whole)
+        height, width = self.whole.shape
+        return float(x.mean() / width), float(y.mean() / height)
+
+
+def near(pixels: Pixels, color: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Where pixels have about this colour."""
+    return np.abs(pixels.astype(int) - color).sum(axis=2) < ABOUT
 
 
 def follow_violet(frame: FakeVideoFrame) -> Sequence[VideoObject]:
     """Each object that was prompted is the square, on every frame."""
-    mask = violet(np.asarray(Image.open(io.BytesIO(frame.image)).convert("RGB")))
+    pixels = np.asarray(Image.open(io.BytesIO(frame.image)).convert("RGB"))
+    mask = Mask.from_array(near(pixels, VIOLET))
     segment = Segment(score=0.9, box=mask.box, mask=mask, label="square", area=mask.area)
     return [VideoObject(object_id, segment, 0.9) for object_id in frame.prompts]
 
@@ -78,8 +101,13 @@ class VideoPage:
             arg=[model, count],
         )
 
-    async def tinted(self, model: str) -> tuple[float, float, float]:
-        """How many pixels of the square are drawn as the first object; their middle as shares."""
+    async def square(self, model: str) -> Square:
+        """What a panel shows of the square, which is the first object or none."""
+        pixels = await self._shown(model)
+        painted, plain = near(pixels, TINTED), near(pixels, VIOLET)
+        return Square(painted, painted | plain)
+
+    async def _shown(self, model: str) -> Pixels:
         canvas = self.panel(model).locator("canvas")
         file = await canvas.evaluate(
             """(canvas) => new Promise((resolve) => {
@@ -87,13 +115,7 @@ class VideoPage:
               requestAnimationFrame(() => requestAnimationFrame(read));
             })"""
         )
-        picture = Image.open(io.BytesIO(base64.b64decode(file))).convert("RGB")
-        found = np.abs(np.asarray(picture).astype(int) - TINTED).sum(axis=2) < 50
-        if not found.any():
-            return 0.0, 0.0, 0.0
-        y, x = np.nonzero(found)
-        height, width = found.shape
-        return float(found.sum()), float(x.mean() / width), float(y.mean() / height)
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(file))).convert("RGB"))
 
 
 def sent(service: FakeSegmentService, kind: str) -> list[Any]:
