@@ -206,6 +206,8 @@ async def test_the_description_is_that_of_the_routes(stage: Any) -> None:
     assert described["openapi"].startswith("3.1")
     paths = {r.path for r in stage.gateway.http.routes if isinstance(r, Route)}
     assert set(described["paths"]) == paths - {"/api/{path:path}"}
+    sockets = {r.path for r in stage.gateway.http.routes if isinstance(r, WebSocketRoute)}
+    assert set(described["x-websockets"]) == sockets == {"/api/video"}
     schemas = described["components"]["schemas"]
     named = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(described)))
     assert named <= set(schemas)

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Route
 
 from ..tokens import Scope
-from . import events, problems
+from . import events, problems, video_socket
 from .guard import Endpoint
 from .options import CompareOptions, SegmentOptions
 
@@ -51,6 +51,9 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
             if isinstance(route, Route)
             and isinstance(route.endpoint, Endpoint)
             and not route.path.endswith(":path}")
+        },
+        "x-websockets": {
+            video_socket.PATH: "A video session: JSON and frames, as README describes them."
         },
         "components": {
             "schemas": _schemas(),
