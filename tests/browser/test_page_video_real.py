@@ -16,6 +16,9 @@ from video_page import VideoPage
 import diptych_gateway
 
 SAMPLE = Path(diptych_gateway.__file__).parent / "page" / "samples" / "clip.webm"
+FPS = 3
+"""A camera goes on while the page stands still: what moves fast is elsewhere then, and Mask R-CNN,
+which follows by overlap, has lost it."""
 FRAMES = 24
 """Later the square leaves the picture in part, and Mask R-CNN's demo weights miss it."""
 ROUNDS = 4
@@ -32,10 +35,9 @@ def browser_arguments(tmp_path: Path) -> list[str]:
     with av.open(str(SAMPLE)) as clip:
         frames = [frame.to_ndarray(format="yuv420p").tobytes() for frame in clip.decode(video=0)]
         stream = clip.streams.video[0]
-        size, rate = (stream.width, stream.height), stream.average_rate
-    assert rate is not None
+        size = stream.width, stream.height
     with film.open("wb") as file:
-        file.write(f"YUV4MPEG2 W{size[0]} H{size[1]} F{round(rate)}:1 Ip A1:1 C420\n".encode())
+        file.write(f"YUV4MPEG2 W{size[0]} H{size[1]} F{FPS}:1 Ip A1:1 C420\n".encode())
         for frame in [*frames[:FRAMES], *frames[FRAMES - 2 : 0 : -1]]:
             file.write(b"FRAME\n" + frame)
     return [
