@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 from common import box_of
+from numpy.typing import NDArray
 from PIL import Image
 from scenes import CLASSES, HELD_OUT, KEYPOINTS, PERSON, Scene, crossing_clip, scene
 
@@ -18,6 +22,7 @@ DEMO = ROOT / "client" / "src" / "diptych" / "samples" / "scene.png"
 TEST_SEEDS = [HELD_OUT + n for n in (49, 183, 147, 165)]
 DEMO_SEED = HELD_OUT + 289
 CLIP = DEMO.with_name("clip.mp4")
+PAGE_CLIP = ROOT / "gateway" / "src" / "diptych_gateway" / "page" / "samples" / "clip.webm"
 CLIP_SEED, CLIP_FRAMES, CLIP_FPS = 40_000_034, 48, 12
 
 
@@ -40,6 +45,17 @@ def truth(one: Scene, seed: int) -> dict[str, Any]:
             }
         objects.append(thing)
     return {"seed": seed, "size": list(one.labels.shape), "objects": objects}
+
+
+def write_webm(path: Path, pictures: Sequence[NDArray[np.uint8]], fps: int) -> None:
+    """VP9, which every browser plays; H.264 some do not."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=fps, options={"crf": "24", "b": "0"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 from browser_page import Opened, answer, opened_page, rectangle
@@ -30,10 +31,19 @@ def services() -> Iterator[dict[str, FakeSegmentService]]:
 
 
 @pytest.fixture
-async def gateway(services: dict[str, FakeSegmentService]) -> AsyncIterator[Gateway]:
+def gateway_settings() -> dict[str, Any]:
+    """Settings of the gateway beside those that all tests here have."""
+    return {}
+
+
+@pytest.fixture
+async def gateway(
+    services: dict[str, FakeSegmentService], gateway_settings: dict[str, Any]
+) -> AsyncIterator[Gateway]:
     """A gateway that has seen both cards."""
     endpoints = tuple(Endpoint(name, service.address) for name, service in services.items())
-    settings = Settings(models=endpoints, port=0, http_port=0, drain_s=0.0, card_refresh_s=0.05)
+    fixed = {"port": 0, "http_port": 0, "drain_s": 0.0, "card_refresh_s": 0.05}
+    settings = Settings(models=endpoints, **{**fixed, **gateway_settings})
     gateway = Gateway(settings)
     await gateway.start()
     await _see_cards(gateway, services)
@@ -57,14 +67,21 @@ def see_cards(
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+def browser_arguments() -> list[str]:
+    """What Chromium is started with beside what all tests need."""
+    return []
+
+
+@pytest.fixture
+async def browser(browser_arguments: list[str]) -> AsyncIterator[Browser]:
     """The system's Chromium; none is downloaded."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
     async with async_playwright() as playwright:
         # Its sandbox does not start for root, as in a container.
-        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        arguments = ["--no-sandbox", *browser_arguments]
+        browser = await playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
         await browser.close()
 

@@ -39,13 +39,17 @@ def test_the_page_is_small() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["", "?view=wipe", "?view=difference", "?view=prompt", "?view=models"]
+    "query",
+    ["", "?view=wipe", "?view=difference", "?view=prompt", "?view=video", "?view=models"],
 )
 async def test_a_narrow_screen_needs_no_scrolling_sideways(opened: Opened, query: str) -> None:
     await opened.page.set_viewport_size({"width": 360, "height": 740})
     await opened.go(query)
     if query == "?view=models":
         await expect(opened.page.locator("table.cards")).to_be_visible()
+    elif query == "?view=video":
+        await opened.page.locator("#video-sample").click()
+        await expect(opened.page.locator("#video-new")).to_be_enabled()
     else:
         await opened.choose()
         await opened.expect_state("first", "idle" if query == "?view=prompt" else "done")
@@ -71,6 +75,7 @@ async def test_the_keyboard_reaches_everything_and_does_it(opened: Opened) -> No
         "skip",
         "to-compare",
         "to-prompt",
+        "to-video",
         "to-models",
         "to-docs",
         "file",

@@ -49,9 +49,14 @@ class Deadline:
     ) -> Deadline | None:
         """The client's deadline as it is; ``None`` for a session that came without one."""
         left = context.time_remaining()
-        if left is None:
+        return cls.of_session_within(None if left is None else at_least_s(left), settings)
+
+    @classmethod
+    def of_session_within(cls, timeout_s: float | None, settings: Settings) -> Deadline | None:
+        """So many seconds from now, as it is; ``None`` for none."""
+        if timeout_s is None:
             return None
-        return cls(time.monotonic() + at_least_s(left), settings.deadline_reserve_s)
+        return cls(time.monotonic() + timeout_s, settings.deadline_reserve_s)
 
     def for_backend_s(self) -> float:
         """Seconds that a model may take now, in three digits; not positive when it is too late."""

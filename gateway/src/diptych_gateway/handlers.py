@@ -24,8 +24,8 @@ from .pictures import PictureCache
 from .registry import Registry
 from .replies import ComparisonStream, compared
 from .settings import Settings
-from .statuses import BackendError, too_late
-from .video import Relay, read_start
+from .statuses import BackendError
+from .video import open_relay, read_start
 
 GATEWAY_SERVICE = "diptych.segment.v1.GatewayService"
 
@@ -76,11 +76,7 @@ class Handlers:
         deadline = Deadline.of_session(context, self._settings)
         start, model_id = await read_start(requests, within_s=self._settings.default_deadline_s)
         log_fields(model=model_id[:100])
-        backend = self._registry.video_backend(model_id)
-        timeout_s = deadline.for_backend_s() if deadline else None
-        if timeout_s is not None and timeout_s <= 0:
-            raise too_late(model_id)
-        relay = Relay(backend, start, requests, timeout_s)
+        relay = open_relay(self._registry.video_backend(model_id), start, requests, deadline)
         # A generator that is left in a yield is closed late, and the model would work on.
         context.add_done_callback(lambda _: relay.cancel())  # type: ignore[arg-type]
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import grpc
 from google.protobuf.message import DecodeError
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
@@ -70,6 +70,11 @@ class Metrics:
             "Time from a request's arrival to the end of its answer.",
             ("transport", "method"),
             buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.video_sockets = Gauge(
+            "diptych_gateway_video_sockets",
+            "Video sessions over WebSockets that are open.",
             registry=self._registry,
         )
 

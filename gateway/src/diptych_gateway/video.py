@@ -9,7 +9,7 @@ more than one message in each direction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import grpc
@@ -19,8 +19,9 @@ from diptych_runtime.errors import Reason, ServiceError
 from diptych_runtime.rpc import log_fields
 
 from .backends import Backend
+from .deadline import Deadline
 from .messages import parse_request
-from .statuses import from_rpc_error, unreachable
+from .statuses import from_rpc_error, too_late, unreachable
 
 
 async def read_start(requests: AsyncIterator[bytes], *, within_s: float) -> tuple[bytes, str]:
@@ -45,6 +46,20 @@ async def read_start(requests: AsyncIterator[bytes], *, within_s: float) -> tupl
     return raw, message.start.model_id
 
 
+def open_relay(
+    backend: Backend, start: bytes, requests: AsyncIterator[bytes], deadline: Deadline | None
+) -> Relay:
+    """What passes a session on that begins with ``start`` and goes on with ``requests``.
+
+    Raises:
+        ServiceError: it is too late to begin.
+    """
+    timeout_s = deadline.for_backend_s() if deadline else None
+    if timeout_s is not None and timeout_s <= 0:
+        raise too_late(backend.model_id)
+    return Relay(backend, start, requests, timeout_s)
+
+
 class Relay:
     """Passes one session on. Make it for one call and iterate ``answers`` once."""
 
@@ -63,7 +78,7 @@ class Relay:
         self._writing: asyncio.Task[None] | None = None
         self._request_count = self._reply_count = 0
 
-    async def answers(self) -> AsyncIterator[bytes]:
+    async def answers(self) -> AsyncGenerator[bytes, None]:
         """What the model answers, until it ends the session.
 
         Raises:

@@ -25,6 +25,7 @@ from diptych_runtime.serving import SERVER_OPTIONS
 
 SIZE = (60, 80)
 Answer = Callable[[pb.SegmentRequest, Any], Awaitable[pb.SegmentResponse]]
+Session = Callable[[AsyncIterator[Any], Any], AsyncIterator[pb.SegmentVideoResponse]]
 
 
 class FakeModel(pb.SegmentServiceServicer):
@@ -253,6 +254,33 @@ async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     stage = Stage()
     yield stage
     await stage.close()
+
+
+@pytest.fixture
+def open_model(stage: Any) -> Any:
+    """Serves a model with these sessions behind a gateway; returns it and a stub of the latter."""
+
+    async def make(session: Session, **settings: Any) -> tuple[Any, Any]:
+        model = await stage.model("one")
+        model.sessions = 0
+
+        async def counted(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+            model.sessions += 1
+            model.running += 1
+            try:
+                async for reply in session(requests, context):
+                    yield reply
+            finally:
+                model.running -= 1
+
+        # The server has taken the servicer's own method, so the behaviour is looked up by call.
+        await model.stop()
+        model.SegmentVideo = counted
+        await model.start()
+        await stage.serve(model, **settings)
+        return model, stage.segment_stub()
+
+    return make
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ import structlog
 from pki import Pki
 from prometheus_client.parser import text_string_to_metric_families
 from serving_helpers import eventually
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from diptych.segment import v1 as pb
 from diptych_gateway.http.guard import Endpoint
+from diptych_gateway.http.video_socket import VideoSockets
 from diptych_gateway.tokens import Scope
 from diptych_runtime import logs, watched
 
@@ -61,6 +62,9 @@ def guarded(stage: Any) -> list[tuple[str, str, Endpoint]]:
     for route in stage.gateway.http.routes:
         if isinstance(route, Mount):
             assert (route.path, route.name) in MOUNTS
+            continue
+        if isinstance(route, WebSocketRoute):
+            assert isinstance(route.endpoint, VideoSockets), route.path
             continue
         assert isinstance(route, Route)
         assert isinstance(route.endpoint, Endpoint), route.path
@@ -200,3 +204,10 @@ async def test_metrics_count_what_happened(stage: Any) -> None:
     assert samples["diptych_model_requests_total", "OK", "one"] == 5
     assert samples["diptych_model_stage_seconds_count", "one", "predict"] == 4
     assert samples["diptych_model_stage_seconds_sum", "one", "predict"] == 1.5
+
+
+async def test_the_description_names_every_socket(stage: Any) -> None:
+    await stage.serve(await stage.model("one"))
+    described = (await stage.http().get("/api/openapi.json")).json()
+    sockets = {r.path for r in stage.gateway.http.routes if isinstance(r, WebSocketRoute)}
+    assert set(described["x-websockets"]) == sockets == {"/api/video"}

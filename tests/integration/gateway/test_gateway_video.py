@@ -19,7 +19,6 @@ from diptych_runtime.errors import Reason, ServiceError
 
 MiB = 1024 * 1024
 METHOD = "/diptych.segment.v1.SegmentService/SegmentVideo"
-Session = Callable[[AsyncIterator[Any], Any], AsyncIterator[pb.SegmentVideoResponse]]
 
 
 def start(model_id: str = "one") -> pb.SegmentVideoRequest:
@@ -44,33 +43,6 @@ async def echo(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]
     """Acknowledge each message."""
     async for request in requests:
         yield ack(request.seq)
-
-
-@pytest.fixture
-def open_model(stage: Any) -> Any:
-    """Serves a model with these sessions behind a gateway; returns it and a stub of the latter."""
-
-    async def make(session: Session, **settings: Any) -> tuple[Any, Any]:
-        model = await stage.model("one")
-        model.sessions = 0
-
-        async def counted(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-            model.sessions += 1
-            model.running += 1
-            try:
-                async for reply in session(requests, context):
-                    yield reply
-            finally:
-                model.running -= 1
-
-        # The server has taken the servicer's own method, so the behaviour is looked up by call.
-        await model.stop()
-        model.SegmentVideo = counted
-        await model.start()
-        await stage.serve(model, **settings)
-        return model, stage.segment_stub()
-
-    return make
 
 
 def rich(error: grpc.aio.AioRpcError) -> status_pb2.Status:

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from .. import (
     VideoFrame,
-    VideoFrameResult,
-    VideoObject,
     VideoPanel,
     VideoReader,
     VideoWriter,
     side_by_side,
 )
-from .._documents import error_document, plain
+from .._documents import error_document
+from .._video_documents import video_frame_document
 from ._exits import describe
 from ._tables import milliseconds
 from ._video_follow import Settled, busy_seconds
@@ -122,30 +121,7 @@ def frame_document(
     result = answer.result
     if result is None:
         return head | {"error": error_document(answer.error or RuntimeError("no answer"))}
-    height, width = result.image_size
-    return head | {
-        "revision": result.revision,
-        "image_size": {"height": height, "width": width},
-        "timings": plain(result.timings),
-        "objects": [_object(result, found) for found in result.objects],
-    }
-
-
-def _object(result: VideoFrameResult, found: VideoObject) -> dict[str, Any]:
-    segment = found.segment
-    mask, box = segment.mask, segment.box
-    return {
-        "object_id": found.object_id,
-        "label": segment.label,
-        "category_id": segment.category_id,
-        "score": round(segment.score, 6),
-        "presence": round(found.presence, 6),
-        "bbox": [round(edge, 3) for edge in box.xywh] if box else None,
-        "area": segment.area,
-        "segmentation": None
-        if mask is None
-        else {"size": list(result.image_size), "counts": mask.to_coco().decode("ascii")},
-    }
+    return head | video_frame_document(result)
 
 
 def _fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:

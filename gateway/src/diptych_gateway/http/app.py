@@ -9,17 +9,18 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import tokens
-from . import problems
+from . import problems, video_socket
 from .api import Api
 from .guard import READ, Endpoint, Guard, Handler
 from .openapi import describe
 from .packed import PackedFiles
 from .problems import RefusedError
+from .video_socket import VideoSockets
 
 PAGE = Path(__file__).parent.parent / "page"
 VIEWER = PAGE.with_name("viewer")
@@ -28,14 +29,15 @@ _ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
+    "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
 
 
-def routes(api: Api, guard: Guard) -> list[BaseRoute]:
+def routes(api: Api, guard: Guard, sockets: VideoSockets) -> list[BaseRoute]:
     """Everything that is served; what is not named here needs a token for everything."""
     read, segment = tokens.Scope.READ, tokens.Scope.SEGMENT
 
@@ -64,6 +66,7 @@ def routes(api: Api, guard: Guard) -> list[BaseRoute]:
         route("/api/segment", api.segment, segment, _POST),
         route("/api/compare", api.compare, segment, _POST),
         route("/api/compare/stream", api.compare_stream, segment, _POST),
+        WebSocketRoute(video_socket.PATH, sockets),
         route("/api/docs", api.docs, public=True),
         Mount("/api/docs", PackedFiles(directory=VIEWER, html=True), name="viewer"),
         route("/api/{path:path}", api.nothing, methods=_ANY),

@@ -29,8 +29,8 @@ Observer = Callable[[str, int, float], None]
 """Told of each answered request: method and route, status, seconds."""
 
 READ = ("GET", "HEAD")
-_LEFT = 499  # what servers write down for a client that did not wait; never sent
-_KNOWN = (RefusedError, ServiceError, BackendError, DiptychError)
+LEFT = 499  # what servers write down for a client that did not wait; never sent
+KNOWN = (RefusedError, ServiceError, BackendError, DiptychError)
 
 
 class Guard:
@@ -55,6 +55,18 @@ class Guard:
         """
         if self.gate is None:
             check_origin(scope, self.origins)
+
+    def finish(self, method: str, status: int, seconds: float, log: RequestLog) -> None:
+        """Count a request that is over, and write its one line."""
+        self.observer(method, status, seconds)
+        logger().info(
+            "request",
+            method=method,
+            request_id=log.request_id,
+            status=status,
+            seconds=round(seconds, 4),
+            **log.fields,
+        )
 
 
 class Endpoint:
@@ -100,7 +112,9 @@ class Endpoint:
             calls.leave(task)
             # Clients may invent methods; those are counted as one.
             method = scope["method"] if scope["method"] in self.methods else "other"
-            self._finish(f"{method} {self._route}", reply.status, time.monotonic() - started, log)
+            if not self.public:
+                seconds = time.monotonic() - started
+                self._guard.finish(f"{method} {self._route}", reply.status, seconds, log)
 
     async def _answer(self, request: Request, reply: _Reply, log: RequestLog) -> None:
         try:
@@ -108,8 +122,8 @@ class Endpoint:
             response = await self.handler(request)
             await response(request.scope, request.receive, reply.send)
         except ClientLeftError:
-            reply.status = _LEFT
-        except _KNOWN as error:
+            reply.status = LEFT
+        except KNOWN as error:
             if reason := getattr(error, "reason", ""):
                 log.fields["reason"] = str(reason)
             await reply.problem(error)
@@ -127,19 +141,6 @@ class Endpoint:
             raise RefusedError(405, text, Allow=allowed)
         if request.method not in READ:
             self._guard.check_origin(request.scope)
-
-    def _finish(self, method: str, status: int, seconds: float, log: RequestLog) -> None:
-        if self.public:
-            return
-        self._guard.observer(method, status, seconds)
-        logger().info(
-            "request",
-            method=method,
-            request_id=log.request_id,
-            status=status,
-            seconds=round(seconds, 4),
-            **log.fields,
-        )
 
 
 class _Reply:

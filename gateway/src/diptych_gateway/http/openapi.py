@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from diptych._card_rows import CardsDocument
 from diptych._document_types import ComparisonDocument, ModelDocument, ResultDocument
 
-from . import events, examples, problems
+from . import events, examples, problems, video_socket
 from .api import About, Alive, Ready
 from .guard import Endpoint
 from .options import CompareOptions, SegmentOptions
@@ -75,6 +75,9 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
             if isinstance(route, Route)
             and isinstance(route.endpoint, Endpoint)
             and route.path not in _NOT_DESCRIBED
+        },
+        "x-websockets": {
+            video_socket.PATH: "A video session: JSON and frames, as README describes them."
         },
         "components": {
             "schemas": _schemas(),

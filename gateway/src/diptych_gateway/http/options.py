@@ -6,7 +6,7 @@ Names, types and defaults are those of the SDK; ranges are the models' to check.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -36,7 +36,7 @@ def _model_of(kind: type[Any], description: str) -> type[BaseModel]:
     return create_model(kind.__name__, __config__=_CONFIG, __doc__=description, **fields)
 
 
-_Output = _model_of(OutputOptions, "What an answer holds; null means the model's default.")
+Output = _model_of(OutputOptions, "What an answer holds; null means the model's default.")
 _Automatic = _model_of(AutomaticOptions, "Tuning of a mode that finds objects by itself.")
 
 _Point = Annotated[
@@ -80,7 +80,7 @@ class _Options(BaseModel):
     task: Task | None = None
     """Prompted segmentation if there are prompts, else instance segmentation."""
     prompts: tuple[PromptOptions, ...] = ()
-    output: _Output | None = None  # type: ignore[valid-type]
+    output: Output | None = None  # type: ignore[valid-type]
     automatic: _Automatic | None = None  # type: ignore[valid-type]
     timeout_s: Annotated[float, Field(gt=0)] | None = None
     """Seconds until an answer is due, from the request's arrival."""
@@ -127,8 +127,8 @@ class CompareOptions(_Options):
 
 
 Options = TypeVar("Options", SegmentOptions, CompareOptions)
-_MODELS = (SegmentOptions, CompareOptions, PromptOptions, CocoRle, _Output, _Automatic)
-_FIELDS = frozenset(name for model in _MODELS for name in model.model_fields)
+_MODELS = (SegmentOptions, CompareOptions, PromptOptions, CocoRle, Output, _Automatic)
+FIELDS = frozenset(name for model in _MODELS for name in model.model_fields)
 
 
 def read_segment(form: Form) -> tuple[SegmentOptions, pb.SegmentRequest]:
@@ -138,19 +138,19 @@ def read_segment(form: Form) -> tuple[SegmentOptions, pb.SegmentRequest]:
         ServiceError: it cannot be used; its violations say what and why.
     """
     options, image = _read_options(SegmentOptions, form), _read_image(form)
-    with _fitting_numbers():
+    with fitting_numbers():
         return options, options.request(image, options.model)
 
 
 def read_compare(form: Form) -> tuple[CompareOptions, pb.CompareRequest]:
     """What a form asks of several models; otherwise as ``read_segment``."""
     options, image = _read_options(CompareOptions, form), _read_image(form)
-    with _fitting_numbers():
+    with fitting_numbers():
         return options, options.compare_request(image)
 
 
 @contextmanager
-def _fitting_numbers() -> Iterator[None]:
+def fitting_numbers() -> Iterator[None]:
     """JSON has integers of any size, messages have not."""
     try:
         yield
@@ -164,7 +164,7 @@ def _read_options(kind: type[Options], form: Form) -> Options:
     try:
         return kind.model_validate_json(form.get("options") or b"{}")
     except ValidationError as error:
-        raise _refusal(error) from error
+        raise refusal(error) from error
 
 
 def _read_image(form: Form) -> pb.Image:
@@ -184,24 +184,28 @@ def _read_image(form: Form) -> pb.Image:
     return pb.Image(sha256=sha256)
 
 
-def _refusal(error: ValidationError) -> ServiceError:
+def refusal(
+    error: ValidationError, fields: Collection[str] = FIELDS, reason: Reason | None = None
+) -> ServiceError:
+    """What is wrong with the options; ``fields`` are the names that paths may have."""
     problems: dict[str, str] = {}
     for item in error.errors(include_url=False, include_context=False, include_input=False):
-        path = _path(item["loc"], named=item["type"] != "extra_forbidden")
+        path = _path(item["loc"], None if item["type"] == "extra_forbidden" else fields)
         problems.setdefault(path, item["msg"].removeprefix("Value error, "))
     violations = [Violation(path, text) for path, text in problems.items()]
     first = violations[0]
-    reason = Reason.PROMPT_INVALID if first.field.startswith("prompts") else Reason.OPTION_INVALID
+    of_prompt = first.field.startswith("prompts")
+    reason = reason or (Reason.PROMPT_INVALID if of_prompt else Reason.OPTION_INVALID)
     where = first.field or "options"
     return ServiceError(reason, f"{where}: {first.description}", violations=violations)
 
 
-def _path(location: tuple[int | str, ...], *, named: bool) -> str:
-    """``prompts[0].box``. pydantic goes on with the kinds of a union; where only fields are
-    ``named``, those are left out."""
+def _path(location: tuple[int | str, ...], fields: Collection[str] | None) -> str:
+    """``prompts[0].box``. pydantic goes on with the kinds of a union; where the names are known,
+    those are left out."""
     path = ""
     for part in location:
-        if named and isinstance(part, str) and part not in _FIELDS:
+        if fields and isinstance(part, str) and part not in fields:
             break
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path

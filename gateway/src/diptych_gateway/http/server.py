@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.routing import BaseRoute
 
+from diptych.limits import MAX_REQUEST_BYTES
 from diptych_runtime import serving
 from diptych_runtime.serving import PortTakenError
 from diptych_runtime.tls import ServerTls
@@ -22,6 +24,7 @@ from ..settings import Settings
 from .api import About, Api
 from .app import application, routes
 from .guard import Guard
+from .video_socket import VideoSockets
 
 _STOP_RESERVE_S = 5
 
@@ -46,8 +49,9 @@ class HttpServer:
         self._guard = Guard(gate, metrics.http_request, settings.http_origins)
         self._draining = False
         self._grpc_port = grpc_port
+        self._sockets = VideoSockets(settings, registry, self._guard, metrics)
         api = Api(settings, registry, pictures, metrics, lambda: self._draining, self._about)
-        self.routes: list[BaseRoute] = routes(api, self._guard)
+        self.routes: list[BaseRoute] = routes(api, self._guard, self._sockets)
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -81,7 +85,12 @@ class HttpServer:
         config = uvicorn.Config(
             application(self.routes),
             http="h11",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=MAX_REQUEST_BYTES,
+            # A model that is slow holds its client back, whose pongs then come late.
+            ws_ping_timeout=None,
+            # Frames are compressed already.
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -97,13 +106,17 @@ class HttpServer:
     async def drain(self, grace_s: float) -> None:
         """Say that it is not ready, let clients notice, finish running requests, then stop.
 
-        Requests that are not done after ``grace_s`` seconds are answered DRAINING.
+        Requests that are not done after ``grace_s`` seconds are answered DRAINING. Video sessions
+        are so told once what they sent is answered.
         """
         self._draining = True
         if self._server is None or self._serving is None:
             self.close()
             return
         await asyncio.sleep(serving.NOTICE_S)
+        until = time.monotonic() + grace_s
+        await self._sockets.drain(grace_s)
+        grace_s = max(0.0, until - time.monotonic())
         self._server.config.timeout_graceful_shutdown = int(grace_s) + _STOP_RESERVE_S
         self._server.should_exit = True
         await self._guard.calls.finish(grace_s)

@@ -96,6 +96,8 @@ _HTTP_BY_REASON: Mapping[str, int] = {
 _HTTP_BY_CODE: Mapping[grpc.StatusCode, int] = {
     _C.INVALID_ARGUMENT: 400,
     _C.NOT_FOUND: 404,
+    _C.FAILED_PRECONDITION: 409,
+    _C.ABORTED: 410,  # a video session that is gone
     _C.UNIMPLEMENTED: 422,
     _C.UNAUTHENTICATED: 401,
     _C.PERMISSION_DENIED: 403,

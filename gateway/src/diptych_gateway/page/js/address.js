@@ -2,14 +2,14 @@
 
 /**
  * @typedef {object} Place
- * @property {"side" | "wipe" | "difference" | "prompt" | "models"} view
+ * @property {"side" | "wipe" | "difference" | "prompt" | "video" | "models"} view
  * @property {string} task
  * @property {number} opacity in percent
  * @property {string} sample name of a bundled picture, or ""
  * @property {string} objects what is pointed at, as `formatObjects` writes it
  */
 
-const VIEWS = ["side", "wipe", "difference", "prompt", "models"];
+const VIEWS = ["side", "wipe", "difference", "prompt", "video", "models"];
 
 /** @type {Place} */
 const START = { view: "side", task: "instance-segmentation", opacity: 75, sample: "", objects: "" };

@@ -24,6 +24,11 @@ export function keepToken(token) {
   else sessionStorage.removeItem(TOKEN);
 }
 
+/** The token of this tab; "" if none is kept. */
+export function keptToken() {
+  return sessionStorage.getItem(TOKEN) ?? "";
+}
+
 /**
  * What the gateway knows of each model.
  *
@@ -90,7 +95,7 @@ export async function streamCompare({ picture, options }, { onOutcome, onAgreeme
 
 /** Sends a request. @returns {Promise<Response>} one that went well; throws ApiError otherwise */
 async function ask(path, init = {}) {
-  const token = sessionStorage.getItem(TOKEN);
+  const token = keptToken();
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   let response;
   try {
@@ -103,8 +108,8 @@ async function ask(path, init = {}) {
   throw problem(await response.json().catch(() => ({})), response.status);
 }
 
-/** A problem document as an error. */
-function problem(document, status) {
+/** A problem document as an error. @param {any} document @param {number} [status] */
+export function problem(document, status = 0) {
   const message = document.detail || document.message || document.title;
   return new ApiError(sentence(message || `The gateway answered with status ${status}.`), {
     status: document.status ?? status,

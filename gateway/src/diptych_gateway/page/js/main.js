@@ -8,6 +8,7 @@ import { byId } from "./dom.js";
 import { offerPictures, SAMPLES } from "./picture.js";
 import { PromptView } from "./prompt-view.js";
 import { TakeAlong } from "./take.js";
+import { VideoView } from "./video-view.js";
 import { Viewport } from "./viewport.js";
 import { Views } from "./views.js";
 
@@ -17,6 +18,7 @@ const views = new Views(
   [
     new CompareView(viewport, hearError),
     new PromptView(viewport, hearError),
+    new VideoView(new Viewport(), hearError),
     new CardsView(hearError),
   ],
   (view) => {

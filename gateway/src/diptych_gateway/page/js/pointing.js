@@ -7,9 +7,22 @@ import { drawPrompts } from "./prompt-marks.js";
 const REACH_PX = { mouse: 9, touch: 18 };
 const MIN_BOX_PX = 2;
 
+/**
+ * @typedef {object} Pointed what is pointed at
+ * @property {import("./prompts.js").Wanted[]} objects
+ * @property {number} current index of the one that the next point is for
+ * @property {(point: import("./prompts.js").Point) => void} addPoint
+ * @property {(box: import("./prompts.js").Box) => void} drawBox
+ * @property {(object: number, index: number) => void} removePoint
+ * @property {(place: {x: number, y: number}, reach: number) => {object: number, index: number} | null} pointAt
+ */
+
+/** Ids of what explains the keys, turns points into those that are not on the object, tells a place. */
+const PLACES = { help: "prompt-keys", background: "background", said: "prompt-said" };
+
 /** @implements {import("./stage.js").Tool} */
 export class Pointing {
-  help = "prompt-keys";
+  #places;
   #prompts;
   #hear;
   #crosshair;
@@ -20,11 +33,14 @@ export class Pointing {
 
   /**
    * @param {import("./viewport.js").Viewport} viewport
-   * @param {import("./prompts.js").Prompts} prompts
+   * @param {Pointed} prompts
    * @param {{onChange: (act: () => void) => void, onDraw: () => void}} hear `onChange` carries out a
    *   change of the prompts
+   * @param {typeof PLACES} [places]
    */
-  constructor(viewport, prompts, hear) {
+  constructor(viewport, prompts, hear, places = PLACES) {
+    this.#places = places;
+    this.help = places.help;
     this.#prompts = prompts;
     this.#hear = hear;
     this.#crosshair = new Crosshair(viewport, {
@@ -77,7 +93,7 @@ export class Pointing {
     const there = this.#prompts.pointAt(pixel, reach);
     this.#hear.onChange(() => {
       if (there) this.#prompts.removePoint(there.object, there.index);
-      else this.#prompts.addPoint({ ...pixel, positive: positive && !byId("background").checked });
+      else this.#prompts.addPoint({ ...pixel, positive: positive && !byId(this.#places.background).checked });
     });
   }
 
@@ -90,7 +106,7 @@ export class Pointing {
   #tellCrosshair() {
     const { at, drawing } = this.#crosshair;
     const { x, y } = this.#pixel(at ?? { x: 0, y: 0 });
-    byId("prompt-said").textContent = at ? `${drawing ? "Box to" : "At"} ${x}, ${y}` : "";
+    byId(this.#places.said).textContent = at ? `${drawing ? "Box to" : "At"} ${x}, ${y}` : "";
     this.#hear.onDraw();
   }
 }

@@ -9,7 +9,8 @@
 /** @typedef {[number, number, number, number]} Box left, top, right, bottom */
 /** @typedef {{points: Point[], box: Box | null}} Wanted one object */
 
-const EMPTY = { points: [], box: null };
+/** @type {Wanted} */
+export const EMPTY = { points: [], box: null };
 const START = { objects: [EMPTY], current: 0 };
 const MAX_STEPS = 200;
 
@@ -21,6 +22,30 @@ export function isEmpty({ points, box }) {
 /** A model is not asked for an object of which it only knows what is not on it. @param {Wanted} object */
 export function canBeAsked({ points, box }) {
   return box !== null || points.some((point) => point.positive);
+}
+
+/**
+ * The point whose mark is at a place, the nearest if there are several.
+ *
+ * @param {Wanted[]} objects
+ * @param {{x: number, y: number}} place
+ * @param {number} reach how far away it may be, in pixels of the picture
+ * @returns {{object: number, index: number} | null}
+ */
+export function nearestPoint(objects, { x, y }, reach) {
+  let [nearest, found] = [reach, null];
+  objects.forEach(({ points }, object) =>
+    points.forEach((point, index) => {
+      const distance = Math.hypot(point.x - x, point.y - y);
+      if (distance <= nearest) [nearest, found] = [distance, { object, index }];
+    }),
+  );
+  return found;
+}
+
+/** As options of a request. @param {Wanted} object */
+export function asOptions({ points, box }) {
+  return { points: points.map(({ x, y, positive }) => [x, y, positive]), ...(box && { box }) };
 }
 
 export class Prompts {
@@ -102,22 +127,9 @@ export class Prompts {
     if (this.objects.some((object) => !isEmpty(object))) this.#step(START.objects, 0);
   }
 
-  /**
-   * The point whose mark is at a place, the nearest if there are several.
-   *
-   * @param {{x: number, y: number}} place
-   * @param {number} reach how far away it may be, in pixels of the picture
-   * @returns {{object: number, index: number} | null}
-   */
-  pointAt({ x, y }, reach) {
-    let [nearest, found] = [reach, null];
-    this.objects.forEach(({ points }, object) =>
-      points.forEach((point, index) => {
-        const distance = Math.hypot(point.x - x, point.y - y);
-        if (distance <= nearest) [nearest, found] = [distance, { object, index }];
-      }),
-    );
-    return found;
+  /** As `nearestPoint`. */
+  pointAt(place, reach) {
+    return nearestPoint(this.objects, place, reach);
   }
 
   /**
@@ -127,11 +139,7 @@ export class Prompts {
    */
   asked() {
     const objects = [...this.objects.keys()].filter((index) => canBeAsked(this.objects[index]));
-    const prompts = objects.map((index) => {
-      const { points, box } = this.objects[index];
-      return { points: points.map(({ x, y, positive }) => [x, y, positive]), ...(box && { box }) };
-    });
-    return { prompts, objects };
+    return { prompts: objects.map((index) => asOptions(this.objects[index])), objects };
   }
 
   #change(object, index = this.current) {

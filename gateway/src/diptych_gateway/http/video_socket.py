@@ -1,0 +1,243 @@
+"""A video session over a WebSocket: one connection is one session with one model.
+
+It is the gateway's own way of a session, with JSON in front of it. Nothing is read ahead: the next
+message is taken from the connection when the one before was written to the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from google.protobuf.message import DecodeError
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from diptych import DiptychError
+from diptych.limits import MAX_REQUEST_BYTES
+from diptych.segment import v1 as pb
+from diptych_runtime.calls import Calls
+from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.logs import logger
+from diptych_runtime.rpc import RequestLog, begin, log_fields
+
+from .. import tokens
+from ..deadline import Deadline
+from ..metrics import Metrics
+from ..registry import Registry
+from ..settings import Settings
+from ..video import open_relay
+from . import problems
+from .guard import KNOWN, LEFT, Guard
+from .leaving import ClientLeftError
+from .problems import RefusedError
+from .video_messages import (
+    StartMessage,
+    answer_text,
+    failed_text,
+    read_frame,
+    read_start,
+    read_text,
+    refused_text,
+)
+
+PATH = "/api/video"
+MAX_START_BYTES = 64 * 1024
+_OPEN, _ENDED, _GOING_AWAY, _PROBLEM = 101, 1000, 1001, 4000
+
+
+class VideoSockets:
+    """The endpoint, and the sessions that are open through it."""
+
+    scope = tokens.Scope.VIDEO
+
+    def __init__(
+        self, settings: Settings, registry: Registry, guard: Guard, metrics: Metrics
+    ) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.guard = guard
+        self.calls = Calls()
+        self.draining = asyncio.Event()
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        log = begin()
+        socket = WebSocket(scope, receive, send)
+        session = _Session(self, socket, log)
+        task = self.calls.enter(probe=False)
+        started = time.monotonic()
+        try:
+            with self._metrics.video_sockets.track_inprogress():
+                await session.serve()
+        except asyncio.CancelledError:
+            if not self.calls.ended(task):
+                raise
+            task.uncancel()
+            await session.fail(_draining())
+        finally:
+            self.calls.leave(task)
+            seconds = time.monotonic() - started
+            self.guard.finish(f"GET {PATH}", session.status, seconds, log)
+
+    async def drain(self, grace_s: float) -> None:
+        """Take nothing more, answer what is under way, then say that the server goes away."""
+        self.draining.set()
+        await self.calls.finish(grace_s)
+
+
+class _Session:
+    """One connection; ``status`` is what it ended with."""
+
+    def __init__(self, sockets: VideoSockets, socket: WebSocket, log: RequestLog) -> None:
+        self.status = _OPEN
+        self._sockets = sockets
+        self._socket = socket
+        self._log = log
+        self._number = 1
+        self._closed_well = False
+
+    async def serve(self) -> None:
+        """Until one side has ended it."""
+        try:
+            self._sockets.guard.check_origin(self._socket.scope)
+        except RefusedError as error:
+            self.status = error.status
+            denial = problems.response(error, self._log.request_id)
+            await self._socket.send_denial_response(denial)
+            return
+        try:
+            await self._socket.accept()
+            await self._relay(await self._start())
+            if self._sockets.draining.is_set():
+                raise _draining()
+            await self._socket.close(_ENDED)
+        except (ClientLeftError, WebSocketDisconnect):
+            self.status = _OPEN if self._closed_well else LEFT
+        except KNOWN as error:
+            await self.fail(error)
+        except Exception as error:
+            logger().error("handler failed", request_id=self._log.request_id, exc_info=error)
+            await self.fail(problems.internal(self._log.request_id))
+
+    async def fail(self, error: Exception) -> None:
+        """Say what went wrong, and close; the code is that of the table of README."""
+        if reason := getattr(error, "reason", ""):
+            self._log.fields["reason"] = str(reason)
+        problem = problems.document(error, self._log.request_id)
+        self.status = problem["status"]
+        code = _PROBLEM + self.status
+        if problem["reason"] == Reason.DRAINING and self._sockets.draining.is_set():
+            code = _GOING_AWAY
+        try:
+            await self._socket.send_text(failed_text(problem))
+            await self._socket.close(code, problem["reason"])
+        except (WebSocketDisconnect, RuntimeError):
+            logger().debug("client left before the end", request_id=self._log.request_id)
+
+    async def _start(self) -> StartMessage:
+        """The first message, by somebody who may send it."""
+        within_s = self._sockets.settings.default_deadline_s
+        try:
+            async with asyncio.timeout(within_s):
+                message = await self._receive()
+        except TimeoutError as error:
+            text = f"expected start within {within_s:g} s, got nothing"
+            raise ServiceError(Reason.SESSION_EXPIRED, text) from error
+        if message is None:
+            raise _draining()
+        text = message.get("text") or ""
+        if len(text) > MAX_START_BYTES:
+            raise RefusedError(413, f"start: expected at most {MAX_START_BYTES} bytes, got more")
+        if not text:
+            raise ServiceError(Reason.SESSION_ORDER, "the first message must be start, got a frame")
+        start = read_start(text)
+        self._check_token(start)
+        return start
+
+    def _check_token(self, start: StartMessage) -> None:
+        """A browser cannot send the header with a WebSocket, so the message may have it."""
+        gate = self._sockets.guard.gate
+        if gate is not None:
+            given = self._socket.headers.getlist("authorization")
+            if start.token:
+                given.append(f"Bearer {start.token}")
+            gate.check(given, self._sockets.scope, self._log.fields)
+
+    async def _relay(self, start: StartMessage) -> None:
+        log_fields(model=start.model[:100])
+        backend = self._sockets.registry.video_backend(start.model)
+        deadline = Deadline.of_session_within(start.timeout_s, self._sockets.settings)
+        first = _numbered(start.request(), self._number)
+        relay = open_relay(backend, first, self._requests(), deadline)
+        async with aclosing(relay.answers()) as answers:
+            async for raw in answers:
+                await self._answer(raw, start.model)
+
+    async def _answer(self, raw: bytes, model_id: str) -> None:
+        try:
+            text = await asyncio.to_thread(answer_text, raw, self._log.request_id)
+        except (DecodeError, DiptychError) as error:
+            logger().error("answer is no answer", model=model_id)
+            raise ServiceError(Reason.MODEL_FAILED, f"model {model_id!r} failed") from error
+        if text is not None:
+            await self._socket.send_text(text)
+
+    async def _requests(self) -> AsyncIterator[bytes]:
+        """What the client sends, until it says that this is all or the server stops."""
+        while (message := await self._receive()) is not None:
+            self._number += 1
+            try:
+                raw = await asyncio.to_thread(_read, message, self._number)
+            except (ServiceError, RefusedError) as error:
+                # As in the stream of gRPC: refused without a trace, and the session goes on.
+                request_id = self._log.request_id
+                await self._socket.send_text(refused_text(error, self._number, request_id))
+                continue
+            if raw is None:
+                return
+            yield raw
+
+    async def _receive(self) -> Message | None:
+        """The next message; ``None`` when the server stops.
+
+        Raises:
+            ClientLeftError: there is none any more.
+        """
+        coming = asyncio.ensure_future(self._socket.receive())
+        stopping = asyncio.ensure_future(self._sockets.draining.wait())
+        try:
+            await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                return None
+            message = coming.result()
+        finally:
+            coming.cancel()
+            stopping.cancel()
+        if message["type"] == "websocket.disconnect":
+            self._closed_well = message["code"] == _ENDED
+            raise ClientLeftError
+        return message
+
+
+def _read(message: Message, number: int) -> bytes | None:
+    """The request of gRPC that a message stands for; ``None`` for the end."""
+    data = message.get("bytes")
+    request = read_text(message.get("text") or "") if data is None else read_frame(data)
+    raw = None if request is None else _numbered(request, number)
+    if raw is not None and len(raw) > MAX_REQUEST_BYTES:
+        text = f"expected a message of at most {MAX_REQUEST_BYTES} bytes, got {len(raw)}"
+        raise RefusedError(413, text)
+    return raw
+
+
+def _numbered(request: pb.SegmentVideoRequest, number: int) -> bytes:
+    request.seq = number
+    return request.SerializeToString()
+
+
+def _draining() -> ServiceError:
+    return ServiceError(Reason.DRAINING, "the server is stopping", retry_after_s=1.0)

@@ -1,0 +1,52 @@
+/** Frames of a video element: what is seen, and the file that models are sent. */
+
+/** The longer side that is sent, in pixels: models look at no more. */
+const MAX_SIDE = 1280;
+const QUALITY = 0.9;
+
+export class Frame {
+  #users = 0;
+
+  /** @param {number} index @param {ImageBitmap} bitmap @param {Blob} file */
+  constructor(index, bitmap, file) {
+    this.index = index;
+    this.bitmap = bitmap;
+    this.file = file;
+    this.width = bitmap.width;
+    this.height = bitmap.height;
+  }
+
+  /** It is needed until it is let go as often. */
+  keep() {
+    this.#users += 1;
+    return this;
+  }
+
+  letGo() {
+    this.#users -= 1;
+    if (!this.#users) this.bitmap.close();
+  }
+}
+
+export class FrameGrabber {
+  #canvas = document.createElement("canvas");
+  #context = this.#canvas.getContext("2d", { willReadFrequently: true });
+
+  /**
+   * What the element shows now; kept once, for the caller.
+   *
+   * @param {HTMLVideoElement} video with a picture
+   * @param {number} index
+   */
+  async grab(video, index) {
+    const scale = Math.min(1, MAX_SIDE / Math.max(video.videoWidth, video.videoHeight));
+    const width = Math.max(1, Math.round(video.videoWidth * scale));
+    const height = Math.max(1, Math.round(video.videoHeight * scale));
+    const canvas = this.#canvas;
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    this.#context.drawImage(video, 0, 0, width, height);
+    const file = new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+    const bitmap = await createImageBitmap(canvas);
+    return new Frame(index, bitmap, /** @type {Blob} */ (await file)).keep();
+  }
+}
