@@ -27,6 +27,7 @@ PLAIN_ROWS = {
     "Modality": "modality",
     "Release date": "release_date",
     "Made": "weights_date",
+    "Tier": "tier",
 }
 
 

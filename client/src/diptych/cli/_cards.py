@@ -63,6 +63,7 @@ _ROWS: tuple[tuple[str, Callable[[ModelCard], Sequence[str]]], ...] = (
     ("Features", lambda card: card.features),
     ("Weights", lambda card: [_weights(w.name, w.sha256) for w in card.weights]),
     ("Weights made", lambda card: [card.weights_date]),
+    ("Tier", lambda card: [card.tier]),
     ("Metrics", lambda card: [_metric(card, i) for i in range(len(card.metrics))]),
     ("Intended uses", lambda card: card.intended_uses),
     ("Limitations", lambda card: card.limitations),

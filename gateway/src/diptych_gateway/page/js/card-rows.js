@@ -43,6 +43,7 @@ export function rowsFor(cards) {
     ...features.map((name) => row("Features", name, (card) => [yesNo(card.features.includes(name))])),
     row("Weights", "Loaded", (card) => list(card.weights.map(weights))),
     row("Weights", "Made", (card) => [card.weights_date || "not known"]),
+    row("Weights", "Tier", (card) => [card.tier]),
     row("Weights", "Others to load", (card) => list(card.variants.map(variant))),
     row("Figures", "Published", (card) => list(card.metrics.filter((m) => m.source).map(metric))),
     row("Figures", "Measured here", (card) => list(card.metrics.filter((m) => !m.source).map(metric))),
