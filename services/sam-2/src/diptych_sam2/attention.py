@@ -40,14 +40,18 @@ class PictureAttention:
         self._scale = float((self.query[0].shape[0] // self._heads) ** -0.5)
         self._near = near
         self._far_weight = far[0].view(self._heads, -1, far[0].shape[1])
-        # ``(1, p, h * d)``: the position's share of the projected picture. A key's bias adds the same
-        # to all scores of a query, and so nothing to the softmax; a query's bias does not.
+        # The position's share of the projected picture, ``(1, p, h * d)``. A key's bias adds the
+        # same to all scores of a query, so nothing to the softmax; a query's bias does not.
         self._far = F.linear(position, far[0], None if to_picture else far[1])
         self._far_scores = self.heads(self._far)[0].transpose(1, 2).contiguous()
 
     def heads(self, rows: Tensor) -> Tensor:
         """``(n, rows, h * d)`` as ``(n, h, rows, d)``."""
-        return rows.unflatten(-1, (self._heads, -1)).transpose(1, 2).contiguous()
+        return (
+            rows.view(*rows.shape[:-1], self._heads, rows.shape[-1] // self._heads)
+            .transpose(1, 2)
+            .contiguous()
+        )
 
     def keys_and_values(self, keys: Tensor) -> tuple[Tensor, Tensor]:
         """The picture's side of looking at ``(n, p, c)`` places, ``(n, h, p, d)`` each."""
@@ -98,7 +102,8 @@ class PictureAttention:
 
     def weights(self, tokens: Tensor, keys: Tensor) -> Tensor:
         """``(n, h * t, p)``: how much each of ``(n, p, c)`` places looks at each token."""
-        scores = self._scores(tokens, keys).unflatten(1, (self._heads, -1))
+        n, count, _ = tokens.shape
+        scores = self._scores(tokens, keys).view(n, self._heads, count, -1)
         return scores.softmax(dim=2).flatten(1, 2)
 
     def outputs_of(self, tokens: Tensor) -> Tensor:
@@ -106,7 +111,7 @@ class PictureAttention:
         values = self.heads(F.linear(tokens, *self.value))
         by_head = self.out[0].view(self.out[0].shape[0], self._heads, -1).permute(1, 2, 0)
         # Weights of a head sum to 1, so every head brings its part of the bias.
-        outputs = torch.matmul(values, by_head) + self.out[1] / self._heads
+        outputs: Tensor = torch.matmul(values, by_head) + self.out[1] / self._heads
         return outputs.flatten(1, 2)
 
     def _scores(self, tokens: Tensor, keys: Tensor) -> Tensor:
@@ -117,7 +122,8 @@ class PictureAttention:
         positions = torch.matmul(rows, self._far_scores).view(heads, n, count, -1)
         scores = positions.transpose(0, 1).reshape(n, heads * count, -1)
         absorbed = torch.matmul(near, self._far_weight).flatten(1, 2)
-        return scores.baddbmm_(absorbed, keys.transpose(1, 2))
+        summed: Tensor = scores.baddbmm_(absorbed, keys.transpose(1, 2))
+        return summed
 
 
 def _weights(layer: nn.Linear) -> tuple[Tensor, Tensor]:

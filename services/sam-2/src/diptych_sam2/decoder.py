@@ -23,9 +23,14 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from sam2.modeling.sam.mask_decoder import MaskDecoder
+from sam2.modeling.sam.transformer import TwoWayAttentionBlock
 from torch import Tensor, nn
 
 from .attention import PictureAttention
+
+_SINGLE = slice(0, 1)
+THREE = slice(1, None)
+"""The three masks among the four that there are; the first is the single one."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +98,18 @@ class Decoder:
         self._first = 1 if decoder.pred_obj_scores else 0
         self._upscaling = _Upscaling(decoder)
 
-    def prepared(self, embedding: Tensor, high_res: Sequence[Tensor]) -> DecoderInput:
-        """The picture's side for prompts without masks. ``embedding`` is ``(n, c, height, width)``,
-        ``high_res`` are the finer maps, the finest first."""
-        keys = (_places(embedding) + self._no_mask).to(self._dtype)
+    def prepared(
+        self, embedding: Tensor, high_res: Sequence[Tensor], dense: Tensor | None = None
+    ) -> DecoderInput:
+        """The picture's side. ``embedding`` and ``dense``, which is for prompts with masks, are
+        ``(n, c, height, width)``; ``high_res`` are the finer maps, the finest first."""
+        given = self._no_mask if dense is None else _places(dense)
+        keys = (_places(embedding) + given).to(self._dtype)
         fine = [_beside(level, self._side) for level in reversed(high_res)]
         return self._projected(keys, self._upscaling.prepared(fine))
 
     def with_masks(self, picture: DecoderInput, dense: Tensor) -> DecoderInput:
-        """The picture's side for prompts with masks, which are ``(n, c, height, width)``."""
+        """A picture that was prepared without masks, for prompts with ``(n, c, height, width)``."""
         change = _places(dense) - self._no_mask
         return self._projected(picture.keys + change.to(self._dtype), picture.high_res)
 
@@ -111,9 +119,7 @@ class Decoder:
         prompt = torch.cat([output, sparse.to(self._dtype)], dim=1)
         first, *others = self._layers
         tokens = first.looked_at_itself(prompt, None)
-        tokens = first.after_picture(
-            tokens, first.to_picture.projected(tokens + prompt, picture)
-        )
+        tokens = first.after_picture(tokens, first.to_picture.projected(tokens + prompt, picture))
         weights = first.from_picture.weights_of_projected(tokens + prompt, picture)
         keys = first.picture_after(picture.keys, weights, tokens, own=False)
         for layer in others:
@@ -124,11 +130,25 @@ class Decoder:
         tokens = self._last_norm(tokens + self._last.absorbed(tokens + prompt, keys))
         return Attended(tokens, keys)
 
+    def answer(
+        self, picture: DecoderInput, attended: Attended, *, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Logits ``(n, masks, 4 side, 4 side)`` and qualities ``(n, masks)``, both float32: the
+        three masks, or the single one, which gives way to the best of the three if it is not
+        stable and the model is set up so."""
+        quality = self.quality(attended)
+        if multimask:
+            return self.masks(picture, attended, THREE), quality[:, THREE]
+        if not self._decoder.dynamic_multimask_via_stability:
+            return self.masks(picture, attended, _SINGLE), quality[:, _SINGLE]
+        masks = self.masks(picture, attended, slice(None))
+        return self._decoder._dynamic_multimask_via_stability(masks, quality)  # type: ignore[no-any-return]
+
     def _projected(self, keys: Tensor, high_res: tuple[Tensor, ...]) -> DecoderInput:
         first = self._layers[0]
-        return DecoderInput(
-            keys, *first.to_picture.keys_and_values(keys), first.from_picture.queries(keys), high_res
-        )
+        projected_keys, values = first.to_picture.keys_and_values(keys)
+        queries = first.from_picture.queries(keys)
+        return DecoderInput(keys, projected_keys, values, queries, high_res)
 
     def quality(self, attended: Attended) -> Tensor:
         """``(n, 4)`` float32: the predicted IoU of the single mask and of each of the three."""
@@ -161,7 +181,7 @@ class Decoder:
 class _Layer:
     """One layer of the two-way transformer."""
 
-    def __init__(self, layer: nn.Module, position: Tensor) -> None:
+    def __init__(self, layer: TwoWayAttentionBlock, position: Tensor) -> None:
         self._layer = layer
         self.to_picture = PictureAttention(
             layer.cross_attn_token_to_image, position, to_picture=True
@@ -214,12 +234,11 @@ class _Upscaling:
 
     def __call__(self, keys: Tensor, added: tuple[Tensor, ...]) -> Tensor:
         """``(n, p * 16, c / 8)`` from ``(n, p, c)``."""
-        n, places, _ = keys.shape
-        made = torch.matmul(keys, self._first[0]).view(n, places, 4, -1).add_(added[0])
+        made = _split(torch.matmul(keys, self._first[0]), 4).add_(added[0])
         norm = self._norm
         made = F.layer_norm(made, made.shape[-1:], norm.weight, norm.bias, norm.eps)
         made = torch.matmul(self._act(made), self._second[0])
-        made = made.view(n, places, 16, -1).add_(added[1])
+        made = _split(made, 4).flatten(2, 3).add_(added[1])
         return self._last_act(made).flatten(1, 2)  # type: ignore[no-any-return]
 
 
@@ -230,6 +249,11 @@ def _as_product(layer: nn.ConvTranspose2d) -> tuple[Tensor, Tensor]:
     assert layer.bias is not None
     weight = layer.weight.detach().permute(0, 2, 3, 1).flatten(1).contiguous()
     return weight, layer.bias.detach()
+
+
+def _split(rows: Tensor, parts: int) -> Tensor:
+    """The last axis as two, the first of ``parts``."""
+    return rows.view(*rows.shape[:-1], parts, rows.shape[-1] // parts)
 
 
 def _places(level: Tensor) -> Tensor:

@@ -87,9 +87,9 @@ class _Block:
         made = attn.qkv(rows).view(n, height * width, 3, attn.num_heads, -1)
         queries, keys, values = made.unbind(2)
         if self._block.q_stride:
-            pooled = _pooled(queries.flatten(2).unflatten(1, (height, width)), attn.q_pool)
+            pooled = _pooled(queries.reshape(n, height, width, -1), attn.q_pool)
             height, width = pooled.shape[1:3]
-            queries = pooled.flatten(1, 2).unflatten(2, (attn.num_heads, -1))
+            queries = pooled.reshape(n, height * width, attn.num_heads, -1)
         seen = attention(queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2))
         return attn.proj(seen.transpose(1, 2).reshape(n, height, width, -1))  # type: ignore[no-any-return]
 

@@ -93,7 +93,8 @@ class _Layer:
     def _seen_itself(self, normed: Tensor, position: Tensor) -> Tensor:
         placed = normed + position if self._layer.pos_enc_at_attn else normed
         own = self._layer.self_attn
-        seen = _attended(self._self.queries(placed), self._self.keys(placed, 0), own.v_proj(normed))
+        keys = self._self.keys(placed, placed.shape[1])
+        seen = _attended(self._self.queries(placed), keys, own.v_proj(normed))
         return own.out_proj(seen)  # type: ignore[no-any-return]
 
 
@@ -109,29 +110,25 @@ class _Turned:
 
     def queries(self, rows: Tensor) -> Tensor:
         """``(n, p, c)``"""
-        return self._turned(rows, self._query)
+        return self._turned(rows, rows.shape[1], self._query)
 
-    def keys(self, rows: Tensor, pointers: int) -> Tensor:
-        """``(n, m, c)``; the last ``pointers`` rows have no place."""
+    def keys(self, rows: Tensor, places: int, pointers: int = 0) -> Tensor:
+        """``(n, m, c)`` for frames of ``places``; the last ``pointers`` rows have none."""
         placed = rows.shape[1] - pointers
-        turned = self._turned(rows[:, :placed], self._key)
+        turned = self._turned(rows[:, :placed], places, self._key)
         if not pointers:
             return turned
         straight = self._own.k_proj(rows[:, placed:])
         return torch.cat([turned, straight], dim=1)
 
-    def _turned(self, rows: Tensor, weights: tuple[tuple[Tensor, Tensor], ...]) -> Tensor:
+    def _turned(
+        self, rows: Tensor, places: int, weights: tuple[tuple[Tensor, Tensor], ...]
+    ) -> Tensor:
         straight, across = (F.linear(rows, *pair) for pair in weights)
-        places = self._places(rows)
         cosine, sine = self._cosine_and_sine(places, rows)
         frames = straight.view(len(rows), -1, places, straight.shape[-1])
         frames.mul_(cosine).addcmul_(across.view_as(frames), sine)
         return straight
-
-    def _places(self, rows: Tensor) -> int:
-        """Places of a frame: memories of several frames come one after the other."""
-        known: int = self._own.freqs_cis.shape[0]
-        return known if rows.shape[1] % known == 0 else rows.shape[1]
 
     def _cosine_and_sine(self, places: int, rows: Tensor) -> tuple[Tensor, Tensor]:
         key = (places, rows.device)

@@ -18,9 +18,10 @@ _ROWS = 256
 def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Scaled dot-product attention of ``(n, heads, rows, width)``; values may be of another width.
 
-    Torch's own kernel for a CPU multiplies bfloat16 no faster than float32 unless there is AMX.
+    Torch's own kernel for a CPU multiplies bfloat16 no faster than float32 unless there is AMX, and
+    wants values as wide as keys.
     """
-    if not _products_are_quicker(queries):
+    if not _products_are_quicker(queries, values):
         return F.scaled_dot_product_attention(
             queries, keys, values, scale=queries.shape[-1] ** -0.5
         )
@@ -41,7 +42,7 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 def linear_gelu(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """A linear layer and the exact GELU of it, in one pass over the result where that exists."""
-    if rows.device.type == "cpu" and torch.backends.mkldnn.is_available():
+    if rows.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         made = torch.ops.mkldnn._linear_pointwise(
             rows.flatten(0, -2), weight, bias, "gelu", [], "none"
         )
@@ -49,8 +50,12 @@ def linear_gelu(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.gelu(F.linear(rows, weight, bias))
 
 
-def _products_are_quicker(queries: Tensor) -> bool:
-    return queries.dtype is torch.bfloat16 and queries.device.type == "cpu" and not _has_amx()
+def _products_are_quicker(queries: Tensor, values: Tensor) -> bool:
+    if queries.device.type != "cpu":
+        return False
+    if queries.shape[-1] != values.shape[-1]:
+        return True
+    return queries.dtype is torch.bfloat16 and not _has_amx()
 
 
 @functools.cache
