@@ -71,7 +71,8 @@ class Attended:
 
 
 class Decoder:
-    """SAM 2's mask decoder over the weights of the package's own, in their numeric type.
+    """SAM 2's mask decoder over the weights of the package's own, in their numeric type; the heads
+    for quality and presence are float32.
 
     Args:
         decoder: As ``SAM2Base`` builds it.
@@ -152,16 +153,16 @@ class Decoder:
 
     def quality(self, attended: Attended) -> Tensor:
         """``(n, 4)`` float32: the predicted IoU of the single mask and of each of the three."""
-        found: Tensor = self._decoder.iou_prediction_head(attended.tokens[:, self._first])
-        return found.float()
+        found: Tensor = self._decoder.iou_prediction_head(attended.tokens[:, self._first].float())
+        return found
 
     def presence(self, attended: Attended) -> Tensor:
         """``(n, 1)`` float32 logits of the object being there."""
         if not self._decoder.pred_obj_scores:
             # As stock: a model without this head takes every object to be there.
             return attended.tokens.new_full((len(attended.tokens), 1), 10.0, dtype=torch.float32)
-        found: Tensor = self._decoder.pred_obj_score_head(attended.tokens[:, 0])
-        return found.float()
+        found: Tensor = self._decoder.pred_obj_score_head(attended.tokens[:, 0].float())
+        return found
 
     def mask_tokens(self, attended: Attended) -> Tensor:
         """``(n, 4, c)``: what masks are made of, the single mask's first."""

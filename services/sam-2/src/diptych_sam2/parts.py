@@ -53,6 +53,10 @@ def assemble(model: SAM2Base, device: torch.device, tier: Tier = Tier.EXACT) -> 
     dtype = _DTYPES[tier]
     for name in _HEAVY:
         getattr(model, name).to(dtype)
+    # Thresholds are set on these; in bfloat16 their answers come in steps of 0.004.
+    for head in ("iou_prediction_head", "pred_obj_score_head"):
+        if hasattr(model.sam_mask_decoder, head):
+            getattr(model.sam_mask_decoder, head).float()
     try:
         with torch.inference_mode():
             prompts = model.sam_prompt_encoder
