@@ -33,6 +33,7 @@ from diptych import Box, Mask, OutputOptions, Point, Prompt
 from diptych_runtime.video import FrameAnswer, VideoOptions
 from diptych_sam2.checkpoints import choose, packaged_config, read_state
 from diptych_sam2.models import build_model
+from diptych_sam2.parts import assemble
 from diptych_sam2.settings import EngineSettings
 from diptych_sam2.video import Sam2VideoSession
 from diptych_sam2.video_network import VideoNetwork
@@ -102,7 +103,7 @@ def sides(weights: str, clip: Clip) -> Sides:
         config = packaged_config(served.TINY)
         state = build_model(config).state_dict()
         state[PRESENCE].fill_(1.0)  # left to chance, random weights see no object anywhere
-    network = VideoNetwork(build_model(config, state), torch.device("cpu"))
+    network = VideoNetwork(assemble(build_model(config, state), torch.device("cpu")))
     options = VideoOptions(OutputOptions(), track_all=False, max_objects=8, held_frames=2)
     return Sides(Sam2VideoSession(network, options), Stock(stock_of(config, state), clip), clip)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Gateways that tests start as processes would meet on one port.
 os.environ.setdefault("DIPTYCH_HTTP_PORT", "")
+# What is expected must not depend on the processor; tests of the fast tier ask for it.
+os.environ.setdefault("DIPTYCH_TIER", "exact")
 
 HERE = Path(__file__).parent
 MARKED_FOLDERS = ("gpu", "browser", "compose")

@@ -28,6 +28,7 @@ PLAIN_ROWS = {
     "Modality": "modality",
     "Release date": "release_date",
     "Weights made": "weights_date",
+    "Tier": "tier",
 }
 
 

@@ -16,6 +16,7 @@ from diptych_runtime.engine import Pixels
 from diptych_runtime.video import FrameAnswer, VideoOptions
 from diptych_sam2.checkpoints import choose, read_state
 from diptych_sam2.models import build_model
+from diptych_sam2.parts import assemble
 from diptych_sam2.settings import EngineSettings
 from diptych_sam2.video import Sam2VideoSession
 from diptych_sam2.video_network import VideoNetwork
@@ -29,7 +30,9 @@ OPTIONS = VideoOptions(OutputOptions(), track_all=False, max_objects=3, held_fra
 def demo_network() -> VideoNetwork:
     """The demo weights as they are."""
     chosen = choose(EngineSettings())
-    return VideoNetwork(build_model(chosen.config, read_state(chosen)), torch.device("cpu"))
+    return VideoNetwork(
+        assemble(build_model(chosen.config, read_state(chosen)), torch.device("cpu"))
+    )
 
 
 def small_network() -> VideoNetwork:
@@ -43,7 +46,7 @@ def small_network() -> VideoNetwork:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "small.yaml"
         OmegaConf.save(tree, config)
-        return VideoNetwork(build_model(config, state), torch.device("cpu"))
+        return VideoNetwork(assemble(build_model(config, state), torch.device("cpu")))
 
 
 def feed(session: Sam2VideoSession, index: int) -> FrameAnswer:

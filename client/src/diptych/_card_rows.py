@@ -156,6 +156,7 @@ def _weights_and_figures() -> list[_Spec]:
     return [
         (weights, "Weights loaded", "list", _of_card(lambda card: map(_weights, card.weights))),
         (weights, "Weights made", "text", _text(lambda card: card.weights_date)),
+        (weights, "Tier", "text", _text(lambda card: card.tier)),
         (weights, "Weights to load instead", "list", _texts(_variants)),
         ("Figures", "Published figures", "list", _of_card(lambda card: _metrics(card, True))),
         (here, "Status", "text", _status),

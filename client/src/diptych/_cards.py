@@ -130,6 +130,8 @@ class ModelCard:
     """What sets it apart, a word or two each."""
     weights_date: str
     """Year and month; empty if unknown."""
+    tier: str
+    """``exact`` or ``fast``."""
     raw: ModelCardMessage | None = field(default=None, repr=False, compare=False)
     """The message as it came."""
 

@@ -74,6 +74,7 @@ def model_card(message: pb.ModelCard) -> ModelCard:
         else None,
         features=tuple(message.features),
         weights_date=message.weights_date,
+        tier=message.tier,
         raw=message,
     )
 

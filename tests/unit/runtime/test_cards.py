@@ -31,7 +31,7 @@ def test_what_was_loaded_is_in_the_card(loaded: LoadedModel) -> None:
     )
     card = build_card(loaded, SETTINGS)
     assert card.id == "fake"
-    assert card.licenses.published == "none"
+    assert (card.licenses.published, card.tier) == ("none", "exact")
     assert list(card.tasks) == [
         pb.Task.TASK_INSTANCE_SEGMENTATION,
         pb.Task.TASK_OBJECT_DETECTION,

@@ -80,8 +80,9 @@ def test_a_mode_of_torch_does_not_leak_between_steps(engine: Sam2Engine, scene: 
 
 def test_features_count_all_memory_they_keep(engine: Sam2Engine, scene: Any) -> None:
     features = engine.embed(scene(0), "picture")
-    # 128 channels at 16x16, 16 at 64x64 and 32 at 32x32, float32.
-    assert features.nbytes == 4 * (128 * 16**2 + 16 * 64**2 + 32 * 32**2)
+    # 128 channels at 16x16 and three projections to half of them, 16 at 64x64 and 32 at 32x32,
+    # float32.
+    assert features.nbytes == 4 * ((128 + 3 * 64) * 16**2 + 16 * 64**2 + 32 * 32**2)
 
 
 def test_what_is_loaded_is_described(engine: Sam2Engine) -> None:

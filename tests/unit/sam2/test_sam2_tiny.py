@@ -24,6 +24,7 @@ from diptych_sam2.checkpoints import packaged_config
 from diptych_sam2.engine import Sam2Engine
 from diptych_sam2.models import build_model
 from diptych_sam2.network import Network, PromptBatch
+from diptych_sam2.parts import assemble
 from diptych_sam2.settings import EngineSettings
 
 CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
@@ -40,14 +41,14 @@ def state() -> Mapping[str, Tensor]:
 
 @pytest.mark.slow
 def test_logits_of_points_equal_those_of_stock(state: Any, photo: Any) -> None:
-    network = Network(build_model(packaged_config(CONFIG), state), torch.device("cpu"))
+    network = Network(assemble(build_model(packaged_config(CONFIG), state), torch.device("cpu")))
     stock_model = build_sam2(CONFIG, device="cpu")
     stock_model.load_state_dict(state)
     predictor = SAM2ImagePredictor(stock_model)
     predictor.set_image(photo)
     features = network.encode(photo)
     assert network.logits_size == (256, 256)
-    assert features.nbytes == 16 * 2**20
+    assert features.nbytes == 22 * 2**20
     # Two points and labels, and whether three masks are asked for: the single mask takes the way
     # through dynamic_multimask_via_stability, which build_sam2 turns on.
     height, width = photo.shape[:2]

@@ -23,6 +23,7 @@ from diptych import Mask, OutputOptions, Point, Prompt
 from diptych_runtime.video import FrameAnswer, VideoOptions
 from diptych_sam2.checkpoints import choose, packaged_config, read_state
 from diptych_sam2.models import build_model
+from diptych_sam2.parts import assemble
 from diptych_sam2.settings import EngineSettings
 from diptych_sam2.video import Sam2VideoSession
 from diptych_sam2.video_frames import normalised, squashed
@@ -126,7 +127,9 @@ class Side:
 def demo() -> tuple[VideoNetwork, SAM2VideoPredictor]:
     chosen = choose(EngineSettings())
     state = read_state(chosen)
-    return VideoNetwork(build_model(chosen.config, state), CPU), stock_of(chosen.config, state)
+    return VideoNetwork(assemble(build_model(chosen.config, state), CPU)), stock_of(
+        chosen.config, state
+    )
 
 
 def side_by_side(
@@ -212,7 +215,7 @@ def tiny(tmp_path_factory: Any) -> tuple[VideoNetwork, SAM2VideoPredictor]:
     overrides = ["++model.image_size=256", "++model.add_all_frames_to_correct_as_cond=true"]
     predictor = build_sam2_video_predictor(TINY, device="cpu", hydra_overrides_extra=overrides)
     predictor.load_state_dict(state)
-    return VideoNetwork(model, CPU), predictor
+    return VideoNetwork(assemble(model, CPU)), predictor
 
 
 @pytest.mark.slow

@@ -180,4 +180,4 @@ def test_another_version_of_sam2_is_refused(
 ) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda name: "1.2.0")
     with pytest.raises(LoadError, match=r"needs sam2 1\.1\.0.*got 1\.2\.0"):
-        VideoNetwork(network._model, torch.device("cpu"))
+        VideoNetwork(network._parts)

@@ -77,6 +77,7 @@ def default_card(model_id: str) -> pb.ModelCard:
         default_automatic=pb.AutomaticOptions(points_per_side=32),
         features=["deterministic"],
         weights_date="2020-01",
+        tier="exact",
     )
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from diptych_runtime.tier import TierChoice
+
 
 class EngineSettings(BaseSettings):
     """``DIPTYCH_*`` variables that only this engine reads."""
@@ -22,6 +24,8 @@ class EngineSettings(BaseSettings):
     device: Literal["auto", "cpu", "cuda:0"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     """Threads of the CPU that one operation may use; unset leaves it to torch."""
+    tier: TierChoice = "auto"
+    """How exact to compute; see ``diptych_runtime.tier``."""
 
     @property
     def keypoint_choice(self) -> str:

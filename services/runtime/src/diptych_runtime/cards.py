@@ -69,6 +69,7 @@ def build_card(loaded: LoadedModel, settings: RuntimeSettings) -> pb.ModelCard:
     if loaded.keypoint_names:
         card.keypoint_schema.names.extend(loaded.keypoint_names)
         card.keypoint_schema.edges.extend(i for edge in loaded.keypoint_edges for i in edge)
+    card.tier = loaded.tier
     card.default_min_score = loaded.default_min_score
     card.default_max_segments = loaded.default_max_segments
     if loaded.default_automatic is not None:

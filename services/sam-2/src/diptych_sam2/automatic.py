@@ -1,13 +1,14 @@
 """The automatic mode: a grid of points, each asked for its masks, and the good ones kept.
 
 Same rules and order of filters as ``SAM2AutomaticMaskGenerator``, with one difference that changes
-no result: masks are filtered by predicted IoU before they are brought to the picture's size.
+no result: masks are filtered by predicted IoU before they are made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -160,24 +161,30 @@ def _in_crop(grid: _Grid, features: PictureFeatures, crop: _Crop) -> Steps[list[
 def _predicted(
     grid: _Grid, features: PictureFeatures, points: NDArray[np.float64]
 ) -> Steps[Predictions]:
-    """One row for each mask of each point, refined once if the options say so."""
+    """One row for each mask that is good enough, refined before that if the options say so."""
     prompts = _point_prompts(grid.network, points, features.size)
-    multimask = grid.options.multimask_output
-    predictions = grid.network.decode(features, prompts, multimask=multimask)
+    options = grid.options
+    if options.multimask_output and not options.use_m2m:
+        good = partial(_is_good, threshold=options.pred_iou_thresh)
+        found = grid.network.decode_good(features, prompts, good)
+        yield
+        return found
+    predictions = grid.network.decode(features, prompts, multimask=options.multimask_output)
     yield
     masks_per_point = predictions.quality.shape[1]
     rows = _as_rows(predictions)
-    if not grid.options.use_m2m:
-        return rows
+    if not options.use_m2m:
+        return _good_enough(rows, options.pred_iou_thresh)
     refined = []
     for start in range(0, len(rows.quality), grid.batch):
         part = slice(start, start + grid.batch)
         again = _refinement(prompts, rows, masks_per_point, part)
         refined.append(_as_rows(grid.network.decode(features, again, multimask=False)))
         yield
-    return Predictions(
+    rows = Predictions(
         torch.cat([part.logits for part in refined]), torch.cat([part.quality for part in refined])
     )
+    return _good_enough(rows, options.pred_iou_thresh)
 
 
 @torch.inference_mode()
@@ -209,8 +216,7 @@ def _refinement(
 
 
 def _kept(grid: _Grid, rows: Predictions, crop: _Crop) -> Steps[list[Candidate]]:
-    """The masks that pass the thresholds, as run lengths in the picture's coordinates."""
-    rows = _good_enough(rows, grid.options.pred_iou_thresh)
+    """The masks that are stable and whole, as run lengths in the picture's coordinates."""
     upsampler = Upsampler(grid.network.logits_size, crop.size, grid.network.device)
     found: list[Candidate] = []
     for index, quality in enumerate(rows.quality.tolist()):
@@ -223,9 +229,13 @@ def _kept(grid: _Grid, rows: Predictions, crop: _Crop) -> Steps[list[Candidate]]
 
 @torch.inference_mode()
 def _good_enough(rows: Predictions, threshold: float) -> Predictions:
-    # A threshold of 0 keeps all, as stock does, but never what is not a number.
-    keep = rows.quality > threshold if threshold > 0 else rows.quality.isfinite()
+    keep = _is_good(rows.quality, threshold)
     return Predictions(rows.logits[keep], rows.quality[keep])
+
+
+def _is_good(quality: Tensor, threshold: float) -> Tensor:
+    # A threshold of 0 keeps all, as stock does, but never what is not a number.
+    return quality > threshold if threshold > 0 else quality.isfinite()
 
 
 def _candidate(

@@ -1,4 +1,4 @@
-"""SAM 2 behind the engine protocol: still pictures and video, in float32."""
+"""SAM 2 behind the engine protocol: still pictures and video."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from diptych_runtime.engine import (
 )
 from diptych_runtime.errors import Reason, ServiceError
 from diptych_runtime.settings import SettingsError, from_environment
+from diptych_runtime.tier import Tier, choose_tier
 from diptych_runtime.video import VideoOptions
 from diptych_runtime.weights import WeightsError
 
@@ -32,6 +33,7 @@ from .faults import device_guard
 from .models import build_model
 from .network import Network, PictureFeatures
 from .official import OFFICIAL
+from .parts import Parts, assemble
 from .prompts import answer_prompts
 from .settings import EngineSettings
 from .video import Sam2VideoSession
@@ -78,7 +80,7 @@ class Sam2Engine:
         if self._settings.threads is not None:
             torch.set_num_threads(self._settings.threads)
         device = _device(self._settings.device)
-        # Convolutions on a GPU round to TF32 unless told otherwise; this tier is exact.
+        # Convolutions on a GPU round to TF32 unless told otherwise; what is float32 stays exact.
         torch.backends.cudnn.allow_tf32 = False
         try:
             chosen = choose(self._settings)
@@ -87,10 +89,12 @@ class Sam2Engine:
             raise LoadError(str(error)) from error
         self._card = read_card(chosen.card)
         model = build_model(chosen.config, state)
-        self._network = Network(model, device)
-        self._video_network = VideoNetwork(model, device)
+        tier = choose_tier(self._settings.tier, _capability(device))
+        parts = assemble(model, device, tier)
+        self._network = Network(parts)
+        self._video_network = VideoNetwork(parts)
         self._warm_up()
-        return _loaded(self._network, self._card, chosen)
+        return _loaded(parts, tier, self._card, chosen)
 
     def features_kind(self, task: Task) -> str:
         """One encoder serves every task."""
@@ -182,25 +186,30 @@ def _peak_bytes(device: torch.device) -> int:
     return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else 0
 
 
-def _loaded(network: Network, card: StaticCard, chosen: Chosen) -> LoadedModel:
-    device = str(network.device)
-    if network.device.type == "cuda":
-        device = f"{device} {torch.cuda.get_device_name(network.device)}"
+def _capability(device: torch.device) -> tuple[int, int] | None:
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else None
+
+
+def _loaded(parts: Parts, tier: Tier, card: StaticCard, chosen: Chosen) -> LoadedModel:
+    device = str(parts.device)
+    if parts.device.type == "cuda":
+        device = f"{device} {torch.cuda.get_device_name(parts.device)}"
+    side = parts.model.image_size // 4
     return LoadedModel(
         card=card.fields,
         tasks=_TASKS,
         weights=(chosen.weights,),
-        parameter_count=network.parameter_count,
+        parameter_count=parts.parameter_count,
         device=device,
-        dtype="float32",
-        tier="exact",
+        dtype=str(parts.dtype).removeprefix("torch."),
+        tier=tier,
         software=f"torch {torch.__version__}, sam2 {metadata.version('sam2')}",
         default_min_score=_MIN_SCORE,
         default_max_segments=_MAX_SEGMENTS,
         variants=tuple(Variant(w.name, w.parameter_count, w.size_bytes) for w in OFFICIAL),
         default_automatic=card.automatic,
-        logits_size=network.logits_size,
-        peak_device_bytes=partial(_peak_bytes, network.device),
+        logits_size=(side, side),
+        peak_device_bytes=partial(_peak_bytes, parts.device),
     )
 
 

@@ -6,14 +6,16 @@ answers up. Here everything that belongs to a picture travels in ``PictureFeatur
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from diptych_runtime.engine import Pixels
 
+from .decoder import THREE, Attended, DecoderInput
+from .parts import Parts
 from .transforms import normalised_square
 
 LOGIT_LIMIT = 32.0
@@ -24,18 +26,14 @@ LOGIT_LIMIT = 32.0
 class PictureFeatures:
     """What the image encoder made of one picture, on the network's device."""
 
-    embedding: Tensor
-    """``(1, channels, side / 16, side / 16)``"""
-    high_res: tuple[Tensor, ...]
-    """``(1, channels / 8, side / 4, side / 4)`` and ``(1, channels / 4, side / 8, side / 8)``"""
+    picture: DecoderInput
     size: tuple[int, int]
     """Height and width of the picture in pixels."""
 
     @property
     def nbytes(self) -> int:
         """Memory that these features keep alive, in bytes."""
-        tensors = (self.embedding, *self.high_res)
-        return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
+        return self.picture.nbytes
 
 
 @dataclass(frozen=True)
@@ -60,54 +58,67 @@ class Predictions:
     """The decoder's answer to a batch: one mask for each prompt, or three."""
 
     logits: Tensor
-    """``(n, masks, side / 4, side / 4)`` float32, not clipped."""
+    """``(n, masks, side / 4, side / 4)`` float32, not clipped; without ``n`` for rows of masks."""
     quality: Tensor
-    """``(n, masks)`` float32, the predicted IoU."""
+    """``(n, masks)`` float32, the predicted IoU; likewise."""
 
 
 class Network:
-    """SAM 2 for still pictures on one device, in float32."""
+    """SAM 2 for still pictures on one device."""
 
-    def __init__(self, model: SAM2Base, device: torch.device) -> None:
-        self.device = device
-        self.image_size: int = model.image_size
-        side = model.image_size // 4
+    def __init__(self, parts: Parts) -> None:
+        self.device = parts.device
+        self.image_size: int = parts.model.image_size
+        side = self.image_size // 4
         self.logits_size: tuple[int, int] = (side, side)
-        self.parameter_count = sum(p.numel() for p in model.parameters())
-        self._model = model.to(device).eval()
-        with torch.inference_mode():
-            self._position = self._model.sam_prompt_encoder.get_dense_pe()
+        self._parts = parts
 
     @torch.inference_mode()
     def encode(self, pixels: Pixels) -> PictureFeatures:
         """Run the image encoder on one picture of any size."""
-        model = self._model
+        model = self._parts.model
         square = normalised_square(pixels, self.image_size).to(self.device)
-        levels = model.forward_image(square)["backbone_fpn"]
-        *high_res, embedding = levels[-model.num_feature_levels :]
+        *high_res, embedding = self._parts.encoder(square)
         if model.directly_add_no_mem_embed:
             # A still picture is a video without a past.
             embedding = embedding + model.no_mem_embed.view(1, -1, 1, 1)
         height, width = pixels.shape[:2]
-        return PictureFeatures(embedding, tuple(high_res), (height, width))
+        return PictureFeatures(self._parts.decoder.prepared(embedding, high_res), (height, width))
 
     @torch.inference_mode()
     def decode(
         self, features: PictureFeatures, prompts: PromptBatch, *, multimask: bool
     ) -> Predictions:
         """Predict one mask for each prompt, or three if ``multimask``."""
-        model = self._model
+        picture, attended = self._attended(features, prompts)
+        return Predictions(*self._parts.decoder.answer(picture, attended, multimask=multimask))
+
+    @torch.inference_mode()
+    def decode_good(
+        self, features: PictureFeatures, prompts: PromptBatch, good: Callable[[Tensor], Tensor]
+    ) -> Predictions:
+        """Three masks for each prompt without a mask, but only those that are ``good``, which is
+        asked with qualities ``(n, 3)``. One row for each mask; prompts without any cost no mask."""
+        decoder = self._parts.decoder
+        picture, attended = self._attended(features, prompts)
+        quality = decoder.quality(attended)[:, THREE]
+        keep = good(quality)
+        chosen = keep.any(dim=1)
+        if not chosen.all():
+            attended, quality, keep = attended.rows(chosen), quality[chosen], keep[chosen]
+        logits = decoder.masks(picture, attended, THREE)
+        return Predictions(logits[keep], quality[keep])
+
+    def _attended(
+        self, features: PictureFeatures, prompts: PromptBatch
+    ) -> tuple[DecoderInput, Attended]:
         points = None
         if prompts.coordinates is not None:
             points = (prompts.coordinates, prompts.labels)
-        sparse, dense = model.sam_prompt_encoder(points=points, boxes=None, masks=prompts.logits)
-        logits, quality, _, _ = model.sam_mask_decoder(
-            image_embeddings=features.embedding,
-            image_pe=self._position,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=multimask,
-            repeat_image=True,
-            high_res_features=list(features.high_res) or None,
+        picture, decoder = features.picture, self._parts.decoder
+        sparse, dense = self._parts.model.sam_prompt_encoder(
+            points=points, boxes=None, masks=prompts.logits
         )
-        return Predictions(logits.float(), quality.float())
+        if prompts.logits is not None:
+            picture = decoder.with_masks(picture, dense)
+        return picture, decoder.attend(picture, sparse)

@@ -20,6 +20,7 @@ from torch import Tensor
 from diptych_runtime.engine import LoadError
 
 from .network import LOGIT_LIMIT
+from .parts import Parts
 from .video_frames import Square, normalised
 from .video_memory import FrameMemory, ObjectMemory
 
@@ -52,40 +53,38 @@ class PromptInputs:
 
 
 class VideoNetwork:
-    """SAM 2 for streams, in float32. Holds no stream: sessions pass their memory in.
+    """SAM 2 for streams. Holds no stream: sessions pass their memory in.
 
-    ``model`` may serve still pictures at the same time; its weights are shared.
+    ``parts`` may serve still pictures at the same time; their weights are shared.
 
     Raises:
         LoadError: another version of sam2, or a model without a memory.
     """
 
-    def __init__(self, model: SAM2Base, device: torch.device) -> None:
+    def __init__(self, parts: Parts) -> None:
+        model = parts.model
         _check_version(metadata.version("sam2"))
         if model.num_maskmem < 1:
             raise LoadError("this configuration of SAM 2 has no memory (num_maskmem is 0)")
-        self.device = device
+        self.device = parts.device
         self.image_size: int = model.image_size
         side = model.image_size // 4
         self.logits_size: tuple[int, int] = (side, side)
         stride = model.memory_temporal_stride_for_eval
         self.memory_frames: int = (model.num_maskmem - 1) * stride
         self.pointer_frames: int = max(model.max_obj_ptrs_in_encoder - 1, self.memory_frames)
-        self._model = model.to(device).eval()
+        self._model = model
+        self._parts = parts
         # What build_sam2_video_predictor sets on top of build_sam2; still pictures never read it.
         self._model.binarize_mask_from_pts_for_mem_enc = True
-        self._position: Tensor | None = None
+        # Equal for every frame, and only the coarsest level's is read.
+        self._position = _position(model).to(self.device)
         self._memory_position: Tensor | None = None
 
     @torch.inference_mode()
     def encode(self, square: Square) -> FrameFeatures:
         """Run the image encoder on one frame."""
-        encoded = self._model.forward_image(normalised(square).to(self.device))
-        wanted = self._model.num_feature_levels
-        if self._position is None:
-            # Equal for every frame, and only the coarsest level's is read.
-            self._position = encoded["vision_pos_enc"][-1].clone()
-        return FrameFeatures(tuple(encoded["backbone_fpn"][-wanted:]))
+        return FrameFeatures(tuple(self._parts.frame_levels(normalised(square).to(self.device))))
 
     @torch.inference_mode()
     def track(self, features: FrameFeatures, number: int, memory: ObjectMemory) -> FrameMemory:
@@ -135,7 +134,6 @@ class VideoNetwork:
         previous: Tensor | None = None,
     ) -> FrameMemory:
         maps, sizes = _flattened(features)
-        assert self._position is not None
         out = self._model.track_step(
             frame_idx=number,
             is_init_cond_frame=first,
@@ -178,6 +176,14 @@ class VideoNetwork:
             }
             for number, memory in frames.items()
         }
+
+
+@torch.inference_mode()
+def _position(model: SAM2Base) -> Tensor:
+    """``(1, channels, side / 16, side / 16)``"""
+    side = model.image_size // 16
+    encoding = model.image_encoder.neck.position_encoding
+    return encoding(torch.empty(1, 1, side, side))  # type: ignore[no-any-return]
 
 
 def _check_version(version: str) -> None:

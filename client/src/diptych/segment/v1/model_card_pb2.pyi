@@ -52,6 +52,7 @@ class ModelCard(google.protobuf.message.Message):
     DEFAULT_AUTOMATIC_FIELD_NUMBER: builtins.int
     FEATURES_FIELD_NUMBER: builtins.int
     WEIGHTS_DATE_FIELD_NUMBER: builtins.int
+    TIER_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Stable id, lower-kebab-case, such as "mask-rcnn" or the cascade "mask-rcnn-sam-2"."""
     display_name: builtins.str
@@ -78,6 +79,8 @@ class ModelCard(google.protobuf.message.Message):
     """What `OutputOptions.max_segments` is when unset."""
     weights_date: builtins.str
     """When the weights were made, as year and month; empty if unknown."""
+    tier: builtins.str
+    """How exact it computes: "exact" is float32, "fast" is bfloat16 where that loses little."""
     @property
     def licenses(self) -> Global___Licenses:
         """SPDX identifiers, or names where there is none."""
@@ -164,9 +167,10 @@ class ModelCard(google.protobuf.message.Message):
         default_automatic: diptych.segment.v1.prompts_pb2.AutomaticOptions | None = ...,
         features: collections.abc.Iterable[builtins.str] | None = ...,
         weights_date: builtins.str = ...,
+        tier: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_context_window", b"_context_window", "context_window", b"context_window", "default_automatic", b"default_automatic", "keypoint_schema", b"keypoint_schema", "licenses", b"licenses", "limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_context_window", b"_context_window", "categories", b"categories", "category", b"category", "context_window", b"context_window", "default_automatic", b"default_automatic", "default_max_segments", b"default_max_segments", "default_min_score", b"default_min_score", "display_name", b"display_name", "features", b"features", "foundation", b"foundation", "id", b"id", "intended_uses", b"intended_uses", "keypoint_schema", b"keypoint_schema", "licenses", b"licenses", "limitations", b"limitations", "limits", b"limits", "metrics", b"metrics", "modality", b"modality", "organization", b"organization", "overview", b"overview", "parameter_count", b"parameter_count", "prompt_kinds", b"prompt_kinds", "references", b"references", "release_date", b"release_date", "tasks", b"tasks", "variants", b"variants", "weights", b"weights", "weights_date", b"weights_date"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_context_window", b"_context_window", "categories", b"categories", "category", b"category", "context_window", b"context_window", "default_automatic", b"default_automatic", "default_max_segments", b"default_max_segments", "default_min_score", b"default_min_score", "display_name", b"display_name", "features", b"features", "foundation", b"foundation", "id", b"id", "intended_uses", b"intended_uses", "keypoint_schema", b"keypoint_schema", "licenses", b"licenses", "limitations", b"limitations", "limits", b"limits", "metrics", b"metrics", "modality", b"modality", "organization", b"organization", "overview", b"overview", "parameter_count", b"parameter_count", "prompt_kinds", b"prompt_kinds", "references", b"references", "release_date", b"release_date", "tasks", b"tasks", "tier", b"tier", "variants", b"variants", "weights", b"weights", "weights_date", b"weights_date"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_context_window", b"_context_window"]) -> typing.Literal["context_window"] | None: ...
 
 Global___ModelCard: typing_extensions.TypeAlias = ModelCard

@@ -1,0 +1,37 @@
+"""SAM 2 of a published architecture with random weights, as the package and as ours.
+
+Times do not depend on the values of weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sam2.modeling.sam2_base import SAM2Base
+from skimage import data
+
+from diptych_runtime.tier import Tier
+from diptych_sam2.checkpoints import packaged_config
+from diptych_sam2.models import build_model
+from diptych_sam2.parts import Parts, assemble
+
+CONFIGS = {"tiny": "t", "small": "s", "base-plus": "b+", "large": "l"}
+CPU = torch.device("cpu")
+
+
+def stock(size: str) -> SAM2Base:
+    """The package's model; each call makes the same weights."""
+    torch.manual_seed(0)
+    return build_model(packaged_config(f"configs/sam2.1/sam2.1_hiera_{CONFIGS[size]}.yaml"))
+
+
+def ours(size: str) -> dict[str, Parts]:
+    """Our parts by tier."""
+    return {tier.value: assemble(stock(size), CPU, tier) for tier in Tier}
+
+
+def photograph() -> NDArray[np.uint8]:
+    """A real photograph, 512 pixels high and wide."""
+    picture: NDArray[np.uint8] = data.astronaut()
+    return picture

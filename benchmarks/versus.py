@@ -1,0 +1,40 @@
+"""Two or more ways to do one thing, by turns in one run, and how much quicker each is."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import machine
+import torch
+
+STOCK = "stock"
+
+
+def measure(
+    name: str, sides: Mapping[str, Callable[[], object]], *, rounds: int
+) -> dict[str, list[float]]:
+    """Seconds by side and round, after one round that warms up; prints medians, and the ratio of
+    stock to each other side with its spread over rounds."""
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    for number in range(rounds + 1):
+        for side, work in sides.items():
+            started = time.perf_counter()
+            work()
+            if number:
+                seconds[side].append(time.perf_counter() - started)
+    print(f"{name}, {rounds} rounds, {torch.get_num_threads()} threads")
+    for side, times in seconds.items():
+        line = f"  {side:8} {statistics.median(times) * 1e3:10.1f} ms"
+        if side != STOCK:
+            ratios = sorted(s / t for s, t in zip(seconds[STOCK], times, strict=True))
+            median = statistics.median(ratios)
+            line += f"   {median:5.2f}x ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        print(line, flush=True)
+    return seconds
+
+
+def keep(name: str, figures: Mapping[str, object]) -> None:
+    """Write what was measured, with the machine."""
+    machine.keep(name, {"threads": torch.get_num_threads(), **figures})

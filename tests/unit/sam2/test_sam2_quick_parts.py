@@ -1,0 +1,145 @@
+"""The rewritten parts against the package's own, and the fast tier against the exact one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from diptych import OutputOptions, Task
+from diptych_runtime.engine import Job, Pixels
+from diptych_sam2.decoder import Decoder
+from diptych_sam2.encoder import Encoder
+from diptych_sam2.engine import Sam2Engine
+from diptych_sam2.memory_attention import QuickMemoryAttention
+from diptych_sam2.settings import EngineSettings
+
+SCENES = 12
+
+
+@pytest.fixture
+def random() -> torch.Generator:
+    return torch.Generator().manual_seed(7)
+
+
+@pytest.fixture(scope="module")
+def fast() -> Sam2Engine:
+    made = Sam2Engine(EngineSettings(device="cpu", threads=1, tier="fast"))
+    made.load()
+    return made
+
+
+@torch.inference_mode()
+def test_the_encoder_makes_the_same_levels(demo_model: Any, random: torch.Generator) -> None:
+    square = torch.randn(1, 3, 256, 256, generator=random)
+    expected = demo_model.forward_image(square)["backbone_fpn"]
+    levels = Encoder(demo_model)(square)
+    assert len(levels) == len(expected) == 3
+    for ours, theirs in zip(levels, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("pictures", [1, 3])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_decoder_gives_the_same_answers(
+    demo_model: Any, random: torch.Generator, pictures: int, masked: bool
+) -> None:
+    prompts = demo_model.sam_prompt_encoder
+    points = torch.rand(3, 2, 2, generator=random) * 256
+    masks = torch.randn(3, 1, 64, 64, generator=random) * 5 if masked else None
+    labels = torch.ones(3, 2, dtype=torch.int32)
+    sparse, dense = prompts(points=(points, labels), boxes=None, masks=masks)
+    embedding = torch.randn(pictures, 128, 16, 16, generator=random)
+    fine = [
+        torch.randn(pictures, *shape, generator=random) for shape in ((16, 64, 64), (32, 32, 32))
+    ]
+    own = demo_model.sam_mask_decoder
+    expected = own.predict_masks(
+        embedding, prompts.get_dense_pe(), sparse, dense, pictures == 1, fine
+    )
+    decoder = Decoder(own, prompts.get_dense_pe(), prompts.no_mask_embed.weight[0])
+    picture = decoder.prepared(embedding, fine)
+    if masked:
+        picture = decoder.with_masks(picture, dense)
+    attended = decoder.attend(picture, sparse)
+    ours = (
+        decoder.masks(picture, attended, slice(None)),
+        decoder.quality(attended),
+        decoder.mask_tokens(attended),
+        decoder.presence(attended),
+    )
+    for found, wanted in zip(ours, expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=2e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("objects", "pointers"), [(1, 0), (1, 8), (3, 4)])
+def test_memory_attention_sees_the_same(
+    demo_model: Any, random: torch.Generator, objects: int, pointers: int
+) -> None:
+    # Small: with large ones the softmax is so steep that the package itself is off by 5e-4.
+    def rows(count: int, channels: int) -> Tensor:
+        return torch.randn(count, objects, channels, generator=random) * 0.2
+
+    frame, position = rows(256, 128)[:, :1], rows(256, 128)[:, :1]
+    shared = [frame.expand(-1, objects, -1)], [position.expand(-1, objects, -1)]
+    memory, places = rows(2 * 256 + pointers, 32), rows(2 * 256 + pointers, 32)
+    inputs = (shared[0], memory, shared[1], places, pointers)
+    stock = demo_model.memory_attention
+    expected = stock(
+        curr=shared[0],
+        curr_pos=shared[1],
+        memory=memory,
+        memory_pos=places,
+        num_obj_ptr_tokens=pointers,
+    )
+    ours = QuickMemoryAttention(copy.deepcopy(stock))(*inputs)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=5e-4)
+
+
+def test_the_fast_tier_says_so(fast: Sam2Engine) -> None:
+    loaded = Sam2Engine(EngineSettings(device="cpu", threads=1, tier="fast")).load()
+    assert (loaded.tier, loaded.dtype) == ("fast", "bfloat16")
+
+
+def test_the_fast_tier_finds_what_the_exact_one_finds(
+    engine: Sam2Engine, fast: Sam2Engine, scene: Callable[[int], Pixels], finish: Any
+) -> None:
+    overlaps: list[float] = []
+    counts = [0, 0]
+    for number in range(SCENES):
+        ours, exact = (everything(made, scene(number), finish) for made in (fast, engine))
+        counts = [counts[0] + len(ours), counts[1] + len(exact)]
+        overlaps += matched(ours, exact)
+    assert counts[1] > SCENES
+    assert np.mean(overlaps) >= 0.98
+    assert len(overlaps) / counts[1] >= 0.95, "recall"
+    assert len(overlaps) / counts[0] >= 0.95, "precision"
+
+
+def everything(engine: Sam2Engine, pixels: Pixels, finish: Any) -> list[np.ndarray]:
+    job = Job(Task.INSTANCE_SEGMENTATION, (), OutputOptions(), None)
+    answer, _ = finish(engine.segment(engine.embed(pixels, "picture"), lambda: pixels, job))
+    return [segment.mask.to_array() for segment in answer.segments]
+
+
+def matched(ours: list[np.ndarray], theirs: list[np.ndarray]) -> list[float]:
+    """IoUs of masks that belong together, each in one pair, from 0.5 on, the closest first."""
+    pairs = [
+        ((a & b).sum() / (a | b).sum(), i, j)
+        for i, a in enumerate(ours)
+        for j, b in enumerate(theirs)
+    ]
+    found, used_a, used_b = [], set(), set()
+    for iou, i, j in sorted(pairs, reverse=True):
+        if iou >= 0.5 and i not in used_a and j not in used_b:
+            found.append(float(iou))
+            used_a.add(i)
+            used_b.add(j)
+    return found
