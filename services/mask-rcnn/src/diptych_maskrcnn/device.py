@@ -40,6 +40,11 @@ def describe(device: torch.device) -> str:
     return str(device)
 
 
+def capability(device: torch.device) -> tuple[int, int] | None:
+    """That of a CUDA device; ``None`` for the CPU."""
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else None
+
+
 def prepare(device: torch.device, threads: int | None) -> None:
     """Set what is global in torch; the engine owns its process."""
     if threads is not None:

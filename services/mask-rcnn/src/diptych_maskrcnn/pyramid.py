@@ -68,10 +68,11 @@ def embed(network: Any, pixels: Pixels) -> Features:
     when the runtime has already weighed the features.
     """
     height, width = pixels.shape[:2]
-    device = next(network.parameters()).device
-    image = _normalised(network.transform, pixels, device)
+    weight = next(network.backbone.parameters())
+    image = _normalised(network.transform, pixels, weight.device)
     resized = (image.shape[-2], image.shape[-1])
     batch = network.transform.batch_images([image], network.transform.size_divisible)
+    batch = batch.to(weight.dtype, memory_format=torch.channels_last)
     levels = dict(network.backbone(batch))
     pyramid = Pyramid(
         levels=levels,
