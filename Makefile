@@ -121,7 +121,7 @@ proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from th
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
 
 # BENCH="video_memory" runs one of them.
-BENCH ?= second_prompt video_parity video_sharing video_sessions video_memory
+BENCH ?= mask_rcnn mask_rcnn_memory second_prompt video_parity video_sharing video_sessions video_memory
 bench: $(READY) ## Measure, print, and keep figures in benchmarks/results (some 25 minutes)
 	@for name in $(BENCH); do echo "bench: $$name"; $(BIN)/python benchmarks/$$name.py; done
 

@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
 
 from diptych_runtime.tier import Tier
 
+from .backbone import LeanBackbone
 from .roi_pool import RoiPool
 
 _POOLS = ("box_roi_pool", "mask_roi_pool", "keypoint_roi_pool")
@@ -31,16 +33,21 @@ def rewrite(network: Any, tier: Tier) -> None:
     """Rewrite a network in place, on its device.
 
     In both tiers batch norms become part of their convolutions, channels lie side by side in
-    memory, and regions are pooled by ``RoiPool``. In the fast tier convolutions and the hidden
-    linear layers are computed in bfloat16; what is made of their results is not: objectness, boxes,
-    suppression, classes and mask probabilities.
+    memory, and the backbone and the RoI pools are ours. In the fast tier convolutions and the
+    hidden linear layers are computed in bfloat16; what is made of their results is not: objectness,
+    boxes, suppression, classes and mask probabilities.
     """
     fold_batch_norms(network)
+    network.backbone = LeanBackbone(network.backbone)
     network.to(memory_format=torch.channels_last)
     for name in _POOLS:
         stock = getattr(network.roi_heads, name)
         if stock is not None:
             setattr(network.roi_heads, name, RoiPool(stock))
+    if isinstance(network.roi_heads.box_head, TwoMLPHead):
+        network.roi_heads.box_head = _BoxHead(
+            network.roi_heads.box_head, network.backbone.out_channels
+        )
     if tier is Tier.FAST:
         _use_bfloat16(network)
 
@@ -80,6 +87,22 @@ def _use_bfloat16(network: Any) -> None:
         if getattr(heads, first, None) is not None:
             getattr(heads, first).bfloat16()
             setattr(heads, last, _Widened(getattr(heads, last).bfloat16()))
+
+
+class _BoxHead(nn.Module):
+    """A ``TwoMLPHead`` that reads pooled regions as they lie in memory, channels last."""
+
+    def __init__(self, stock: TwoMLPHead, channels: int) -> None:
+        super().__init__()
+        self.fc6, self.fc7 = stock.fc6, stock.fc7
+        by_cell = stock.fc6.weight.unflatten(1, (channels, -1)).transpose(1, 2).flatten(1)
+        self.fc6.weight = nn.Parameter(by_cell.contiguous(), requires_grad=False)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        """``(N, C, rows, columns)`` to ``(N, features)``."""
+        hidden = self.fc6(regions.permute(0, 2, 3, 1).flatten(1)).relu_()
+        features: Tensor = self.fc7(hidden).relu_()
+        return features
 
 
 class _Widened(nn.Module):

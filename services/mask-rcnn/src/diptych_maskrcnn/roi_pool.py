@@ -14,6 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import MultiScaleRoIAlign
 
+_PART = 128
+"""Boxes at a time."""
+
 
 class RoiPool(nn.Module):
     """Takes the place of a ``MultiScaleRoIAlign`` that has seen a picture, for one picture at a
@@ -39,8 +42,10 @@ class RoiPool(nn.Module):
         pooled = maps[0].new_empty(len(rois), rows * columns, channels)
         chosen = self._mapper([rois])
         for number, (level, scale) in enumerate(zip(maps, self._scales, strict=True)):
-            here = torch.where(chosen == number)[0]
-            if len(here):
+            # A part at a time, or the sums would take as much memory as the answer once more.
+            of_level = torch.where(chosen == number)[0]
+            for first in range(0, len(of_level), _PART):
+                here = of_level[first : first + _PART]
                 sums = self._sums(level, rois[here] * scale)
                 pooled[here] = sums.view(len(here), rows * columns, channels)
         return pooled.view(len(rois), rows, columns, channels).permute(0, 3, 1, 2)
