@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from torchvision.models.detection import (
 )
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
+from diptych_maskrcnn import demo_model
+from diptych_maskrcnn.backbone import LeanBackbone
 from diptych_maskrcnn.models import build_keypoint, build_mask
 from diptych_maskrcnn.pyramid import Pyramid, embed
 from diptych_maskrcnn.rewrite import fold_batch_norms, rewrite
@@ -86,6 +89,37 @@ def test_bfloat16_pools_as_exactly_as_it_holds() -> None:
     assert pooled.dtype is torch.bfloat16
     # Half a unit in the last of 8 bits for the answer, and as much for each of the shares.
     torch.testing.assert_close(pooled.float(), expected, rtol=2**-8, atol=2**-6)
+
+
+@pytest.mark.parametrize("size", [(128, 96), (150, 90)])
+def test_the_lean_pyramid_is_torchvisions_also_where_sizes_do_not_double(
+    size: tuple[int, int],
+) -> None:
+    torch.manual_seed(0)
+    stock = demo_model.build_mask().backbone.requires_grad_(False)
+    given = torch.rand(1, 3, *size)
+    expected = stock(given.clone())
+    levels = LeanBackbone(stock)(given)
+    assert list(levels) == list(expected)
+    for name, level in expected.items():
+        torch.testing.assert_close(levels[name], level)
+
+
+def test_the_lean_pyramid_lets_maps_of_the_body_go() -> None:
+    """At the last, largest convolution none of them is alive any more."""
+    backbone = LeanBackbone(demo_model.build_mask().backbone)
+    maps: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+    backbone.body.register_forward_hook(
+        lambda _, __, made: maps.extend(map(weakref.ref, made.values()))
+    )
+    backbone.fpn.layer_blocks[0].register_forward_pre_hook(
+        lambda _, __: alive.append(sum(one() is not None for one in maps))
+    )
+    with torch.inference_mode():
+        backbone(torch.rand(1, 3, 64, 64))
+    assert len(maps) == 3
+    assert alive == [0]
 
 
 def varied(network: Any) -> Any:
