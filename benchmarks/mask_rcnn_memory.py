@@ -4,8 +4,8 @@
 
 Each side answers in a new process, with the same random weights of the ResNet-50 FPN: first a small
 picture, then the large one. "grown" is how far the resident memory rises at its highest above what
-it was before the large one, "held" what of it is still there when the answer is out; the engine
-holds features that a second request on the picture uses.
+it was before the large one, "held" what of it is still there when the answer is out and its features
+are dropped.
 """
 
 from __future__ import annotations
