@@ -4,7 +4,7 @@
 
 Each side answers in a new process, with the same random weights of the ResNet-50 FPN: first a small
 picture, then the large one. "grown" is how far the resident memory rises at its highest above what
-it was before the large one, "held" what of it is still there when the answer is out and its features
+it was before the large one, "held" what of it is still there once the answer is out and features
 are dropped.
 """
 
