@@ -122,7 +122,7 @@ proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from th
 
 # BENCH="video_memory" runs one of them.
 BENCH ?= second_prompt video_parity video_sharing video_sessions video_memory \
-	sam2_encoder sam2_prompt sam2_automatic
+	mask_rcnn mask_rcnn_memory sam2_encoder sam2_prompt sam2_automatic
 bench: $(READY) ## Measure, print, and keep figures in benchmarks/results (some 25 minutes)
 	@for name in $(BENCH); do echo "bench: $$name"; $(BIN)/python benchmarks/$$name.py; done
 

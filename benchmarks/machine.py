@@ -30,6 +30,18 @@ def resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def peak_bytes() -> int:
+    """The most memory that this process had in RAM since ``forget_peak``."""
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def forget_peak() -> None:
+    """Let ``peak_bytes`` count from what is in RAM now (Linux 4.0 or later)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least ``share`` of all values do not exceed."""
     ordered = sorted(values)

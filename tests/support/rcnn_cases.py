@@ -99,7 +99,7 @@ def corners(segments: Sequence[Segment]) -> NDArray[np.float64]:
 def check_parity(segments: Sequence[Segment], expected: dict[str, NDArray[Any]]) -> float:
     """Compare with torchvision's answer, all of it; returns the lowest IoU of two masks."""
     assert [s.category_id for s in segments] == expected["labels"].tolist()
-    np.testing.assert_array_equal([s.score for s in segments], expected["scores"])
+    np.testing.assert_allclose([s.score for s in segments], expected["scores"], atol=1e-5, rtol=0)
     wholes = [np.squeeze(mask, 0) > 0.5 for mask in expected["masks"]]
     lowest = 1.0
     for segment, whole, box in zip(segments, wholes, expected["boxes"], strict=True):
@@ -110,6 +110,6 @@ def check_parity(segments: Sequence[Segment], expected: dict[str, NDArray[Any]])
             assert segment.box is None
             continue
         assert segment.box is not None
-        np.testing.assert_allclose(segment.box.xyxy, box, atol=1e-4, rtol=0)
+        np.testing.assert_allclose(segment.box.xyxy, box, atol=1e-3, rtol=0)
         lowest = min(lowest, segment.mask.iou(Mask.from_array(whole)))
     return lowest

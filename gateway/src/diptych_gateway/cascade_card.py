@@ -69,6 +69,7 @@ def compose(model_id: str, detector: pb.ModelCard, segmenter: pb.ModelCard) -> p
             "overlap of both models' masks",
         ],
         weights_date=max(dates) if all(dates) else "",
+        tier=_joined((c.tier for c in cards), ", "),
     )
     if detector.HasField("default_automatic"):
         card.default_automatic.CopyFrom(detector.default_automatic)

@@ -45,6 +45,11 @@ def peak_bytes(device: torch.device) -> int:
     return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else 0
 
 
+def capability(device: torch.device) -> tuple[int, int] | None:
+    """That of a CUDA device; ``None`` for the CPU."""
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else None
+
+
 def prepare(device: torch.device, threads: int | None) -> None:
     """Set what is global in torch; the engine owns its process."""
     if threads is not None:

@@ -23,18 +23,20 @@ from diptych_runtime.engine import (
 )
 from diptych_runtime.errors import Reason, ServiceError
 from diptych_runtime.settings import SettingsError, from_environment
+from diptych_runtime.tier import Tier, choose_tier
 from diptych_runtime.video import VideoEngine, VideoOptions
 from diptych_runtime.weights import WeightsError
 
 from . import categories, demo_model
 from .card import read_card
 from .detect import detect, fill_masks
-from .device import choose_device, describe, peak_bytes, prepare
+from .device import capability, choose_device, describe, peak_bytes, prepare
 from .keypoints import answer_keypoints
 from .models import parameter_count
 from .networks import MASK_OFFICIAL, bundled_size, load_keypoint, load_mask
 from .prompts import answer_prompts
 from .pyramid import Pyramid, embed
+from .rewrite import rewrite
 from .segments import (
     DEFAULT_MAX_SEGMENTS,
     DEFAULT_MIN_SCORE,
@@ -83,10 +85,11 @@ class MaskRcnnEngine:
         except (SettingsError, WeightsError) as error:
             raise LoadError(str(error)) from error
         self._networks = {MASK: mask} | ({KEYPOINT: keypoint} if keypoint else {})
+        described = self._describe(choose_tier(self._settings.tier, capability(self._device)))
         for network in self._networks.values():
-            network.module.to(self._device)
+            rewrite(network.module.to(self._device), Tier(described.tier))
         self._warm_up()
-        return self._describe()
+        return described
 
     def features_kind(self, task: Task) -> str:
         """See ``Engine.features_kind``: people's points come from a network of their own."""
@@ -136,7 +139,7 @@ class MaskRcnnEngine:
                 pass
         session.close()
 
-    def _describe(self) -> LoadedModel:
+    def _describe(self, tier: Tier) -> LoadedModel:
         mask, keypoint = self._networks[MASK], self._networks.get(KEYPOINT)
         networks = tuple(self._networks.values())
         return LoadedModel(
@@ -148,8 +151,8 @@ class MaskRcnnEngine:
             ),
             parameter_count=sum(parameter_count(network.module) for network in networks),
             device=describe(self._device),
-            dtype="float32",
-            tier="exact",
+            dtype="bfloat16" if tier is Tier.FAST else "float32",
+            tier=tier,
             software=f"torch {torch.__version__}, torchvision {torchvision.__version__}",
             default_min_score=DEFAULT_MIN_SCORE,
             default_max_segments=DEFAULT_MAX_SEGMENTS,

@@ -68,10 +68,8 @@ def embed(network: Any, pixels: Pixels) -> Features:
     when the runtime has already weighed the features.
     """
     height, width = pixels.shape[:2]
-    device = next(network.parameters()).device
-    image = _normalised(network.transform, pixels, device)
-    resized = (image.shape[-2], image.shape[-1])
-    batch = network.transform.batch_images([image], network.transform.size_divisible)
+    weight = next(network.backbone.parameters())
+    batch, resized = _batch(network.transform, pixels, weight)
     levels = dict(network.backbone(batch))
     pyramid = Pyramid(
         levels=levels,
@@ -81,6 +79,14 @@ def embed(network: Any, pixels: Pixels) -> Features:
     )
     nbytes = sum(level.untyped_storage().nbytes() for level in levels.values())
     return Features(pyramid, nbytes + _later_bytes(network.roi_heads))
+
+
+def _batch(transform: Any, pixels: Pixels, like: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """What the backbone takes, on the device and of the type of ``like``, and the rescaled size."""
+    image = _normalised(transform, pixels, like.device)
+    batch = transform.batch_images([image], transform.size_divisible)
+    narrow = batch.to(like.dtype, memory_format=torch.channels_last)
+    return narrow, (image.shape[-2], image.shape[-1])
 
 
 def _normalised(transform: Any, pixels: Pixels, device: torch.device) -> Tensor:

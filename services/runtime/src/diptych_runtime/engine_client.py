@@ -26,9 +26,17 @@ from .settings import RuntimeSettings
 
 _WATCHES_PER_TIMEOUT = 8
 _EXIT_S = 2.0
-# Threads that spin while they wait starve each other when cores are shared: two services on two
-# cores were five times slower. Has to be set before the process starts.
-_PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+ENGINE_ENVIRONMENT = {
+    # Threads that spin while they wait starve each other when cores are shared: two services on
+    # two cores were five times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Feature maps go back to the system when they are done, or the heap keeps holes of their size;
+    # in huge pages, because small ones would have to be cleared one by one each time.
+    "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
+    "THP_MEM_ALLOC_ENABLE": "1",
+}
+"""What an engine process starts with unless the environment says otherwise: none of it can be set
+from inside."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +283,7 @@ async def _spawn(engine: str) -> EngineClient:
                 *(sys.executable, "-P", "-m", "diptych_runtime.engine_process"),
                 *("--fd", str(theirs.fileno()), "--engine", engine),
                 pass_fds=[theirs.fileno()],
-                env=_PATIENT_THREADS | os.environ,
+                env=ENGINE_ENVIRONMENT | os.environ,
                 # A Ctrl-C reaches the whole process group; the front decides when to stop.
                 start_new_session=True,
             )
