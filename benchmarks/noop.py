@@ -1,0 +1,84 @@
+"""A model service whose engine does nothing: what remains is the runtime.
+
+    DIPTYCH_PORT=50069 PYTHONPATH=benchmarks python benchmarks/noop.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from diptych import Box, Segment, Task
+from diptych_runtime import work
+from diptych_runtime.engine import (
+    Answer,
+    Features,
+    Job,
+    LoadedModel,
+    LoadedWeights,
+    Pixels,
+    Steps,
+)
+from diptych_runtime.main import ServiceSpec, run
+
+MODEL_ID = "no-op"
+_CARD = {
+    "id": MODEL_ID,
+    "display_name": "No-op",
+    "organization": "Diptych",
+    "category": "open",
+    "modality": "vision",
+    "release_date": "2026-11",
+    "licenses": {"code": "Apache-2.0", "weights": "none", "published": "none"},
+    "overview": "Finds one box in every picture without looking.",
+    "intended_uses": ["Measuring what a service costs without its model."],
+    "limitations": ["Knows nothing."],
+    "features": ["class labels"],
+    "references": ["https://example.org"],
+    "prompt_kinds": [],
+}
+
+
+class NoOpEngine:
+    """Answers every picture with the same box."""
+
+    def load(self) -> LoadedModel:
+        """Nothing is loaded."""
+        return LoadedModel(
+            card=_CARD,
+            tasks=(Task.OBJECT_DETECTION,),
+            weights=(LoadedWeights("none", bytes(32), "", 0),),
+            parameter_count=1,
+            device="cpu",
+            dtype="float32",
+            tier="exact",
+            software="none",
+            default_min_score=0.0,
+            default_max_segments=10,
+            categories=((1, "thing"),),
+        )
+
+    def features_kind(self, task: Task) -> str:
+        """One kind."""
+        return "none"
+
+    def embed(self, pixels: Pixels, kind: str) -> Features:
+        """Nothing to hold."""
+        return Features(None, 0)
+
+    def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
+        """One box."""
+        box = Box(0.0, 0.0, 30.0, 30.0)
+        return Answer((Segment(score=0.9, box=box, label="thing", category_id=1, area=900),))
+        yield
+
+
+def create() -> NoOpEngine:
+    """For the runtime, which decodes nothing from now on."""
+    work.decode = lambda encoded, **limits: np.zeros((64, 64, 3), np.uint8)
+    return NoOpEngine()
+
+
+if __name__ == "__main__":
+    run(ServiceSpec(MODEL_ID, 50069, "noop:create", (), "none"))
