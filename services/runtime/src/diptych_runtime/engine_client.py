@@ -264,7 +264,7 @@ async def _spawn(engine: str) -> EngineClient:
     """Start a process that knows its engine and its end of a pipe."""
     ours, theirs = socket.socketpair()
     with theirs:
-        pipe = await FrontPipe.over(ours)
+        pipe = FrontPipe(ours)
         try:
             process = await asyncio.create_subprocess_exec(
                 # -P: what lies in the working directory must not be taken for a module.
