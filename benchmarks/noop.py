@@ -1,6 +1,6 @@
 """A model service whose engine does nothing: what remains is the runtime.
 
-    DIPTYCH_PORT=50069 PYTHONPATH=benchmarks python benchmarks/noop.py
+DIPTYCH_PORT=50069 PYTHONPATH=benchmarks python benchmarks/noop.py
 """
 
 from __future__ import annotations
