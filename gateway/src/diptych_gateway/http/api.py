@@ -83,7 +83,7 @@ class Api:
         backend = self._registry.backend(message.model_id)
         raw = await serialize(message)
         reply = await passthrough.segment_and_hold(
-            backend, raw, message.image, deadline, self._pictures
+            backend, raw, message.image, message.image.encoded, deadline, self._pictures
         )
         return await asyncio.to_thread(_segment_response, reply, message.model_id)
 

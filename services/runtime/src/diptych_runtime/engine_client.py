@@ -107,7 +107,8 @@ class EngineClient:
 
     async def run(
         self,
-        body: bytes,
+        rest: bytes,
+        picture: bytes | memoryview,
         *,
         request_id: str,
         digest: str,
@@ -116,7 +117,7 @@ class EngineClient:
         lane: Lane,
         on_left: Callable[[], None] = lambda: None,
     ) -> EngineReply:
-        """Have one serialised ``SegmentRequest`` answered.
+        """Have one ``SegmentRequest`` answered: its picture, and the rest of it serialised.
 
         ``on_left`` is called once the request is out of the process again. That may be later than
         this returns: the model finishes its step after a caller was cancelled.
@@ -140,7 +141,8 @@ class EngineClient:
             "deadline": deadline,
             "lane": lane,
         }
-        self._pipe.send(header, body)
+        self._pipe.send(header, rest)
+        self._pipe.send({"op": "picture"}, picture)
         try:
             return await asyncio.shield(answer)
         except asyncio.CancelledError:

@@ -16,15 +16,17 @@ import threading
 from typing import Any, TypeAlias
 
 Header: TypeAlias = dict[str, Any]
+Body: TypeAlias = bytes | memoryview
 
 _LENGTHS = struct.Struct("!II")
+_JOINED_BYTES = 16 * 1024  # a copy of less takes no longer than sending it by itself
 
 
 class PipeClosedError(Exception):
     """The other side is gone."""
 
 
-def _pack(header: Header, body: bytes) -> bytes:
+def _pack(header: Header, body: Body) -> bytes:
     """All of a message but its body."""
     text = json.dumps(header, separators=(",", ":")).encode()
     return _LENGTHS.pack(len(text), len(body)) + text
@@ -37,7 +39,7 @@ class EnginePipe:
         self._socket = sock
         self._lock = threading.Lock()
 
-    def send(self, header: Header, body: bytes = b"") -> None:
+    def send(self, header: Header, body: Body = b"") -> None:
         """Send one message.
 
         Raises:
@@ -45,7 +47,10 @@ class EnginePipe:
         """
         with self._lock:
             try:
-                self._socket.sendall(_pack(header, body))
+                head = _pack(header, body)
+                if len(body) < _JOINED_BYTES:
+                    head, body = b"".join((head, body)), b""
+                self._socket.sendall(head)
                 self._socket.sendall(body)
             except OSError as error:
                 raise PipeClosedError from error
@@ -84,13 +89,13 @@ class FrontPipe:
         self._socket = sock
         self._pipe = EnginePipe(sock)
         self._loop = asyncio.get_running_loop()
-        self._to_send: queue.SimpleQueue[tuple[Header, bytes] | None] = queue.SimpleQueue()
+        self._to_send: queue.SimpleQueue[tuple[Header, Body] | None] = queue.SimpleQueue()
         self._came: asyncio.Queue[tuple[Header, bytes] | Exception] = asyncio.Queue()
         self._writer = threading.Thread(target=self._write, name="to engine", daemon=True)
         self._writer.start()
         threading.Thread(target=self._read, name="from engine", daemon=True).start()
 
-    def send(self, header: Header, body: bytes = b"") -> None:
+    def send(self, header: Header, body: Body = b"") -> None:
         """Send one message, without waiting until the other side has read it.
 
         Messages to a process that is gone are lost; ``receive`` tells.
