@@ -53,24 +53,24 @@ class Row:
     """What was measured, and on what."""
     against: str
     """The other side of the ratio."""
-    ours: float
-    theirs: float
-    unit: str
+    ours: float | None = None
+    theirs: float | None = None
+    unit: str = ""
     """Of ``ours`` and ``theirs``."""
-    ratio: float
-    """Median of the rounds' ratios; which of the two is on top, ``bound`` tells."""
-    low: float
+    ratio: float | None = None
+    """Median of the rounds' ratios, so made that ``bound`` fits; ``None`` if there is none."""
+    low: float | None = None
     """First quartile of the rounds' ratios."""
-    high: float
+    high: float | None = None
     """Third quartile."""
-    rounds: int
+    rounds: int = 0
     bound: Literal["at least", "at most"] = "at least"
     """Whether the ratio is a gain (at least the floor) or a cost (at most)."""
     floor: float | None = None
     """``None`` where a row only stands beside the others, to judge them by."""
     aim: float | None = None
     quality: str = ""
-    """How far the answers are the same, if there are answers to compare."""
+    """How far the answers are the same, if there are any to compare; or why there is no ratio."""
 
 
 def row(
@@ -108,6 +108,9 @@ def row(
 def print_rows(rows: Sequence[Row]) -> None:
     """One line for each, for a person."""
     for one in rows:
+        if one.ratio is None:
+            print(f"{one.what}, against {one.against}: {one.quality}")
+            continue
         floor = "" if one.floor is None else f", floor {one.bound} {one.floor:g}"
         print(
             f"{one.what}, against {one.against}: {one.ours:.4g} and {one.theirs:.4g} {one.unit}, "
