@@ -1,10 +1,15 @@
 """A model service whose engine does nothing: what remains is the runtime.
 
-DIPTYCH_PORT=50069 PYTHONPATH=benchmarks python benchmarks/noop.py
+    DIPTYCH_PORT=50069 PYTHONPATH=benchmarks python benchmarks/noop.py
+
+``DIPTYCH_NOOP_SLEEP_S`` makes it sleep for so long before it answers, as a model on a device of its
+own would let this one rest; ``DIPTYCH_NOOP_ID`` gives it another name.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -23,6 +28,8 @@ from diptych_runtime.engine import (
 from diptych_runtime.main import ServiceSpec, run
 
 MODEL_ID = "no-op"
+_ID_VARIABLE = "DIPTYCH_NOOP_ID"
+_SLEEP_VARIABLE = "DIPTYCH_NOOP_SLEEP_S"
 _CARD = {
     "id": MODEL_ID,
     "display_name": "No-op",
@@ -41,12 +48,16 @@ _CARD = {
 
 
 class NoOpEngine:
-    """Answers every picture with the same box."""
+    """Answers every picture with the same box, after a sleep (seconds)."""
+
+    def __init__(self, model_id: str, sleep_s: float) -> None:
+        self._model_id = model_id
+        self._sleep_s = sleep_s
 
     def load(self) -> LoadedModel:
         """Nothing is loaded."""
         return LoadedModel(
-            card=_CARD,
+            card={**_CARD, "id": self._model_id},
             tasks=(Task.OBJECT_DETECTION,),
             weights=(LoadedWeights("none", bytes(32), "", 0),),
             parameter_count=1,
@@ -69,6 +80,7 @@ class NoOpEngine:
 
     def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
         """One box."""
+        time.sleep(self._sleep_s)
         box = Box(0.0, 0.0, 30.0, 30.0)
         return Answer((Segment(score=0.9, box=box, label="thing", category_id=1, area=900),))
         yield
@@ -77,8 +89,12 @@ class NoOpEngine:
 def create() -> NoOpEngine:
     """For the runtime, which decodes nothing from now on."""
     work.decode = lambda encoded, **limits: np.zeros((64, 64, 3), np.uint8)
-    return NoOpEngine()
+    return NoOpEngine(_model_id(), float(os.environ.get(_SLEEP_VARIABLE, "0")))
+
+
+def _model_id() -> str:
+    return os.environ.get(_ID_VARIABLE, MODEL_ID)
 
 
 if __name__ == "__main__":
-    run(ServiceSpec(MODEL_ID, 50069, "noop:create", (), "none"))
+    run(ServiceSpec(_model_id(), 50069, "noop:create", (), "none"))
