@@ -121,10 +121,11 @@ proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from th
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
 
 # BENCH="video_memory" runs one of them.
-BENCH ?= second_prompt video_parity video_sharing video_sessions video_memory \
-	mask_rcnn mask_rcnn_memory sam2_encoder sam2_prompt sam2_automatic
-bench: $(READY) ## Measure, print, and keep figures in benchmarks/results (some 25 minutes)
+BENCH ?= mask_rcnn mask_rcnn_memory sam2_encoder sam2_prompt sam2_automatic hop compare_cost peers \
+	second_prompt video_parity video_sharing video_sessions video_memory
+bench: $(READY) ## Measure and print, and write benchmarks/RESULTS.md (about an hour)
 	@for name in $(BENCH); do echo "bench: $$name"; $(BIN)/python benchmarks/$$name.py; done
+	@$(BIN)/python benchmarks/results_page.py
 
 demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores)
 	@$(BIN)/python demo-weights/reproduce.py

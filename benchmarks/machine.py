@@ -6,9 +6,13 @@ import json
 import os
 import platform
 import statistics
+import sys
+import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -53,9 +57,96 @@ def milliseconds(values: Sequence[float]) -> str:
     return f"{statistics.median(values) * 1e3:7.1f} ({statistics.fmean(values) * 1e3:.1f})"
 
 
-def keep(name: str, figures: object) -> None:
-    """Write figures to a file of the results folder."""
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of results: ours beside theirs. Make it with ``row``."""
+
+    what: str
+    """What was measured, and on what."""
+    against: str
+    """The other side of the ratio."""
+    ours: float | None = None
+    theirs: float | None = None
+    unit: str = ""
+    """Of ``ours`` and ``theirs``."""
+    ratio: float | None = None
+    """Median of the rounds' ratios, so made that ``bound`` fits; ``None`` if there is none."""
+    low: float | None = None
+    """First quartile of the rounds' ratios."""
+    high: float | None = None
+    """Third quartile."""
+    rounds: int = 0
+    bound: Literal["at least", "at most"] = "at least"
+    """Whether the ratio is a gain (at least the floor) or a cost (at most)."""
+    floor: float | None = None
+    """``None`` where a row only stands beside the others, to judge them by."""
+    aim: float | None = None
+    quality: str = ""
+    """How far the answers are the same, if there are any to compare; or why there is no ratio."""
+
+
+def row(
+    what: str,
+    against: str,
+    *,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    unit: str,
+    ratios: Sequence[float],
+    bound: Literal["at least", "at most"] = "at least",
+    floor: float | None = None,
+    aim: float | None = None,
+    quality: str = "",
+) -> Row:
+    """Medians and spread of what was measured in rounds; ``ratios`` has one for each round."""
+    middle = statistics.median(ratios)
+    low, high = (percentile(ratios, share) for share in (0.25, 0.75))
+    return Row(
+        what,
+        against,
+        *(statistics.median(values) for values in (ours, theirs)),
+        unit=unit,
+        ratio=middle,
+        low=low,
+        high=high,
+        rounds=len(ratios),
+        bound=bound,
+        floor=floor,
+        aim=aim,
+        quality=quality,
+    )
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """One line for each, for a person."""
+    for one in rows:
+        if one.ratio is None:
+            print(f"{one.what}, against {one.against}: {one.quality}")
+            continue
+        floor = "" if one.floor is None else f", floor {one.bound} {one.floor:g}"
+        print(
+            f"{one.what}, against {one.against}: {one.ours:.4g} and {one.theirs:.4g} {one.unit}, "
+            f"ratio {one.ratio:.2f} ({one.low:.2f} to {one.high:.2f}){floor}"
+        )
+
+
+def keep(
+    name: str, figures: object, *, rows: Sequence[Row] = (), notes: Sequence[str] = ()
+) -> None:
+    """Write figures to a file of the results folder, from which ``results_page.py`` makes a page.
+
+    ``notes`` say what a reader of the rows has to know, such as what each side was allowed.
+    """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"machine": describe(), "figures": figures}, indent=1) + "\n")
+    title = (sys.modules["__main__"].__doc__ or name).splitlines()[0].rstrip(".")
+    kept = {
+        "title": title,
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": describe(),
+        "rows": [asdict(one) for one in rows],
+        "notes": list(notes),
+        "figures": figures,
+    }
+    path.write_text(json.dumps(kept, indent=1) + "\n")
     print(f"kept in {path.relative_to(Path(__file__).parent.parent)}")

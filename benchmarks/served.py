@@ -7,8 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,15 +42,34 @@ class Running:
         return int(child)
 
 
-@contextmanager
-def running(module: str, **settings: object) -> Iterator[Running]:
-    """A service with ``DIPTYCH_*`` settings; yields once it serves, ends it afterwards."""
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def running(module: str, **settings: object) -> AbstractContextManager[Running]:
+    """A service with ``DIPTYCH_*`` settings; yields once it serves, ends it afterwards."""
+    return _running([sys.executable, "-m", module], settings)
+
+
+def running_script(path: Path, **settings: object) -> AbstractContextManager[Running]:
+    """The same for a script of this folder, whose engine process can import its neighbours."""
+    found = [str(path.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return _running([sys.executable, str(path)], settings, PYTHONPATH=os.pathsep.join(found))
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], settings: Mapping[str, object], **environment: str
+) -> Iterator[Running]:
+    port = free_port()
     defaults: Mapping[str, object] = {"port": port, "log_level": "warning"}
-    environment = {f"DIPTYCH_{k.upper()}": str(v) for k, v in {**defaults, **settings}.items()}
-    process = subprocess.Popen([sys.executable, "-m", module], env={**os.environ, **environment})
+    for name, value in {**defaults, **settings}.items():
+        environment[f"DIPTYCH_{name.upper()}"] = str(value)
+    process = subprocess.Popen(command, env={**os.environ, **environment})
     try:
         address = f"127.0.0.1:{port}"
         wait_serving(address, process)

@@ -19,7 +19,7 @@ from .comparison import plan
 from .connection import SEGMENT_SERVICE
 from .deadline import Deadline
 from .fanout import FanOut
-from .messages import parse_request, serialize
+from .messages import parse_request, serialize, split_request
 from .pictures import PictureCache
 from .registry import Registry
 from .replies import ComparisonStream, compared
@@ -62,11 +62,12 @@ class Handlers:
     async def segment(self, raw: bytes, context: _Context) -> bytes:
         """Pass a ``SegmentRequest`` on to its model."""
         deadline = Deadline.of(context, self._settings)
-        request = await parse_request(pb.SegmentRequest, raw)
-        log_fields(model=request.model_id[:100], request_bytes=len(raw))
-        model = self._registry.model(request.model_id)
+        asked = await split_request(raw)
+        model_id = asked.request.model_id
+        log_fields(model=model_id[:100], request_bytes=len(raw))
+        model = self._registry.model(model_id)
         return await passthrough.segment_and_hold(
-            model, raw, request.image, deadline, self._pictures
+            model, raw, asked.request.image, asked.picture, deadline, self._pictures
         )
 
     async def segment_video(

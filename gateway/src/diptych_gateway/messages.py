@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from diptych.segment import v1 as pb
 from diptych_runtime.errors import Reason, ServiceError, invalid
+from diptych_runtime.split import SplitRequest, split
 
 _THREAD_FROM_BYTES = 1024 * 1024
 
@@ -41,6 +42,19 @@ async def parse_request(kind: type[M], raw: bytes) -> M:
         return await parse(kind, raw)
     except DecodeError as error:
         raise _malformed(kind) from error
+
+
+async def split_request(raw: bytes) -> SplitRequest:
+    """Read a ``SegmentRequest`` that a client sent, leaving its picture where it is.
+
+    Raises:
+        ServiceError: the bytes are no such message.
+    """
+    try:
+        # Masks and logits of prompts may be large, too.
+        return await asyncio.to_thread(split, raw) if len(raw) > _THREAD_FROM_BYTES else split(raw)
+    except DecodeError as error:
+        raise _malformed(pb.SegmentRequest) from error
 
 
 async def serialize(message: Message) -> bytes:

@@ -58,11 +58,12 @@ async def segment_and_hold(
     model: Model,
     request: bytes,
     image: pb.Image,
+    picture: bytes | memoryview,
     deadline: Deadline,
     pictures: PictureCache,
 ) -> bytes:
     """``segment``, keeping the picture meanwhile for later requests that name its digest."""
-    holding = asyncio.create_task(pictures.put(image.encoded))
+    holding = asyncio.create_task(pictures.put(picture))
     try:
         return await segment(model, request, image, deadline, pictures)
     finally:

@@ -32,7 +32,7 @@ class PictureCache:
             self._held.move_to_end(digest)
         return picture
 
-    async def put(self, picture: bytes) -> None:
+    async def put(self, picture: bytes | memoryview) -> None:
         """Hold a file; one that is larger than the whole cache is not held."""
         if not picture or len(picture) > self._max_bytes:
             return
@@ -43,12 +43,12 @@ class PictureCache:
         if digest in self._held:
             self._held.move_to_end(digest)
             return
-        self._held[digest] = picture
+        self._held[digest] = bytes(picture)  # a view would keep all of its message
         self.nbytes += len(picture)
         while self.nbytes > self._max_bytes:
             _, oldest = self._held.popitem(last=False)
             self.nbytes -= len(oldest)
 
 
-def _sha256(picture: bytes) -> bytes:
+def _sha256(picture: bytes | memoryview) -> bytes:
     return hashlib.sha256(picture).digest()

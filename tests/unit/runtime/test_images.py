@@ -439,6 +439,15 @@ class TestRefused:
             tracemalloc.stop()
         assert caught.value.reason is Reason.IMAGE_UNREADABLE
 
+    @settings(deadline=None)
+    @given(st.binary(max_size=3), st.integers(98, 102), st.sampled_from([b"", b"\xff", b"\xda\0"]))
+    def test_scans_are_counted_wherever_they_stand(
+        self, before: bytes, scans: int, between: bytes
+    ) -> None:
+        data = b"\xff\xd8\xff" + before + (b"\xff\xda" + between) * scans
+        message = refused(data, Reason.IMAGE_UNREADABLE)
+        assert ("at most 100 scans" in message) == (data.count(b"\xff\xda") > 100)
+
     def test_jpeg_of_endless_scans(self) -> None:
         data = saved(Image.fromarray(smooth(32, 32)), "JPEG", progressive=True)
         last = data.rindex(b"\xff\xda")

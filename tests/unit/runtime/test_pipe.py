@@ -32,7 +32,7 @@ async def echo(sent: list[tuple[Any, bytes]]) -> list[tuple[Any, bytes]]:
 
     thread = threading.Thread(target=give_back)
     thread.start()
-    front = await FrontPipe.over(ours)
+    front = FrontPipe(ours)
     for header, body in sent:
         front.send(header, body)
     came = [await front.receive() for _ in sent]
@@ -55,7 +55,7 @@ async def test_a_message_of_the_largest_size() -> None:
 
 async def test_messages_of_several_threads_do_not_mix() -> None:
     ours, theirs = socket.socketpair()
-    engine, front = EnginePipe(theirs), await FrontPipe.over(ours)
+    engine, front = EnginePipe(theirs), FrontPipe(ours)
 
     def send(letter: bytes) -> None:
         for _ in range(30):
@@ -78,7 +78,7 @@ async def test_an_end_in_the_middle_is_an_end(sent: bytes) -> None:
     ours, theirs = socket.socketpair()
     theirs.sendall(sent)
     theirs.close()
-    front = await FrontPipe.over(ours)
+    front = FrontPipe(ours)
     with pytest.raises(PipeClosedError):
         await front.receive()
     front.close()

@@ -123,7 +123,7 @@ class Api:
         model = self._registry.model(message.model_id)
         raw = await serialize(message)
         reply = await passthrough.segment_and_hold(
-            model, raw, message.image, deadline, self._pictures
+            model, raw, message.image, message.image.encoded, deadline, self._pictures
         )
         return await asyncio.to_thread(_segment_response, reply, message.model_id)
 

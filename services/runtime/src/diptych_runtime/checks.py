@@ -14,6 +14,7 @@ from diptych.segment import v1 as pb
 from .convert import encoding_from_wire, task_from_wire
 from .errors import Reason, invalid
 from .prompt_checks import prompt_problems, refuse
+from .split import SplitRequest
 
 _DIGEST_BYTES = 32
 _MAX_QUOTED = 100
@@ -35,15 +36,16 @@ _AUTOMATIC_RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-def check_request(request: pb.SegmentRequest, card: pb.ModelCard) -> Task:
+def check_request(asked: SplitRequest, card: pb.ModelCard) -> Task:
     """Check everything that needs no pixels; returns the task.
 
     Raises:
         ServiceError: with the field and what was expected of it.
     """
+    request = asked.request
     check_model(request.model_id, card)
     task = _check_task(request, card)
-    _check_image(request.image)
+    _check_image(request.image, asked.picture)
     check_output(request.output, card)
     if card.HasField("default_automatic"):
         _check_automatic(request.automatic, card)
@@ -81,12 +83,12 @@ def _check_task(request: pb.SegmentRequest, card: pb.ModelCard) -> Task:
     return task
 
 
-def _check_image(image: pb.Image) -> None:
+def _check_image(image: pb.Image, picture: memoryview) -> None:
     source = image.WhichOneof("source")
     if source is None:
         text = "expected encoded bytes or a digest, got neither"
         raise invalid(Reason.IMAGE_UNREADABLE, "image", text)
-    if source == "encoded" and not image.encoded:
+    if source == "encoded" and not picture:
         raise invalid(
             Reason.IMAGE_UNREADABLE, "image.encoded", "expected JPEG, PNG or WebP, got 0 bytes"
         )

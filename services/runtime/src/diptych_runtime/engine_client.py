@@ -118,7 +118,8 @@ class EngineClient:
 
     async def run(
         self,
-        body: bytes,
+        rest: bytes,
+        picture: bytes | memoryview,
         *,
         request_id: str,
         digest: str,
@@ -127,7 +128,7 @@ class EngineClient:
         lane: Lane,
         on_left: Callable[[], None] = lambda: None,
     ) -> EngineReply:
-        """Have one serialised ``SegmentRequest`` answered.
+        """Have one ``SegmentRequest`` answered: its picture, and the rest of it serialised.
 
         ``on_left`` is called once the request is out of the process again. That may be later than
         this returns: the model finishes its step after a caller was cancelled.
@@ -151,7 +152,8 @@ class EngineClient:
             "deadline": deadline,
             "lane": lane,
         }
-        self._pipe.send(header, body)
+        self._pipe.send(header, rest)
+        self._pipe.send({"op": "picture"}, picture)
         try:
             return await asyncio.shield(answer)
         except asyncio.CancelledError:
@@ -276,7 +278,7 @@ async def _spawn(engine: str) -> EngineClient:
     """Start a process that knows its engine and its end of a pipe."""
     ours, theirs = socket.socketpair()
     with theirs:
-        pipe = await FrontPipe.over(ours)
+        pipe = FrontPipe(ours)
         try:
             process = await asyncio.create_subprocess_exec(
                 # -P: what lies in the working directory must not be taken for a module.

@@ -74,7 +74,7 @@ class EngineProcess:
             # From the start, so that the end of the front is noticed while the model loads.
             header, body = self._pipe.receive()
             if header["op"] == "work":
-                self._accept(header, body)
+                self._accept(header, body, self._pipe.receive()[1])
             elif header["op"] == "cancel" and (work := self._inside.get(header["id"])):
                 work.cancelled.set()
             elif header["op"].startswith("session_"):
@@ -109,20 +109,15 @@ class EngineProcess:
         _thread("frames", lambda: _forever(host.prepare_next))
         _thread("video replies", lambda: _forever(host.reply_next))
 
-    def _accept(self, header: Header, body: bytes) -> None:
-        request = pb.SegmentRequest.FromString(body)
-        encoded = request.image.encoded
-        request.ClearField("image")
-        rest = pb.SegmentRequest()
-        rest.CopyFrom(request)  # clearing a field does not free its memory, another message does
+    def _accept(self, header: Header, rest: bytes, picture: bytes) -> None:
         work = Work(
             id=header["id"],
             request_id=header["request_id"],
             digest=header["digest"],
             received=header["received"],
             deadline=header["deadline"],
-            request=rest,
-            encoded=encoded,
+            request=pb.SegmentRequest.FromString(rest),
+            encoded=picture,
         )
         self._inside[work.id] = work
         self._to_prepare[Lane(header["lane"])].put(work)

@@ -7,23 +7,26 @@ other run code.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import queue
 import socket
 import struct
 import threading
 from typing import Any, TypeAlias
 
 Header: TypeAlias = dict[str, Any]
+Body: TypeAlias = bytes | memoryview
 
 _LENGTHS = struct.Struct("!II")
-_READ_AHEAD_BYTES = 1024 * 1024
+_JOINED_BYTES = 16 * 1024  # a copy of less takes no longer than sending it by itself
 
 
 class PipeClosedError(Exception):
     """The other side is gone."""
 
 
-def _pack(header: Header, body: bytes) -> bytes:
+def _pack(header: Header, body: Body) -> bytes:
     """All of a message but its body."""
     text = json.dumps(header, separators=(",", ":")).encode()
     return _LENGTHS.pack(len(text), len(body)) + text
@@ -36,7 +39,7 @@ class EnginePipe:
         self._socket = sock
         self._lock = threading.Lock()
 
-    def send(self, header: Header, body: bytes = b"") -> None:
+    def send(self, header: Header, body: Body = b"") -> None:
         """Send one message.
 
         Raises:
@@ -44,7 +47,10 @@ class EnginePipe:
         """
         with self._lock:
             try:
-                self._socket.sendall(_pack(header, body))
+                head = _pack(header, body)
+                if len(body) < _JOINED_BYTES:
+                    head, body = b"".join((head, body)), b""
+                self._socket.sendall(head)
                 self._socket.sendall(body)
             except OSError as error:
                 raise PipeClosedError from error
@@ -73,27 +79,28 @@ class EnginePipe:
 
 
 class FrontPipe:
-    """The front's end, on its event loop."""
+    """The front's end, for an event loop. Make it inside the loop.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    Two threads do the blocking work: through the loop a picture would take several times as long,
+    in pieces of what the socket holds, each copied once more.
+    """
 
-    @classmethod
-    async def over(cls, sock: socket.socket) -> FrontPipe:
-        """The pipe over one end of a socket pair."""
-        sock.setblocking(False)
-        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=_READ_AHEAD_BYTES)
-        return cls(reader, writer)
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._pipe = EnginePipe(sock)
+        self._loop = asyncio.get_running_loop()
+        self._to_send: queue.SimpleQueue[tuple[Header, Body] | None] = queue.SimpleQueue()
+        self._came: asyncio.Queue[tuple[Header, bytes] | Exception] = asyncio.Queue()
+        self._writer = threading.Thread(target=self._write, name="to engine", daemon=True)
+        self._writer.start()
+        threading.Thread(target=self._read, name="from engine", daemon=True).start()
 
-    def send(self, header: Header, body: bytes = b"") -> None:
+    def send(self, header: Header, body: Body = b"") -> None:
         """Send one message, without waiting until the other side has read it.
 
         Messages to a process that is gone are lost; ``receive`` tells.
         """
-        self._writer.write(_pack(header, body))
-        if body:
-            self._writer.write(body)
+        self._to_send.put((header, body))
 
     async def receive(self) -> tuple[Header, bytes]:
         """Wait for the next message.
@@ -101,14 +108,36 @@ class FrontPipe:
         Raises:
             PipeClosedError: the engine process is gone.
         """
-        try:
-            lengths = await self._reader.readexactly(_LENGTHS.size)
-            header_size, body_size = _LENGTHS.unpack(lengths)
-            header = json.loads(await self._reader.readexactly(header_size))
-            return header, await self._reader.readexactly(body_size)
-        except (asyncio.IncompleteReadError, OSError) as error:
-            raise PipeClosedError from error
+        came = await self._came.get()
+        if isinstance(came, Exception):
+            self._came.put_nowait(came)  # there is nothing after it
+            raise came
+        return came
 
     def close(self) -> None:
         """Close our end; the engine process ends when it notices."""
-        self._writer.close()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _write(self) -> None:
+        with contextlib.suppress(PipeClosedError):
+            while message := self._to_send.get():
+                self._pipe.send(*message)
+                del message  # a picture is not kept until the next one
+
+    def _read(self) -> None:
+        came: tuple[Header, bytes] | Exception
+        ended = False
+        while not ended:
+            try:
+                came = self._pipe.receive()
+            except Exception as error:
+                came, ended = error, True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+                self._loop.call_soon_threadsafe(self._came.put_nowait, came)
+            del came
+        self.close()
+        self._to_send.put(None)
+        self._writer.join()
+        # Not earlier: its number could be another file's by the time a thread uses it.
+        self._socket.close()

@@ -23,6 +23,7 @@ from .lanes import lane_of
 from .machine import process_memory
 from .rpc import log_fields, request_id, unreadable
 from .settings import RuntimeSettings
+from .split import split
 from .stats import Stats
 from .supervisor import Supervisor
 from .video_front import VideoSessions
@@ -36,8 +37,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ModelServicer:
     """Answers ``SegmentService`` with one supervised engine.
 
-    ``Segment`` and ``SegmentVideo`` take and give serialised messages: requests go to the engine
-    process as they came, and replies as it wrote them.
+    ``Segment`` and ``SegmentVideo`` take and give serialised messages: pictures go to the engine
+    process as they came, and replies out as it wrote them.
     """
 
     def __init__(self, supervisor: Supervisor, settings: RuntimeSettings) -> None:
@@ -75,7 +76,7 @@ class ModelServicer:
         asked = await self._read(raw, self._card())
         engine = self._supervisor.engine
         held = engine is not None and asked.digest in engine.held
-        if not (held or asked.has_bytes):
+        if not (held or asked.picture):
             raise not_held(asked.digest)
         lane = lane_of(asked.task, held=held)
         estimate_s = self._estimates.seconds(Kind(asked.task, held), asked.units)
@@ -83,7 +84,8 @@ class ModelServicer:
         async with self._admission.turn(lane, estimate_s=estimate_s, deadline=deadline) as turn:
             engine = await self._supervisor.wait_ready(max(deadline - time.monotonic(), 0))
             answer = engine.run(
-                raw,
+                asked.rest,
+                asked.picture,
                 request_id=request_id(),
                 digest=asked.digest,
                 received=received,
@@ -156,22 +158,24 @@ async def _within(deadline: float, answer: Awaitable[EngineReply]) -> EngineRepl
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is kept of a request beside its bytes, which are large and wait with it."""
+    """What is kept of a request."""
 
     task: Task
     digest: str
     """SHA-256 of the picture's file in hexadecimal, as sent or of the bytes sent."""
-    has_bytes: bool
+    rest: bytes
+    picture: memoryview
+    """Both as ``split`` gives them."""
     units: float
 
 
 def _read(raw: bytes, card: pb.ModelCard) -> _Asked:
-    """Parse and check a request. Hashing and parsing leave its thread busy for its size."""
+    """Parse and check a request. Hashing leaves its thread busy for the picture's size."""
     try:
-        request = pb.SegmentRequest.FromString(raw)
+        asked = split(raw)
     except DecodeError as error:
         raise unreadable(raw) from error
-    task = check_request(request, card)
-    encoded = request.image.encoded
-    digest = hashlib.sha256(encoded).hexdigest() if encoded else request.image.sha256.hex()
-    return _Asked(task, digest, bool(encoded), work_units(request, task, card))
+    task = check_request(asked, card)
+    request, picture = asked.request, asked.picture
+    digest = hashlib.sha256(picture).hexdigest() if picture else request.image.sha256.hex()
+    return _Asked(task, digest, asked.rest, picture, work_units(request, task, card))

@@ -17,6 +17,7 @@ from .errors import Reason, ServiceError
 from .lanes import Lane
 from .logs import logger
 from .settings import RuntimeSettings
+from .split import split
 
 _CANARY_S = 120.0
 _CANARY_SIDE_PX = 64
@@ -134,10 +135,11 @@ class Supervisor:
 
     async def _try_canary(self, client: EngineClient) -> None:
         """Ask a small question before anybody else does; any answer of the right model will do."""
-        request = canary(client.card)
+        asked = split(canary(client.card).SerializeToString())
         now = time.monotonic()
         reply = await client.run(
-            request.SerializeToString(),
+            asked.rest,
+            asked.picture,
             request_id="canary",
             digest="",  # nobody will ask about this picture again: not held
             received=now,

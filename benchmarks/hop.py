@@ -1,0 +1,124 @@
+"""What a hop costs: the gateway alone and a model service alone, against a bare gRPC handler.
+
+    python benchmarks/hop.py [--rounds 60] [--sizes 200000,1000000,5000000]
+
+One client, one request at a time, all ways interleaved: straight to a bare ``grpc.aio`` handler
+(bytes in, a small answer out); the same handler through a bare ``grpc.aio`` proxy and through the
+gateway, where the time that the detour adds counts; and a service whose engine does nothing. Every
+request carries a new picture of that size.
+
+The floors: the gateway adds at most 1.5 times what the bare handler takes, a service takes at most
+twice as long. The proxy has none: it is the least that a gateway of the same parts can add.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import bare
+import grpc
+import machine
+import noop
+import payload
+import served
+
+Call = Callable[[bytes], bytes]
+Ways = dict[str, tuple[Call, str]]
+"""By name: how to call it, and the model id that it wants."""
+
+_WARM_ROUNDS = 5
+_BARE = "a bare grpc.aio handler"
+_NOTE = (
+    "One client, one request at a time, every request a new picture. What a detour adds is the "
+    "time through it less the time without it, in the same round. The proxy passes bytes on and "
+    "does nothing else: it is the least that a gateway made of grpc.aio can add."
+)
+
+
+@contextlib.contextmanager
+def caller(address: str) -> Iterator[Call]:
+    """Calls ``Segment`` with bytes."""
+    with grpc.insecure_channel(address, options=bare.SEND_OPTIONS) as channel:
+        yield channel.unary_unary(bare.METHOD)
+
+
+def measure(size: int, rounds: int, ways: Ways) -> dict[str, list[float]]:
+    """Milliseconds of every way, once a round, in turn."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + _WARM_ROUNDS):
+        for name, (call, model_id) in ways.items():
+            request = payload.request(size, model_id)
+            started = time.perf_counter()
+            call(request)
+            if turn >= _WARM_ROUNDS:
+                times[name].append((time.perf_counter() - started) * 1e3)
+    return times
+
+
+def rows(size: int, times: dict[str, list[float]]) -> list[machine.Row]:
+    """What the times of one size say."""
+    floor, service = times["bare"], times["service"]
+    added = {
+        name: [slow - fast for slow, fast in zip(times[name], floor, strict=True)]
+        for name in ("proxy", "gateway")
+    }
+
+    def row(
+        what: str, ours: list[float], theirs: list[float], against: str, **bounds: float
+    ) -> machine.Row:
+        ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+        return machine.row(
+            f"{what}, {size / 1e6:g} MB",
+            against,
+            ours=ours,
+            theirs=theirs,
+            unit="ms",
+            ratios=ratios,
+            bound="at most",
+            **bounds,
+        )
+
+    return [
+        row("what the gateway adds", added["gateway"], floor, _BARE, floor=1.5, aim=1.3),
+        row("what a bare grpc.aio proxy adds", added["proxy"], floor, _BARE),
+        row("what the gateway adds", added["gateway"], added["proxy"], "a bare grpc.aio proxy"),
+        row("a service with a no-op engine", service, floor, _BARE, floor=2.0, aim=1.6),
+    ]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--sizes", default="200000,1000000,5000000", help="bytes, with commas")
+    args = parser.parse_args()
+    print(machine.describe())
+    with contextlib.ExitStack() as stack:
+        floor = stack.enter_context(bare.running())
+        proxy = stack.enter_context(bare.running(to=floor))
+        service = stack.enter_context(served.running_script(Path(noop.__file__)))
+        gateway = stack.enter_context(
+            served.running("diptych_gateway", models=f"bare={floor}", http_port="")
+        )
+        addresses = {
+            "bare": (floor, "bare"),
+            "proxy": (proxy, "bare"),
+            "gateway": (gateway.address, "bare"),
+            "service": (service.address, noop.MODEL_ID),
+        }
+        ways = {
+            name: (stack.enter_context(caller(address)), model_id)
+            for name, (address, model_id) in addresses.items()
+        }
+        times = {int(size): measure(int(size), args.rounds, ways) for size in args.sizes.split(",")}
+    found = [row for size, ms in times.items() for row in rows(size, ms)]
+    machine.print_rows(found)
+    machine.keep("hop", times, rows=found, notes=[_NOTE])
+
+
+if __name__ == "__main__":
+    main()
