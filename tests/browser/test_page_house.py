@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from diptych._card_rows import card_rows
 from diptych.testing import FakeSegmentService
 
 PAGE = Path(diptych_gateway.__file__).parent / "page"
-MAX_PAGE_BYTES = 150_000
+# Its code without comments, and what a browser loads.
+MAX_CODE_BYTES, MAX_LOADED_BYTES = 150_000, 75_000
+COMMENTS = re.compile(rb"/\*.*?\*/|^\s*//[^\n]*\n", re.DOTALL | re.MULTILINE)
 MAX_MODULE_LINES = 250
 
 # Rows whose cell is one text of the card.
@@ -32,9 +35,16 @@ PLAIN_ROWS = {
 }
 
 
-def test_the_page_is_small() -> None:
+async def test_the_page_is_small(opened: Opened) -> None:
     files = [p for p in PAGE.rglob("*") if p.is_file() and p.parent.name != "samples"]
-    assert sum(path.stat().st_size for path in files) <= MAX_PAGE_BYTES
+    assert sum(len(COMMENTS.sub(b"", path.read_bytes())) for path in files) <= MAX_CODE_BYTES
+    loaded = 0
+    async with httpx.AsyncClient(base_url=opened.base) as http:
+        for path in files:
+            async with http.stream("GET", f"/{path.relative_to(PAGE)}") as answer:
+                assert answer.status_code == 200
+                loaded += len(b"".join([part async for part in answer.aiter_raw()]))
+    assert loaded <= MAX_LOADED_BYTES
     long = [p.name for p in files if len(p.read_text().splitlines()) > MAX_MODULE_LINES]
     assert [name for name in long if name.endswith(".js")] == []
 

@@ -27,7 +27,7 @@ from diptych_runtime import logs, watched
 ALL = "diptych_for-everything"
 ONLY = {scope: f"diptych_only-{scope}" for scope in Scope}
 PUBLIC = {"/healthz", "/readyz", "/api/openapi.json", "/api/docs"}
-MOUNTS = {("", "page"), ("/api/docs", "viewer")}
+MOUNTS = {("/samples", "samples"), ("", "page"), ("/api/docs", "viewer")}
 
 
 def entry(name: str, secret: str, rest: str = "") -> str:

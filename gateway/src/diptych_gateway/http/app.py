@@ -7,6 +7,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -73,7 +74,9 @@ def routes(api: Api, guard: Guard, sockets: VideoSockets) -> list[BaseRoute]:
         route("/healthz", api.healthz, public=True),
         route("/readyz", api.readyz, public=True),
         route("/metrics", api.metrics, read),
-        Mount("/", StaticFiles(directory=PAGE, html=True), name="page"),
+        # Pictures and clips are small as they are, and a clip is asked for in parts.
+        Mount("/samples", StaticFiles(directory=PAGE / "samples"), name="samples"),
+        Mount("/", GZipMiddleware(StaticFiles(directory=PAGE, html=True)), name="page"),
     ]
     return found
 

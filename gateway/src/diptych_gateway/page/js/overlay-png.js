@@ -1,6 +1,7 @@
 /** What the models found as one picture: side by side, at the size of the picture that was asked about. */
 
-import { drawMarks, paintAnswer } from "./paint.js";
+import { Overlay } from "./overlay.js";
+import { drawMarks } from "./paint.js";
 
 /** Browsers refuse larger canvases; then everything is drawn smaller. */
 const MAX_SIDE = 16_384;
@@ -55,11 +56,16 @@ function drawAnswer(context, picture, { answer, edges, colorOf, isShown }, opaci
   const { width, height } = picture;
   context.drawImage(picture, 0, 0);
   const how = { colorOf, isShown, isLit: () => false, edges, opacity };
-  context.globalAlpha = opacity;
-  context.drawImage(paintAnswer(answer, how), 0, 0, width, height);
-  context.globalAlpha = 1;
   const unit = Math.max(1, Math.max(width, height) / 600);
-  drawMarks(context, { left: 0, top: 0, width, height, unit }, answer, how);
+  const frame = { left: 0, top: 0, width, height, unit };
+  const overlay = new Overlay(answer);
+  overlay.look(how);
+  const sheet = Object.assign(document.createElement("canvas"), { width, height });
+  overlay.paint(sheet.getContext("2d"), frame);
+  context.globalAlpha = opacity;
+  context.drawImage(sheet, 0, 0);
+  context.globalAlpha = 1;
+  drawMarks(context, frame, answer, how);
 }
 
 function drawLegend(context, { answer, colorOf, isShown }, { text, line, width }) {

@@ -1,30 +1,9 @@
-/** Masks painted into canvases of the picture's size; boxes and body points drawn as lines. */
+/** What masks look like; parts of them painted at the picture's size; boxes and body points as lines. */
 
 /** Opacities of 0 to 255: of a mask, of its outline, of one that others outshine. */
 export const FILL = 150;
 export const EDGE = 255;
 export const FAINT = 40;
-
-/**
- * The filled masks with outlines, large ones first, so that small ones stay visible.
- *
- * @param {import("./segments.js").Answer} answer
- * @param {object} how
- * @param {(index: number) => string} how.colorOf `#rrggbb` of a segment
- * @param {(index: number) => boolean} how.isShown
- * @param {(index: number) => boolean} [how.isLit] if any is, the others become faint
- * @returns {HTMLCanvasElement}
- */
-export function paintAnswer(answer, { colorOf, isShown, isLit = () => false }) {
-  const sheet = new Sheet(answer.width, answer.height);
-  const shown = answer.segments.filter(({ index, mask }) => mask && isShown(index));
-  const anyLit = shown.some(({ index }) => isLit(index));
-  const order = (segment) => (isLit(segment.index) ? -1 : segment.area);
-  for (const segment of shown.toSorted((a, b) => order(b) - order(a))) {
-    sheet.paint(segment.mask, colorOf(segment.index), anyLit && !isLit(segment.index));
-  }
-  return sheet.finish();
-}
 
 /** Pixels of the picture's size that masks are painted into. */
 export class Sheet {
@@ -39,25 +18,6 @@ export class Sheet {
     this.#context = this.#canvas.getContext("2d");
     this.#image = this.#context.createImageData(width, height);
     this.#pixels = new Uint32Array(this.#image.data.buffer);
-  }
-
-  /**
-   * @param {import("./rle.js").Mask} mask
-   * @param {string} color
-   * @param {boolean} [faint]
-   */
-  paint(mask, color, faint = false) {
-    const { x: left, y: top, width, height, data } = mask;
-    const [fill, edge] = [pixel(color, faint ? FAINT : FILL), pixel(color, faint ? FILL : EDGE)];
-    const stride = this.#canvas.width;
-    const thick = outline(stride, this.#canvas.height);
-    for (let y = 0, at = 0; y < height; y += 1) {
-      const row = (top + y) * stride + left;
-      for (let x = 0; x < width; x += 1, at += 1) {
-        if (!data[at]) continue;
-        this.#pixels[row + x] = isInside(mask, x, y, thick) ? fill : edge;
-      }
-    }
   }
 
   /**

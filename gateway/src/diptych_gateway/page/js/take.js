@@ -75,6 +75,9 @@ export class TakeAlong {
 
   async #copy(write) {
     const state = byId("take-state");
+    const box = byId("take-text");
+    state.textContent = "";
+    box.hidden = true;
     let text;
     try {
       text = write(this.#view.question(), await fetchServer());
@@ -82,7 +85,6 @@ export class TakeAlong {
       state.textContent = error.message;
       return;
     }
-    const box = byId("take-text");
     box.value = text;
     box.rows = text.split("\n").length;
     box.hidden = false;

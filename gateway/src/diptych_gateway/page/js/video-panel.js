@@ -1,7 +1,8 @@
 /** What one model says of the frames it was sent: the newest one with its masks, and figures. */
 
 import { make } from "./dom.js";
-import { drawMarks, paintAnswer } from "./paint.js";
+import { Overlay } from "./overlay.js";
+import { drawMarks } from "./paint.js";
 import { color } from "./palette.js";
 import { readAnswer } from "./segments.js";
 import { Stage } from "./stage.js";
@@ -77,7 +78,8 @@ export class VideoPanel {
     this.#document = answer;
     this.#ids = answer?.objects.map((found) => found.object_id) ?? [];
     this.#answer = answer && readAnswer({ ...answer, segments: answer.objects.map(asSegment) });
-    this.#overlay = this.#answer && paintAnswer(this.#answer, this.#looks());
+    this.#overlay = this.#answer && new Overlay(this.#answer);
+    this.#overlay?.look(this.#looks());
     this.element.dataset.frame = frame?.index ?? "";
     this.#objects.replaceChildren(...(answer?.objects ?? []).map(row));
     this.#layer();
@@ -114,7 +116,9 @@ export class VideoPanel {
   }
 
   #layer() {
-    this.#stage.layers = this.#overlay ? [{ image: this.#overlay, opacity: this.#opacity }] : [];
+    const overlay = this.#overlay;
+    const paint = (context, frame) => overlay.paint(context, frame);
+    this.#stage.layers = overlay ? [{ paint, opacity: this.#opacity }] : [];
     this.#stage.draw();
   }
 
