@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from browser_page import GREY, LISTEN, Opened, answer, rectangle
@@ -12,6 +12,7 @@ from diptych.testing import FakeSegmentService
 from diptych_gateway.server import Gateway
 from diptych_gateway.settings import Endpoint, Settings
 
+SeeCards = Callable[[], Awaitable[None]]
 PLAIN = (GREY, GREY, GREY)
 CANVAS = ".pair canvas"
 
@@ -46,6 +47,19 @@ async def test_the_pair_is_chosen(opened: Opened, view: str) -> None:
     await opened.choose(name="another.png")
     await expect(opened.page.locator("#picture-name")).to_contain_text("another.png")
     await expect(chooser).to_have_value("two three")
+
+
+async def test_the_chooser_fits_a_narrow_screen(
+    opened: Opened, services: dict[str, FakeSegmentService], see_cards: SeeCards
+) -> None:
+    for name, service in services.items():
+        service.cards[name].display_name = f"{name}, a model with a very long name that goes on"
+    await see_cards()
+    await opened.page.set_viewport_size({"width": 360, "height": 740})
+    await opened.go("?view=wipe")
+    await opened.choose()
+    await expect(opened.page.locator("select[name=pair]")).to_be_visible()
+    assert await opened.page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 
 import grpc
@@ -22,6 +23,9 @@ from .statuses import BackendError, failed, task_unsupported, to_status, unreach
 
 _CARD_TIMEOUT_S = 5.0
 _RETRY_S = 2.0
+# Services end connections that are a minute old; the next one stands within milliseconds.
+_RECONNECT_S = 1.0
+_CHANGING = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
 _MAX_NAMED = 20
 
 
@@ -127,6 +131,7 @@ class Registry:
     async def _follow(self, known: Known) -> None:
         backend = known.backend
         change: asyncio.Task[None] | None = None
+        left_s: float | None = None
         try:
             while True:
                 state = backend.state()
@@ -134,7 +139,13 @@ class Registry:
                     # One watch at a time: grpcio keeps an abandoned one until the state changes.
                     change = asyncio.create_task(backend.state_other_than(state))
                 if state is grpc.ChannelConnectivity.READY:
+                    left_s = None
                     wait_s = self._refresh_s if await self._read_card(known) else _RETRY_S
+                elif left_s is None:
+                    left_s = time.monotonic()
+                    wait_s = _RECONNECT_S if state in _CHANGING else 0.0
+                elif state in _CHANGING and time.monotonic() < left_s + _RECONNECT_S:
+                    wait_s = _RECONNECT_S
                 else:
                     wait_s = self._refresh_s
                     if known.status.code == grpc.StatusCode.OK.value[0]:

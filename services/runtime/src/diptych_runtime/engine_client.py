@@ -157,6 +157,8 @@ class EngineClient:
         try:
             return await asyncio.shield(answer)
         except asyncio.CancelledError:
+            # What comes of it is for nobody, and is not a fault that asyncio should report.
+            answer.add_done_callback(asyncio.Future.exception)
             self._pipe.send({"op": "cancel", "id": number})
             raise
 

@@ -57,7 +57,7 @@ export class Comparison {
   async run(task) {
     this.#task = task;
     this.#agreements = [];
-    this.#say("");
+    this.#say([]);
     await this.#panels.ask(task, this.question(), {
       onAnswer: () => this.#showAnswers(),
       onAgreements: (agreements) => this.#hearAgreements(agreements),
@@ -76,7 +76,7 @@ export class Comparison {
 
   #hearAgreements(agreements) {
     this.#agreements = agreements;
-    this.#say(agreements.map((one) => describeAgreement(one, (id) => this.#panels.nameOf(id))).join(" "));
+    this.#say(agreements.map((one) => describeAgreement(one, (id) => this.#panels.nameOf(id))));
     this.#showAnswers();
   }
 
@@ -114,7 +114,8 @@ export class Comparison {
     return `This view needs the answers of two models. ${failed.map((panel) => panel.said).join(" ")}`;
   }
 
-  #say(text) {
-    byId("agreement").replaceChildren(...(text ? [make("span", {}, text)] : []));
+  /** @param {string[]} lines one for each pair of models */
+  #say(lines) {
+    byId("agreement").replaceChildren(...lines.map((line) => make("span", {}, line)));
   }
 }
