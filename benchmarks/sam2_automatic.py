@@ -9,7 +9,6 @@ run lengths. The encoder is part of the time.
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 
 import machine
@@ -25,6 +24,9 @@ from diptych import AutomaticOptions
 from diptych_sam2.automatic import Options, find_everything
 from diptych_sam2.card import read_card
 from diptych_sam2.network import Network, PromptBatch
+
+# Floor and aim.
+BOUNDS = {"exact": (2.5, 3.0), "fast": (8.0, 12.0)}
 
 
 def threshold(network: Network, picture: NDArray[np.uint8], points: int, masks: int) -> float:
@@ -56,12 +58,9 @@ def ours(network: Network, picture: NDArray[np.uint8], asked: AutomaticOptions, 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--size", default="tiny", choices=sam2_models.CONFIGS)
+    parser = sam2_models.parser(__doc__, rounds=5)
     parser.add_argument("--points", type=int, default=32, help="of a side of the grid")
     parser.add_argument("--masks", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     print(machine.describe())
@@ -91,7 +90,9 @@ def main() -> None:
     name = f"SAM 2.1 {args.size}, automatic mode, {args.points}x{args.points} points"
     seconds = versus.measure(name, sides, rounds=args.rounds)
     figures = {"seconds": seconds, "masks": {"stock": found, "ours": args.masks}}
-    versus.keep(f"sam2_automatic_{args.size}", figures)
+    quality = f"masks: {found} and {args.masks}"
+    rows = versus.rows(name, "sam2's generator, float32", seconds, BOUNDS, quality)
+    versus.keep(f"sam2_automatic_{args.size}", figures, rows)
 
 
 if __name__ == "__main__":

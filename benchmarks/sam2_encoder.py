@@ -5,7 +5,6 @@ python benchmarks/sam2_encoder.py [--size tiny] [--rounds 7] [--threads 2]
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 
 import machine
@@ -16,14 +15,13 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from diptych_sam2.network import Network
 
+# Floor and aim.
+BOUNDS = {"tiny": (4.0, 6.0), "small": (4.0, 6.0), "base-plus": (5.0, 8.0), "large": (5.0, 8.0)}
+
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--size", default="tiny", choices=sam2_models.CONFIGS)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
+    args = sam2_models.parser(__doc__, rounds=7).parse_args()
     torch.set_num_threads(args.threads)
     print(machine.describe())
     picture = sam2_models.photograph()
@@ -33,7 +31,8 @@ def main() -> None:
         sides[tier] = partial(Network(parts).encode, picture)
     name = f"SAM 2.1 {args.size}, set_image"
     seconds = versus.measure(name, sides, rounds=args.rounds)
-    versus.keep(f"sam2_encoder_{args.size}", {"seconds": seconds})
+    rows = versus.rows(name, "sam2, float32", seconds, {"fast": BOUNDS[args.size]})
+    versus.keep(f"sam2_encoder_{args.size}", {"seconds": seconds}, rows)
 
 
 if __name__ == "__main__":

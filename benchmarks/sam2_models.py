@@ -5,6 +5,8 @@ Times do not depend on the values of weights.
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,6 +20,15 @@ from diptych_sam2.parts import Parts, assemble
 
 CONFIGS = {"tiny": "t", "small": "s", "base-plus": "b+", "large": "l"}
 CPU = torch.device("cpu")
+
+
+def parser(doc: str | None, rounds: int) -> argparse.ArgumentParser:
+    """What every script takes: which network, how many rounds, on how many threads."""
+    made = argparse.ArgumentParser(description=str(doc).splitlines()[0])
+    made.add_argument("--size", default="tiny", choices=CONFIGS)
+    made.add_argument("--rounds", type=int, default=rounds)
+    made.add_argument("--threads", type=int, default=2)
+    return made
 
 
 def stock(size: str) -> SAM2Base:

@@ -7,7 +7,6 @@ Both sides make three masks of the picture's size for one point; ours are run le
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 
@@ -23,6 +22,7 @@ from diptych_sam2.network import Network, PictureFeatures
 from diptych_sam2.prompts import answer_prompts
 
 POINT = (250.0, 200.0)
+BOUNDS = (1.5, 3.0)
 
 
 def answer(network: Network, features: PictureFeatures) -> None:
@@ -34,11 +34,7 @@ def answer(network: Network, features: PictureFeatures) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--size", default="tiny", choices=sam2_models.CONFIGS)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
+    args = sam2_models.parser(__doc__, rounds=15).parse_args()
     torch.set_num_threads(args.threads)
     print(machine.describe())
     picture = sam2_models.photograph()
@@ -53,7 +49,8 @@ def main() -> None:
         sides[tier] = partial(answer, network, network.encode(picture))
     name = f"SAM 2.1 {args.size}, one point on held features"
     seconds = versus.measure(name, sides, rounds=args.rounds)
-    versus.keep(f"sam2_prompt_{args.size}", {"seconds": seconds})
+    rows = versus.rows(name, "sam2's predict", seconds, dict.fromkeys(("exact", "fast"), BOUNDS))
+    versus.keep(f"sam2_prompt_{args.size}", {"seconds": seconds}, rows)
 
 
 if __name__ == "__main__":

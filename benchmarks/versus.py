@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import machine
 import torch
@@ -35,6 +35,31 @@ def measure(
     return seconds
 
 
-def keep(name: str, figures: Mapping[str, object]) -> None:
+def rows(
+    name: str,
+    against: str,
+    seconds: Mapping[str, Sequence[float]],
+    bounds: Mapping[str, tuple[float, float]],
+    quality: str = "",
+) -> list[machine.Row]:
+    """What ``measure`` found, as rows of the page; ``bounds`` are floor and aim by side."""
+    return [
+        machine.row(
+            f"{name}, {side}",
+            against,
+            ours=[s * 1e3 for s in times],
+            theirs=[s * 1e3 for s in seconds[STOCK]],
+            unit="ms",
+            ratios=[s / t for s, t in zip(seconds[STOCK], times, strict=True)],
+            floor=bounds[side][0] if side in bounds else None,
+            aim=bounds[side][1] if side in bounds else None,
+            quality=quality,
+        )
+        for side, times in seconds.items()
+        if side != STOCK
+    ]
+
+
+def keep(name: str, figures: Mapping[str, object], rows: Sequence[machine.Row]) -> None:
     """Write what was measured, with the machine."""
-    machine.keep(name, {"threads": torch.get_num_threads(), **figures})
+    machine.keep(name, {"threads": torch.get_num_threads(), **figures}, rows=rows)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-
 import pytest
 from bad_pictures import heavy_picture, huge_picture
-from browser_page import Opened, rectangle
+from browser_page import Opened, held_back
 from playwright.async_api import expect
 
-from diptych import Segment
-from diptych.testing import FakeCall, FakeSegmentService
+from diptych.testing import FakeSegmentService
 from diptych_gateway.server import Gateway
 
 Services = dict[str, FakeSegmentService]
@@ -52,13 +48,7 @@ async def test_a_file_over_the_limit_is_refused_in_each_panel(opened: Opened) ->
 async def test_a_gateway_that_goes_away_is_said_in_each_panel(
     opened: Opened, services: Services, gateway: Gateway
 ) -> None:
-    go_on = threading.Event()
-
-    def wait(call: FakeCall) -> Sequence[Segment]:
-        go_on.wait(30)
-        return [rectangle(20, 15, 40, 30)]
-
-    services["second"].answer_with(wait)
+    go_on = held_back(services["second"])
     await opened.go()
     await opened.choose()
     await opened.expect_state("first", "done")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
-from browser_page import GREY, Color, Opened, answer, grey_picture, rectangle
+from browser_page import GREY, Color, Opened, answer, grey_picture, held_back, rectangle
 from playwright.async_api import expect
 
-from diptych import Segment
 from diptych.segment import v1 as pb
-from diptych.testing import FakeCall, FakeSegmentService
+from diptych.testing import FakeSegmentService
 
 Services = dict[str, FakeSegmentService]
 SeeCards = Callable[[], Awaitable[None]]
@@ -22,13 +20,7 @@ SECOND_CANVAS = '.panel[data-model="second"] canvas'
 async def test_a_panel_fills_while_the_other_still_waits(
     opened: Opened, services: Services
 ) -> None:
-    go_on = threading.Event()
-
-    def wait(call: FakeCall) -> Sequence[Segment]:
-        go_on.wait(30)
-        return [rectangle(20, 15, 40, 30)]
-
-    services["second"].answer_with(wait)
+    go_on = held_back(services["second"])
     await opened.go()
     await opened.choose()
     await opened.expect_state("first", "done")

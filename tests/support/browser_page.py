@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -152,6 +153,18 @@ def answer(service: FakeSegmentService, *segments: Segment) -> None:
         return [replace(s, mask=placed(s.mask, call.image_size)) for s in segments]
 
     service.answer_with(find)
+
+
+def held_back(service: FakeSegmentService) -> threading.Event:
+    """Let a fake model wait for this before it finds a rectangle."""
+    go_on = threading.Event()
+
+    def wait(call: FakeCall) -> Sequence[Segment]:
+        go_on.wait(30)
+        return [rectangle(20, 15, 40, 30)]
+
+    service.answer_with(wait)
+    return go_on
 
 
 def answer_prompts(service: FakeSegmentService, side: int = 10) -> None:
