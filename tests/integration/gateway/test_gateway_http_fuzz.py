@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
+
+# Otherwise imported late and in a thread, where CPython 3.11 may fail to compile it (gh-106905).
+import schemathesis.specs.openapi.schemas
 from browser_page import grey_picture
 from http_description import Description
 from hypothesis import HealthCheck, Phase, given, seed, settings
