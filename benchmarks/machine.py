@@ -14,31 +14,27 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from diptych_runtime.answer_times import quantile
+from diptych_runtime.machine import process_memory, processor_name
+
 RESULTS = Path(__file__).parent / "results"
 
 
 def describe() -> str:
     """Processor, cores and versions, as one line."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
+    model = processor_name() or platform.machine()
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "sam2", "grpcio"))
     return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
 
 
 def resident_bytes(pid: int) -> int:
     """Memory of a process that is in RAM."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return process_memory(pid).now
 
 
 def peak_bytes() -> int:
     """The most memory that this process had in RAM since ``forget_peak``."""
-    status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
+    return process_memory(os.getpid()).peak
 
 
 def forget_peak() -> None:
@@ -48,8 +44,7 @@ def forget_peak() -> None:
 
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least ``share`` of all values do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * share // 1).__int__() - 1)]
+    return quantile(sorted(values), share)
 
 
 def milliseconds(values: Sequence[float]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from bad_pictures import heavy_picture, huge_picture
-from browser_page import Opened, held_back
+from browser_page import Opened, held_back, rectangle
 from playwright.async_api import expect
 
 from diptych.testing import FakeSegmentService
@@ -48,7 +48,7 @@ async def test_a_file_over_the_limit_is_refused_in_each_panel(opened: Opened) ->
 async def test_a_gateway_that_goes_away_is_said_in_each_panel(
     opened: Opened, services: Services, gateway: Gateway
 ) -> None:
-    go_on = held_back(services["second"])
+    go_on = held_back(services["second"], rectangle(20, 15, 40, 30))
     await opened.go()
     await opened.choose()
     await opened.expect_state("first", "done")

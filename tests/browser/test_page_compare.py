@@ -20,7 +20,7 @@ SECOND_CANVAS = '.panel[data-model="second"] canvas'
 async def test_a_panel_fills_while_the_other_still_waits(
     opened: Opened, services: Services
 ) -> None:
-    go_on = held_back(services["second"])
+    go_on = held_back(services["second"], rectangle(20, 15, 40, 30))
     await opened.go()
     await opened.choose()
     await opened.expect_state("first", "done")
@@ -205,13 +205,18 @@ async def test_masks_are_crisp_at_the_largest_zoom(opened: Opened, services: Ser
     assert await opened.color(FIRST_CANVAS, 0.45, 0.501) == inside
 
 
-async def test_a_hidden_object_uncovers_what_lies_under_it(
-    opened: Opened, services: Services
-) -> None:
+async def small_on_large(opened: Opened, services: Services) -> None:
+    """A picture in which the first model finds an object on top of another."""
     answer(services["first"], rectangle(30, 20, 10, 10, label="small"), rectangle(20, 10, 40, 40))
     await opened.go()
     await opened.choose()
     await expect(opened.page.locator("#agreement")).not_to_be_empty()
+
+
+async def test_a_hidden_object_uncovers_what_lies_under_it(
+    opened: Opened, services: Services
+) -> None:
+    await small_on_large(opened, services)
     place = (35.5 / 80, 25.5 / 60)
     await opened.page.mouse.move(0, 0)
     above, beside = (
@@ -233,10 +238,7 @@ async def test_a_hidden_object_uncovers_what_lies_under_it(
 async def test_the_lit_object_is_over_all_others_and_they_are_faint(
     opened: Opened, services: Services
 ) -> None:
-    answer(services["first"], rectangle(30, 20, 10, 10, label="small"), rectangle(20, 10, 40, 40))
-    await opened.go()
-    await opened.choose()
-    await expect(opened.page.locator("#agreement")).not_to_be_empty()
+    await small_on_large(opened, services)
     small, beside = (35.5 / 80, 25.5 / 60), (0.6, 0.6)
     await opened.page.mouse.move(0, 0)
     before = await opened.color(FIRST_CANVAS, *beside)

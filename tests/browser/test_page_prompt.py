@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import io
-import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import pytest
-from browser_page import GREY, SIZE, Color, Opened, answer_prompts, grey_picture
+from browser_page import GREY, SIZE, Color, Opened, answer_prompts, grey_picture, held_back
 from PIL import Image
 from playwright.async_api import expect
 
-from diptych import Segment
 from diptych.segment import v1 as pb
-from diptych.testing import FakeCall, FakeSegmentService
+from diptych.testing import FakeSegmentService
 
 Services = dict[str, FakeSegmentService]
 SeeCards = Callable[[], Awaitable[None]]
@@ -170,13 +168,7 @@ async def test_masks_stay_until_the_new_ones_come_and_only_the_newest_question_c
     await opened.expect_state("second", "done")
     before = await opened.color(SECOND_CANVAS, 0.29, 0.5)
     assert before != PLAIN
-    go_on = threading.Event()
-
-    def wait(call: FakeCall) -> Sequence[Segment]:
-        go_on.wait(30)
-        return []
-
-    services["second"].answer_with(wait)
+    go_on = held_back(services["second"])
     await opened.drag("first", (0.6, 0.2), (0.9, 0.4))
     await asked(services["second"], 2)
     await opened.expect_state("second", "waiting")

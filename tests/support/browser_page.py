@@ -155,13 +155,13 @@ def answer(service: FakeSegmentService, *segments: Segment) -> None:
     service.answer_with(find)
 
 
-def held_back(service: FakeSegmentService) -> threading.Event:
-    """Let a fake model wait for this before it finds a rectangle."""
+def held_back(service: FakeSegmentService, *segments: Segment) -> threading.Event:
+    """Let a fake model wait for this before it finds these."""
     go_on = threading.Event()
 
     def wait(call: FakeCall) -> Sequence[Segment]:
         go_on.wait(30)
-        return [rectangle(20, 15, 40, 30)]
+        return segments
 
     service.answer_with(wait)
     return go_on

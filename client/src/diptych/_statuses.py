@@ -29,7 +29,8 @@ from ._errors import (
 
 _DOMAIN = "diptych"
 _DETAILS_KEY = "grpc-status-details-bin"
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+"""By their numbers in a ``Status``."""
 
 _C = grpc.StatusCode
 _BY_REASON: Mapping[tuple[grpc.StatusCode, str], type[DiptychError]] = {
@@ -83,7 +84,7 @@ def error_from_rpc(failure: grpc.RpcError, *, address: str, timeout: float | Non
 
 def error_from_status(status: status_pb2.Status) -> DiptychError:
     """The exception that a ``google.rpc.Status`` stands for."""
-    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    code = CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     info, bad, retry = _details(status)
     metadata = dict(info.metadata)
     request_id = metadata.pop("requestId", "")

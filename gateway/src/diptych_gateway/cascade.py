@@ -13,23 +13,23 @@ from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
 from diptych import Segment, Task
+from diptych._statuses import CODES
 from diptych.segment import v1 as pb
 from diptych_runtime.convert import encoding_from_wire, task_from_wire
 from diptych_runtime.errors import Reason, ServiceError, invalid
 from diptych_runtime.logs import logger
 from diptych_runtime.rpc import request_id
+from diptych_runtime.split import SplitRequest
 from diptych_runtime.stats import Stats
 
 from . import passthrough, redraw
 from .cascade_card import compose, unfit
 from .deadline import Deadline
 from .known import Known
-from .messages import addressed, in_run_lengths, parse_request, serialize
+from .messages import addressed, in_run_lengths, serialize, split_request
 from .pictures import PictureCache
 from .places import Places
 from .statuses import BackendError, failed, of_part, task_unsupported, too_late
-
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class Cascade:
@@ -89,11 +89,12 @@ class Cascade:
         return stats.SerializeToString()
 
     async def _segment(self, raw: bytes, deadline: Deadline) -> bytes:
-        request = await parse_request(pb.SegmentRequest, raw)
+        asked = await split_request(raw)
+        request = asked.request
         self._check(request)
         found = await self._find(raw, request.image, deadline)
         prompts = redraw.box_prompts(found)
-        drawn, answers = await self._draw(found, [*prompts.values()], request, deadline)
+        drawn, answers = await self._draw(found, [*prompts.values()], asked, deadline)
         redrawn = dict(zip(prompts, drawn, strict=True))
         reply = await self._combine(found, redrawn, answers, request, deadline)
         held = all(part.image_cache_hit for part in reply.provenance)
@@ -134,7 +135,7 @@ class Cascade:
         self,
         found: redraw.Read,
         prompts: Sequence[pb.ObjectPrompt],
-        request: pb.SegmentRequest,
+        asked: SplitRequest,
         deadline: Deadline,
     ) -> tuple[list[Segment], list[pb.SegmentResponse]]:
         """The segmenter's best answer to each prompt, and its replies: one for as many prompts as
@@ -145,7 +146,7 @@ class Cascade:
         replies: list[pb.SegmentResponse] = []
         for start in range(0, len(prompts), at_a_time):
             part = prompts[start : start + at_a_time]
-            reply = await self._ask_segmenter(found, part, request, deadline)
+            reply = await self._ask_segmenter(found, part, asked, deadline)
             try:
                 drawn += redraw.best_answers(reply, len(part), found.size)
             except ValueError as error:
@@ -157,30 +158,30 @@ class Cascade:
         self,
         found: redraw.Read,
         prompts: Sequence[pb.ObjectPrompt],
-        request: pb.SegmentRequest,
+        asked: SplitRequest,
         deadline: Deadline,
     ) -> redraw.Read:
         """Ask by digest: in a comparison the segmenter has the picture already, or has it soon."""
         model = self._segmenter.backend
         image = pb.Image(sha256=found.response.image_sha256)
-        asked = pb.SegmentRequest(
+        request = pb.SegmentRequest(
             model_id=model.model_id,
             image=image,
             task=pb.Task.TASK_PROMPTED_SEGMENTATION,
             prompts=prompts,
             output=pb.OutputOptions(
                 mask_encoding=pb.MaskEncoding.MASK_ENCODING_COCO_RLE,
-                low_res_logits=request.output.low_res_logits,
+                low_res_logits=asked.request.output.low_res_logits,
             ),
         )
         with _speaking_of(model.model_id):
             reply = await passthrough.segment(
                 model,
-                asked.SerializeToString(),
+                request.SerializeToString(),
                 image,
                 deadline,
                 self._pictures,
-                at_hand=request.image.encoded,
+                at_hand=asked.picture,
             )
         return await _read(model.model_id, reply)
 
@@ -220,7 +221,7 @@ class Cascade:
             yield
             code = grpc.StatusCode.OK
         except BackendError as error:
-            code = _CODES.get(error.status.code, grpc.StatusCode.UNKNOWN)
+            code = CODES.get(error.status.code, grpc.StatusCode.UNKNOWN)
             raise
         except ServiceError as error:
             code = error.code

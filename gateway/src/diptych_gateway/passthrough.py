@@ -33,7 +33,7 @@ async def segment(
     deadline: Deadline,
     pictures: PictureCache,
     *,
-    at_hand: bytes = b"",
+    at_hand: bytes | memoryview = b"",
 ) -> bytes:
     """Send a serialised ``SegmentRequest``, whose image is ``image``, to a model.
 
@@ -51,7 +51,7 @@ async def segment(
         picture = at_hand or pictures.get(image.sha256)
         if picture is None:
             raise
-    return await call(model, "Segment", with_picture(request, picture), deadline)
+    return await call(model, "Segment", with_picture(request, bytes(picture)), deadline)
 
 
 async def segment_and_hold(

@@ -141,14 +141,12 @@ class Registry:
                 if state is grpc.ChannelConnectivity.READY:
                     left_s = None
                     wait_s = self._refresh_s if await self._read_card(known) else _RETRY_S
-                elif left_s is None:
-                    left_s = time.monotonic()
-                    wait_s = _RECONNECT_S if state in _CHANGING else 0.0
-                elif state in _CHANGING and time.monotonic() < left_s + _RECONNECT_S:
-                    wait_s = _RECONNECT_S
                 else:
-                    wait_s = self._refresh_s
-                    if known.status.code == grpc.StatusCode.OK.value[0]:
+                    now_s = time.monotonic()
+                    left_s = now_s if left_s is None else left_s
+                    reconnects = state in _CHANGING and now_s < left_s + _RECONNECT_S
+                    wait_s = _RECONNECT_S if reconnects else self._refresh_s
+                    if not reconnects and known.status.code == grpc.StatusCode.OK.value[0]:
                         known.status = unreachable(backend.model_id).to_status()
                         logger().warning("model lost", model=backend.model_id)
                 await asyncio.wait({change}, timeout=wait_s * random.uniform(0.8, 1.2))

@@ -18,7 +18,7 @@ from diptych._convert_cards import known_model
 from diptych._convert_out import comparison, model_stats, segment_result
 from diptych._documents import comparison_document, model_document, result_document
 from diptych.segment import v1 as pb
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.errors import Reason, ServiceError, draining
 from diptych_runtime.logs import logger
 from diptych_runtime.rpc import log_fields
 
@@ -164,7 +164,7 @@ class Api:
     async def readyz(self, request: Request) -> Response:
         """At least one model answers."""
         if self._draining():
-            raise ServiceError(Reason.DRAINING, "the server is stopping", retry_after_s=1.0)
+            raise draining()
         ready = [known.model_id for known in self._known() if not known.status.code]
         if not ready:
             text = "no model can be reached: they are starting, stopping or down"

@@ -19,7 +19,7 @@ from diptych import (
 )
 from diptych._documents import agreement_document, comparison_document, outcome_document
 from diptych._statuses import error_from_status
-from diptych_runtime.errors import Reason, ServiceError, invalid
+from diptych_runtime.errors import Reason, ServiceError, draining, invalid
 
 from . import events, problems
 from .origin import REASON as ORIGIN_FOREIGN
@@ -68,7 +68,7 @@ REFUSALS: dict[int, tuple[str, Exception]] = {
     ),
     503: (
         "No model, or not this one, can be reached now, or the gateway is stopping.",
-        ServiceError(Reason.DRAINING, "the server is stopping", retry_after_s=1.0),
+        draining(),
     ),
     504: (
         "No answer in time.",

@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from diptych import DiptychError
 from diptych_runtime.calls import Calls
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.errors import ServiceError, draining
 from diptych_runtime.logs import logger
 from diptych_runtime.rpc import RequestLog, begin
 
@@ -106,8 +106,7 @@ class Endpoint:
             if not calls.ended(task):
                 raise
             task.uncancel()
-            draining = ServiceError(Reason.DRAINING, "the server is stopping", retry_after_s=1.0)
-            await reply.problem(draining)
+            await reply.problem(draining())
         finally:
             calls.leave(task)
             # Clients may invent methods; those are counted as one.

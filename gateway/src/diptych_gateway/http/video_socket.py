@@ -19,7 +19,7 @@ from diptych import DiptychError
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
 from diptych_runtime.calls import Calls
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.errors import Reason, ServiceError, draining
 from diptych_runtime.logs import logger
 from diptych_runtime.rpc import RequestLog, begin, log_fields
 
@@ -77,7 +77,7 @@ class VideoSockets:
             if not self.calls.ended(task):
                 raise
             task.uncancel()
-            await session.fail(_draining())
+            await session.fail(draining())
         finally:
             self.calls.leave(task)
             seconds = time.monotonic() - started
@@ -113,7 +113,7 @@ class _Session:
             await self._socket.accept()
             await self._relay(await self._start())
             if self._sockets.draining.is_set():
-                raise _draining()
+                raise draining()
             await self._socket.close(_ENDED)
         except (ClientLeftError, WebSocketDisconnect):
             self.status = _OPEN if self._closed_well else LEFT
@@ -148,7 +148,7 @@ class _Session:
             text = f"expected start within {within_s:g} s, got nothing"
             raise ServiceError(Reason.SESSION_EXPIRED, text) from error
         if message is None:
-            raise _draining()
+            raise draining()
         text = message.get("text") or ""
         if len(text) > MAX_START_BYTES:
             raise RefusedError(413, f"start: expected at most {MAX_START_BYTES} bytes, got more")
@@ -237,7 +237,3 @@ def _read(message: Message, number: int) -> bytes | None:
 def _numbered(request: pb.SegmentVideoRequest, number: int) -> bytes:
     request.seq = number
     return request.SerializeToString()
-
-
-def _draining() -> ServiceError:
-    return ServiceError(Reason.DRAINING, "the server is stopping", retry_after_s=1.0)

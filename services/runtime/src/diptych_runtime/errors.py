@@ -195,6 +195,11 @@ class ServiceError(Exception):
         )
 
 
+def draining() -> ServiceError:
+    """The error of what a server that is about to stop does not take or finish any more."""
+    return ServiceError(Reason.DRAINING, "the server is stopping", retry_after_s=1.0)
+
+
 def not_held(digest: str) -> ServiceError:
     """The error for a digest of a picture that is not held (any longer)."""
     text = f"expected the digest of a picture held here, got {digest[:12]}…; send the bytes"

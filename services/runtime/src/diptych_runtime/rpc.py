@@ -20,14 +20,15 @@ from typing import Any
 import grpc
 from google.rpc import status_pb2
 
+from diptych._statuses import CODES
+
 from .calls import Calls
-from .errors import Reason, ServiceError, invalid
+from .errors import Reason, ServiceError, draining, invalid
 from .logs import logger
 
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 _HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
 _C = grpc.StatusCode
-_CODES = {code.value[0]: code for code in _C}
 _REFUSED = (_C.UNAUTHENTICATED, _C.PERMISSION_DENIED)
 
 
@@ -226,7 +227,7 @@ class _Guard:
             self._finish(_C.CANCELLED)
             return
         if self._calls.ended(self._task):
-            error = ServiceError(Reason.DRAINING, "the server is stopping", retry_after_s=1.0)
+            error = draining()
         elif isinstance(error, asyncio.CancelledError) and self._task.cancelling():
             # gRPC cancels the task when the client leaves; context.cancelled() does not tell.
             late = self._context.time_remaining() == 0
@@ -264,7 +265,7 @@ def _code_of(context: grpc.aio.ServicerContext[Any, Any], *, failed: bool) -> gr
     code: Any = context.code()
     if isinstance(code, grpc.StatusCode):
         return code
-    return _CODES.get(code or 0, _C.UNKNOWN if failed else _C.OK)
+    return CODES.get(code or 0, _C.UNKNOWN if failed else _C.OK)
 
 
 async def abort_with(
@@ -272,4 +273,4 @@ async def abort_with(
 ) -> None:
     """End a call with a rich status. Does not return: grpcio raises."""
     details = ((STATUS_DETAILS_KEY, status.SerializeToString()),)
-    await context.abort(_CODES[status.code], status.message, details)
+    await context.abort(CODES[status.code], status.message, details)

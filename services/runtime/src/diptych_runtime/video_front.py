@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from diptych.segment import v1 as pb
 
 from .convert import duration
-from .errors import Reason, ServiceError
+from .errors import Reason, ServiceError, draining
 from .rpc import log_fields, request_id, unreadable
 from .session_channel import SessionChannel
 from .settings import RuntimeSettings
@@ -92,7 +92,7 @@ class VideoSessions:
     def _enter(self) -> Callable[[], None]:
         """Take a place; returns what gives it back."""
         if self._leaving:
-            raise ServiceError(Reason.DRAINING, "the server is stopping", retry_after_s=1.0)
+            raise draining()
         if self.count >= self._settings.max_sessions:
             raise ServiceError(
                 Reason.SESSION_LIMIT,

@@ -3,6 +3,7 @@
 import { Crosshair } from "./crosshair.js";
 import { byId } from "./dom.js";
 import { drawPrompts } from "./prompt-marks.js";
+import { nearestPoint } from "./prompts.js";
 
 const REACH_PX = { mouse: 9, touch: 18 };
 const MIN_BOX_PX = 2;
@@ -14,7 +15,6 @@ const MIN_BOX_PX = 2;
  * @property {(point: import("./prompts.js").Point) => void} addPoint
  * @property {(box: import("./prompts.js").Box) => void} drawBox
  * @property {(object: number, index: number) => void} removePoint
- * @property {(place: {x: number, y: number}, reach: number) => {object: number, index: number} | null} pointAt
  */
 
 /** Ids of what explains the keys, turns points into those that are not on the object, tells a place. */
@@ -90,7 +90,7 @@ export class Pointing {
   #point(place, positive, reach) {
     if (!this.#size || Math.min(place.x, place.y) < 0 || Math.max(place.x, place.y) > 1) return;
     const pixel = this.#pixel(place);
-    const there = this.#prompts.pointAt(pixel, reach);
+    const there = nearestPoint(this.#prompts.objects, pixel, reach);
     this.#hear.onChange(() => {
       if (there) this.#prompts.removePoint(there.object, there.index);
       else this.#prompts.addPoint({ ...pixel, positive: positive && !byId(this.#places.background).checked });

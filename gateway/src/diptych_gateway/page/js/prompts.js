@@ -127,11 +127,6 @@ export class Prompts {
     if (this.objects.some((object) => !isEmpty(object))) this.#step(START.objects, 0);
   }
 
-  /** As `nearestPoint`. */
-  pointAt(place, reach) {
-    return nearestPoint(this.objects, place, reach);
-  }
-
   /**
    * As options of a request, and the object that each prompt is for.
    *

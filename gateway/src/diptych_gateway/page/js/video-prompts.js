@@ -3,7 +3,7 @@
 import { byId, make } from "./dom.js";
 import { color } from "./palette.js";
 import { Pointing } from "./pointing.js";
-import { asOptions, canBeAsked, EMPTY, nearestPoint } from "./prompts.js";
+import { asOptions, canBeAsked, EMPTY } from "./prompts.js";
 
 const PLACES = { help: "video-help", background: "video-background", said: "video-said" };
 
@@ -59,10 +59,6 @@ export class VideoPrompts {
   removePoint(object, index) {
     const { points, box } = this.objects[object];
     this.#put(object, { points: points.toSpliced(index, 1), box });
-  }
-
-  pointAt(place, reach) {
-    return nearestPoint(this.objects, place, reach);
   }
 
   #put(object, wanted) {
