@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from interruptible import COMMAND
 from PIL import Image
 
 from diptych import Mask, ServingStatus
@@ -350,14 +351,12 @@ def test_interrupt_ends_quietly(
     service: FakeSegmentService, photo: Path, folder: Path, many: bool
 ) -> None:
     service.delay_s = 60
-    command = [sys.executable, "-m", "diptych.cli", "segment", str(folder if many else photo)]
+    command = [*COMMAND, "segment", str(folder if many else photo)]
     process = subprocess.Popen(
         [*command, "--model", "one", "--address", service.address],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A test run in the background ignores SIGINT, and what it starts would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         service.wait_for_requests(1, timeout=60)

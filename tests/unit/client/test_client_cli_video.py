@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from clips import SIZE, damage, frame, make_clip, make_folder, read_back, shade, times
+from interruptible import COMMAND
 from PIL import Image
 
 import diptych.cli._video_follow as follow
@@ -506,15 +507,13 @@ def test_interrupt_leaves_a_file_that_plays(
 
     service.answer_video_with(stuck)
     out = tmp_path / "out.mp4"
-    command = [sys.executable, "-m", "diptych.cli", "video", str(clip), "--model", "one"]
+    command = [*COMMAND, "video", str(clip), "--model", "one"]
     process = subprocess.Popen(
         [*command, "--box", BOX, "--out", str(out), "--json", "--address", service.address],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        # A test run in the background ignores SIGINT, and what it starts would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout is not None
@@ -524,6 +523,7 @@ def test_interrupt_leaves_a_file_that_plays(
     finally:
         process.kill()
         ended.set()
+    assert all(told), err
     assert [json.loads(line)["frame_index"] for line in told] == list(range(5))
     assert (process.returncode, err) == (130, "diptych: interrupted\n")
     assert len(read_back(out)) >= 5

@@ -14,6 +14,7 @@ import click
 from .. import Box, Client, Point, Task, VideoFileError, VideoFrame, VideoReader, read_video
 from ._cards import known_models
 from ._exits import FAILED, exit_code_of_all, report
+from ._interrupts import Interrupts
 from ._json import print_json
 from ._options import Number, connect, connection_options
 from ._progress import with_progress
@@ -179,11 +180,15 @@ class _Run:
 
     def _frames(self) -> Iterator[VideoFrame]:
         """The clip's frames, up to where it breaks."""
-        try:
-            yield from self._clip
-        except (VideoFileError, OSError) as error:
-            self._has_trouble = True
-            report(error)
+        with Interrupts() as interrupts:
+            try:
+                for frame in self._clip:
+                    interrupts.check()
+                    yield frame
+            except (VideoFileError, OSError) as error:
+                self._has_trouble = True
+                report(error)
+            interrupts.check()
 
     def _write_ready(self) -> None:
         while self._held:
