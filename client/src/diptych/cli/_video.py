@@ -152,14 +152,17 @@ class _Run:
             follower.open()
         unsent = set(plan)
         frames = with_progress(self._frames(), self._clip.frame_count, "Following", unit="frames")
-        for frame in frames:
-            if not self._alive():
-                return
-            unsent.discard(frame.index)
-            self._held.append(frame)
-            for follower in self._followers:
-                follower.feed(frame)
-            self._write_ready()
+        with Interrupts() as interrupts:
+            for frame in frames:
+                interrupts.check()
+                if not self._alive():
+                    return
+                unsent.discard(frame.index)
+                self._held.append(frame)
+                for follower in self._followers:
+                    follower.feed(frame)
+                self._write_ready()
+            interrupts.check()
         for follower in self._followers:
             follower.finish()
         self._write_ready()
@@ -180,15 +183,11 @@ class _Run:
 
     def _frames(self) -> Iterator[VideoFrame]:
         """The clip's frames, up to where it breaks."""
-        with Interrupts() as interrupts:
-            try:
-                for frame in self._clip:
-                    interrupts.check()
-                    yield frame
-            except (VideoFileError, OSError) as error:
-                self._has_trouble = True
-                report(error)
-            interrupts.check()
+        try:
+            yield from self._clip
+        except (VideoFileError, OSError) as error:
+            self._has_trouble = True
+            report(error)
 
     def _write_ready(self) -> None:
         while self._held:
