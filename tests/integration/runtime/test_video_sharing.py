@@ -30,6 +30,7 @@ from video_calls import Talk, reason, talk
 
 from diptych import Mask
 from diptych.segment import v1 as pb
+from diptych_runtime import serving
 from diptych_runtime.service import ModelService
 
 Stub = pb.SegmentServiceStub
@@ -47,10 +48,12 @@ async def gated(folder: Path, **settings: object) -> AsyncIterator[tuple[Gate, S
                 gate.open()
 
 
+SMALL_WINDOWS = (("grpc.http2.lookahead_bytes", 65536), ("grpc.http2.bdp_probe", 0))
+
+
 def small_windows(port: int) -> grpc.aio.Channel:
     """A channel whose flow control does not grow with what the network could take."""
-    options = [("grpc.http2.lookahead_bytes", 65536), ("grpc.http2.bdp_probe", 0)]
-    return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
+    return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=SMALL_WINDOWS)
 
 
 async def freed(stub: Stub, gate: Gate, count: int) -> None:
@@ -108,7 +111,10 @@ async def test_a_frame_that_hangs_costs_the_engine(tmp_path: Path) -> None:
         assert error_info(error).reason == "SESSION_LOST"
 
 
-async def test_a_flood_is_held_back(tmp_path: Path) -> None:
+async def test_a_flood_is_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Who reads decides how much may be sent, so it is the server whose windows must not grow.
+    options = serving.SERVER_OPTIONS + SMALL_WINDOWS
+    monkeypatch.setattr(serving, "SERVER_OPTIONS", options)
     async with (
         gated(tmp_path) as (gate, stub, service),
         small_windows(service.port) as channel,
