@@ -112,6 +112,44 @@ def row(
     )
 
 
+@dataclass(frozen=True)
+class Gate:
+    """How far the answers of a tier are those of the stock model, and the least they may be."""
+
+    what: str
+    tier: str
+    pictures: int
+    ours: int
+    """Masks."""
+    theirs: int
+    matched_iou: float
+    recall: float
+    precision: float
+    same_count: float
+    """Share of pictures with as many masks on both sides."""
+    count_difference: float
+    """Masks of a picture that one side has more; mean."""
+    least_iou: float
+    least_share: float
+    """Of recall and precision."""
+    least_same_count: float | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether nothing is below its floor."""
+        shares = min(self.recall, self.precision)
+        counted = self.least_same_count is None or self.same_count >= self.least_same_count
+        return counted and self.matched_iou >= self.least_iou and shares >= self.least_share
+
+    def told(self) -> str:
+        """One line for a person."""
+        return (
+            f"{self.what}, {self.tier}: IoU {self.matched_iou:.4f}, recall {self.recall:.4f}, "
+            f"precision {self.precision:.4f}, masks {self.ours} and {self.theirs}, same count on "
+            f"{self.same_count:.1%} of {self.pictures}: {'met' if self.met else 'MISSED'}"
+        )
+
+
 def print_rows(rows: Sequence[Row]) -> None:
     """One line for each, for a person."""
     for one in rows:
@@ -126,7 +164,12 @@ def print_rows(rows: Sequence[Row]) -> None:
 
 
 def keep(
-    name: str, figures: object, *, rows: Sequence[Row] = (), notes: Sequence[str] = ()
+    name: str,
+    figures: object,
+    *,
+    rows: Sequence[Row] = (),
+    gates: Sequence[Gate] = (),
+    notes: Sequence[str] = (),
 ) -> None:
     """Write figures to a file of the results folder, from which ``results_page.py`` makes a page.
 
@@ -140,6 +183,7 @@ def keep(
         "date": time.strftime("%Y-%m-%d"),
         "machine": describe(),
         "rows": [asdict(one) for one in rows],
+        "gates": [asdict(one) for one in gates],
         "notes": list(notes),
         "figures": figures,
     }

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from devices import CPU
 from PIL import Image
 from pycocotools import mask as coco
 from safetensors.torch import load_file, save_file
@@ -61,8 +62,14 @@ class Stock:
     """torchvision alone. With ``score_threshold`` it is built for requests of one floor, which its
     ``box_score_thresh`` allows and the default of 0.05 does not ask for."""
 
-    def __init__(self, network: nn.Module, score_threshold: float | None = None) -> None:
-        self._network: Any = network.eval()
+    def __init__(
+        self,
+        network: nn.Module,
+        score_threshold: float | None = None,
+        device: torch.device = CPU,
+    ) -> None:
+        self._network: Any = network.eval().to(device)
+        self._device = device
         self._own = self._network.roi_heads.score_thresh
         self._threshold = self._own if score_threshold is None else score_threshold
 
@@ -70,10 +77,10 @@ class Stock:
         image = to_tensor(Image.open(io.BytesIO(file)).convert("RGB"))
         self._network.roi_heads.score_thresh = self._threshold
         with torch.inference_mode():
-            (answer,) = self._network([image])
+            (answer,) = self._network([image.to(self._device)])
         self._network.roi_heads.score_thresh = self._own
         kept = answer["scores"] >= min_score
-        masks = (answer["masks"][kept, 0] > 0.5).numpy().astype(np.uint8)
+        masks = (answer["masks"][kept, 0] > 0.5).cpu().numpy().astype(np.uint8)
         labels, scores = answer["labels"][kept].tolist(), answer["scores"][kept].tolist()
         return [
             Found(label, score, coco.encode(np.asfortranarray(mask)))
@@ -84,10 +91,10 @@ class Stock:
 class Ours:
     """The engine of the service."""
 
-    def __init__(self, tier: str, weights: str) -> None:
+    def __init__(self, tier: str, weights: str, device: torch.device = CPU) -> None:
         self._engine = MaskRcnnEngine(
             EngineSettings(
-                device="cpu", tier=tier, mask_rcnn_weights=weights, keypoint_weights="off"
+                device=str(device), tier=tier, mask_rcnn_weights=weights, keypoint_weights="off"
             )
         )
         self._engine.load()

@@ -83,7 +83,7 @@ class Stock:
         raise AssertionError(f"stock has no answer for object {object_id} on frame {frame}")
 
     def _keep(self, frame: int, object_ids: list[int], logits: torch.Tensor) -> None:
-        binary = (logits[:, 0] > 0).numpy()
+        binary = (logits[:, 0] > 0).cpu().numpy()
         self.masks[frame] = dict(zip(object_ids, binary, strict=True))
 
 
