@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import torch
 from torch import nn
@@ -45,12 +44,7 @@ def described(device: torch.device) -> str:
     return "" if device.type == "cpu" else f", {torch.cuda.get_device_name(device)}"
 
 
-def half(device: torch.device) -> Any:
-    """The context in which stock models compute in bfloat16, as their notebooks do."""
-    return torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-def compiled(module: nn.Module) -> None:
+def compile_forward(module: nn.Module) -> None:
     """Compile a module as sam2's ``compile_image_encoder`` and ``vos_optimized`` do."""
     module.forward = torch.compile(
         module.forward, mode="max-autotune", fullgraph=True, dynamic=False

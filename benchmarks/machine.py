@@ -72,12 +72,27 @@ class Row:
     """Third quartile."""
     rounds: int = 0
     bound: Literal["at least", "at most"] = "at least"
-    """Whether the ratio is a gain (at least the floor) or a cost (at most)."""
+    """Whether what is judged is a gain (at least the floor) or a cost (at most)."""
     floor: float | None = None
     """``None`` where a row only stands beside the others, to judge them by."""
     aim: float | None = None
     quality: str = ""
     """How far the answers are the same, if there are any to compare; or why there is no ratio."""
+    judged: Literal["ratio", "ours"] = "ratio"
+    """What floor and aim are for: the ratio, or ``ours`` in its unit."""
+
+    @property
+    def verdict(self) -> Literal["aim", "floor", "missed"] | None:
+        """How far it gets; ``None`` if nothing is asked of it or nothing was measured."""
+        value = self.ratio if self.judged == "ratio" else self.ours
+        bounds = {"aim": self.aim, "floor": self.floor}
+        asked = {name: bound for name, bound in bounds.items() if bound is not None}
+        if value is None or not asked:
+            return None
+        for name, bound in asked.items():
+            if value >= bound if self.bound == "at least" else value <= bound:
+                return "aim" if name == "aim" else "floor"
+        return "missed"
 
 
 def row(
@@ -92,6 +107,7 @@ def row(
     floor: float | None = None,
     aim: float | None = None,
     quality: str = "",
+    judged: Literal["ratio", "ours"] = "ratio",
 ) -> Row:
     """Medians and spread of what was measured in rounds; ``ratios`` has one for each round."""
     middle = statistics.median(ratios)
@@ -109,6 +125,7 @@ def row(
         floor=floor,
         aim=aim,
         quality=quality,
+        judged=judged,
     )
 
 
@@ -129,24 +146,30 @@ class Gate:
     """Share of pictures with as many masks on both sides."""
     count_difference: float
     """Masks of a picture that one side has more; mean."""
-    least_iou: float
-    least_share: float
+    least_iou: float | None = None
+    """``None`` where a line only stands beside the others."""
+    least_share: float | None = None
     """Of recall and precision."""
     least_same_count: float | None = None
 
     @property
     def met(self) -> bool:
         """Whether nothing is below its floor."""
-        shares = min(self.recall, self.precision)
-        counted = self.least_same_count is None or self.same_count >= self.least_same_count
-        return counted and self.matched_iou >= self.least_iou and shares >= self.least_share
+        pairs = (
+            (self.matched_iou, self.least_iou),
+            (self.recall, self.least_share),
+            (self.precision, self.least_share),
+            (self.same_count, self.least_same_count),
+        )
+        return all(least is None or value >= least for value, least in pairs)
 
     def told(self) -> str:
         """One line for a person."""
+        verdict = "no floor" if self.least_iou is None else "met" if self.met else "MISSED"
         return (
             f"{self.what}, {self.tier}: IoU {self.matched_iou:.4f}, recall {self.recall:.4f}, "
             f"precision {self.precision:.4f}, masks {self.ours} and {self.theirs}, same count on "
-            f"{self.same_count:.1%} of {self.pictures}: {'met' if self.met else 'MISSED'}"
+            f"{self.same_count:.1%} of {self.pictures}: {verdict}"
         )
 
 
@@ -156,10 +179,15 @@ def print_rows(rows: Sequence[Row]) -> None:
         if one.ratio is None:
             print(f"{one.what}, against {one.against}: {one.quality}")
             continue
-        floor = "" if one.floor is None else f", floor {one.bound} {one.floor:g}"
+        asked = [
+            f"{name} {one.bound} {bound:g}"
+            for name, bound in (("floor", one.floor), ("aim", one.aim))
+            if bound is not None
+        ]
         print(
             f"{one.what}, against {one.against}: {one.ours:.4g} and {one.theirs:.4g} {one.unit}, "
-            f"ratio {one.ratio:.2f} ({one.low:.2f} to {one.high:.2f}){floor}"
+            f"ratio {one.ratio:.2f} ({one.low:.2f} to {one.high:.2f})"
+            + (f"; {', '.join(asked)}: {one.verdict}" if asked else "")
         )
 
 

@@ -1,7 +1,7 @@
 """Stock and both tiers with the demo weights, asked the same.
 
-The stock sides are torchvision's ``MaskRCNN`` and sam2's predictor, generator and video predictor in
-float32, with the demo weights and the thresholds that the demo's cards say; ours are the engines
+The stock sides are torchvision's ``MaskRCNN`` and sam2's predictor, generator and video predictor
+in float32, with the demo weights and the thresholds that the demo's cards say; ours are the engines
 that the services run.
 """
 
@@ -17,10 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from photographs import encoded
-from rcnn_sides import Found
 from rcnn_sides import Ours as OurMaskRcnn
 from rcnn_sides import Stock as StockMaskRcnn
-from rcnn_sides import stock_demo
+from rcnn_sides import labelled, stock_demo
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
@@ -65,7 +64,7 @@ class MaskRcnn:
     def answers(self, picture: Picture) -> Answers:
         """Of each side."""
         file = encoded(picture.pixels)
-        return {name: _labelled(ask(file, MIN_SCORE)) for name, ask in self._sides.items()}
+        return {name: labelled(ask(file, MIN_SCORE)) for name, ask in self._sides.items()}
 
 
 class Sam2:
@@ -193,10 +192,6 @@ class Video:
                     found[answer.frame_index, one.object_id] = _mask_of(one.segment, pixels)
         session.close()
         return list(found.items())
-
-
-def _labelled(found: Sequence[Found]) -> list[Labelled]:
-    return [(one.label, one.mask) for one in found]
 
 
 def _mask_of(segment: Segment, pixels: NDArray[np.uint8] | None = None) -> Mask:

@@ -1,12 +1,18 @@
 """SAM 2 of a published architecture with random weights, as the package and as ours.
 
-Times do not depend on the values of weights.
+Times do not depend on the values of weights. On a GPU there is a third side: the package's model
+with its encoder compiled, as its own ``compile_image_encoder`` does it, under bfloat16 autocast, as
+its notebooks run it.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import TypeVar
 
+import devices
+import machine
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,27 +25,55 @@ from diptych_sam2.models import build_model
 from diptych_sam2.parts import Parts, assemble
 
 CONFIGS = {"tiny": "t", "small": "s", "base-plus": "b+", "large": "l"}
-CPU = torch.device("cpu")
+HALF = "stock half"
+T = TypeVar("T")
 
 
 def parser(doc: str | None, rounds: int) -> argparse.ArgumentParser:
-    """What every script takes: which network, how many rounds, on how many threads."""
+    """What every script takes: which network, how many rounds, on how many threads, where."""
     made = argparse.ArgumentParser(description=str(doc).splitlines()[0])
     made.add_argument("--size", default="tiny", choices=CONFIGS)
     made.add_argument("--rounds", type=int, default=rounds)
     made.add_argument("--threads", type=int, default=2)
+    devices.add_argument(made)
     return made
 
 
-def stock(size: str) -> SAM2Base:
+def prepare(args: argparse.Namespace) -> torch.device:
+    """Take threads and device from the arguments, and say on what this runs."""
+    torch.set_num_threads(args.threads)
+    device = devices.chosen(args.device)
+    print(machine.describe() + devices.described(device))
+    return device
+
+
+def stock(size: str, device: torch.device = devices.CPU) -> SAM2Base:
     """The package's model; each call makes the same weights."""
     torch.manual_seed(0)
-    return build_model(packaged_config(f"configs/sam2.1/sam2.1_hiera_{CONFIGS[size]}.yaml"))
+    config = packaged_config(f"configs/sam2.1/sam2.1_hiera_{CONFIGS[size]}.yaml")
+    return build_model(config).to(device)
 
 
-def ours(size: str) -> dict[str, Parts]:
+def stock_half(size: str, device: torch.device) -> SAM2Base:
+    """The package's model with a compiled encoder; ask it ``in_half``."""
+    model = stock(size, device)
+    devices.compile_forward(model.image_encoder)
+    return model
+
+
+def in_half(ask: Callable[[], T], device: torch.device) -> Callable[[], T]:
+    """The same under bfloat16 autocast."""
+
+    def asked() -> T:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            return ask()
+
+    return asked
+
+
+def ours(size: str, device: torch.device = devices.CPU) -> dict[str, Parts]:
     """Our parts by tier."""
-    return {tier.value: assemble(stock(size), CPU, tier) for tier in Tier}
+    return {tier.value: assemble(stock(size), device, tier) for tier in Tier}
 
 
 def photograph() -> NDArray[np.uint8]:

@@ -1,8 +1,9 @@
 """A prompt on held features of SAM 2: the package's ``predict`` against both tiers.
 
-    python benchmarks/sam2_prompt.py [--size tiny] [--rounds 15] [--threads 2]
+    python benchmarks/sam2_prompt.py [--size tiny] [--rounds 15] [--threads 2] [--device cpu]
 
 Both sides make three masks of the picture's size for one point; ours are run lengths besides.
+On a GPU the package's model also runs compiled in bfloat16; that has not been tried so far.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import machine
+import devices
 import numpy as np
 import sam2_models
 import torch
@@ -32,25 +33,32 @@ def answer(network: Network, features: PictureFeatures) -> None:
         pass
 
 
+def stock_side(size: str, device: torch.device, *, half: bool) -> Callable[[], object]:
+    """The package's answer on a picture that is set."""
+    make = sam2_models.stock_half if half else sam2_models.stock
+    predictor = SAM2ImagePredictor(make(size, device))
+    ask = partial(predictor.predict, np.array([POINT]), np.array([1]), multimask_output=True)
+    prepare = partial(predictor.set_image, sam2_models.photograph())
+    if half:
+        ask, prepare = (sam2_models.in_half(one, device) for one in (ask, prepare))
+    prepare()
+    return ask
+
+
 def main() -> None:
     """Measure and print."""
     args = sam2_models.parser(__doc__, rounds=15).parse_args()
-    torch.set_num_threads(args.threads)
-    print(machine.describe())
-    picture = sam2_models.photograph()
-    predictor = SAM2ImagePredictor(sam2_models.stock(args.size))
-    predictor.set_image(picture)
-    place, label = np.array([POINT]), np.array([1])
-    sides: dict[str, Callable[[], object]] = {
-        versus.STOCK: partial(predictor.predict, place, label, multimask_output=True)
-    }
-    for tier, parts in sam2_models.ours(args.size).items():
+    device = sam2_models.prepare(args)
+    sides = {versus.STOCK: stock_side(args.size, device, half=False)}
+    if device.type == "cuda":
+        sides[sam2_models.HALF] = stock_side(args.size, device, half=True)
+    for tier, parts in sam2_models.ours(args.size, device).items():
         network = Network(parts)
-        sides[tier] = partial(answer, network, network.encode(picture))
-    name = f"SAM 2.1 {args.size}, one point on held features"
-    seconds = versus.measure(name, sides, rounds=args.rounds)
+        sides[tier] = partial(answer, network, network.encode(sam2_models.photograph()))
+    name = f"SAM 2.1 {args.size}, one point on held features{devices.described(device)}"
+    seconds = versus.measure(name, sides, rounds=args.rounds, device=device)
     rows = versus.rows(name, "sam2's predict", seconds, dict.fromkeys(("exact", "fast"), BOUNDS))
-    versus.keep(f"sam2_prompt_{args.size}", {"seconds": seconds}, rows)
+    versus.keep(f"sam2_prompt_{args.size}{devices.suffix(device)}", {"seconds": seconds}, rows)
 
 
 if __name__ == "__main__":
