@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import clips
 import devices
 import machine
 import torch
@@ -40,9 +41,8 @@ from rcnn_sides import (
     stock_resnet50,
 )
 
-_ROOT = Path(__file__).parent.parent
-sys.path.append(str(_ROOT / "tests" / "support"))
-sys.path.append(str(_ROOT / "demo-weights"))
+sys.path.append(str(clips.ROOT / "tests" / "support"))
+sys.path.append(str(clips.ROOT / "demo-weights"))
 from agreement import FLOORS, Agreement
 from scenes import HELD_OUT, scene
 

@@ -4,11 +4,12 @@
         [--threads N] [--device cpu]
 
 Drawn scenes that no training has seen, and after them photographs. The demo weights know nothing of
-photographs and are unsure everywhere, so there the fast tier stands beside without a floor. Masks are matched one to one, greedily from the largest
-overlap, from an IoU of 0.5 on; recall is the share of stock's masks that have a partner, precision
-the share of ours. No picture is left out. Mask R-CNN is asked for scores from 0.5, SAM 2 for a
-point and a box on every object, for everything in the picture, and to follow every object of a clip
-from a box on its first frame. Not run on a GPU so far.
+photographs and are unsure everywhere, so there the fast tier stands beside without a floor. Masks
+are matched one to one, greedily from the largest overlap, from an IoU of 0.5 on; recall is the
+share of stock's masks that have a partner, precision the share of ours. No picture is left out.
+Mask R-CNN is asked for scores from 0.5, SAM 2 for a point and a box on every object, for everything
+in the picture, and to follow every object of a clip from a box on its first frame. Not run on a GPU
+so far.
 """
 
 from __future__ import annotations
