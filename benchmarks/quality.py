@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import clips
@@ -149,19 +150,18 @@ def gates(task: str, what: str, found: dict[str, Agreement]) -> list[Gate]:
     ]
 
 
-def measured(tasks: Sequence[str], args: argparse.Namespace) -> Iterator[Gate]:
-    """Every task on scenes and photographs, or on clips."""
-    device = devices.chosen(args.device)
-    sam2 = Sam2(device) if {"prompted", "automatic", "video"} & set(tasks) else None
+def measured(args: argparse.Namespace, device: torch.device) -> Iterator[Gate]:
+    """Every task that is asked for, on scenes and photographs, or on clips."""
+    tasks = args.tasks
+    sam2 = functools.cache(lambda: Sam2(device))
     if "mask-rcnn" in tasks:
         yield from _on_pictures("mask-rcnn", MaskRcnn(device).answers, args.scenes)
-    assert sam2 is not None or list(tasks) == ["mask-rcnn"]
-    if sam2 and "prompted" in tasks:
-        yield from _on_pictures("prompted", Prompted(sam2).answers, args.scenes)
-    if sam2 and "automatic" in tasks:
-        yield from _on_pictures("automatic", Automatic(sam2).answers, args.scenes)
-    if sam2 and "video" in tasks:
-        yield from gates("video", f"{args.clips} clips", over_clips(Video(sam2), args.clips))
+    if "prompted" in tasks:
+        yield from _on_pictures("prompted", Prompted(sam2()).answers, args.scenes)
+    if "automatic" in tasks:
+        yield from _on_pictures("automatic", Automatic(sam2()).answers, args.scenes)
+    if "video" in tasks:
+        yield from gates("video", f"{args.clips} clips", over_clips(Video(sam2()), args.clips))
 
 
 def _on_pictures(task: str, answers: Callable[[Picture], Answers], count: int) -> Iterator[Gate]:
@@ -179,13 +179,15 @@ def main() -> None:
     devices.add_argument(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    print(machine.describe())
+    device = devices.chosen(args.device)
+    print(machine.describe() + devices.described(device))
     found = []
-    for gate in measured(args.tasks, args):
+    for gate in measured(args, device):
         print(gate.told(), flush=True)
         found.append(gate)
     whole = set(args.tasks) == set(TITLES)
-    machine.keep("quality" if whole else "quality_part", {"threads": args.threads}, gates=found)
+    name = f"quality{'' if whole else '_part'}{devices.suffix(device)}"
+    machine.keep(name, {"threads": args.threads}, gates=found)
     if not all(gate.met for gate in found):
         raise SystemExit("a tier is below its gate")
 

@@ -3,32 +3,55 @@
     python benchmarks/results_page.py
 
 Reads ``benchmarks/results/*.json``, as ``machine.keep`` writes them, and writes
-``benchmarks/RESULTS.md`` and ``benchmarks/plots``. What has no rows is not shown.
+``benchmarks/RESULTS.md`` and ``benchmarks/plots``. What has neither rows nor gates is not shown.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import machine
-from matplotlib import pyplot
-from matplotlib.axes import Axes
+from results_plots import plot
 
 _FOLDER = Path(__file__).parent
 _PAGE = _FOLDER / "RESULTS.md"
 _PLOTS = _FOLDER / "plots"
+_ORDER = (
+    *("sam2_encoder", "sam2_automatic", "mask_rcnn", "mask_rcnn_memory", "sam2_prompt"),
+    *("second_prompt", "sam2_video", "sam2_single", "hop", "peers", "compare_cost"),
+)
+"""Of benchmarks on the page; others come after them, by name."""
 _HEAD = """# What was measured
 
-`make bench` measures all this and writes this page. Both sides of a ratio run in turn on the same
-machine; figures are medians of the rounds, and a ratio is the median of the rounds' ratios, with
-the first and the third quartile behind it. A **gain** should be at least its floor, a **cost** at
-most its floor; a row without a floor stands there to judge the others by.
+The models that Diptych serves against the same models called directly, and its services against
+other servers. `make bench` measures all this and writes this page; nothing here is typed by hand.
+
+Both sides of a ratio run in turn, round by round, in the same run on the same machine. Times are
+medians of the rounds. A ratio is the median of the rounds' ratios; behind it are its first and
+third quartile and the number of rounds. What was asked for was set before anything was measured: a
+**floor** that has to be met, and an **aim**. *sam2*, *torchvision* and *pycocotools* are the
+published packages, called as their documentation shows, in this process, in float32 and with as
+many threads. What each other server was allowed is said below its figures.
+
+The services compute in one of two tiers. **exact** is float32 and changes nothing but rounding;
+**fast** is bfloat16 where that loses little. How little is [below](#the-same-masks).
 """
-_COLUMNS = ("what", "against", "ours", "theirs", "ratio", "floor", "aim", "met", "quality")
+_SAME = """## The same masks
+
+Both tiers against the published packages on the same pictures, with the demo weights. Masks are
+matched one to one, greedily from the largest overlap, from an IoU of 0.5 on. IoU is the mean over
+these pairs, recall the share of the package's masks that have a partner, precision the share of
+ours. No picture is left out."""
+_SPEEDS = ("what", "against", "asked for", "ours", "theirs", "ratio", "verdict")
+_GATES = (
+    *("what", "tier", "masks, ours / theirs", "IoU", "recall", "precision"),
+    *("same count", "asked for", "verdict"),
+)
+_WORDS = {"aim": "aim reached", "floor": "floor met", "missed": "**missed**", None: ""}
 
 
 @dataclass(frozen=True)
@@ -39,105 +62,155 @@ class Kept:
     title: str
     date: str
     machine: str
+    threads: int | None
     rows: list[machine.Row]
+    gates: list[machine.Gate]
     notes: list[str]
 
 
-def read(folder: Path) -> Iterator[Kept]:
-    """Every result that has rows, by name."""
-    for path in sorted(folder.glob("*.json")):
+def read(folder: Path) -> list[Kept]:
+    """Every result that has something to show, in the order of the page."""
+    found = []
+    for path in folder.glob("*.json"):
         kept: dict[str, Any] = json.loads(path.read_text())
         rows = [machine.Row(**row) for row in kept.get("rows", [])]
-        if rows:
-            yield Kept(path.stem, kept["title"], kept["date"], kept["machine"], rows, kept["notes"])
+        gates = [machine.Gate(**gate) for gate in kept.get("gates", [])]
+        if rows or gates:
+            figures = kept["figures"]
+            threads = figures.get("threads") if isinstance(figures, dict) else None
+            title = kept["title"].replace("``", "`")
+            about = (path.stem, title, kept["date"], kept["machine"], threads)
+            found.append(Kept(*about, rows, gates, kept["notes"]))
+    return sorted(found, key=_place)
+
+
+def _place(kept: Kept) -> tuple[int, str]:
+    """By the longest name in the order that it begins with; those of a GPU after all others."""
+    fits = [name for name in _ORDER if kept.name.startswith(name)]
+    place = _ORDER.index(max(fits, key=len)) if fits else len(_ORDER)
+    return place + kept.name.endswith("_cuda") * (len(_ORDER) + 1), kept.name
+
+
+def summary(every: Sequence[Kept]) -> str:
+    """All that was asked for, and how it went."""
+    judged = [(kept, row) for kept in every for row in kept.rows if row.floor or row.aim]
+    missed = sum(row.verdict == "missed" for _, row in judged)
+    gates = [gate for kept in every for gate in kept.gates if gate.least_iou is not None]
+    failed = sum(not gate.met for gate in gates)
+    lines = [
+        "## In short",
+        "",
+        f"{len(judged) - missed} of {len(judged)} lines meet what was asked for; "
+        f"{len(gates) - failed} of {len(gates)} comparisons of masks do.",
+        "",
+        *_table(_SPEEDS, (_speeds(row) for _, row in judged)),
+    ]
+    names = {kept.name for kept in every}
+    absent = [name for name in _ORDER if not any(one.startswith(name) for one in names)]
+    if absent:
+        lines += ["", f"Not measured: {', '.join(f'`{name}`' for name in absent)}."]
+    return "\n".join(lines)
+
+
+def masks(every: Sequence[Kept]) -> str:
+    """How far the answers are the same, and on what."""
+    lines = [_SAME, ""]
+    for kept in (kept for kept in every if kept.gates):
+        lines += _table(_GATES, (_compared(gate) for gate in kept.gates))
+        lines += ["", _where(kept)]
+    return "\n".join(lines)
 
 
 def section(kept: Kept) -> str:
-    """One benchmark as Markdown."""
-    lines = [f"## {kept.title}", "", f"{kept.date}, `{kept.name}.py`: {kept.machine}", ""]
-    lines += [_line(_COLUMNS), _line(["---"] * len(_COLUMNS))]
-    lines += [_line(_cells(row)) for row in kept.rows]
+    """One benchmark: every row, a plot, and what a reader has to know."""
+    lines = [f"## {kept.title}", "", _where(kept), ""]
+    columns = _SPEEDS + (("answers",) if any(row.quality for row in kept.rows) else ())
+    cells = ([*_speeds(row), row.quality][: len(columns)] for row in kept.rows)
+    lines += _table(columns, cells)
     if any(row.ratio is not None for row in kept.rows):
-        lines += ["", f"![{kept.title}](plots/{kept.name}.svg)"]
+        lines += ["", f"![The ratios above](plots/{kept.name}.svg)"]
     if kept.notes:
         lines += ["", *(f"- {note}" for note in kept.notes)]
     return "\n".join(lines)
 
 
-def _line(cells: Any) -> str:
-    return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |"
+def _where(kept: Kept) -> str:
+    script = next(
+        (
+            path.name
+            for path in sorted(_FOLDER.glob("*.py"), reverse=True)
+            if kept.name.startswith(path.stem)
+        ),
+        kept.name,
+    )
+    threads = "" if kept.threads is None else f", threads: {kept.threads}"
+    return f"`{script}`, {kept.date}, {kept.machine}{threads}."
 
 
-def _cells(row: machine.Row) -> list[str]:
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    for cells in (columns, ["---"] * len(columns), *rows):
+        yield f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _speeds(row: machine.Row) -> list[str]:
     if row.ratio is None or row.low is None or row.high is None:
-        return [row.what, row.against, *["-"] * 6, row.quality]
+        return [row.what, row.against, *[""] * 5]
+    rounds = "1 round" if row.rounds == 1 else f"{row.rounds} rounds"
     return [
         row.what,
         row.against,
-        f"{row.ours:.4g} {row.unit}",
-        f"{row.theirs:.4g} {row.unit}",
-        f"{row.ratio:.2f}x ({row.low:.2f} to {row.high:.2f}, {_rounds(row)})",
-        "-" if row.floor is None else f"{row.bound} {row.floor:g}x",
-        "-" if row.aim is None else f"{row.aim:g}x",
-        _met(row),
-        row.quality or "-",
+        _asked(row),
+        f"{_figure(row.ours)} {row.unit}",
+        f"{_figure(row.theirs)} {row.unit}",
+        f"**{row.ratio:.3g}x** ({row.low:.3g} to {row.high:.3g}, {rounds})",
+        _WORDS[row.verdict],
     ]
 
 
-def _rounds(row: machine.Row) -> str:
-    return "1 round" if row.rounds == 1 else f"{row.rounds} rounds"
+def _figure(value: float | None) -> str:
+    """Three digits, without an exponent."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _met(row: machine.Row) -> str:
-    if row.ratio is None or row.floor is None:
-        return "-"
-    aim = row.floor if row.aim is None else row.aim
-    gain = row.bound == "at least"
-    floor_met, aim_met = (
-        row.ratio >= bound if gain else row.ratio <= bound for bound in (row.floor, aim)
-    )
-    return ("aim" if aim_met else "floor") if floor_met else "**missed**"
+def _asked(row: machine.Row) -> str:
+    unit = "x" if row.judged == "ratio" else f" {row.unit}"
+    words = [f"{row.bound} {row.floor:.3g}{unit}"] if row.floor is not None else []
+    if row.aim is not None:
+        words.append(f"aim {row.aim:.3g}{unit}" if words else f"aim {row.bound} {row.aim:g}{unit}")
+    return ", ".join(words)
 
 
-def plot(kept: Kept, path: Path) -> None:
-    """Ratios with their spread, on a logarithmic scale, beside floors and aims."""
-    rows = [row for row in kept.rows if row.ratio is not None]
-    figure, axes = pyplot.subplots(figsize=(9, 0.8 + 0.38 * len(rows)), layout="constrained")
-    for place, row in enumerate(reversed(rows)):
-        _draw(axes, place, row)
-    axes.set_yticks(range(len(rows)), [f"{r.what}\nagainst {r.against}" for r in reversed(rows)])
-    axes.tick_params(axis="y", labelsize=6)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}x")
-    axes.xaxis.set_minor_formatter("{x:g}x")
-    axes.tick_params(axis="x", which="both", labelsize=6)
-    axes.axvline(1, color="0.8", zorder=0)
-    axes.set_xlabel("ratio; line: quartiles, |: floor, diamond: aim", fontsize=7)
-    # Letters as letters take less space; with salt and no date it is the same each time.
-    with pyplot.rc_context({"svg.fonttype": "none", "svg.hashsalt": kept.name}):
-        figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
-
-
-def _draw(axes: Axes, place: int, row: machine.Row) -> None:
-    missed = _met(row).startswith("**")
-    colour = "0.5" if row.floor is None else "tab:red" if missed else "tab:green"
-    axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2)
-    axes.plot([row.ratio], [place], "o", color=colour, markersize=4)
-    for bound, marker in ((row.floor, "|"), (row.aim, "d")):
-        if bound is not None:
-            axes.plot([bound], [place], marker, color="black", markersize=6, fillstyle="none")
+def _compared(gate: machine.Gate) -> list[str]:
+    asked = []
+    if gate.least_iou is not None:
+        asked = [f"IoU {gate.least_iou:g}", f"recall and precision {gate.least_share:g}"]
+    if gate.least_same_count is not None:
+        asked.append(f"same count on {gate.least_same_count:.0%}")
+    return [
+        gate.what,
+        gate.tier,
+        f"{gate.ours} / {gate.theirs}",
+        f"{gate.matched_iou:.4f}",
+        f"{gate.recall:.4f}",
+        f"{gate.precision:.4f}",
+        f"{gate.same_count:.1%} of {gate.pictures}",
+        ", ".join(asked),
+        "" if not asked else "met" if gate.met else "**missed**",
+    ]
 
 
 def main() -> None:
     """Write page and plots."""
-    pyplot.switch_backend("svg")
     _PLOTS.mkdir(exist_ok=True)
-    every = list(read(machine.RESULTS))
+    every = read(machine.RESULTS)
     for kept in every:
         if any(row.ratio is not None for row in kept.rows):
-            plot(kept, _PLOTS / f"{kept.name}.svg")
-    _PAGE.write_text("\n\n".join([_HEAD.rstrip(), *map(section, every)]) + "\n")
+            plot(kept.rows, _PLOTS / f"{kept.name}.svg")
+    parts = [_HEAD.rstrip(), summary(every), masks(every)]
+    parts += [section(kept) for kept in every if kept.rows]
+    _PAGE.write_text("\n\n".join(parts) + "\n")
     print(f"{_PAGE.name}: {len(every)} benchmarks")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
+from agreement import FLOORS, Agreement, Labelled
 from rcnn_cases import ask, scene, truth
 
 from diptych import Box, Prompt, Segment, Task
@@ -23,27 +26,6 @@ def fast() -> tuple[MaskRcnnEngine, LoadedModel]:
     return made, made.load()
 
 
-def matched(ours: list[Segment], exact: list[Segment]) -> list[float]:
-    """IoU of each pair of one label that overlaps by half, greedily from the largest."""
-    pairs = sorted(
-        (
-            (a.mask.iou(b.mask), i, j)
-            for i, a in enumerate(ours)
-            for j, b in enumerate(exact)
-            if a.label == b.label and a.mask and b.mask
-        ),
-        reverse=True,
-    )
-    taken: tuple[set[int], set[int]] = (set(), set())
-    found = []
-    for overlap, i, j in pairs:
-        if overlap >= 0.5 and i not in taken[0] and j not in taken[1]:
-            taken[0].add(i)
-            taken[1].add(j)
-            found.append(overlap)
-    return found
-
-
 def test_says_what_it_is(fast: tuple[MaskRcnnEngine, LoadedModel]) -> None:
     assert (fast[1].tier, fast[1].dtype) == ("fast", "bfloat16")
 
@@ -57,15 +39,15 @@ def test_parameters_do_not_depend_on_the_tier(
 def test_finds_what_the_exact_tier_finds(
     fast: tuple[MaskRcnnEngine, LoadedModel], engine: MaskRcnnEngine
 ) -> None:
-    """The gate of the tier: nothing is left out of the mean, no picture either."""
-    overlaps, ours, exact = list[float](), 0, 0
+    agreement = Agreement()
     for number in SCENES:
-        found = ask(fast[0], scene(number), MASKS), ask(engine, scene(number), MASKS)
-        overlaps += matched(*found)
-        ours, exact = ours + len(found[0]), exact + len(found[1])
-    assert exact >= 20
-    assert np.mean(overlaps) >= 0.98
-    assert len(overlaps) >= 0.97 * max(ours, exact)
+        agreement.add(*(labelled(ask(one, scene(number), MASKS)) for one in (fast[0], engine)))
+    assert agreement.theirs >= 20
+    assert agreement.meets(FLOORS["fast"]), agreement
+
+
+def labelled(segments: Sequence[Segment]) -> list[Labelled]:
+    return [(one.label, one.mask) for one in segments if one.mask]
 
 
 def test_features_are_held_in_half_the_memory(
