@@ -36,7 +36,7 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 NOT_HERE := not gpu and not browser and not compose and not official_weights
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint proto bench demo-weights clean
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -120,12 +120,31 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, curre
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
 
-# BENCH="video_memory" runs one of them.
-BENCH ?= mask_rcnn mask_rcnn_memory sam2_encoder sam2_prompt sam2_automatic hop compare_cost peers \
-	second_prompt video_parity video_sharing video_sessions video_memory
+# BENCH="video_memory sam2_encoder@large" runs some of them; behind the @ is a size of SAM 2.
+BENCH ?= quality sam2_encoder sam2_encoder@large sam2_automatic mask_rcnn mask_rcnn_memory sam2_prompt \
+	sam2_single second_prompt hop compare_cost compare_threads peers video_parity video_sharing \
+	video_sessions video_memory
+# On a GPU; what has an aim there comes first.
+GPU_BENCH ?= sam2_automatic@large sam2_single@large mask_rcnn quality sam2_encoder@large sam2_prompt@large
+DEVICE ?= cuda:0
+
 bench: $(READY) ## Measure and print, and write benchmarks/RESULTS.md (about an hour)
-	@for name in $(BENCH); do echo "bench: $$name"; $(BIN)/python benchmarks/$$name.py; done
-	@$(BIN)/python benchmarks/results_page.py
+	@$(call run_benchmarks,$(BENCH))
+
+bench-gpu: $(READY) ## The same on a GPU, beside the stock models compiled in half precision
+	@$(call run_benchmarks,$(GPU_BENCH),--device $(DEVICE))
+
+# One that misses a floor does not keep the others, or the page, from being made.
+define run_benchmarks
+failed=""; \
+for name in $(1); do \
+	echo "bench: $$name"; \
+	size=""; if [[ $$name == *@* ]]; then size="--size $${name#*@}"; fi; \
+	$(BIN)/python benchmarks/$${name%@*}.py $$size $(2) || failed+=" $$name"; \
+done; \
+$(BIN)/python benchmarks/results_page.py; \
+if [[ $$failed ]]; then echo "bench: failed, or below a floor:$$failed"; exit 1; fi
+endef
 
 demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores)
 	@$(BIN)/python demo-weights/reproduce.py
