@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from diptych_maskrcnn.pyramid import Pyramid
 from diptych_maskrcnn.settings import EngineSettings
 from diptych_runtime.engine import LoadedModel
 
-SCENES = range(4)
+SCENES = Path(__file__).parents[3] / "demo-weights"
+COUNT = 40
 MASKS = Task.INSTANCE_SEGMENTATION
 
 
@@ -37,12 +40,17 @@ def test_parameters_do_not_depend_on_the_tier(
 
 
 def test_finds_what_the_exact_tier_finds(
-    fast: tuple[MaskRcnnEngine, LoadedModel], engine: MaskRcnnEngine
+    fast: tuple[MaskRcnnEngine, LoadedModel],
+    engine: MaskRcnnEngine,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.syspath_prepend(str(SCENES))
+    scenes = importlib.import_module("scenes")
     agreement = Agreement()
-    for number in SCENES:
-        agreement.add(*(labelled(ask(one, scene(number), MASKS)) for one in (fast[0], engine)))
-    assert agreement.theirs >= 20
+    for seed in range(scenes.HELD_OUT, scenes.HELD_OUT + COUNT):
+        pixels = scenes.scene(seed).image
+        agreement.add(*(labelled(ask(one, pixels, MASKS)) for one in (fast[0], engine)))
+    assert agreement.theirs > 2 * COUNT
     assert agreement.meets(FLOORS["fast"]), agreement
 
 

@@ -19,7 +19,7 @@ from diptych_sam2.engine import Sam2Engine
 from diptych_sam2.memory_attention import QuickMemoryAttention
 from diptych_sam2.settings import EngineSettings
 
-SCENES = 12
+SCENES = 16
 
 
 @pytest.fixture
