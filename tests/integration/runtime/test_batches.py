@@ -207,9 +207,7 @@ async def test_another_lane_gets_its_turns_beside_batches(tmp_path: Path) -> Non
         _, gated = await service.gate.occupy(service.stub)
         steps = len(service.gate.lines("step"))
         for n in range(6):
-            calls = [
-                ask(service.stub.Segment(service.held[0].prompt(x=10 + m))) for m in range(6)
-            ]
+            calls = [ask(service.stub.Segment(service.held[0].prompt(x=10 + m))) for m in range(6)]
             await asyncio.gather(*calls)
             seen = len(service.gate.lines("step"))
             assert seen > steps, n
@@ -222,9 +220,7 @@ async def test_one_switches_it_off(tmp_path: Path) -> None:
     async with serving(tmp_path, max_batch=1) as service:
         for _ in range(6):
             first = await service.hold_model()
-            calls = [
-                ask(service.stub.Segment(service.held[0].prompt(x=10 + n))) for n in range(3)
-            ]
+            calls = [ask(service.stub.Segment(service.held[0].prompt(x=10 + n))) for n in range(3)]
             await service.running(4)
             service.gate.open()
             await asyncio.gather(first, *calls)

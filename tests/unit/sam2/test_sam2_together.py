@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +37,7 @@ def together(
 ) -> dict[int, tuple[Segment, ...]]:
     """Answers by place."""
     asked = [
-        Asked(features, refuse, one, (lambda place: lambda: place not in unwanted)(place))
+        Asked(features, refuse, one, partial(operator.not_, place in unwanted))
         for place, (features, one) in enumerate(pairs)
     ]
     told = [item for item in engine.segment_together(asked) if item is not None]
