@@ -102,6 +102,12 @@ def test_a_machine_that_changes_is_learned_anew() -> None:
     assert served(policy, fixed_and_each, 1200)[-100:].count(32) >= 94
 
 
+def test_a_clock_that_stands_still_harms_nothing() -> None:
+    policy = BatchPolicy(32)
+    served(policy, lambda n: 0.0, 10)
+    assert policy.size("kind", 4, limit_s=1.0) >= 1
+
+
 def test_one_slow_batch_changes_nothing() -> None:
     policy = BatchPolicy(32)
     served(policy, fixed_and_each, 40)

@@ -182,6 +182,18 @@ def test_a_picture_without_features_goes_alone_and_is_encoded(bench: Bench) -> N
     assert not bench.works[102].encoder_ran
 
 
+def test_an_engine_that_cannot_tell_a_key_gets_the_job_alone(bench: Bench) -> None:
+    def key(features: Features, job: Job) -> Hashable:
+        if _x(job) == 102:
+            raise ValueError("a fault of the engine")
+        return "key"
+
+    bench.engine.batch_key = key  # type: ignore[method-assign]
+    bench.add_all(101, 102, 103)
+    assert bench.run(3) == [[101, 103], [102]]
+    assert bench.right(101, 102, 103)
+
+
 def test_a_bad_one_fails_alone(bench: Bench) -> None:
     def refuse(xs: list[int]) -> None:
         if 103 in xs:

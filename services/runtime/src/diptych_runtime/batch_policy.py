@@ -19,6 +19,7 @@ _ENOUGH = 3  # measurements before a level is judged
 _MIN_GAIN = 0.02  # of the time of one request; less is noise, and larger batches answer later
 _TRY_AGAIN_EVERY = 100  # choices
 _MAX_KINDS = 64
+_TICK_S = 1e-9
 
 
 class BatchPolicy:
@@ -37,7 +38,8 @@ class BatchPolicy:
 
     def learn(self, kind: Hashable, size: int, seconds: float) -> None:
         """Take in how long the model worked on ``size`` requests of a kind."""
-        self._kind(kind).levels[_level(size)].append(seconds / size)
+        # Never 0, which a clock may say: times are divided by.
+        self._kind(kind).levels[_level(size)].append(max(seconds, _TICK_S) / size)
 
     def too_large(self, kind: Hashable, size: int) -> None:
         """So many did not fit into the device's memory."""

@@ -68,8 +68,8 @@ class Batcher:
                 features = self._workshop.features(work, job.task)
                 if features is not None:
                     work.batch_key = self._engine.batch_key(features, job)
-            except ServiceError:
-                pass  # alone, it is told what is wrong
+            except Exception:
+                work.batch_key = None  # alone, it is told what is wrong
             work.most_together = 1 if work.batch_key is None else self.max_batch
         return work.most_together
 
