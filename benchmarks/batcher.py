@@ -1,6 +1,7 @@
 """Adaptive batches: what they cost one client, and what they are worth to 32, against fixed sizes.
 
     python benchmarks/batcher.py [--rounds 7] [--seconds 1.5] [--engines gains,nothing,sam2]
+        [--sizes 1,2,4,8,16,32]
 
 Prompts on held pictures, to three models: one that sleeps 20 ms for a batch and 4 ms for each of
 its prompts; one that sleeps 10 ms for each, so that batches bring nothing; and SAM 2 (architecture
@@ -37,7 +38,6 @@ import diptych
 from diptych.segment import v1 as pb
 
 _ADAPTIVE = "adaptive"
-_SIZES = (1, 2, 4, 8, 16, 32)
 _CLIENTS = 32
 _PICTURES = 4
 _SIDE_PX = 512
@@ -54,6 +54,8 @@ class Model:
 
     name: str
     settings: Mapping[str, object]
+    sizes: Sequence[int]
+    """Fixed ones, among them 1."""
 
 
 class Prompts:
@@ -95,7 +97,7 @@ def services(model: Model) -> Iterator[dict[str, str]]:
     with contextlib.ExitStack() as stack:
         start = partial(served.running_script, Path(batching.__file__), **model.settings)
         found = {_ADAPTIVE: stack.enter_context(start()).address}
-        for size in _SIZES:
+        for size in model.sizes:
             found[str(size)] = stack.enter_context(start(batching_fixed=size)).address
         yield found
 
@@ -163,7 +165,7 @@ def rows(
     model: Model, lone: Sequence[Mapping[str, float]], many: Sequence[Mapping[str, float]]
 ) -> list[machine.Row]:
     """What one model's rounds say."""
-    best = max(map(str, _SIZES), key=lambda size: statistics.median(one[size] for one in many))
+    best = max(map(str, model.sizes), key=lambda size: statistics.median(one[size] for one in many))
     return [
         machine.row(
             f"p50 of one client, {model.name}",
@@ -193,16 +195,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--engines", default="gains,nothing,sam2")
+    parser.add_argument("--sizes", default="1,2,4,8,16,32", help="fixed ones, 1 among them")
     args = parser.parse_args()
     print(machine.describe())
     with tempfile.TemporaryDirectory() as folder:
         wanted = args.engines.split(",")
+        sizes = [int(size) for size in args.sizes.split(",")]
         models = {
-            "gains": Model("a model that gains by batches", {"batching_cost": "20,4"}),
-            "nothing": Model("a model that gains nothing", {"batching_cost": "0,10"}),
+            "gains": Model("a model that gains by batches", {"batching_cost": "20,4"}, sizes),
+            "nothing": Model("a model that gains nothing", {"batching_cost": "0,10"}, sizes),
         }
         if "sam2" in wanted:
-            models["sam2"] = Model("SAM 2.1 tiny", served.tiny_random(Path(folder)))
+            models["sam2"] = Model("SAM 2.1 tiny", served.tiny_random(Path(folder)), sizes)
         found = {name: measure(models[name], args.rounds, args.seconds) for name in wanted}
     every = [row for kept, _ in found.values() for row in kept]
     machine.print_rows(every)

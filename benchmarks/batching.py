@@ -30,8 +30,8 @@ from diptych_runtime.engine import (
     Steps,
     Together,
 )
+from diptych_runtime.engine_process import create_engine
 from diptych_runtime.main import ServiceSpec, run
-from diptych_sam2 import engine as sam2
 
 MODEL_ID = "batching"
 _COST_VARIABLE = "DIPTYCH_BATCHING_COST"
@@ -117,7 +117,7 @@ def create() -> Engine:
     if cost := os.environ.get(_COST_VARIABLE):
         fixed_ms, each_ms = (float(part) for part in cost.split(","))
         return SleepingEngine(fixed_ms, each_ms)
-    return sam2.create()
+    return create_engine("diptych_sam2.engine:create")
 
 
 if __name__ == "__main__":
