@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 import grpc
 import payload
@@ -52,6 +53,14 @@ def http_client(address: str, path: str, content_type: str) -> Iterator[Call]:
         connection.close()
 
 
+class Source(Protocol):
+    """Where clients get their requests from."""
+
+    def fresh(self) -> bytes:
+        """The next one, serialised."""
+        ...
+
+
 @dataclass(frozen=True)
 class Request:
     """A request of which every copy that is sent has another picture."""
@@ -86,7 +95,7 @@ class Taken:
         return len(self.each) / self.elapsed
 
 
-def run(opens: Open, request: Request, *, clients: int, seconds: float) -> Taken:
+def run(opens: Open, request: Source, *, clients: int, seconds: float) -> Taken:
     """So many clients at once for so long; raises the first error of a client."""
     each: list[float] = []
     errors: list[Exception] = []

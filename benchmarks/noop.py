@@ -30,7 +30,7 @@ from diptych_runtime.main import ServiceSpec, run
 MODEL_ID = "no-op"
 _ID_VARIABLE = "DIPTYCH_NOOP_ID"
 _SLEEP_VARIABLE = "DIPTYCH_NOOP_SLEEP_S"
-_CARD = {
+CARD = {
     "id": MODEL_ID,
     "display_name": "No-op",
     "organization": "Diptych",
@@ -57,7 +57,7 @@ class NoOpEngine:
     def load(self) -> LoadedModel:
         """Nothing is loaded."""
         return LoadedModel(
-            card={**_CARD, "id": self._model_id},
+            card={**CARD, "id": self._model_id},
             tasks=(Task.OBJECT_DETECTION,),
             weights=(LoadedWeights("none", bytes(32), "", 0),),
             parameter_count=1,

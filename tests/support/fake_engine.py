@@ -4,6 +4,8 @@ The top left pixel of a picture selects the behaviour; the label of each segment
 of the pixels, so that a test can tell whose answer it got. Tests speak to it through the
 environment: ``FAKE_LOG`` names a file that gets a line for each call, ``FAKE_GATE`` one that gated
 pictures wait for, in short steps, ``FAKE_LOAD_S`` is how long loading takes.
+
+The batching engines answer prompts together. What a prompt does there is in its first point's y.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from diptych import AutomaticOptions, Box, LowResLogits, Mask, Segment, Task
 from diptych.limits import MAX_REPLY_BYTES
 from diptych_runtime.engine import (
     Answer,
+    Asked,
     DeviceLostError,
     Features,
     Job,
@@ -29,6 +32,7 @@ from diptych_runtime.engine import (
     LoadedWeights,
     Pixels,
     Steps,
+    Together,
 )
 from diptych_runtime.errors import Reason, ServiceError
 
@@ -41,6 +45,11 @@ LOST = (255, 0, 6)
 GATED = (255, 0, 7)
 NO_ANSWER = (255, 0, 8)
 HUGE = (255, 0, 9)
+
+BAD_Y = 33
+GATED_Y = 35
+OTHER_KEY_Y = 37
+MODEL_S = 0.004
 
 SLOW_STEPS = 60
 SLOW_STEP_S = 0.05
@@ -222,3 +231,61 @@ def create_once() -> FakeEngine:
 def create_crashing() -> FakeEngine:
     """A factory whose process ends while it loads."""
     os._exit(11)
+
+
+class BatchingFake(FakeEngine):
+    """Every call of the model takes ``MODEL_S``, for however many prompts."""
+
+    per_prompt_s = 0.0
+
+    def batch_key(self, features: Features, job: Job) -> Hashable | None:
+        if job.task is not Task.PROMPTED_SEGMENTATION or _y(job) == GATED_Y:
+            return None  # how long a gate is closed, nobody shall learn
+        return "other" if _y(job) == OTHER_KEY_Y else "key"
+
+    def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
+        if job.task is Task.PROMPTED_SEGMENTATION:
+            self._compute([(features, job)])
+        return (yield from super().segment(features, pixels, job))
+
+    def segment_together(self, asked: Sequence[Asked]) -> Together:
+        note(f"together{len(asked)}")
+        self._compute([(one.features, one.job) for one in asked])
+        for place, one in enumerate(asked):
+            yield None
+            if one.wanted():
+                steps = super().segment(one.features, one.pixels, one.job)
+                while True:
+                    try:
+                        next(steps)
+                    except StopIteration as end:
+                        yield place, end.value
+                        break
+
+    def _compute(self, jobs: Sequence[tuple[Features, Job]]) -> None:
+        ys = [_y(job) for _, job in jobs]
+        if GATED_Y in ys:
+            note("gated", jobs[ys.index(GATED_Y)][0].payload[0])  # type: ignore[index]
+            while not Path(os.environ["FAKE_GATE"]).exists():
+                time.sleep(0.005)
+        time.sleep(MODEL_S + self.per_prompt_s * (len(jobs) - 1))
+        if BAD_Y in ys:
+            raise RuntimeError("secret of a bad prompt")
+
+
+def _y(job: Job) -> int:
+    return int(job.prompts[0].points[0].y)
+
+
+def create_batching() -> BatchingFake:
+    """A factory whose engine takes as long for many prompts as for one."""
+    return BatchingFake()
+
+
+def create_slower_together() -> BatchingFake:
+    """A factory whose engine takes longer for prompts together than one by one."""
+
+    class Slower(BatchingFake):
+        per_prompt_s = 2 * MODEL_S
+
+    return Slower()

@@ -117,6 +117,7 @@ def model_stats(message: pb.GetModelStatsResponse) -> ModelStats:
         engine_memory_bytes=message.engine_memory_bytes,
         engine_peak_memory_bytes=message.engine_peak_memory_bytes,
         device_peak_memory_bytes=message.device_peak_memory_bytes,
+        batch_sizes={entry.size: entry.answer_count for entry in message.batch_sizes},
     )
 
 

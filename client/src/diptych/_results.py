@@ -273,3 +273,5 @@ class ModelStats:
     engine_peak_memory_bytes: int = 0
     device_peak_memory_bytes: int = 0
     """The most memory of a GPU that the engine has taken."""
+    batch_sizes: Mapping[int, int] = field(default_factory=dict)
+    """Answers by how many requests the model answered at once."""

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 import grpc
 from google.protobuf.message import DecodeError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    SummaryMetricFamily,
+)
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -25,6 +30,7 @@ from .statuses import BackendError
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 _STATS_TIMEOUT_S = 2.0
+_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 _Read = Callable[[pb.GetModelStatsResponse], float]
@@ -162,4 +168,21 @@ class _Now(Collector):
             for stage in stats.stages:
                 total_s = stage.total.ToNanoseconds() / 1e9
                 stages.add_metric([model_id, stage.stage], stage.count, total_s)
-        yield from (outcomes, stages)
+        yield from (outcomes, stages, _batch_sizes(answered))
+
+
+def _batch_sizes(answered: Sequence[tuple[str, pb.GetModelStatsResponse]]) -> Metric:
+    found = HistogramMetricFamily(
+        "diptych_model_batch_size",
+        "Answers, by how many requests the model answered at once.",
+        labels=["model"],
+    )
+    for model_id, stats in answered:
+        counts = {entry.size: entry.answer_count for entry in stats.batch_sizes}
+        buckets = [
+            (str(float(most)), float(sum(n for size, n in counts.items() if size <= most)))
+            for most in _BATCH_SIZES
+        ]
+        buckets.append(("+Inf", float(sum(counts.values()))))
+        found.add_metric([model_id], buckets, sum(size * n for size, n in counts.items()))
+    return found

@@ -103,6 +103,10 @@ class FakeModel(pb.SegmentServiceServicer):
             encoder_run_count=len(self.requests),
             queue_length=3,
             session_count=1,
+            batch_sizes=[
+                pb.BatchSize(size=size, answer_count=count)
+                for size, count in ((1, 10), (3, 6), (100, 200))
+            ],
             outcomes=[pb.OutcomeCount(outcome="OK", count=5)],
         )
         stats.stages.add(stage="predict", count=4).total.FromMilliseconds(1500)

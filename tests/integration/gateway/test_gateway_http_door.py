@@ -204,6 +204,11 @@ async def test_metrics_count_what_happened(stage: Any) -> None:
     assert samples["diptych_model_requests_total", "OK", "one"] == 5
     assert samples["diptych_model_stage_seconds_count", "one", "predict"] == 4
     assert samples["diptych_model_stage_seconds_sum", "one", "predict"] == 1.5
+    upto = {le: samples["diptych_model_batch_size_bucket", le, "one"] for le in ("1.0", "4.0")}
+    assert upto == {"1.0": 10, "4.0": 16}
+    assert samples["diptych_model_batch_size_bucket", "+Inf", "one"] == 216
+    assert samples["diptych_model_batch_size_count", "one"] == 216
+    assert samples["diptych_model_batch_size_sum", "one"] == 10 + 3 * 6 + 100 * 200
 
 
 async def test_the_description_names_every_socket(stage: Any) -> None:

@@ -153,6 +153,7 @@ async def test_every_call_is_counted_once() -> None:
             (*STAGES, "total"), 3
         )
         assert (now.encoder_run_count, now.held_image_count) == (3, 3)
+        assert [(one.size, one.answer_count) for one in now.batch_sizes] == [(1, 3)]
         (times,) = now.answer_times
         assert (times.task, times.image_held, times.count) == (
             pb.Task.TASK_PROMPTED_SEGMENTATION,

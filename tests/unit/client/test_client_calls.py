@@ -275,6 +275,7 @@ def test_cards_stats_and_health(client: Any, service: FakeSegmentService, small_
     stats = client.model_stats("one")
     assert stats.outcomes == {"OK": 1}
     assert stats.stages["total"].total_s == 1.0
+    assert stats.batch_sizes == {1: 1}
     assert client.health() is ServingStatus.SERVING
     assert client.health("diptych.segment.v1.SegmentService") is ServingStatus.NOT_SERVING
     assert client.health("no.such.Service") is ServingStatus.SERVICE_UNKNOWN

@@ -71,6 +71,28 @@ async def end(*visitors: Visitor) -> None:
     await asyncio.gather(*(v.task for v in visitors), return_exceptions=True)
 
 
+async def test_an_engine_that_batches_gets_two_batches_at_a_time() -> None:
+    queue = admission()
+    for _ in range(2):  # it was lost, and is there again
+        queue.expect_batches(8)
+    inside = [Visitor(queue, lane=Lane.HELD) for _ in range(17)]
+    bulk = await full(queue, Lane.BULK)
+    more = Visitor(queue)
+    await settle()
+    assert sum(visitor.inside for visitor in inside) == 16
+    assert not more.inside
+    await end(*inside, *bulk, more)
+
+
+async def test_an_engine_that_does_not_batch_gets_four_held_ones() -> None:
+    queue = admission()
+    queue.expect_batches(1)
+    inside = [Visitor(queue, lane=Lane.HELD) for _ in range(5)]
+    await settle()
+    assert sum(visitor.inside for visitor in inside) == 4
+    await end(*inside)
+
+
 async def test_the_queue_is_bounded_by_count() -> None:
     queue = admission(queue_requests=3)
     inside = await full(queue)

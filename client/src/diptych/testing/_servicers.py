@@ -83,6 +83,7 @@ class _SegmentServicer(pb.SegmentServiceServicer):
                     p95=Duration(seconds=1),
                 )
             ][:count],
+            batch_sizes=[pb.BatchSize(size=1, answer_count=count)][:count],
             device="fake",
         )
 

@@ -90,9 +90,17 @@ class Admission:
         self._max_requests = settings.queue_requests
         self._max_seconds = settings.queue_seconds
         self._lanes = {lane: asyncio.Semaphore(slots) for lane, slots in _SLOTS.items()}
+        self._held_slots = _SLOTS[Lane.HELD]
         self._waiting_s = 0.0
         self.waiting = 0
         self.running = 0
+
+    def expect_batches(self, size: int) -> None:
+        """Let so many requests on held pictures in that one batch can be in the model and the next
+        one wait for it."""
+        while self._held_slots < 2 * size:
+            self._held_slots += 1
+            self._lanes[Lane.HELD].release()
 
     @asynccontextmanager
     async def turn(self, lane: Lane, *, estimate_s: float, deadline: float) -> AsyncIterator[Turn]:

@@ -6,9 +6,9 @@ server. It lives in one process, on one device, and is called from one thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,5 +143,42 @@ class Engine(Protocol):
         ``ServiceError`` for what this model cannot do (``PROMPT_UNSUPPORTED``, ``DEVICE_MEMORY``);
         ``DeviceLostError`` ends the process; any other exception is a fault of the engine, and only
         this job fails. Numbers in the answer are finite.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One of several jobs that are answered together: what ``segment`` gets, and whether its
+    answer is still wanted."""
+
+    features: Features
+    pixels: Callable[[], Pixels]
+    job: Job
+    wanted: Callable[[], bool]
+    """Never true again once it is false; then nothing has to be done for this job any more."""
+
+
+Together: TypeAlias = Generator[tuple[int, Answer | Exception] | None, None, None]
+"""Work in short steps on several jobs. Yields the place of a job and what became of it as soon as
+that is known, in any order, else ``None``; an error is that of one job alone."""
+
+
+@runtime_checkable
+class BatchingEngine(Engine, Protocol):
+    """An engine that may be quicker with several jobs at once. Whether it is, the runtime measures:
+    one that is not gets them one by one."""
+
+    def batch_key(self, features: Features, job: Job) -> Hashable | None:
+        """Jobs of equal key can be answered together and take about as long as each other; one
+        without a key is answered by ``segment``."""
+        ...
+
+    def segment_together(self, asked: Sequence[Asked]) -> Together:
+        """Answer jobs of equal key, each as ``segment`` would but for rounding.
+
+        An exception is that of all jobs not yet told of: the runtime tries them again in halves,
+        and one by one in the end, so one bad job need not be found here. ``DeviceLostError`` ends
+        the process.
         """
         ...

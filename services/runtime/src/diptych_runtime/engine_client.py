@@ -48,6 +48,8 @@ class EngineReply:
     model_s: float
     encoder_ran: bool
     cache_hit: bool
+    together: int
+    """With how many requests it was answered, itself among them."""
 
 
 def engine_lost() -> ServiceError:
@@ -73,6 +75,7 @@ class EngineClient:
         self.held: set[str] = set()
         self.held_bytes = 0
         self.device = ""
+        self.max_batch = 1
         self.device_peak_bytes = 0
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -105,6 +108,7 @@ class EngineClient:
             raise
         client.card.ParseFromString(body)
         client.device = header["device"]
+        client.max_batch = header["max_batch"]
         client._tasks = [
             asyncio.create_task(client._read()),
             asyncio.create_task(client._watch(settings.step_timeout_s)),
@@ -255,6 +259,7 @@ class EngineClient:
                 header["model_s"],
                 header["encoder_ran"],
                 header["cache_hit"],
+                header["together"],
             )
         )
 

@@ -24,6 +24,7 @@ from diptych import Task
 from diptych.segment import v1 as pb
 
 from . import logs
+from .batching import batcher_of
 from .cards import CardError, build_card
 from .download import WeightsError
 from .engine import Answer, DeviceLostError, Engine, LoadError
@@ -98,9 +99,14 @@ class EngineProcess:
         _thread("reply", lambda: _forever(lambda: self._reply(self._to_reply.get(), loaded)))
         if Task.VIDEO_SEGMENTATION in model.tasks:
             self._host_sessions(workshop, card.id)
-        loaded_header: Header = {"op": "loaded", "device": device_name(model.device)}
+        batcher = batcher_of(workshop)
+        loaded_header: Header = {
+            "op": "loaded",
+            "device": device_name(model.device),
+            "max_batch": batcher.max_batch if batcher else 1,
+        }
         self._pipe.send(loaded_header, card.SerializeToString())
-        self._scheduler.run(workshop)
+        self._scheduler.run(workshop, batcher)
 
     def _host_sessions(self, workshop: Workshop, model_id: str) -> None:
         # Threads of their own: the decoder of pictures waits while enough of them are ready, and
@@ -149,6 +155,7 @@ class EngineProcess:
             "encoder_ran": work.encoder_ran,
             "cache_hit": work.cache_hit,
             "model_s": work.model_s,
+            "together": work.together,
         }
         body = b""
         if not isinstance(result, Exception):

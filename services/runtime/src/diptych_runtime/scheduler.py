@@ -3,26 +3,22 @@
 One thread calls the engine. The lanes of requests and the video sessions take turns, so that none
 starves another: all of a prompt on a new picture, for which a person waits; a step of what runs for
 a whole picture; a step of a session, which take turns among themselves. Within a lane requests are
-worked on in order. Between two turns a prompt on a held picture goes first; a stream of those
-starves nobody either: after each of them there is another turn.
+worked on in order. Between two turns a prompt on a held picture goes first, or several that are
+answered together; a stream of those starves nobody either: after each there is another turn.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .engine import Answer, DeviceLostError, Steps
+from .batching import Batcher
 from .lanes import Lane
+from .running import Alone, Done, Running
 from .work import Work, Workshop
-
-Done = Callable[[Work, Answer | Exception], None]
-"""Told of each finished request: its answer, or why there is none."""
 
 _READY_AHEAD = 1  # one decoded picture waits while another is in the model
 
@@ -39,17 +35,11 @@ class Turns(Protocol):
 
 
 @dataclass
-class _Running:
-    work: Work
-    steps: Steps[Answer]
-
-
-@dataclass
 class _Requests:
     """One lane: what is ready for the model, and what is under way."""
 
     ready: deque[Work] = field(default_factory=deque)
-    current: _Running | None = None
+    current: Running | None = None
 
 
 class Scheduler:
@@ -86,19 +76,22 @@ class Scheduler:
                 self._turns.append(session)
             self._changed.notify_all()
 
-    def run(self, workshop: Workshop) -> None:
+    def run(self, workshop: Workshop, batcher: Batcher | None = None) -> None:
         """Work for ever; ends the loop only by an exception of the device."""
         while True:
             # A call of its own: what it holds, pictures above all, goes when it returns.
-            self._round(workshop)
+            self._round(workshop, batcher)
 
-    def _round(self, workshop: Workshop) -> None:
-        """One request on a held picture, then one turn."""
+    def _round(self, workshop: Workshop, batcher: Batcher | None) -> None:
+        """One request on a held picture, or one batch of them, then one turn."""
         with self._changed:
             self._changed.wait_for(self._has_work)
             held, lane = self._lanes[Lane.HELD], self._next_lane()
             if lane is None and self._turns:
                 self._turning = self._turns.popleft()
+            if batcher is not None and held.ready and held.current is None:
+                others = lane is not None or self._turning is not None
+                held.current = batcher.start(held.ready, self._done, self._again, others=others)
             self._start(held, workshop)
             if lane is not None:
                 self._start(lane, workshop)
@@ -109,7 +102,7 @@ class Scheduler:
         elif lane is self._lanes[Lane.NEW]:
             self._finish_current(lane)
         elif lane is not None and lane.current:
-            lane.current = self._step(lane.current)
+            self._step(lane)
 
     def _has_work(self) -> bool:
         return bool(self._turns) or any(lane.current or lane.ready for lane in self._lanes.values())
@@ -130,11 +123,16 @@ class Scheduler:
     def _start(self, lane: _Requests, workshop: Workshop) -> None:
         if lane.current is None and lane.ready:
             work = lane.ready.popleft()
-            lane.current = _Running(work, workshop.answer(work))
+            lane.current = Alone(work, workshop.answer(work), self._done)
+
+    def _again(self, works: list[Work]) -> None:
+        """They were taken out of the lane of held pictures, and go back to its front."""
+        with self._changed:
+            self._lanes[Lane.HELD].ready.extendleft(reversed(works))
 
     def _finish_current(self, lane: _Requests) -> None:
         while lane.current:
-            lane.current = self._step(lane.current)
+            self._step(lane)
 
     def _take_turn(self, session: Turns) -> None:
         more = session.step()
@@ -144,28 +142,9 @@ class Scheduler:
                 self._turns.append(session)
             self._turning, self._turn_again = None, False
 
-    def _step(self, running: _Running) -> _Running | None:
-        """Run one step; returns what is left to run."""
-        work = running.work
-        started = time.monotonic()
-        try:
-            work.check_alive()
-            next(running.steps)
-        except StopIteration as stop:
-            self._finish(work, started, stop.value)
-        except DeviceLostError:
-            raise
-        except Exception as error:
-            with contextlib.suppress(Exception):  # the first error is the one to tell
-                running.steps.close()
-            self._finish(work, started, error)
-        else:
-            work.model_s += time.monotonic() - started
-            self._pulse()
-            return running
-        return None
-
-    def _finish(self, work: Work, started: float, result: Answer | Exception) -> None:
-        work.model_s += time.monotonic() - started
+    def _step(self, lane: _Requests) -> None:
+        assert lane.current is not None
+        more = lane.current.step()
         self._pulse()
-        self._done(work, result)
+        if not more:
+            lane.current = None

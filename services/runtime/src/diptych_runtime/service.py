@@ -69,6 +69,8 @@ class ModelService:
             await asyncio.gather(self.engine_task, return_exceptions=True)
 
     async def _on_state(self, serving: bool) -> None:
+        if engine := self.supervisor.engine:
+            self.servicer.expect_batches(engine.max_batch)
         await self._server.set_serving(serving)
 
     def _observe(self, method: str, code: grpc.StatusCode, seconds: float) -> None:

@@ -69,6 +69,10 @@ class ModelServicer:
             },
         )
 
+    def expect_batches(self, size: int) -> None:
+        """The engine answers up to ``size`` requests on held pictures together."""
+        self._admission.expect_batches(size)
+
     async def segment(self, raw: bytes, context: Context) -> bytes:
         """``Segment``: check, wait for a turn, have it answered."""
         received = time.monotonic()

@@ -48,6 +48,8 @@ class RuntimeSettings(BaseSettings):
     drain_s: float = Field(default=25.0, ge=0)
     """Time that running requests get when the service is told to stop."""
 
+    max_batch: int = Field(default=32, ge=1, le=1024)
+    """Prompts on held pictures that may be answered together; 1 answers each alone."""
     cache_bytes: int = Field(default=512 * MiB, ge=0)
     """Memory for pictures and their features."""
     step_timeout_s: float = Field(default=120.0, gt=0)

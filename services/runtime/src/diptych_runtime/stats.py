@@ -23,6 +23,7 @@ class Stats:
         self._outcomes: Counter[str] = Counter()
         self._stage_counts: Counter[str] = Counter()
         self._stage_seconds: Counter[str] = Counter()
+        self._together: Counter[int] = Counter()
         self._cache_hits = 0
         self._encoder_runs = 0
         self._answer_times = AnswerTimes()
@@ -37,6 +38,7 @@ class Stats:
         """One request was answered."""
         self._cache_hits += reply.cache_hit
         self._encoder_runs += reply.encoder_ran
+        self._together[reply.together] += 1
         self.count_answer(task, reply.stages, held=reply.cache_hit)
 
     def count_answer(self, task: Task, stages: Mapping[str, float], *, held: bool) -> None:
@@ -53,6 +55,10 @@ class Stats:
             stages=[
                 pb.StageTime(stage=stage, count=count, total=duration(self._stage_seconds[stage]))
                 for stage, count in self._stage_counts.items()
+            ],
+            batch_sizes=[
+                pb.BatchSize(size=size, answer_count=count)
+                for size, count in sorted(self._together.items())
             ],
             image_cache_hit_count=self._cache_hits,
             encoder_run_count=self._encoder_runs,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 
 from diptych import AutomaticOptions, Prompt, Task
 from diptych.segment import v1 as pb
 
 from .convert import automatic_from_wire, output_from_wire, task_from_wire
-from .engine import Answer, Engine, Job, LoadedModel, Pixels, Steps
+from .engine import Answer, Asked, Engine, Features, Job, LoadedModel, Pixels, Steps
 from .errors import Reason, ServiceError, not_held
 from .held import HeldPicture, HeldPictures
 from .images import decode
@@ -38,6 +38,12 @@ class Work:
     picture: HeldPicture | None = None
     pixels: Pixels | None = None
     prompts: tuple[Prompt, ...] = ()
+    batch_key: Hashable | None = None
+    """See ``BatchingEngine``; ``None`` until company is looked for."""
+    most_together: int | None = None
+    """With how many it may be answered, itself among them; ``None`` until company is looked for."""
+    together: int = 1
+    """With how many it is answered, itself among them."""
     cache_hit: bool = False
     encoder_ran: bool = False
     decode_s: float = 0.0
@@ -92,12 +98,11 @@ class Workshop:
 
     def answer(self, work: Work) -> Steps[Answer]:
         """Encode the picture if need be, then answer; yields between steps."""
-        job = self._job(work)
-        # Another request may have brought the same picture while this one waited.
-        picture = work.picture = self.held.get(work.digest) or work.picture
-        assert picture is not None
+        job = self.job(work)
         kind = self.engine.features_kind(job.task)
-        features = picture.features.get(kind)
+        features = self.features(work, job.task)
+        picture = work.picture
+        assert picture is not None
         work.cache_hit = features is not None
         pixels = self._pixel_source(work)
         if features is None:
@@ -112,6 +117,23 @@ class Workshop:
         if work.encoder_ran:
             yield
         return (yield from self.engine.segment(features, pixels, job))
+
+    def features(self, work: Work, task: Task) -> Features | None:
+        """What is held of a request's picture for a task."""
+        # Another request may have brought the same picture while this one waited.
+        picture = work.picture = self.held.get(work.digest) or work.picture
+        assert picture is not None
+        return picture.features.get(self.engine.features_kind(task))
+
+    def asked(self, work: Work, wanted: Callable[[], bool]) -> Asked:
+        """A request on features that are held, for an engine that answers several."""
+        job = self.job(work)
+        features = self.features(work, job.task)
+        assert features is not None
+        assert work.picture is not None
+        work.cache_hit = True
+        self.held.put(work.digest, work.picture)
+        return Asked(features, self._pixel_source(work), job, wanted)
 
     def _decode(self, encoded: bytes) -> Pixels:
         return decode(
@@ -134,7 +156,8 @@ class Workshop:
 
         return pixels
 
-    def _job(self, work: Work) -> Job:
+    def job(self, work: Work) -> Job:
+        """What the engine is asked, every default filled in."""
         request, loaded = work.request, self.loaded
         task = task_from_wire(request.task)
         assert task is not None

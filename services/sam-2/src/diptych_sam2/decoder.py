@@ -52,8 +52,18 @@ class DecoderInput:
     @property
     def nbytes(self) -> int:
         """Memory that this keeps alive, in bytes."""
+        return sum(tensor.untyped_storage().nbytes() for tensor in self._tensors())
+
+    def _tensors(self) -> tuple[Tensor, ...]:
         own = (self.keys, self.projected_keys, self.projected_values, self.projected_queries)
-        return sum(tensor.untyped_storage().nbytes() for tensor in (*own, *self.high_res))
+        return (*own, *self.high_res)
+
+    @classmethod
+    def stacked(cls, pictures: Sequence[DecoderInput]) -> DecoderInput:
+        """The rows of several pictures, one after the other."""
+        rows = zip(*(picture._tensors() for picture in pictures), strict=True)
+        keys, projected_keys, values, queries, *fine = (torch.cat(parts) for parts in rows)
+        return cls(keys, projected_keys, values, queries, tuple(fine))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from importlib import metadata
 
@@ -12,12 +12,14 @@ import torch
 from diptych import OutputOptions, Point, Prompt, Segment, Task
 from diptych_runtime.engine import (
     Answer,
+    Asked,
     Features,
     Job,
     LoadedModel,
     LoadError,
     Pixels,
     Steps,
+    Together,
     Variant,
 )
 from diptych_runtime.errors import Reason, ServiceError
@@ -34,7 +36,7 @@ from .models import build_model
 from .network import Network, PictureFeatures
 from .official import OFFICIAL
 from .parts import Parts, assemble
-from .prompts import answer_prompts
+from .prompts import Question, answer_prompts, answer_questions, batch_key
 from .settings import EngineSettings
 from .video import Sam2VideoSession
 from .video_network import VideoNetwork
@@ -60,7 +62,7 @@ def create() -> Sam2Engine:
 
 
 class Sam2Engine:
-    """Implements ``diptych_runtime.video.VideoEngine``.
+    """Implements ``VideoEngine`` and ``BatchingEngine`` of ``diptych_runtime``.
 
     Holds no picture: features travel outside, sessions have memory of their own.
     """
@@ -121,6 +123,19 @@ class Sam2Engine:
                 return Answer(segments)
             return (yield from self._automatic(features.payload, pixels, job))
 
+    def batch_key(self, features: Features, job: Job) -> Hashable | None:
+        """Prompts of one form share a call of the decoder, also those on different pictures."""
+        if job.task is not Task.PROMPTED_SEGMENTATION:
+            return None
+        return batch_key(job.prompts, job.output)
+
+    def segment_together(self, asked: Sequence[Asked]) -> Together:
+        """Answer prompts on several pictures; steps as in ``segment``."""
+        questions = [_question(one) for one in asked]
+        with device_guard():
+            for told in answer_questions(self._loaded_network(), questions):
+                yield None if told is None else (told[0], Answer(told[1]))
+
     def open_session(self, options: VideoOptions) -> Sam2VideoSession:
         """A session of its own memory; the network is shared by all."""
         if self._video_network is None:
@@ -169,6 +184,12 @@ class Sam2Engine:
             for _ in steps:
                 pass
         session.close()
+
+
+def _question(asked: Asked) -> Question:
+    features, job = asked.features.payload, asked.job
+    assert isinstance(features, PictureFeatures)
+    return Question(features, job.prompts, job.output, asked.wanted)
 
 
 def _device(wanted: str) -> torch.device:

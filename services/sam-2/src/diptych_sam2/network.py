@@ -6,7 +6,7 @@ answers up. Here everything that belongs to a picture travels in ``PictureFeatur
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,10 +87,15 @@ class Network:
 
     @torch.inference_mode()
     def decode(
-        self, features: PictureFeatures, prompts: PromptBatch, *, multimask: bool
+        self,
+        features: PictureFeatures | Sequence[PictureFeatures],
+        prompts: PromptBatch,
+        *,
+        multimask: bool,
     ) -> Predictions:
-        """Predict one mask for each prompt, or three if ``multimask``."""
-        picture, attended = self._attended(features, prompts)
+        """Predict one mask for each prompt, or three if ``multimask``. All prompts are for one
+        picture, or ``features`` has the picture of each."""
+        picture, attended = self._attended(_of_prompts(features), prompts)
         return Predictions(*self._parts.decoder.answer(picture, attended, multimask=multimask))
 
     @torch.inference_mode()
@@ -100,7 +105,7 @@ class Network:
         """Three masks for each prompt without a mask, but only those that are ``good``, which is
         asked with qualities ``(n, 3)``. One row for each mask; prompts without any cost no mask."""
         decoder = self._parts.decoder
-        picture, attended = self._attended(features, prompts)
+        picture, attended = self._attended(features.picture, prompts)
         quality = decoder.quality(attended)[:, THREE]
         keep = good(quality)
         chosen = keep.any(dim=1)
@@ -110,15 +115,25 @@ class Network:
         return Predictions(logits[keep], quality[keep])
 
     def _attended(
-        self, features: PictureFeatures, prompts: PromptBatch
+        self, picture: DecoderInput, prompts: PromptBatch
     ) -> tuple[DecoderInput, Attended]:
         points = None
         if prompts.coordinates is not None:
             points = (prompts.coordinates, prompts.labels)
-        picture, decoder = features.picture, self._parts.decoder
+        decoder = self._parts.decoder
         sparse, dense = self._parts.model.sam_prompt_encoder(
             points=points, boxes=None, masks=prompts.logits
         )
         if prompts.logits is not None:
             picture = decoder.with_masks(picture, dense)
         return picture, decoder.attend(picture, sparse)
+
+
+def _of_prompts(features: PictureFeatures | Sequence[PictureFeatures]) -> DecoderInput:
+    """One row if all prompts are for one picture, else a row for each."""
+    if isinstance(features, PictureFeatures):
+        return features.picture
+    pictures = [one.picture for one in features]
+    if all(picture is pictures[0] for picture in pictures):
+        return pictures[0]
+    return DecoderInput.stacked(pictures)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,18 +24,59 @@ _BOX_CORNERS = (2, 3)
 
 
 @dataclass(frozen=True)
-class _Query:
-    """One prompt on its way to the decoder; queries of equal ``form`` share a batch."""
+class Question:
+    """The prompts of one caller on one picture."""
 
+    features: PictureFeatures
+    prompts: Sequence[Prompt]
+    output: OutputOptions
+    wanted: Callable[[], bool] = lambda: True
+    """Whether somebody still waits for the answer."""
+
+
+class Form(NamedTuple):
+    """What prompts must have in common to share a batch. Padding to one form would change answers:
+    the decoder attends to padding as well."""
+
+    points: int
+    """With the corners of a box."""
+    masked: bool
+    multimask: bool
+
+
+@dataclass(frozen=True)
+class _Query:
+    """One prompt on its way to the decoder."""
+
+    asking: _Asking
     index: int
+    """Its place among the prompts of its question."""
+    form: Form
     points: tuple[tuple[float, float], ...]
     labels: tuple[int, ...]
     mask: Mask | LowResLogits | None
-    multimask: bool
+
+
+class _Asking:
+    """A question and what is found so far."""
+
+    def __init__(self, place: int, question: Question, network: Network) -> None:
+        self.place = place
+        self.wanted = question.wanted
+        self.features = question.features
+        self.output = question.output
+        self.upsampler = Upsampler(network.logits_size, question.features.size, network.device)
+        self.queries = [
+            _query(self, index, prompt) for index, prompt in enumerate(question.prompts)
+        ]
+        self.found: dict[int, list[Segment]] = {}
 
     @property
-    def form(self) -> tuple[int, bool, bool]:
-        return (len(self.points), self.mask is None, self.multimask)
+    def complete(self) -> bool:
+        return len(self.found) == len(self.queries)
+
+    def segments(self) -> tuple[Segment, ...]:
+        return tuple(segment for index in sorted(self.found) for segment in self.found[index])
 
 
 def answer_prompts(
@@ -46,20 +88,47 @@ def answer_prompts(
     points or an earlier guess take the single mask. With ``output.all_candidates`` every prompt
     gets its three masks, best first. Nothing is dropped.
     """
-    found: dict[int, list[Segment]] = {}
-    upsampler = Upsampler(network.logits_size, features.size, network.device)
-    queries = [_query(index, prompt, output) for index, prompt in enumerate(prompts)]
-    for batch in _batches(queries):
-        inputs = _prompt_batch(batch, network, features.size)
-        predictions = network.decode(features, inputs, multimask=batch[0].multimask)
-        _require_finite(predictions)
+    for told in answer_questions(network, [Question(features, prompts, output)]):
+        if told is not None:
+            return told[1]
+        yield
+    return ()  # nothing was asked
+
+
+def answer_questions(
+    network: Network, questions: Sequence[Question]
+) -> Generator[tuple[int, tuple[Segment, ...]] | None, None, None]:
+    """The same for several callers: yields the place of a question and its segments when they are
+    complete, and ``None`` between steps."""
+    askings = [_Asking(place, question, network) for place, question in enumerate(questions)]
+    for batch in _batches([query for asking in askings for query in asking.queries]):
+        predictions = _predictions(batch, network)
         for row, query in enumerate(batch):
-            yield
-            found[query.index] = _segments(query, row, predictions, upsampler, output)
-    return tuple(segment for index in sorted(found) for segment in found[index])
+            yield None
+            asking = query.asking
+            if asking.wanted():
+                asking.found[query.index] = _segments(query, row, predictions)
+            if asking.complete:
+                yield asking.place, asking.segments()
 
 
-def _query(index: int, prompt: Prompt, output: OutputOptions) -> _Query:
+def batch_key(prompts: Sequence[Prompt], output: OutputOptions) -> Hashable | None:
+    """Questions of equal key share batches of the decoder; one without fills its own, or needs
+    several kinds."""
+    forms = {_form(prompt, output) for prompt in prompts}
+    if len(forms) != 1 or len(prompts) >= _BATCH:
+        return None
+    return (*forms, len(prompts))
+
+
+def _form(prompt: Prompt, output: OutputOptions) -> Form:
+    points = len(prompt.points) + (0 if prompt.box is None else len(_BOX_CORNERS))
+    masked = prompt.mask is not None
+    ambiguous = points == 1 and not masked
+    return Form(points, masked, output.all_candidates or ambiguous)
+
+
+def _query(asking: _Asking, index: int, prompt: Prompt) -> _Query:
     points: list[tuple[float, float]] = []
     labels: list[int] = []
     if prompt.box is not None:
@@ -73,28 +142,46 @@ def _query(index: int, prompt: Prompt, output: OutputOptions) -> _Query:
         raise invalid(
             Reason.PROMPT_INVALID, f"prompts[{index}]", "expected points, a box or a mask, got none"
         )
-    ambiguous = len(points) == 1 and prompt.mask is None
-    multimask = output.all_candidates or ambiguous
-    return _Query(index, tuple(points), tuple(labels), prompt.mask, multimask)
+    form = _form(prompt, asking.output)
+    return _Query(asking, index, form, tuple(points), tuple(labels), prompt.mask)
 
 
 def _batches(queries: Sequence[_Query]) -> Iterator[list[_Query]]:
-    """Queries of equal form together. Padding to one form would change the answers: the decoder
-    attends to padding as well."""
-    groups: dict[tuple[int, bool, bool], list[_Query]] = defaultdict(list)
+    """Queries of equal form together, without those that nobody waits for any more."""
+    groups: dict[Form, list[_Query]] = defaultdict(list)
     for query in queries:
         groups[query.form].append(query)
     for group in groups.values():
         for start in range(0, len(group), _BATCH):
-            yield group[start : start + _BATCH]
+            batch = [query for query in group[start : start + _BATCH] if query.asking.wanted()]
+            if batch:
+                yield batch
+
+
+def _predictions(batch: Sequence[_Query], network: Network) -> Predictions:
+    """Three masks for each query of a batch, or one."""
+    pictures = [query.asking.features for query in batch]
+    inputs = _prompt_batch(batch, network)
+    predictions = network.decode(pictures, inputs, multimask=batch[0].form.multimask)
+    for tensor in (predictions.quality, predictions.logits):
+        if not torch.isfinite(tensor).all():
+            raise ArithmeticError("the network answered a prompt with numbers that are not finite")
+    return predictions
 
 
 @torch.inference_mode()
-def _prompt_batch(batch: Sequence[_Query], network: Network, size: tuple[int, int]) -> PromptBatch:
+def _prompt_batch(batch: Sequence[_Query], network: Network) -> PromptBatch:
     coordinates = labels = logits = None
     if batch[0].points:
-        points = torch.tensor([query.points for query in batch], dtype=torch.float32)
-        coordinates = to_square(points, size, network.image_size).to(network.device)
+        squares = [
+            to_square(
+                torch.tensor(query.points, dtype=torch.float32),
+                query.asking.features.size,
+                network.image_size,
+            )
+            for query in batch
+        ]
+        coordinates = torch.stack(squares).to(network.device)
         labels = torch.tensor(
             [query.labels for query in batch], dtype=torch.int32, device=network.device
         )
@@ -119,39 +206,19 @@ def _guess(query: _Query, network: Network) -> Tensor:
     return torch.from_numpy(query.mask.to_numpy()).clamp_(-LOGIT_LIMIT, LOGIT_LIMIT)
 
 
-def _require_finite(predictions: Predictions) -> None:
-    for tensor in (predictions.quality, predictions.logits):
-        if not torch.isfinite(tensor).all():
-            raise ArithmeticError("the network answered a prompt with numbers that are not finite")
-
-
-def _segments(
-    query: _Query,
-    row: int,
-    predictions: Predictions,
-    upsampler: Upsampler,
-    output: OutputOptions,
-) -> list[Segment]:
+def _segments(query: _Query, row: int, predictions: Predictions) -> list[Segment]:
     """The candidates of one query that were asked for, best first."""
     quality = predictions.quality[row]
     order = quality.argsort(descending=True, stable=True).tolist()
-    wanted = order if output.all_candidates else order[:1]
+    wanted = order if query.asking.output.all_candidates else order[:1]
     return [
-        _segment(
-            query, rank, predictions.logits[row, mask], float(quality[mask]), upsampler, output
-        )
+        _segment(query, rank, predictions.logits[row, mask], float(quality[mask]))
         for rank, mask in enumerate(wanted)
     ]
 
 
-def _segment(
-    query: _Query,
-    rank: int,
-    logits: Tensor,
-    quality: float,
-    upsampler: Upsampler,
-    output: OutputOptions,
-) -> Segment:
+def _segment(query: _Query, rank: int, logits: Tensor, quality: float) -> Segment:
+    upsampler, output = query.asking.upsampler, query.asking.output
     shape = shape_of(upsampler.window(logits), upsampler.size)
     return Segment(
         score=min(max(quality, 0.0), 1.0),

@@ -41,6 +41,7 @@ from .prompts_pb2 import PointPrompt as PointPrompt
 from .prompts_pb2 import PromptKind as PromptKind
 from .prompts_pb2 import Task as Task
 from .segment_service_pb2 import AnswerTime as AnswerTime
+from .segment_service_pb2 import BatchSize as BatchSize
 from .segment_service_pb2 import GetModelCardRequest as GetModelCardRequest
 from .segment_service_pb2 import GetModelCardResponse as GetModelCardResponse
 from .segment_service_pb2 import GetModelStatsRequest as GetModelStatsRequest

@@ -205,6 +205,7 @@ class GetModelStatsResponse(google.protobuf.message.Message):
     ENGINE_MEMORY_BYTES_FIELD_NUMBER: builtins.int
     ENGINE_PEAK_MEMORY_BYTES_FIELD_NUMBER: builtins.int
     DEVICE_PEAK_MEMORY_BYTES_FIELD_NUMBER: builtins.int
+    BATCH_SIZES_FIELD_NUMBER: builtins.int
     queue_length: builtins.int
     """Requests waiting now."""
     session_count: builtins.int
@@ -245,6 +246,10 @@ class GetModelStatsResponse(google.protobuf.message.Message):
     def counting_since(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Since when all of this is counted."""
 
+    @property
+    def batch_sizes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BatchSize]:
+        """How many requests the model answered at once, one entry per size that occurred."""
+
     def __init__(
         self,
         *,
@@ -264,11 +269,34 @@ class GetModelStatsResponse(google.protobuf.message.Message):
         engine_memory_bytes: builtins.int = ...,
         engine_peak_memory_bytes: builtins.int = ...,
         device_peak_memory_bytes: builtins.int = ...,
+        batch_sizes: collections.abc.Iterable[Global___BatchSize] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["counting_since", b"counting_since"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answer_times", b"answer_times", "counting_since", b"counting_since", "device", b"device", "device_peak_memory_bytes", b"device_peak_memory_bytes", "encoder_run_count", b"encoder_run_count", "engine_memory_bytes", b"engine_memory_bytes", "engine_peak_memory_bytes", b"engine_peak_memory_bytes", "engine_restart_count", b"engine_restart_count", "held_bytes", b"held_bytes", "held_image_count", b"held_image_count", "image_cache_hit_count", b"image_cache_hit_count", "outcomes", b"outcomes", "queue_length", b"queue_length", "running_count", b"running_count", "session_count", b"session_count", "stages", b"stages"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answer_times", b"answer_times", "batch_sizes", b"batch_sizes", "counting_since", b"counting_since", "device", b"device", "device_peak_memory_bytes", b"device_peak_memory_bytes", "encoder_run_count", b"encoder_run_count", "engine_memory_bytes", b"engine_memory_bytes", "engine_peak_memory_bytes", b"engine_peak_memory_bytes", "engine_restart_count", b"engine_restart_count", "held_bytes", b"held_bytes", "held_image_count", b"held_image_count", "image_cache_hit_count", b"image_cache_hit_count", "outcomes", b"outcomes", "queue_length", b"queue_length", "running_count", b"running_count", "session_count", b"session_count", "stages", b"stages"]) -> None: ...
 
 Global___GetModelStatsResponse: typing_extensions.TypeAlias = GetModelStatsResponse
+
+@typing.final
+class BatchSize(google.protobuf.message.Message):
+    """Answers of requests that the model worked on together."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: builtins.int
+    ANSWER_COUNT_FIELD_NUMBER: builtins.int
+    size: builtins.int
+    """How many those were; 1 for a request alone."""
+    answer_count: builtins.int
+    """Answers in batches of that size."""
+    def __init__(
+        self,
+        *,
+        size: builtins.int = ...,
+        answer_count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answer_count", b"answer_count", "size", b"size"]) -> None: ...
+
+Global___BatchSize: typing_extensions.TypeAlias = BatchSize
 
 @typing.final
 class AnswerTime(google.protobuf.message.Message):

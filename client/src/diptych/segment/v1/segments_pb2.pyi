@@ -128,7 +128,7 @@ class Timings(google.protobuf.message.Message):
 
     @property
     def predict(self) -> google.protobuf.duration_pb2.Duration:
-        """Features to segments."""
+        """Features to segments; an equal part of it for requests that were answered together."""
 
     @property
     def postprocess(self) -> google.protobuf.duration_pb2.Duration:
