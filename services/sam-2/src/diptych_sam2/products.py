@@ -9,7 +9,7 @@ import functools
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 _ROWS = 256
 """Queries whose scores exist at once: with thousands of keys, that many stay in a core's cache."""
@@ -26,11 +26,14 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             queries, keys, values, scale=queries.shape[-1] ** -0.5
         )
     n, heads, rows, width = queries.shape
-    scaled = (queries * width**-0.5).reshape(n * heads, rows, width)
+    asked = queries.reshape(n * heads, rows, width)
     places = keys.reshape(n * heads, -1, width).transpose(1, 2)
     given = values.reshape(n * heads, -1, values.shape[-1])
     if rows <= _ROWS:
-        return torch.bmm(torch.bmm(scaled, places).softmax(-1), given).view(n, heads, rows, -1)
+        nothing = asked.new_empty(1, 1, 1)
+        scores = torch.baddbmm(nothing, asked, places, beta=0, alpha=width**-0.5)
+        return torch.bmm(scores.softmax(-1), given).view(n, heads, rows, -1)
+    scaled = asked * width**-0.5
     seen = given.new_empty(n * heads, rows, given.shape[-1])
     for one in range(n * heads):
         for start in range(0, rows, _ROWS):
@@ -40,14 +43,29 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     return seen.view(n, heads, rows, -1)
 
 
-def linear_gelu(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def linear_gelu(rows: Tensor, layer: nn.Linear) -> Tensor:
     """A linear layer and the exact GELU of it, in one pass over the result where that exists."""
-    if rows.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        made = torch.ops.mkldnn._linear_pointwise(
-            rows.flatten(0, -2), weight, bias, "gelu", [], "none"
-        )
-        return made.view(*rows.shape[:-1], -1)  # type: ignore[no-any-return]
-    return F.gelu(F.linear(rows, weight, bias))
+    if not _has_fused_products(rows):
+        return F.gelu(layer(rows))
+    made = torch.ops.mkldnn._linear_pointwise(
+        rows.flatten(0, -2), layer.weight, layer.bias, "gelu", [], "none"
+    )
+    return made.view(*rows.shape[:-1], -1)  # type: ignore[no-any-return]
+
+
+def linear_add(rows: Tensor, layer: nn.Linear, other: Tensor) -> Tensor:
+    """A linear layer plus ``other``, likewise."""
+    if not _has_fused_products(rows):
+        made: Tensor = layer(rows)
+        return made.add_(other)
+    made = torch.ops.mkldnn._linear_pointwise.binary(
+        rows.flatten(0, -2), other.reshape(-1, other.shape[-1]), layer.weight, layer.bias, "add"
+    )
+    return made.view(other.shape)
+
+
+def _has_fused_products(rows: Tensor) -> bool:
+    return rows.device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 def _products_are_quicker(queries: Tensor, values: Tensor) -> bool:
