@@ -16,6 +16,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from .hiera import Trunk, channels_first
+from .products import Product
 
 
 class Encoder:
@@ -44,7 +45,7 @@ class _Levels:
         last = len(neck.convs) - 1
         # The neck counts its convolutions from the coarsest level.
         convs = [neck.convs[last - level].conv for level in range(last + 1)]
-        self._weights = [_product(conv) for conv in convs]
+        weights = [_product(conv) for conv in convs]
         self._wanted = range(last + 1 - model.image_encoder.scalp)[-model.num_feature_levels :]
         self._from_above = [
             level < last and level in neck.fpn_top_down_levels for level in range(last + 1)
@@ -55,13 +56,14 @@ class _Levels:
             for level, conv in enumerate((decoder.conv_s0, decoder.conv_s1)):
                 if self._from_above[level] or below[level - 1] * level:
                     raise ValueError(f"expected level {level} of the pyramid to stand alone")
-                self._weights[level] = _joined(self._weights[level], _product(conv))
+                weights[level] = _joined(weights[level], _product(conv))
+        self._products = [Product(*pair) for pair in weights]
 
     def __call__(self, stages: list[Tensor]) -> list[Tensor]:
         made: dict[int, Tensor] = {}
         coarser: Tensor | None = None
         for level in reversed(range(len(stages))):
-            rows = channels_first(F.linear(stages[level], *self._weights[level]))
+            rows = channels_first(self._products[level](stages[level]))
             if self._from_above[level]:
                 assert coarser is not None
                 rows = rows + self._grown(coarser).to(rows.dtype)

@@ -1,24 +1,24 @@
 """The trunk of the image encoder, over the weights of the package's own.
 
-All but attention and pooling looks at each place of a picture alone, and most attention stays within
-a window. So places lie window by window from the first block on, ``(n, w, w, c)`` for ``n`` windows
-of ``w * w`` places, and are put in another order only where windows do not follow from those before.
-In between, a few windows at a time go through many blocks, and stay in a core's cache.
+All but attention and pooling looks at each place of a picture alone, and most attention stays
+within a window. So places lie window by window from the first block on, ``(n, w, w, c)`` for ``n``
+windows of ``w * w`` places, and are put in another order only where windows do not follow from
+those before. In between, a few windows at a time go through many blocks, and stay in the cache.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from sam2.modeling.backbones.hieradet import Hiera, MultiScaleBlock
 from torch import Tensor, nn
 
-from .products import attention, linear_add, linear_gelu
+from .products import Product, attention
 
 _PLACES = 4096
 """Places that go through blocks at once on a CPU: more leave the cache, fewer are poor products."""
@@ -60,22 +60,19 @@ def in_windows(rows: Tensor, window: int) -> Tensor:
     """Windows ``(n, w, w, c)``, in rows from the upper left, of a square in windows of any side."""
     if rows.shape[1] == window:
         return rows
-    count, side = _root(rows.shape[0]), rows.shape[1]
+    count, side = math.isqrt(len(rows)), rows.shape[1]
     whole = rows.view(count, count, side, side, -1).transpose(1, 2)
     whole = whole.reshape(count * side, count * side, -1)
-    parts = whole.unflatten(1, (-1, window)).unflatten(0, (-1, window)).transpose(1, 2)
-    return parts.flatten(0, 1)
+    parts = count * side // window
+    cut = whole.view(parts, window, parts, window, whole.shape[-1]).transpose(1, 2)
+    return cut.reshape(parts * parts, window, window, -1)
 
 
 def channels_first(rows: Tensor) -> Tensor:
     """``(1, c, height, width)`` of a square in windows ``(n, w, w, c)``."""
-    count, side = _root(rows.shape[0]), rows.shape[1]
+    count, side = math.isqrt(len(rows)), rows.shape[1]
     parts = rows.view(count, count, side, side, -1).permute(4, 0, 2, 1, 3)
     return parts.reshape(1, -1, count * side, count * side)
-
-
-def _root(square: int) -> int:
-    return round(square**0.5)
 
 
 @dataclass
@@ -94,7 +91,7 @@ class _Run:
         count = len(rows)
         if self.local and rows.device.type == "cpu":
             count = max(_PLACES // self.window**2, 1)
-        parts = [self._through(part) for part in rows.split(count)]
+        parts = [self._through(part) for part in torch.split(rows, count)]
         if len(parts) == 1:
             return parts[0]
         return [torch.cat(made) for made in zip(*parts, strict=True)]
@@ -117,7 +114,7 @@ def _runs(trunk: Hiera, side: int) -> Iterator[_Run]:
         if wanted % stride:
             raise ValueError(f"expected windows that pooling by {stride} keeps, got {wanted}")
         if wanted and side % wanted:
-            padding = _Padding(side, wanted, stride)
+            padding = _Padding(wanted, stride)
             wanted = side
         # Attention over all places does not ask for their order.
         wanted = wanted or window or side
@@ -133,42 +130,29 @@ def _runs(trunk: Hiera, side: int) -> Iterator[_Run]:
         yield run
 
 
+@dataclass(frozen=True)
 class _Padding:
     """Windows that do not fill a square, from the square as one window, and back. A place beyond it
     is zero before the projection, so it is the bias after it, which takes no product."""
 
-    def __init__(self, side: int, window: int, stride: int) -> None:
-        self._keys = _padded_places(side, window)
-        queries = _padded_places(side // stride, window // stride)
-        self._queries = queries if stride > 1 else self._keys
-        inside = (queries < (side // stride) ** 2).nonzero()[:, 0]
-        self._back = inside[queries[inside].argsort()]
-        self.windows = (-(-side // window)) ** 2
+    window: int
+    stride: int
 
-    def keys(self, rows: Tensor, beyond: Tensor) -> Tensor:
-        """``(n, w * w, c)`` of ``(1, side, side, c)``."""
-        return self._taken(rows, beyond, self._keys)
+    def cut(self, rows: Tensor, beyond: Tensor) -> Tensor:
+        """``(n, w, w, c)`` of ``(1, side, side, c)``; ``beyond`` is what lies there."""
+        side = rows.shape[1]
+        whole = beyond.repeat(1, side + -side % self.window, side + -side % self.window, 1)
+        whole[:, :side, :side] = rows
+        return in_windows(whole, self.window)
 
-    def queries(self, rows: Tensor, beyond: Tensor) -> Tensor:
-        """Likewise, after pooling."""
-        return self._taken(rows, beyond, self._queries)
+    def pooled(self) -> _Padding:
+        """The same windows after pooling."""
+        return _Padding(self.window // self.stride, 1)
 
-    def back(self, rows: Tensor) -> Tensor:
-        """``(places, c)`` of what queries have seen, ``(n, w * w, c)``."""
-        return rows.flatten(0, 1).index_select(0, self._back.to(rows.device))
-
-    def _taken(self, rows: Tensor, beyond: Tensor, places: Tensor) -> Tensor:
-        known = torch.cat([rows.reshape(-1, rows.shape[-1]), beyond[None]])
-        taken = known.index_select(0, places.to(rows.device))
-        return taken.view(self.windows, -1, rows.shape[-1])
-
-
-def _padded_places(side: int, window: int) -> Tensor:
-    """Which place of a square each place of its windows is; ``side * side`` for those beyond."""
-    beyond = -side % window
-    places = torch.arange(side * side).view(side, side)
-    padded = F.pad(places, (0, beyond, 0, beyond), value=side * side)
-    return in_windows(padded[None, :, :, None], window).flatten()
+    def back(self, rows: Tensor, side: int) -> Tensor:
+        """``(1, side, side, c)`` of ``(n, w, w, c)``."""
+        whole = in_windows(rows, side + -side % self.window)
+        return whole[:, :side, :side]
 
 
 class _Block:
@@ -177,40 +161,44 @@ class _Block:
     def __init__(self, block: MultiScaleBlock, padding: _Padding | None) -> None:
         if not isinstance(block.mlp.act, nn.GELU):
             raise ValueError(f"expected blocks with GELU, got {type(block.mlp.act).__name__}")
-        self._block = block
-        self._padding = padding
+        self._norms = (block.norm1, block.norm2)
+        self._heads: int = block.attn.num_heads
+        self._windowed = bool(block.window_size)
         self._stride = block.q_stride[0] if block.q_stride else 1
-        self._first, self._second = block.mlp.layers
+        self._padding = padding
+        self._qkv, self._proj = Product.of(block.attn.qkv), Product.of(block.attn.proj)
+        self._first, self._second = (Product.of(layer) for layer in block.mlp.layers)
+        self._shortcut = Product.of(block.proj) if block.dim != block.dim_out else None
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """``(n, w, w, c)``, of half the side after pooling."""
-        block = self._block
-        normed = block.norm1(rows)
-        shortcut = rows
-        if block.dim != block.dim_out:
-            shortcut = _pooled(block.proj(normed), self._stride)
-        seen = self._looked_around(normed).view_as(shortcut)
-        rows = linear_add(seen, block.attn.proj, shortcut)
-        return linear_add(linear_gelu(block.norm2(rows), self._first), self._second, rows)
+        """``(n, w, w, c)``; the sides are divided where a block pools."""
+        normed = self._norms[0](rows)
+        if self._shortcut is not None:
+            rows = _pooled(self._shortcut(normed), self._stride)
+        rows = self._proj.plus(self._looked_around(normed).reshape(rows.shape), rows)
+        return self._second.plus(self._first.gelu(self._norms[1](rows)), rows)
 
     def _looked_around(self, rows: Tensor) -> Tensor:
         """What each place sees within its window, or over all, in the order of places."""
-        attn, padding = self._block.attn, self._padding
-        made: Tensor = attn.qkv(rows)
-        pooled = None
-        if self._stride > 1:
-            pooled = _pooled(made[..., : made.shape[-1] // 3], self._stride)
+        made, padding = self._qkv(rows), self._padding
+        width = made.shape[-1] // 3
+        pooled = _pooled(made[..., :width], self._stride) if self._stride > 1 else None
         if padding is not None:
-            made = padding.keys(made, attn.qkv.bias)
+            assert self._qkv.bias is not None
+            made = padding.cut(made, self._qkv.bias)
             if pooled is not None:
-                pooled = padding.queries(pooled, attn.qkv.bias[: pooled.shape[-1]])
-        windows = (padding.windows if padding else len(rows)) if self._block.window_size else 1
-        made = made.reshape(windows, -1, 3, attn.num_heads, made.shape[-1] // 3 // attn.num_heads)
-        queries, keys, values = made.permute(2, 0, 3, 1, 4)
+                pooled = padding.pooled().cut(pooled, self._qkv.bias[:width])
+        side = (made if pooled is None else pooled).shape[1]
+        count = len(made) if self._windowed else 1
+        split = made.view(count, -1, 3, self._heads, width // self._heads)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)
         if pooled is not None:
-            queries = pooled.reshape(windows, -1, *made.shape[3:]).transpose(1, 2)
-        seen = attention(queries, keys, values).transpose(1, 2).flatten(2)
-        return seen if padding is None else padding.back(seen)
+            queries = pooled.view(count, -1, *split.shape[3:]).transpose(1, 2)
+        seen = attention(queries, keys, values).transpose(1, 2)
+        if padding is None:
+            return seen
+        after = padding if pooled is None else padding.pooled()
+        return after.back(seen.reshape(count, side, side, width), rows.shape[1] // self._stride)
 
 
 def _pooled(rows: Tensor, stride: int) -> Tensor:
