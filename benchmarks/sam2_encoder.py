@@ -36,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sam2_models.as_engine_process()
     main()

@@ -6,6 +6,8 @@ Times do not depend on the values of weights.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 from skimage import data
 
+from diptych_runtime.engine_client import ENGINE_ENVIRONMENT
 from diptych_runtime.tier import Tier
 from diptych_sam2.checkpoints import packaged_config
 from diptych_sam2.models import build_model
@@ -29,6 +32,14 @@ def parser(doc: str | None, rounds: int) -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=rounds)
     made.add_argument("--threads", type=int, default=2)
     return made
+
+
+def as_engine_process() -> None:
+    """Start this script again as the service starts its engine: how memory is taken and threads wait
+    can be set from outside only. All sides have it alike."""
+    if not ENGINE_ENVIRONMENT.items() <= os.environ.items():
+        environment = os.environ | ENGINE_ENVIRONMENT
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
 
 
 def stock(size: str) -> SAM2Base:
