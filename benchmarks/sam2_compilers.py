@@ -27,6 +27,7 @@ import versus
 from torch import Tensor, nn
 
 from diptych_runtime.tier import Tier
+from diptych_sam2 import products
 from diptych_sam2.encoder import Encoder
 from diptych_sam2.parts import assemble
 
@@ -72,6 +73,11 @@ class _Ours(nn.Module):
         model = sam2_models.stock(size).eval().to(torch.bfloat16)
         with mock.patch.object(torch.backends.mkldnn, "is_available", return_value=False):
             self.encoder = Encoder(model)
+        has_amx = products._has_amx()
+        products._has_amx = lambda: has_amx  # type: ignore[assignment]
+        # All places at once: unrolled, the parts would be compiled one by one.
+        for run in self.encoder._trunk._runs:
+            run.local = False
 
     def forward(self, square: Tensor) -> list[Tensor]:
         """As ``_Levels``."""
@@ -94,7 +100,7 @@ def _inductor(autotune: bool, size: str, square: Tensor) -> Encodes:
     options: dict[str, str | int | bool | Callable[..., object]] = {"freezing": True}
     if autotune:
         options["max_autotune"] = True
-    compiled = torch.compile(_Ours(size), dynamic=False, options=options)
+    compiled = torch.compile(_Ours(size), fullgraph=True, dynamic=False, options=options)
     with torch.no_grad():
         compiled(square)
     return compiled

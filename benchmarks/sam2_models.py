@@ -35,8 +35,8 @@ def parser(doc: str | None, rounds: int) -> argparse.ArgumentParser:
 
 
 def as_engine_process() -> None:
-    """Start this script again as the service starts its engine: how memory is taken and threads wait
-    can be set from outside only. All sides have it alike."""
+    """Start this script again as the service starts its engine: how memory is taken and how threads
+    wait can be set from outside only. All sides have it alike."""
     if not ENGINE_ENVIRONMENT.items() <= os.environ.items():
         environment = os.environ | ENGINE_ENVIRONMENT
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)

@@ -39,13 +39,12 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         scores = torch.baddbmm(nothing, asked, places, beta=0, alpha=width**-0.5)
         return torch.bmm(scores.softmax(-1), given).view(n, heads, rows, -1)
     scaled = asked * width**-0.5
-    seen = given.new_empty(n * heads, rows, given.shape[-1])
-    for one in range(n * heads):
-        for start in range(0, rows, _ROWS):
-            part = scaled[one, start : start + _ROWS]
-            weights = torch.mm(part, places[one]).softmax(-1)
-            torch.mm(weights, given[one], out=seen[one, start : start + _ROWS])
-    return seen.view(n, heads, rows, -1)
+    seen = [
+        torch.mm(torch.mm(part, places[one]).softmax(-1), given[one])
+        for one in range(n * heads)
+        for part in torch.split(scaled[one], _ROWS)
+    ]
+    return torch.cat(seen).view(n, heads, rows, -1)
 
 
 class Product:
