@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from agreement import FLOORS, Agreement, Labelled
+from sam2.modeling.backbones.hieradet import Hiera
 from torch import Tensor
 
 from diptych import OutputOptions, Task
@@ -16,6 +17,7 @@ from diptych_runtime.engine import Job, Pixels
 from diptych_sam2.decoder import Decoder
 from diptych_sam2.encoder import Encoder
 from diptych_sam2.engine import Sam2Engine
+from diptych_sam2.hiera import Trunk, channels_first, in_windows
 from diptych_sam2.memory_attention import QuickMemoryAttention
 from diptych_sam2.settings import EngineSettings
 
@@ -42,6 +44,40 @@ def test_the_encoder_makes_the_same_levels(demo_model: Any, random: torch.Genera
     assert len(levels) == len(expected) == 3
     for ours, theirs in zip(levels, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("tiny", [False, True], ids=["windows fit", "windows are padded"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+def test_the_trunk_makes_the_same_maps(
+    random: torch.Generator, tiny: bool, dtype: torch.dtype, tolerance: float
+) -> None:
+    stock = Hiera(
+        embed_dim=16,
+        stages=(1, 2, 3, 2),
+        global_att_blocks=(4,),
+        window_spec=(8, 4, 14, 7) if tiny else (8, 4, 16, 8),
+        window_pos_embed_bkg_spatial_size=(7, 7),
+    ).eval()
+    for parameter in stock.parameters():
+        parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.2)
+    square = torch.randn(1, 3, 256, 256, generator=random)
+    expected = stock(square)
+    maps = Trunk(stock.to(dtype), 64)(square)
+    assert len(maps) == len(expected) == 4
+    for ours, theirs in zip(maps, expected, strict=True):
+        difference = (channels_first(ours).float() - theirs).abs().mean()
+        assert difference <= tolerance * theirs.abs().mean()
+
+
+def test_a_square_in_windows_is_the_same_square_in_other_windows(random: torch.Generator) -> None:
+    square = torch.randn(1, 12, 12, 5, generator=random)
+    parts = in_windows(square, 4)
+    assert parts.shape == (9, 4, 4, 5)
+    assert torch.equal(parts[5], square[0, 4:8, 8:12])
+    assert torch.equal(in_windows(parts, 3), in_windows(square, 3))
+    assert torch.equal(in_windows(parts, 12), square)
+    assert torch.equal(channels_first(parts), square.permute(0, 3, 1, 2))
 
 
 @torch.inference_mode()

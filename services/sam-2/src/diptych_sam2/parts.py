@@ -74,6 +74,8 @@ def assemble(model: SAM2Base, device: torch.device, tier: Tier = Tier.EXACT) -> 
 def _hasten_video(model: SAM2Base, decoder: Decoder, dtype: torch.dtype) -> None:
     """Not in the exact tier: memories are rounded to bfloat16, so that the smallest difference of a
     frame's features comes back a thousandfold, and exact videos are to equal those of stock."""
+    # The encoder has its weights, and nobody asks the package's own.
+    model.image_encoder.trunk = nn.Identity()
     model.memory_attention = QuickMemoryAttention(model.memory_attention)
     model.sam_mask_decoder = _QuickMaskDecoder(model.sam_mask_decoder, decoder)
     model.memory_encoder = _TypedMemoryEncoder(model.memory_encoder, dtype)
