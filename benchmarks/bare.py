@@ -69,13 +69,20 @@ async def serve(port: int, to: str) -> None:
 @contextlib.contextmanager
 def running(to: str = "") -> Iterator[str]:
     """The handler, or with ``to`` the proxy, in a process of its own; yields its address."""
+    with running_process(to) as process:
+        yield process.address
+
+
+@contextlib.contextmanager
+def running_process(to: str = "") -> Iterator[served.Running]:
+    """The same, with its process."""
     port = served.free_port()
     process = subprocess.Popen([sys.executable, __file__, str(port), "--to", to])
     try:
         address = f"127.0.0.1:{port}"
         with grpc.insecure_channel(address) as channel:
             grpc.channel_ready_future(channel).result(timeout=60)
-        yield address
+        yield served.Running(address, process)
     finally:
         process.terminate()
         process.wait(60)
