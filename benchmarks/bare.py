@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -34,13 +35,16 @@ REPLY = pb.SegmentResponse(
     ],
     image_size=pb.ImageSize(width_px=64, height_px=64),
 ).SerializeToString()
+_DIGEST_BYTES = 32
+_DIGEST_HEAD = bytes((pb.SegmentResponse.IMAGE_SHA256_FIELD_NUMBER << 3 | 2, _DIGEST_BYTES))
 SEND_OPTIONS = [("grpc.max_send_message_length", MAX_REQUEST_BYTES)]
 
 Answer = Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]
 
 
 async def _answer(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-    return REPLY
+    # Another picture, another digest, as a gateway expects it; the true one would take hashing.
+    return REPLY + _DIGEST_HEAD + os.urandom(_DIGEST_BYTES)
 
 
 def _passed_on(channel: grpc.aio.Channel) -> Answer:

@@ -1,6 +1,6 @@
 """What a request costs each process: user and system time, for pictures of several sizes.
 
-    python benchmarks/request_cost.py [--requests 300] [--sizes 200000,1000000,5000000] [--clients 1]
+    python benchmarks/request_cost.py [--requests 300] [--sizes 200000,1000000] [--clients 1]
 
 A service whose engine does nothing, the gateway in front of a bare handler, and that handler and a
 bare proxy for comparison. Time on a processor hardly depends on who else uses the machine, so this
