@@ -52,7 +52,8 @@ async def split_request(raw: bytes) -> SplitRequest:
     """
     try:
         # Masks and logits of prompts may be large, too.
-        return split_quickly(raw) or await asyncio.to_thread(split, raw)
+        quick = split_quickly(raw)
+        return await asyncio.to_thread(split, raw) if quick is None else quick
     except DecodeError as error:
         raise _malformed(pb.SegmentRequest) from error
 

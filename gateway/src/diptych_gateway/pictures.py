@@ -68,8 +68,10 @@ class PictureCache:
 
 def _without_much_else(picture: bytes | memoryview) -> bytes | memoryview:
     """A view keeps all of the message that it looks into, of which the file is most as a rule."""
-    if isinstance(picture, memoryview) and len(picture.obj) - len(picture) > _MUCH_BYTES:
-        return bytes(picture)
+    if isinstance(picture, memoryview):
+        with memoryview(picture.obj) as whole:
+            if whole.nbytes - picture.nbytes > _MUCH_BYTES:
+                return bytes(picture)
     return picture
 
 

@@ -174,7 +174,9 @@ class FrontPipe:
         """Of the message that begins what is unread; 0 while too little of it is there."""
         if len(self._unread) < _LENGTHS.size:
             return 0
-        return _LENGTHS.size + sum(_LENGTHS.unpack_from(self._unread))
+        header_size, body_size = _LENGTHS.unpack_from(self._unread)
+        size: int = _LENGTHS.size + header_size + body_size
+        return size
 
     def _read_large(self, missing: int) -> None:
         try:

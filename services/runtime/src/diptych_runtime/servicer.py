@@ -168,11 +168,10 @@ class _Asked:
 async def _read(raw: bytes, card: pb.ModelCard) -> _Asked:
     """Parse and check a request."""
     try:
-        parts = split_quickly(raw)
-        if parts is None:
-            parts, task = await asyncio.to_thread(_read_slowly, raw, card)
+        if quick := split_quickly(raw):
+            parts, task = quick, check_request(quick, card)
         else:
-            task = check_request(parts, card)
+            parts, task = await asyncio.to_thread(_read_slowly, raw, card)
     except DecodeError as error:
         raise unreadable(raw) from error
     digest = await _digest(parts, task)
