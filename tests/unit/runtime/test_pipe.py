@@ -114,7 +114,7 @@ async def test_a_header_that_is_none_ends_it() -> None:
     front = FrontPipe(ours)
     theirs.sendall(b"\0\0\0\2\0\0\0\1]]a")
     for _ in range(2):
-        with pytest.raises(ValueError, match="JSON|Expecting"):
+        with pytest.raises(ValueError, match=r"JSON|Expecting"):
             await front.receive()
     theirs.close()
 

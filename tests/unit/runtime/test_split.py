@@ -116,7 +116,7 @@ def test_a_large_picture_is_split_quickly(request: pb.SegmentRequest, some: byte
 
 
 def test_what_takes_long_is_not_split_quickly() -> None:
-    prompts = [pb.ObjectPrompt(mask=pb.Mask(coco_rle=b"x" * 200_000))]
+    prompts = [pb.ObjectPrompt(points=[pb.PointPrompt(x_px=1.5)] * 20_000)]
     with_masks = pb.SegmentRequest(image=pb.Image(encoded=b"x"), prompts=prompts)
     assert split_quickly(with_masks.SerializeToString()) is None
     in_pieces = pb.SegmentRequest(image=pb.Image(encoded=bytes(9_000))).SerializeToString() * 20
