@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -34,13 +35,16 @@ REPLY = pb.SegmentResponse(
     ],
     image_size=pb.ImageSize(width_px=64, height_px=64),
 ).SerializeToString()
+_DIGEST_BYTES = 32
+_DIGEST_HEAD = bytes((pb.SegmentResponse.IMAGE_SHA256_FIELD_NUMBER << 3 | 2, _DIGEST_BYTES))
 SEND_OPTIONS = [("grpc.max_send_message_length", MAX_REQUEST_BYTES)]
 
 Answer = Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]
 
 
 async def _answer(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-    return REPLY
+    # Another picture, another digest, as a gateway expects it; the true one would take hashing.
+    return REPLY + _DIGEST_HEAD + os.urandom(_DIGEST_BYTES)
 
 
 def _passed_on(channel: grpc.aio.Channel) -> Answer:
@@ -69,13 +73,20 @@ async def serve(port: int, to: str) -> None:
 @contextlib.contextmanager
 def running(to: str = "") -> Iterator[str]:
     """The handler, or with ``to`` the proxy, in a process of its own; yields its address."""
+    with running_process(to) as process:
+        yield process.address
+
+
+@contextlib.contextmanager
+def running_process(to: str = "") -> Iterator[served.Running]:
+    """The same, with its process."""
     port = served.free_port()
     process = subprocess.Popen([sys.executable, __file__, str(port), "--to", to])
     try:
         address = f"127.0.0.1:{port}"
         with grpc.insecure_channel(address) as channel:
             grpc.channel_ready_future(channel).result(timeout=60)
-        yield address
+        yield served.Running(address, process)
     finally:
         process.terminate()
         process.wait(60)

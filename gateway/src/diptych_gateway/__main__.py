@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+from diptych_runtime.allocator import keep_freed_memory
 from diptych_runtime.logs import configure, logger
 from diptych_runtime.serving import PortTakenError, wait_for_stop_signal
 from diptych_runtime.settings import SettingsError
@@ -38,6 +39,7 @@ def serve() -> int:
     try:
         settings = read_settings()
         configure(settings.log_level, service="gateway")
+        keep_freed_memory()
         asyncio.run(_serve(settings))
     except SettingsError as error:
         return _end(error, 2)

@@ -53,8 +53,6 @@ class FanOut:
         shared = await serialize(self.plan.request)
         agreements = _Agreements(self.plan, self.deadline)
         async with asyncio.TaskGroup() as group:
-            if self.plan.request.image.WhichOneof("source") == "encoded":
-                group.create_task(self.pictures.put(self.plan.request.image.encoded))
             for model_id in self.plan.model_ids:
                 group.create_task(self._one(model_id, shared, emit, agreements, group))
         return agreements.in_order()
@@ -91,10 +89,13 @@ class FanOut:
             model, addressed(shared, model_id), request.image, self.deadline, self.pictures
         )
         try:
-            return await parse(pb.SegmentResponse, raw)
+            response = await parse(pb.SegmentResponse, raw)
         except DecodeError as error:
             logger().error("answer is no answer", model=model_id)
             raise failed(model_id) from error
+        if request.image.WhichOneof("source") == "encoded":
+            await self.pictures.put(request.image.encoded, response.image_sha256)
+        return response
 
 
 class _Agreements:

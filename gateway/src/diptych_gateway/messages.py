@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from diptych.segment import v1 as pb
 from diptych_runtime.errors import Reason, ServiceError, invalid
-from diptych_runtime.split import SplitRequest, split
+from diptych_runtime.split import SplitRequest, last_value, split, split_quickly
 
 _THREAD_FROM_BYTES = 1024 * 1024
 
@@ -52,7 +52,8 @@ async def split_request(raw: bytes) -> SplitRequest:
     """
     try:
         # Masks and logits of prompts may be large, too.
-        return await asyncio.to_thread(split, raw) if len(raw) > _THREAD_FROM_BYTES else split(raw)
+        quick = split_quickly(raw)
+        return await asyncio.to_thread(split, raw) if quick is None else quick
     except DecodeError as error:
         raise _malformed(pb.SegmentRequest) from error
 
@@ -62,6 +63,12 @@ async def serialize(message: Message) -> bytes:
     if message.ByteSize() > _THREAD_FROM_BYTES:
         return await asyncio.to_thread(message.SerializeToString)
     return message.SerializeToString()
+
+
+def said_digest(reply: bytes) -> bytes:
+    """The digest of the picture in a serialised ``SegmentResponse``; empty if it has none, or so
+    many segments that reading them takes longer than it saves."""
+    return last_value(reply, pb.SegmentResponse.IMAGE_SHA256_FIELD_NUMBER)
 
 
 def addressed(request: bytes, model_id: str) -> bytes:

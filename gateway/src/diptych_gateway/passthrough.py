@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from diptych.segment import v1 as pb
 from diptych_runtime.errors import Reason
 
 from .deadline import Deadline
-from .messages import with_picture
+from .messages import said_digest, with_picture
 from .model import Model
 from .pictures import PictureCache
 from .statuses import BackendError, too_late
@@ -48,7 +46,7 @@ async def segment(
     except BackendError as error:
         if error.reason != Reason.IMAGE_NOT_HELD or image.WhichOneof("source") != "sha256":
             raise
-        picture = at_hand or pictures.get(image.sha256)
+        picture = at_hand or await pictures.get(image.sha256)
         if picture is None:
             raise
     return await call(model, "Segment", with_picture(request, bytes(picture)), deadline)
@@ -62,10 +60,8 @@ async def segment_and_hold(
     deadline: Deadline,
     pictures: PictureCache,
 ) -> bytes:
-    """``segment``, keeping the picture meanwhile for later requests that name its digest."""
-    holding = asyncio.create_task(pictures.put(picture))
-    try:
-        return await segment(model, request, image, deadline, pictures)
-    finally:
-        # Hashing never takes long, and the client may send the digest as soon as it is answered.
-        await asyncio.shield(holding)
+    """``segment``, keeping the picture for later requests that name its digest."""
+    reply = await segment(model, request, image, deadline, pictures)
+    if picture:
+        await pictures.put(picture, said_digest(reply))
+    return reply

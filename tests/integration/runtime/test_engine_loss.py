@@ -68,6 +68,27 @@ async def test_running_requests_are_lost_waiting_ones_are_not(tmp_path: Path) ->
             assert gone(engine.pid)
 
 
+async def test_engines_that_are_killed_with_pictures_inside_leave_nothing_open(
+    tmp_path: Path,
+) -> None:
+    gate = Gate(tmp_path)
+    open_files = []
+    with gate.environment():
+        async with running_service() as service, stub_of(service.port) as stub:
+            for _ in range(4):
+                _, slow = await gate.occupy(stub)
+                waits = ask(stub.Segment(automatic_request(png(fresh()))))
+                engine = service.supervisor.engine
+                assert engine
+                os.kill(engine.pid, signal.SIGKILL)
+                await error_of(slow)
+                await asyncio.gather(waits, return_exceptions=True)
+                gate.open()
+                assert (await stub.Segment(automatic_request(png(fresh())))).segments
+                open_files.append(len(os.listdir("/proc/self/fd")))
+    assert open_files[1:] == open_files[:1] * 3
+
+
 @pytest.mark.parametrize("fault", [CRASH, LOST], ids=["crash", "device lost"])
 async def test_health_follows_the_engine(fault: tuple[int, int, int]) -> None:
     async with (

@@ -97,3 +97,38 @@ async def test_sending_to_nobody() -> None:
     with pytest.raises(PipeClosedError):
         EnginePipe(theirs).send({}, bytes(100_000))
     theirs.close()
+
+
+async def test_large_and_small_messages_keep_their_order() -> None:
+    sent: list[tuple[Any, bytes]] = [
+        ({"number": number, "text": "x" * header}, bytes([number]) * body)
+        for number, (header, body) in enumerate(
+            [(1, 10), (1, 3_000_000), (1, 10), (400_000, 5), (1, 0), (300_000, 300_000), (1, 10)]
+        )
+    ]
+    assert await echo(sent * 3) == sent * 3
+
+
+async def test_a_header_that_is_none_ends_it() -> None:
+    ours, theirs = socket.socketpair()
+    front = FrontPipe(ours)
+    theirs.sendall(b"\0\0\0\2\0\0\0\1]]a")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"JSON|Expecting"):
+            await front.receive()
+    theirs.close()
+
+
+async def test_closing_in_the_middle_of_a_large_message_leaves_nothing_open() -> None:
+    ours, theirs = socket.socketpair()
+    front = FrontPipe(ours)
+    theirs.sendall(b"\0\0\0\2\1\0\0\0{}" + bytes(100_000))
+    front.send({"op": "large"}, bytes(8_000_000))  # nobody reads it
+    await asyncio.sleep(0)
+    front.close()
+    with pytest.raises(PipeClosedError):
+        await front.receive()
+    while ours.fileno() >= 0:
+        await asyncio.sleep(0.01)
+    front.send({"op": "late"})
+    theirs.close()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diptych.segment import v1 as pb
-from diptych_runtime.split import SplitRequest, split
+from diptych_runtime.split import SplitRequest, last_value, split, split_quickly
 
 images = st.one_of(
     st.binary(max_size=300).map(lambda data: pb.Image(encoded=data)),
@@ -106,3 +106,26 @@ def test_more_fields_than_are_read_one_by_one() -> None:
     request = pb.SegmentRequest(image=pb.Image(encoded=b"file"), prompts=[pb.ObjectPrompt()] * 2000)
     assert whole(split(request.SerializeToString())) == request
     check(request.SerializeToString() + b"\x12\x64" + b"\x0a\x00" * 50)
+
+
+@given(requests, st.binary(max_size=60_000))
+def test_a_large_picture_is_split_quickly(request: pb.SegmentRequest, some: bytes) -> None:
+    request.image.encoded = some + bytes(200_000)
+    quick = split_quickly(request.SerializeToString())
+    assert quick == split(request.SerializeToString())
+
+
+def test_what_takes_long_is_not_split_quickly() -> None:
+    prompts = [pb.ObjectPrompt(points=[pb.PointPrompt(x_px=1.5)] * 20_000)]
+    with_masks = pb.SegmentRequest(image=pb.Image(encoded=b"x"), prompts=prompts)
+    assert split_quickly(with_masks.SerializeToString()) is None
+    in_pieces = pb.SegmentRequest(image=pb.Image(encoded=bytes(9_000))).SerializeToString() * 20
+    assert split_quickly(in_pieces) is None
+
+
+@given(st.binary(max_size=40), st.text(max_size=5))
+def test_the_last_value_of_a_field(digest: bytes, model_id: str) -> None:
+    reply = pb.SegmentResponse(model_id=model_id, image_sha256=digest).SerializeToString()
+    assert last_value(reply, pb.SegmentResponse.IMAGE_SHA256_FIELD_NUMBER) == digest
+    assert last_value(reply[:-1], pb.SegmentResponse.IMAGE_SHA256_FIELD_NUMBER) == b""
+    assert last_value(reply * 2_000, 4) in (b"", digest)

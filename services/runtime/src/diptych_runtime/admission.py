@@ -114,7 +114,9 @@ class Admission:
         waits = slots.locked()
         if waits:
             self._check_room(estimate_s)
-        await self._wait(slots, estimate_s, deadline)
+            await self._wait(slots, estimate_s, deadline)
+        else:
+            await slots.acquire()
         self.running += 1
         turn = Turn(lambda: self._free(slots))
         try:

@@ -20,6 +20,7 @@ from .engine import LoadError
 from .errors import Reason, ServiceError
 from .lanes import Lane
 from .logs import logger
+from .picture_places import PicturePlaces
 from .pipe import FrontPipe, Header, PipeClosedError
 from .session_channel import SessionChannel
 from .settings import RuntimeSettings
@@ -52,6 +53,23 @@ class EngineReply:
     """With how many requests it was answered, itself among them."""
 
 
+@dataclass(frozen=True)
+class _Inside:
+    """A request that the engine process has."""
+
+    answer: asyncio.Future[EngineReply]
+    left: Callable[[], None]
+    """Called when the process does not have it any more, whether anybody still waits or not."""
+
+    def fail(self, error: ServiceError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def succeed(self, reply: EngineReply) -> None:
+        if not self.answer.done():
+            self.answer.set_result(reply)
+
+
 def engine_lost() -> ServiceError:
     """The error of requests that were in an engine process when it ended."""
     return ServiceError(
@@ -62,11 +80,14 @@ def engine_lost() -> ServiceError:
 class EngineClient:
     """One started engine process. ``start`` makes one; it is of no use after ``ended`` is done."""
 
-    def __init__(self, process: asyncio.subprocess.Process, pipe: FrontPipe) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, pipe: FrontPipe, places: PicturePlaces
+    ) -> None:
         self._process = process
         self._pipe = pipe
+        self._places = places
         self._ids = itertools.count(1)
-        self._inside: dict[int, asyncio.Future[EngineReply]] = {}
+        self._inside: dict[int, _Inside] = {}
         self._sessions: dict[int, SessionChannel] = {}
         self._heard = True
         self._wanted = True
@@ -96,7 +117,7 @@ class EngineClient:
                 raise LoadError(header["message"])
         except PipeClosedError as error:
             code = await client._exit_code()
-            client._pipe.close()
+            client._close()
             logger().error("engine did not start", pid=client.pid, exit_code=code)
             raise engine_lost() from error
         except TimeoutError as error:
@@ -126,13 +147,16 @@ class EngineClient:
         picture: bytes | memoryview,
         *,
         request_id: str,
-        digest: str,
+        digest: str | None,
         received: float,
         deadline: float,
         lane: Lane,
         on_left: Callable[[], None] = lambda: None,
     ) -> EngineReply:
         """Have one ``SegmentRequest`` answered: its picture, and the rest of it serialised.
+
+        Without a ``digest`` the process finds out that of the picture; with an empty one the
+        picture is not held.
 
         ``on_left`` is called once the request is out of the process again. That may be later than
         this returns: the model finishes its step after a caller was cancelled.
@@ -145,8 +169,14 @@ class EngineClient:
             raise engine_lost()
         number = next(self._ids)
         answer: asyncio.Future[EngineReply] = asyncio.get_running_loop().create_future()
-        answer.add_done_callback(lambda _: on_left())
-        self._inside[number] = answer
+        place = self._places.put(picture)
+
+        def left() -> None:
+            if place is not None:
+                self._places.free(place)
+            on_left()
+
+        self._inside[number] = _Inside(answer, left)
         header: Header = {
             "op": "work",
             "id": number,
@@ -155,14 +185,14 @@ class EngineClient:
             "received": received,
             "deadline": deadline,
             "lane": lane,
+            "place": place,
+            "picture_bytes": len(picture),
         }
-        self._pipe.send(header, rest)
-        self._pipe.send({"op": "picture"}, picture)
+        self._pipe.send(header, rest if place is not None else b"".join((rest, picture)))
         try:
-            return await asyncio.shield(answer)
+            return await answer
         except asyncio.CancelledError:
-            # What comes of it is for nobody, and is not a fault that asyncio should report.
-            answer.add_done_callback(asyncio.Future.exception)
+            # It stays inside: the process still has it, and its place.
             self._pipe.send({"op": "cancel", "id": number})
             raise
 
@@ -190,7 +220,12 @@ class EngineClient:
         self._kill()
         self._pipe.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._close()
         await self._process.wait()
+
+    def _close(self) -> None:
+        self._pipe.close()
+        self._places.close()
 
     async def _exit_code(self) -> int:
         """Of a process that has closed its pipe: it ends by itself, or is made to."""
@@ -231,8 +266,9 @@ class EngineClient:
         self.ended.set_result(None)
         lost = list(self._inside.values())
         self._inside.clear()
-        for answer in lost:
-            answer.set_exception(engine_lost())
+        for inside in lost:
+            inside.left()
+            inside.fail(engine_lost())
         sessions = list(self._sessions.values())
         self._sessions.clear()
         for session in sessions:
@@ -248,11 +284,12 @@ class EngineClient:
         self.held.difference_update(header["dropped"])
         self.held_bytes = header["held_bytes"]
         self.device_peak_bytes = header["device_peak_bytes"]
-        answer = self._inside.pop(header["id"])
+        inside = self._inside.pop(header["id"])
+        inside.left()
         if header["op"] == "error":
-            answer.set_exception(ServiceError.from_status(status_pb2.Status.FromString(body)))
+            inside.fail(ServiceError.from_status(status_pb2.Status.FromString(body)))
             return
-        answer.set_result(
+        inside.succeed(
             EngineReply(
                 body,
                 header["stages"],
@@ -284,19 +321,22 @@ class EngineClient:
 async def _spawn(engine: str) -> EngineClient:
     """Start a process that knows its engine and its end of a pipe."""
     ours, theirs = socket.socketpair()
-    with theirs:
+    places = PicturePlaces()
+    with theirs, places.file:
         pipe = FrontPipe(ours)
         try:
             process = await asyncio.create_subprocess_exec(
                 # -P: what lies in the working directory must not be taken for a module.
                 *(sys.executable, "-P", "-m", "diptych_runtime.engine_process"),
-                *("--fd", str(theirs.fileno()), "--engine", engine),
-                pass_fds=[theirs.fileno()],
+                *("--fd", str(theirs.fileno()), "--pictures", str(places.file.fileno())),
+                *("--engine", engine),
+                pass_fds=[theirs.fileno(), places.file.fileno()],
                 env=ENGINE_ENVIRONMENT | os.environ,
                 # A Ctrl-C reaches the whole process group; the front decides when to stop.
                 start_new_session=True,
             )
         except BaseException:
             pipe.close()
+            places.close()
             raise
-    return EngineClient(process, pipe)
+    return EngineClient(process, pipe, places)

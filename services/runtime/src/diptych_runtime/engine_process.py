@@ -33,6 +33,7 @@ from .held import HeldPictures
 from .lanes import Lane
 from .logs import logger
 from .machine import device_name
+from .picture_places import PictureReader
 from .pipe import EnginePipe, Header, PipeClosedError
 from .replies import ReplyWriter
 from .scheduler import Scheduler
@@ -57,8 +58,11 @@ class _Loaded:
 class EngineProcess:
     """Everything that runs behind one pipe."""
 
-    def __init__(self, pipe: EnginePipe, engine: str, settings: RuntimeSettings) -> None:
+    def __init__(
+        self, pipe: EnginePipe, pictures: PictureReader, engine: str, settings: RuntimeSettings
+    ) -> None:
         self._pipe = pipe
+        self._pictures = pictures
         self._engine = engine
         self._settings = settings
         self._scheduler = Scheduler(done=self._done, pulse=self._pulse)
@@ -75,7 +79,7 @@ class EngineProcess:
             # From the start, so that the end of the front is noticed while the model loads.
             header, body = self._pipe.receive()
             if header["op"] == "work":
-                self._accept(header, body, self._pipe.receive()[1])
+                self._accept(header, *self._parts(header, body))
             elif header["op"] == "cancel" and (work := self._inside.get(header["id"])):
                 work.cancelled.set()
             elif header["op"].startswith("session_"):
@@ -115,11 +119,20 @@ class EngineProcess:
         _thread("frames", lambda: _forever(host.prepare_next))
         _thread("video replies", lambda: _forever(host.reply_next))
 
+    def _parts(self, header: Header, body: bytes) -> tuple[bytes, bytes]:
+        """The request without its picture, and the picture."""
+        place, size = header["place"], header["picture_bytes"]
+        if place is not None:
+            return body, self._pictures.read(place, size)
+        end = len(body) - size
+        return body[:end], body[end:]
+
     def _accept(self, header: Header, rest: bytes, picture: bytes) -> None:
         work = Work(
             id=header["id"],
             request_id=header["request_id"],
-            digest=header["digest"],
+            digest=header["digest"] or "",
+            hash_picture=header["digest"] is None,
             received=header["received"],
             deadline=header["deadline"],
             request=pb.SegmentRequest.FromString(rest),
@@ -224,14 +237,16 @@ def main() -> None:
     """Load the model and serve the front that started this process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--pictures", type=int, required=True)
     parser.add_argument("--engine", required=True)
     args = parser.parse_args()
     pipe = EnginePipe(socket.socket(fileno=args.fd))
+    pictures = PictureReader(args.pictures)
     try:
         header, _ = pipe.receive()
         settings = RuntimeSettings(**header["settings"])
         logs.configure(settings.log_level, process="engine")
-        EngineProcess(pipe, args.engine, settings).run()
+        EngineProcess(pipe, pictures, args.engine, settings).run()
     except PipeClosedError:
         os._exit(0)
 

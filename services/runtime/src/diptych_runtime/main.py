@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import logs
+from .allocator import keep_freed_memory
 from .engine import LoadError
 from .service import ModelService
 from .serving import PortTakenError, wait_for_stop_signal
@@ -50,6 +51,7 @@ def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
         elif args.command == "weights":
             _list(spec)
         else:
+            keep_freed_memory()
             asyncio.run(_serve(spec, parser.prog))
     except (SettingsError, PortTakenError, LoadError, WeightsError) as error:
         _end(parser.prog, str(error), EXIT_USAGE)

@@ -23,13 +23,13 @@ from .lanes import lane_of
 from .machine import process_memory
 from .rpc import log_fields, request_id, unreadable
 from .settings import RuntimeSettings
-from .split import split
+from .split import SplitRequest, split, split_quickly
 from .stats import Stats
 from .supervisor import Supervisor
 from .video_front import VideoSessions
 
 SERVICE = "diptych.segment.v1.SegmentService"
-_OFF_LOOP_BYTES = 256 * 1024  # parsing or hashing more than this would stall other requests
+_OFF_LOOP_BYTES = 64 * 1024  # hashing more than this would stall other requests
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -77,11 +77,11 @@ class ModelServicer:
         """``Segment``: check, wait for a turn, have it answered."""
         received = time.monotonic()
         deadline = received + self._time_limit(context)
-        asked = await self._read(raw, self._card())
+        asked = await _read(raw, self._card())
         engine = self._supervisor.engine
         held = engine is not None and asked.digest in engine.held
         if not (held or asked.picture):
-            raise not_held(asked.digest)
+            raise not_held(asked.digest or "")
         lane = lane_of(asked.task, held=held)
         estimate_s = self._estimates.seconds(Kind(asked.task, held), asked.units)
         log_fields(task=asked.task.value, bytes=len(raw), held=held)
@@ -102,11 +102,6 @@ class ModelServicer:
         self.stats.count_reply(asked.task, reply)
         log_fields(**{f"{k}_ms": round(v * 1e3, 1) for k, v in reply.stages.items()})
         return reply.body
-
-    async def _read(self, raw: bytes, card: pb.ModelCard) -> _Asked:
-        if len(raw) > _OFF_LOOP_BYTES:
-            return await asyncio.to_thread(_read, raw, card)
-        return _read(raw, card)
 
     async def segment_video(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """``SegmentVideo``: writes its replies itself, so that it knows when the client leaves."""
@@ -165,21 +160,43 @@ class _Asked:
     """What is kept of a request."""
 
     task: Task
-    digest: str
-    """SHA-256 of the picture's file in hexadecimal, as sent or of the bytes sent."""
+    digest: str | None
+    """SHA-256 of the picture's file in hexadecimal, as sent or of the bytes sent. ``None``: nothing
+    depends on it here, and the engine process hashes those bytes."""
     rest: bytes
     picture: memoryview
     """Both as ``split`` gives them."""
     units: float
 
 
-def _read(raw: bytes, card: pb.ModelCard) -> _Asked:
-    """Parse and check a request. Hashing leaves its thread busy for the picture's size."""
+async def _read(raw: bytes, card: pb.ModelCard) -> _Asked:
+    """Parse and check a request."""
     try:
-        asked = split(raw)
+        if quick := split_quickly(raw):
+            parts, task = quick, check_request(quick, card)
+        else:
+            parts, task = await asyncio.to_thread(_read_slowly, raw, card)
     except DecodeError as error:
         raise unreadable(raw) from error
-    task = check_request(asked, card)
-    request, picture = asked.request, asked.picture
-    digest = hashlib.sha256(picture).hexdigest() if picture else request.image.sha256.hex()
-    return _Asked(task, digest, asked.rest, picture, work_units(request, task, card))
+    digest = await _digest(parts, task)
+    return _Asked(task, digest, parts.rest, parts.picture, work_units(parts.request, task, card))
+
+
+def _read_slowly(raw: bytes, card: pb.ModelCard) -> tuple[SplitRequest, Task]:
+    parts = split(raw)
+    return parts, check_request(parts, card)
+
+
+async def _digest(parts: SplitRequest, task: Task) -> str | None:
+    """For prompts it decides the lane: their picture may be held although it was sent."""
+    if not parts.picture:
+        return parts.request.image.sha256.hex()
+    if lane_of(task, held=True) is lane_of(task, held=False):
+        return None
+    if len(parts.picture) <= _OFF_LOOP_BYTES:
+        return _sha256(parts.picture)
+    return await asyncio.to_thread(_sha256, parts.picture)
+
+
+def _sha256(picture: memoryview) -> str:
+    return hashlib.sha256(picture).hexdigest()

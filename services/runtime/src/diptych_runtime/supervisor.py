@@ -60,11 +60,12 @@ class Supervisor:
         Raises:
             ServiceError: there was none for ``timeout_s`` seconds.
         """
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._ready.wait()
-        except TimeoutError as error:
-            raise self.not_ready() from error
+        if not self._ready.is_set():
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._ready.wait()
+            except TimeoutError as error:
+                raise self.not_ready() from error
         assert self._client is not None
         return self._client
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -32,6 +33,8 @@ class Work:
     deadline: float
     request: pb.SegmentRequest
     """All but the picture."""
+    hash_picture: bool = False
+    """Whether ``digest`` has yet to be computed."""
     encoded: bytes = b""
     """The picture's file, if it was sent; empty again once ``picture`` has it."""
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -83,6 +86,8 @@ class Workshop:
             ServiceError: the picture or a prompt cannot be used, or its digest is not held.
         """
         work.check_alive()
+        if work.hash_picture:
+            work.digest = hashlib.sha256(work.encoded).hexdigest()
         work.picture = self.held.get(work.digest) or self._open(work)
         work.encoded = b""
         size, logits_size = work.picture.size, self.loaded.logits_size
