@@ -121,8 +121,8 @@ proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from th
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
 
 # BENCH="video_memory" runs one of them.
-BENCH ?= mask_rcnn mask_rcnn_memory sam2_encoder sam2_prompt sam2_automatic hop compare_cost peers \
-	second_prompt video_parity video_sharing video_sessions video_memory
+BENCH ?= mask_rcnn mask_rcnn_memory sam2_encoder sam2_prompt sam2_automatic sam2_video hop compare_cost \
+	peers second_prompt video_parity video_sharing video_sessions video_memory
 bench: $(READY) ## Measure and print, and write benchmarks/RESULTS.md (about an hour)
 	@for name in $(BENCH); do echo "bench: $$name"; $(BIN)/python benchmarks/$$name.py; done
 	@$(BIN)/python benchmarks/results_page.py
