@@ -1,4 +1,4 @@
-"""Video of SAM 2: the package's ``SAM2VideoPredictor`` in float32 against live sessions of both tiers.
+"""Video of SAM 2: the package's predictor in float32 against live sessions of both tiers.
 
     python benchmarks/sam2_video.py [--size tiny] [--objects 1,4] [--rounds 7] [--threads 2]
 
@@ -108,8 +108,7 @@ def boxes(count: int, clip: Clip) -> list[Prompt]:
     height, width = clip.frames[0].shape[:2]
     edges = [width * (0.1 + 0.8 * one / count) for one in range(count + 1)]
     return [
-        Prompt(box=Box(left, height * 0.3, right, height * 0.8))
-        for left, right in pairwise(edges)
+        Prompt(box=Box(left, height * 0.3, right, height * 0.8)) for left, right in pairwise(edges)
     ]
 
 
