@@ -121,11 +121,12 @@ proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from th
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
 
 # BENCH="video_memory sam2_encoder@large" runs some of them; behind the @ is a size of SAM 2.
-BENCH ?= quality sam2_encoder sam2_encoder@large sam2_compilers sam2_automatic mask_rcnn mask_rcnn_memory sam2_prompt \
-	sam2_single second_prompt hop compare_cost compare_threads peers batcher video_parity video_sharing \
-	video_sessions video_memory
+BENCH ?= quality sam2_encoder sam2_encoder@large sam2_compilers sam2_automatic sam2_video mask_rcnn \
+	mask_rcnn_memory sam2_prompt sam2_single second_prompt hop compare_cost compare_threads \
+	peers batcher video_parity video_sharing video_sessions video_memory
 # On a GPU; what has an aim there comes first.
-GPU_BENCH ?= sam2_automatic@large sam2_single@large mask_rcnn quality sam2_encoder@large sam2_prompt@large
+GPU_BENCH ?= sam2_automatic@large sam2_single@large sam2_video@large mask_rcnn quality sam2_encoder@large \
+	sam2_prompt@large
 DEVICE ?= cuda:0
 
 bench: $(READY) ## Measure and print, and write benchmarks/RESULTS.md (about an hour)

@@ -21,17 +21,22 @@ def measure(
     *,
     rounds: int,
     device: torch.device = devices.CPU,
+    warm: bool = False,
+    after: Callable[[], object] = lambda: None,
 ) -> dict[str, list[float]]:
-    """Seconds by side and round, after one round that warms up; prints medians, and the ratio of
-    stock to each other side with its spread over rounds. A side is done when ``device`` is."""
+    """Seconds by side and round; prints medians, and the ratio of stock to each other side with its
+    spread over rounds. A side is done when ``device`` is. Before the rounds is one that warms up,
+    unless the sides are ``warm`` already; ``after`` is called when a round is over, and its time is
+    nobody's."""
     seconds: dict[str, list[float]] = {side: [] for side in sides}
-    for number in range(rounds + 1):
+    for number in range(int(warm), rounds + 1):
         for side, work in sides.items():
             started = time.perf_counter()
             work()
             devices.finish(device)
             if number:
                 seconds[side].append(time.perf_counter() - started)
+        after()
     print(f"{name}, {rounds} rounds, {torch.get_num_threads()} threads")
     for side, times in seconds.items():
         line = f"  {side:10} {statistics.median(times) * 1e3:10.1f} ms"

@@ -13,6 +13,7 @@ from steps import finished
 
 from diptych import Box, OutputOptions, Point, Prompt
 from diptych_runtime.engine import Pixels
+from diptych_runtime.tier import Tier
 from diptych_runtime.video import FrameAnswer, VideoOptions
 from diptych_sam2.checkpoints import choose, read_state
 from diptych_sam2.models import build_model
@@ -27,15 +28,15 @@ POINT = Prompt(points=(Point(40, 45),))
 OPTIONS = VideoOptions(OutputOptions(), track_all=False, max_objects=3, held_frames=4)
 
 
-def demo_network() -> VideoNetwork:
+def demo_network(tier: Tier = Tier.EXACT) -> VideoNetwork:
     """The demo weights as they are."""
     chosen = choose(EngineSettings())
     return VideoNetwork(
-        assemble(build_model(chosen.config, read_state(chosen)), torch.device("cpu"))
+        assemble(build_model(chosen.config, read_state(chosen)), torch.device("cpu"), tier)
     )
 
 
-def small_network() -> VideoNetwork:
+def small_network(tier: Tier = Tier.EXACT) -> VideoNetwork:
     """The demo weights at 64 pixels: a sixteenth of the work, and always an object in sight."""
     chosen = choose(EngineSettings())
     tree = OmegaConf.load(chosen.config)
@@ -46,7 +47,7 @@ def small_network() -> VideoNetwork:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "small.yaml"
         OmegaConf.save(tree, config)
-        return VideoNetwork(assemble(build_model(config, state), torch.device("cpu")))
+        return VideoNetwork(assemble(build_model(config, state), torch.device("cpu"), tier))
 
 
 def feed(session: Sam2VideoSession, index: int) -> FrameAnswer:

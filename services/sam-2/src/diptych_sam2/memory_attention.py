@@ -19,6 +19,7 @@ from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.sam.transformer import RoPEAttention
 from torch import Tensor, nn
 
+from .memory_products import attention_to_memories
 from .products import attention
 
 
@@ -85,7 +86,7 @@ class _Layer:
             # Shared until here; each object has memories of its own.
             queries = queries.expand(len(keys), -1, -1)
         keys = self._cross.keys(keys, rows.shape[1], pointers)
-        seen = _attended(queries, keys, memories)
+        seen = attention_to_memories(queries, keys, memories)
         rows = rows + F.linear(seen, *self._given)
         made = layer.linear2(layer.activation(layer.linear1(layer.norm3(rows))))
         return rows + made  # type: ignore[no-any-return]
@@ -94,7 +95,8 @@ class _Layer:
         placed = normed + position if self._layer.pos_enc_at_attn else normed
         own = self._layer.self_attn
         keys = self._self.keys(placed, placed.shape[1])
-        seen = _attended(self._self.queries(placed), keys, own.v_proj(normed))
+        queries, values = self._self.queries(placed), own.v_proj(normed)
+        seen = attention(queries[:, None], keys[:, None], values[:, None])[:, 0]
         return own.out_proj(seen)  # type: ignore[no-any-return]
 
 
@@ -151,10 +153,6 @@ def _with_turned(layer: nn.Linear) -> tuple[tuple[Tensor, Tensor], tuple[Tensor,
 def _turned_pairs(rows: Tensor) -> Tensor:
     turned = rows.view(-1, 2, *rows.shape[1:])
     return torch.stack([-turned[:, 1], turned[:, 0]], dim=1).view_as(rows)
-
-
-def _attended(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    return attention(queries[:, None], keys[:, None], values[:, None])[:, 0]
 
 
 def _by_object(rows: Tensor) -> Tensor:

@@ -123,7 +123,8 @@ class _TypedMemoryEncoder(nn.Module):
         self, pix_feat: Tensor, masks: Tensor, skip_mask_sigmoid: bool = False
     ) -> dict[str, Tensor | list[Tensor]]:
         """``vision_features`` and ``vision_pos_enc``, whose position is never rounded."""
-        given = (pix_feat.to(self._dtype), masks.to(self._dtype))
+        # The frame is projected once for all objects of a batch.
+        given = (_once(pix_feat).to(self._dtype), masks.to(self._dtype))
         made = self.stock(*given, skip_mask_sigmoid)["vision_features"].float()
         return {"vision_features": made, "vision_pos_enc": [self.stock.position_encoding(made)]}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -96,7 +96,8 @@ class Sam2VideoSession:
         return self._frames.nbytes + tracks + self._ids.nbytes
 
     def add_frame(self, frame_index: int, pixels: Pixels) -> Steps[FrameAnswer]:
-        """Take the next frame and find every object on it; a step is the encoder or one object.
+        """Take the next frame and find every object on it; a step is the encoder, one
+        object or one batch of objects.
 
         Raises:
             ServiceError: ``SESSION_ORDER`` if the index does not grow, ``IMAGE_SHAPE`` for a frame
@@ -109,12 +110,17 @@ class Sam2VideoSession:
             features = self._network.encode(square)
             number = 0 if newest is None else newest.number + 1
             frame = HeldFrame(number, frame_index, square, features)
-            tracks: dict[int, _Track] = {}
-            for object_id, track in self._tracks.items():
+            tracks = {object_id: track.copy() for object_id, track in self._tracks.items()}
+            if tracks:
                 yield
-                tracks[object_id] = track.copy()
-                self._settle(tracks[object_id], newest)
-                self._follow(object_id, tracks[object_id], frame, features, _size(pixels))
+            for track in tracks.values():
+                self._settle(track, newest)
+            memories = {object_id: track.memory for object_id, track in tracks.items()}
+            for index, batch in enumerate(self._network.batches(memories)):
+                if index:
+                    yield
+                chosen = {object_id: tracks[object_id] for object_id in batch}
+                self._follow(chosen, frame, features, _size(pixels))
             self._check_open()
             self._size = _size(pixels)
             self._frames.append(frame)
@@ -185,19 +191,21 @@ class Sam2VideoSession:
                 continue
             yield
             features = yield from self._features(frame)
-            self._follow(object_id, track, frame, features, self._known_size())
+            self._follow({object_id: track}, frame, features, self._known_size())
 
     def _follow(
         self,
-        object_id: int,
-        track: _Track,
+        tracks: Mapping[int, _Track],
         frame: HeldFrame,
         features: FrameFeatures,
         size: tuple[int, int],
     ) -> None:
-        found = self._network.track(features, frame.number, track.memory)
-        track.memory.tracked[frame.number] = found
-        track.answers[frame.number] = self._tracked(object_id, found, size)
+        """Find objects by id, which are remembered by the same frames, on one more frame."""
+        memories = [track.memory for track in tracks.values()]
+        found = self._network.track(features, frame.number, memories)
+        for (object_id, track), one in zip(tracks.items(), found, strict=True):
+            track.memory.tracked[frame.number] = one
+            track.answers[frame.number] = self._tracked(object_id, one, size)
 
     def _settle(self, track: _Track, newest: HeldFrame | None) -> None:
         """The stream goes on: the newest frame's prompted answer becomes memory."""

@@ -72,6 +72,11 @@ class ObjectMemory:
         """Whether the stream has passed this frame with this object."""
         return number in self.conditioning or number in self.tracked
 
+    @property
+    def numbers(self) -> tuple[frozenset[int], frozenset[int]]:
+        """Conditioning and tracked frames that are remembered."""
+        return frozenset(self.conditioning), frozenset(self.tracked)
+
     def latest(self, number: int) -> FrameMemory | None:
         """The last answer for a frame, a pending one first."""
         if self.pending is not None and self.pending[0] == number:

@@ -7,7 +7,7 @@ correction is lost again) and ``fill_hole_area`` off (its kernel is not in the w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
@@ -27,6 +27,8 @@ from .video_memory import FrameMemory, ObjectMemory
 _SAM2_VERSION = "1.1.0"
 _NUM_FRAMES = 1 << 62
 """A stream has no end, and pointers beyond this number would be skipped."""
+_MOST_TOGETHER = 4
+"""Objects in one batch: what they share is shared by then, and other sessions wait for a batch."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class VideoNetwork:
         self.pointer_frames: int = max(model.max_obj_ptrs_in_encoder - 1, self.memory_frames)
         self._model = model
         self._parts = parts
+        self._batched = parts.dtype is not torch.float32
         # What build_sam2_video_predictor sets on top of build_sam2; still pictures never read it.
         self._model.binarize_mask_from_pts_for_mem_enc = True
         # Equal for every frame, and only the coarsest level's is read.
@@ -86,10 +89,27 @@ class VideoNetwork:
         """Run the image encoder on one frame."""
         return FrameFeatures(tuple(self._parts.frame_levels(normalised(square).to(self.device))))
 
+    def batches(self, memories: Mapping[int, ObjectMemory]) -> list[list[int]]:
+        """Objects that ``track`` takes together: those that are remembered by the same frames. In
+        the exact tier each is alone, as stock has it, for a batch is rounded in another way."""
+        if not self._batched:
+            return [[object_id] for object_id in memories]
+        alike: dict[tuple[frozenset[int], frozenset[int]], list[int]] = {}
+        for object_id, memory in memories.items():
+            alike.setdefault(memory.numbers, []).append(object_id)
+        return [
+            ids[start : start + _MOST_TOGETHER]
+            for ids in alike.values()
+            for start in range(0, len(ids), _MOST_TOGETHER)
+        ]
+
     @torch.inference_mode()
-    def track(self, features: FrameFeatures, number: int, memory: ObjectMemory) -> FrameMemory:
-        """Find the object on frame ``number`` from what is remembered of it."""
-        return self._step(features, number, memory, first=False)
+    def track(
+        self, features: FrameFeatures, number: int, memories: Sequence[ObjectMemory]
+    ) -> list[FrameMemory]:
+        """Find objects on frame ``number`` from what is remembered of them, which is of the same
+        frames for all."""
+        return self._step(features, number, memories, first=False)
 
     @torch.inference_mode()
     def prompted(
@@ -105,7 +125,10 @@ class VideoNetwork:
         if inputs.points is not None and last is not None and last.logits is not None:
             previous = last.logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
         first = not memory.knows(number)
-        return self._step(features, number, memory, first=first, inputs=inputs, previous=previous)
+        (found,) = self._step(
+            features, number, [memory], first=first, inputs=inputs, previous=previous
+        )
+        return found
 
     @torch.inference_mode()
     def remembered(self, features: FrameFeatures, memory: FrameMemory) -> FrameMemory:
@@ -113,7 +136,7 @@ class VideoNetwork:
         assert memory.logits is not None
         side = self.image_size
         mask = F.interpolate(memory.logits, (side, side), mode="bilinear", align_corners=False)
-        maps, sizes = _flattened(features)
+        maps, sizes = _flattened(features, 1)
         encoded, position = self._model._encode_new_memory(
             current_vision_feats=maps,
             feat_sizes=sizes,
@@ -127,22 +150,24 @@ class VideoNetwork:
         self,
         features: FrameFeatures,
         number: int,
-        memory: ObjectMemory,
+        memories: Sequence[ObjectMemory],
         *,
         first: bool,
         inputs: PromptInputs | None = None,
         previous: Tensor | None = None,
-    ) -> FrameMemory:
-        maps, sizes = _flattened(features)
+    ) -> list[FrameMemory]:
+        count = len(memories)
+        maps, sizes = _flattened(features, count)
+        position = self._position.flatten(2).permute(2, 0, 1).expand(-1, count, -1)
         out = self._model.track_step(
             frame_idx=number,
             is_init_cond_frame=first,
             current_vision_feats=maps,
-            current_vision_pos_embeds=[self._position.flatten(2).permute(2, 0, 1)],
+            current_vision_pos_embeds=[position],
             feat_sizes=sizes,
             point_inputs=_points(inputs),
             mask_inputs=None if inputs is None else inputs.mask,
-            output_dict=self._recalled(memory),
+            output_dict=self._recalled(memories),
             num_frames=_NUM_FRAMES,
             run_mem_encoder=inputs is None,
             prev_sam_mask_logits=previous,
@@ -150,32 +175,38 @@ class VideoNetwork:
         logits, presence = out["pred_masks"], out["object_score_logits"]
         if not (torch.isfinite(logits).all() & torch.isfinite(presence).all()):
             raise ArithmeticError("the network answered a frame with numbers that are not finite")
-        kept = None
+        kept: Sequence[Tensor | None] = [None] * count
         if inputs is None:
-            kept = self._kept(out["maskmem_features"], out["maskmem_pos_enc"])
-        return FrameMemory(out["obj_ptr"], presence, logits, kept, prompted=inputs is not None)
+            kept = _parted(self._kept(out["maskmem_features"], out["maskmem_pos_enc"]))
+        pointers, presences, masks = map(_parted, (out["obj_ptr"], presence, logits))
+        return [
+            FrameMemory(*one, prompted=inputs is not None)
+            for one in zip(pointers, presences, masks, kept, strict=True)
+        ]
 
     def _kept(self, features: Tensor, position: list[Tensor]) -> Tensor:
         if self._memory_position is None:
-            self._memory_position = position[-1].clone()
+            self._memory_position = position[-1][:1].clone()
         # Stock rounds memories on any device; without it answers would drift apart from its.
         return features.to(torch.bfloat16)
 
-    def _recalled(self, memory: ObjectMemory) -> dict[str, dict[int, dict[str, Any]]]:
+    def _recalled(self, memories: Sequence[ObjectMemory]) -> dict[str, dict[int, dict[str, Any]]]:
         return {
-            "cond_frame_outputs": self._outputs(memory.conditioning),
-            "non_cond_frame_outputs": self._outputs(memory.tracked),
+            "cond_frame_outputs": self._outputs([one.conditioning for one in memories]),
+            "non_cond_frame_outputs": self._outputs([one.tracked for one in memories]),
         }
 
-    def _outputs(self, frames: Mapping[int, FrameMemory]) -> dict[int, dict[str, Any]]:
-        return {
-            number: {
-                "maskmem_features": memory.features,
-                "maskmem_pos_enc": [self._memory_position],
-                "obj_ptr": memory.pointer,
+    def _outputs(self, objects: Sequence[Mapping[int, FrameMemory]]) -> dict[int, dict[str, Any]]:
+        """Frames as stock keeps them, with the memories of several objects in a batch."""
+        made = {}
+        for number in objects[0]:
+            frames = [one[number] for one in objects]
+            made[number] = {
+                "maskmem_features": _joined([frame.features for frame in frames]),
+                "maskmem_pos_enc": [_repeated(self._memory_position, len(frames))],
+                "obj_ptr": _joined([frame.pointer for frame in frames]),
             }
-            for number, memory in frames.items()
-        }
+        return made
 
 
 @torch.inference_mode()
@@ -191,10 +222,28 @@ def _check_version(version: str) -> None:
         raise LoadError(f"video needs sam2 {_SAM2_VERSION}, whose inside it uses; got {version}")
 
 
-def _flattened(features: FrameFeatures) -> tuple[list[Tensor], list[tuple[int, int]]]:
-    """Feature maps as ``(height * width, 1, channels)``, and their heights and widths."""
-    maps = [level.flatten(2).permute(2, 0, 1) for level in features.levels]
+def _flattened(features: FrameFeatures, count: int) -> tuple[list[Tensor], list[tuple[int, int]]]:
+    """Feature maps as ``(height * width, count, channels)``, whose objects are one tensor's view,
+    and their heights and widths."""
+    maps = [level.flatten(2).permute(2, 0, 1).expand(-1, count, -1) for level in features.levels]
     return maps, [(level.shape[-2], level.shape[-1]) for level in features.levels]
+
+
+def _joined(tensors: Sequence[Tensor | None]) -> Tensor | None:
+    """One batch; ``None`` if they are not kept any more."""
+    if len(tensors) == 1:
+        return tensors[0]
+    kept = [tensor for tensor in tensors if tensor is not None]
+    return torch.cat(kept) if len(kept) == len(tensors) else None
+
+
+def _parted(batch: Tensor) -> list[Tensor]:
+    """One tensor for each object, none of which keeps the others in memory."""
+    return [batch] if len(batch) == 1 else [one.clone() for one in torch.split(batch, 1)]
+
+
+def _repeated(position: Tensor | None, count: int) -> Tensor | None:
+    return position if position is None else position.expand(count, -1, -1, -1)
 
 
 def _points(inputs: PromptInputs | None) -> dict[str, Tensor] | None:
