@@ -6,7 +6,8 @@
 Weights are random, told to see an object, and the clip is a real one. All sides follow the same
 objects from frame 0, and each round is one frame on every side in turn: frames 8 to 12, where all
 memories are full, then these again from a copy of the state after frame 7. Decoded frames go in and
-masks come out, those of sessions as run lengths, those of stock as logits of the frame's size. It has not been run on a GPU yet.
+masks come out, those of sessions as run lengths, those of stock as logits of the frame's size. It
+has not been run on a GPU yet.
 """
 
 from __future__ import annotations
