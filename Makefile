@@ -129,7 +129,7 @@ GPU_BENCH ?= sam2_automatic@large sam2_single@large sam2_video@large mask_rcnn q
 	sam2_prompt@large
 DEVICE ?= cuda:0
 
-bench: $(READY) ## Measure and print, and write benchmarks/RESULTS.md (about an hour)
+bench: $(READY) ## Measure and print, and write benchmarks/RESULTS.md (about two hours)
 	@$(call run_benchmarks,$(BENCH))
 
 bench-gpu: $(READY) ## The same on a GPU, beside the stock models compiled in half precision

@@ -14,7 +14,7 @@ import tempfile
 
 from diptych.limits import MAX_REQUEST_BYTES
 
-_PLACES = 16  # more than admission lets in at a time; pages that nobody has used take no memory
+_PLACES = 16  # pages that nobody has used take no memory
 _PLACE_BYTES = MAX_REQUEST_BYTES
 _ALL_BYTES = _PLACES * _PLACE_BYTES
 _KEPT_BYTES = 8 * 1024 * 1024  # of a place that is free again; more is given back
@@ -32,9 +32,9 @@ class PicturePlaces:
         self._sizes = [0] * _PLACES
 
     def put(self, picture: bytes | memoryview) -> int | None:
-        """Copy a picture in; returns where it is, ``None`` if there is no room."""
+        """Copy a picture in; returns where it is, ``None`` if there is no room, or no picture."""
         size = len(picture)
-        if not self._free or size > _PLACE_BYTES:
+        if not size or not self._free or size > _PLACE_BYTES:
             return None
         # The last one that was used: its pages are there.
         place = self._free.pop()
