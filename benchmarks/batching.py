@@ -24,8 +24,6 @@ from diptych_runtime.engine import (
     Engine,
     Features,
     Job,
-    LoadedModel,
-    LoadedWeights,
     Pixels,
     Steps,
     Together,
@@ -38,35 +36,13 @@ _COST_VARIABLE = "DIPTYCH_BATCHING_COST"
 _FIXED_VARIABLE = "DIPTYCH_BATCHING_FIXED"
 
 
-class SleepingEngine:
+class SleepingEngine(noop.Weightless):
     """Answers prompts with a box, after a sleep that depends on how many there are."""
 
     def __init__(self, fixed_ms: float, each_ms: float) -> None:
+        super().__init__(MODEL_ID, Task.PROMPTED_SEGMENTATION, prompt_kinds=["PROMPT_KIND_POINT"])
         self._fixed_s = fixed_ms / 1e3
         self._each_s = each_ms / 1e3
-
-    def load(self) -> LoadedModel:
-        """Nothing is loaded."""
-        return LoadedModel(
-            card={**noop.CARD, "id": MODEL_ID, "prompt_kinds": ["PROMPT_KIND_POINT"]},
-            tasks=(Task.PROMPTED_SEGMENTATION,),
-            weights=(LoadedWeights("none", bytes(32), "", 0),),
-            parameter_count=1,
-            device="cpu",
-            dtype="float32",
-            tier="exact",
-            software="none",
-            default_min_score=0.0,
-            default_max_segments=10,
-        )
-
-    def features_kind(self, task: Task) -> str:
-        """One kind."""
-        return "none"
-
-    def embed(self, pixels: Pixels, kind: str) -> Features:
-        """Nothing to hold."""
-        return Features(None, 0)
 
     def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
         """One box."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -47,18 +48,18 @@ CARD = {
 }
 
 
-class NoOpEngine:
-    """Answers every picture with the same box, after a sleep (seconds)."""
+class Weightless:
+    """An engine without weights and features; what it answers is another's to say."""
 
-    def __init__(self, model_id: str, sleep_s: float) -> None:
-        self._model_id = model_id
-        self._sleep_s = sleep_s
+    def __init__(self, model_id: str, task: Task, **card: Any) -> None:
+        self._card = {**CARD, "id": model_id, **card}
+        self._task = task
 
     def load(self) -> LoadedModel:
         """Nothing is loaded."""
         return LoadedModel(
-            card={**CARD, "id": self._model_id},
-            tasks=(Task.OBJECT_DETECTION,),
+            card=self._card,
+            tasks=(self._task,),
             weights=(LoadedWeights("none", bytes(32), "", 0),),
             parameter_count=1,
             device="cpu",
@@ -77,6 +78,14 @@ class NoOpEngine:
     def embed(self, pixels: Pixels, kind: str) -> Features:
         """Nothing to hold."""
         return Features(None, 0)
+
+
+class NoOpEngine(Weightless):
+    """Answers every picture with the same box, after a sleep (seconds)."""
+
+    def __init__(self, model_id: str, sleep_s: float) -> None:
+        super().__init__(model_id, Task.OBJECT_DETECTION)
+        self._sleep_s = sleep_s
 
     def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
         """One box."""
