@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import grpc
@@ -51,16 +52,18 @@ class FanOut:
         Pairs that cannot be compared, or not in time, are left out and logged.
         """
         shared = await serialize(self.plan.request)
+        picture = _Picture(self.plan.request.image.encoded, self.pictures)
         agreements = _Agreements(self.plan, self.deadline)
         async with asyncio.TaskGroup() as group:
             for model_id in self.plan.model_ids:
-                group.create_task(self._one(model_id, shared, emit, agreements, group))
+                ask = partial(self._ask, model_id, shared, picture)
+                group.create_task(self._one(model_id, ask, emit, agreements, group))
         return agreements.in_order()
 
     async def _one(
         self,
         model_id: str,
-        shared: bytes,
+        ask: Callable[[], Awaitable[pb.SegmentResponse]],
         emit: Emit,
         agreements: _Agreements,
         group: asyncio.TaskGroup,
@@ -68,7 +71,7 @@ class FanOut:
         result = pb.ModelResult(model_id=model_id)
         started = time.monotonic_ns()
         try:
-            response = await self._ask(model_id, shared)
+            response = await ask()
             result.response.CopyFrom(response)
         except (BackendError, ServiceError) as error:
             result.error.CopyFrom(to_status(error, request_id()))
@@ -80,7 +83,7 @@ class FanOut:
         if result.HasField("response"):
             group.create_task(agreements.add(model_id, result.response, group))
 
-    async def _ask(self, model_id: str, shared: bytes) -> pb.SegmentResponse:
+    async def _ask(self, model_id: str, shared: bytes, picture: _Picture) -> pb.SegmentResponse:
         model = self.registry.model(model_id)
         request = self.plan.request
         if self.registry.lists_task(model_id, request.task) is False:
@@ -93,9 +96,23 @@ class FanOut:
         except DecodeError as error:
             logger().error("answer is no answer", model=model_id)
             raise failed(model_id) from error
-        if request.image.WhichOneof("source") == "encoded":
-            await self.pictures.put(request.image.encoded, response.image_sha256)
+        await picture.hold(response.image_sha256)
         return response
+
+
+class _Picture:
+    """The file that all models are asked about; empty if the request names a digest."""
+
+    def __init__(self, file: bytes, pictures: PictureCache) -> None:
+        self._file = file
+        self._pictures = pictures
+        self._said: set[bytes] = set()
+
+    async def hold(self, said: bytes) -> None:
+        """Keep it for later requests by the digest that a model says, once for each digest."""
+        if said not in self._said:
+            self._said.add(said)
+            await self._pictures.put(self._file, said)
 
 
 class _Agreements:

@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from diptych.segment import v1 as pb
+from diptych_gateway.pictures import PictureCache
 
 FOREVER = 3600.0
 
@@ -55,6 +56,23 @@ async def test_without_names_asks_by_card_and_whoever_was_never_seen(stage: Any)
     assert codes(reply) == [("segmenter", "OK"), ("ghost", "UNAVAILABLE")]
     assert detector.requests == []
     assert not reply.agreements
+
+
+async def test_the_picture_is_kept_once_for_all_models(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, put = [], PictureCache.put
+
+    async def counted(cache: PictureCache, picture: bytes, said: bytes = b"") -> None:
+        kept.append(said)
+        await put(cache, picture, said)
+
+    monkeypatch.setattr(PictureCache, "put", counted)
+    stub = await stage.serve(*[await stage.model(name) for name in ("one", "two", "three")])
+    reply = await stub.Compare(pb.CompareRequest(request=stage.request()), timeout=20)
+    (digest,) = {result.response.image_sha256 for result in reply.results}
+    assert kept == [digest]
+    assert await stage.gateway.pictures.get(digest) == stage.request().image.encoded
 
 
 async def test_no_model_for_the_task_is_refused(stage: Any) -> None:
