@@ -15,16 +15,38 @@ from pathlib import Path
 from typing import Literal
 
 from diptych_runtime.answer_times import quantile
-from diptych_runtime.machine import process_memory, processor_name
+from diptych_runtime.machine import process_memory, processor_flags, processor_name
+from diptych_runtime.tier import cpu_multiplies_bfloat16
 
 RESULTS = Path(__file__).parent / "results"
+_VECTORS = (
+    *(("avx512f", "AVX-512"), ("avx2", "AVX2"), ("avx", "AVX"), ("sse2", "SSE2")),
+    *(("sve", "SVE"), ("asimd", "NEON")),
+)
+"""Flags of the system and names of what they stand for, the widest first."""
 
 
 def describe() -> str:
-    """Processor, cores and versions, as one line."""
-    model = processor_name() or platform.machine()
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "sam2", "grpcio"))
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
+    """Processor, cores, what these multiply with, and versions, as one line."""
+    parts = (
+        processor_name() or platform.machine(),
+        f"{os.cpu_count()} cores",
+        instructions(processor_flags()),
+        f"Python {platform.python_version()}",
+        *(f"{name} {version(name)}" for name in ("torch", "sam2", "grpcio")),
+    )
+    return ", ".join(part for part in parts if part)
+
+
+def instructions(flags: frozenset[str]) -> str:
+    """What decides how quickly a processor with these flags multiplies, such as ``AVX2 without
+    bfloat16``; empty if the system does not tell."""
+    if not flags:
+        return ""
+    widest = next((name for flag, name in _VECTORS if flag in flags), "")
+    tiles = " and AMX" if "amx_tile" in flags else ""
+    half = "with" if cpu_multiplies_bfloat16(flags) else "without"
+    return f"{widest}{tiles} {half} bfloat16".strip()
 
 
 def resident_bytes(pid: int) -> int:

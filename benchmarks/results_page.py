@@ -109,6 +109,8 @@ def summary(every: Sequence[Kept]) -> str:
     absent = [name for name in _ORDER if not any(one.startswith(name) for one in names)]
     if absent:
         lines += ["", f"Not measured: {', '.join(f'`{name}`' for name in absent)}."]
+    if len(machines := {kept.machine for kept in every}) > 1:
+        lines += ["", f"The figures are of {len(machines)} machines; each section names its own."]
     return "\n".join(lines)
 
 
@@ -117,34 +119,40 @@ def masks(every: Sequence[Kept]) -> str:
     lines = [_SAME, ""]
     for kept in (kept for kept in every if kept.gates):
         lines += _table(_GATES, (_compared(gate) for gate in kept.gates))
-        lines += ["", _where(kept)]
+        lines += ["", _where(kept), *_notes(kept)]
     return "\n".join(lines)
 
 
 def section(kept: Kept) -> str:
     """One benchmark: every row, a plot, and what a reader has to know."""
-    lines = [f"## {kept.title}", "", _where(kept), ""]
+    lines = [f"## {_heading(kept)}", "", _where(kept), ""]
     columns = _SPEEDS + (("answers",) if any(row.quality for row in kept.rows) else ())
     cells = ([*_speeds(row), row.quality][: len(columns)] for row in kept.rows)
     lines += _table(columns, cells)
     if any(row.ratio is not None for row in kept.rows):
         lines += ["", f"![The ratios above](plots/{kept.name}.svg)"]
-    if kept.notes:
-        lines += ["", *(f"- {note}" for note in kept.notes)]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_notes(kept)])
+
+
+def _heading(kept: Kept) -> str:
+    """With what tells one result of a script from its others: size and device."""
+    told = kept.name.removeprefix(_script(kept)).strip("_").replace("_", ", ")
+    return f"{kept.title} ({told})" if told else kept.title
 
 
 def _where(kept: Kept) -> str:
-    script = next(
-        (
-            path.name
-            for path in sorted(_FOLDER.glob("*.py"), reverse=True)
-            if kept.name.startswith(path.stem)
-        ),
-        kept.name,
-    )
     threads = "" if kept.threads is None else f", threads: {kept.threads}"
-    return f"`{script}`, {kept.date}, {kept.machine}{threads}."
+    return f"`{_script(kept)}.py`, {kept.date}, {kept.machine}{threads}."
+
+
+def _script(kept: Kept) -> str:
+    """The longest name of a script that the result's begins with; else the result's own."""
+    names = [path.stem for path in _FOLDER.glob("*.py") if kept.name.startswith(path.stem)]
+    return max(names, key=len, default=kept.name)
+
+
+def _notes(kept: Kept) -> list[str]:
+    return ["", *(f"- {note}" for note in kept.notes)] if kept.notes else []
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

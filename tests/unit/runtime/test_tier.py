@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from diptych_runtime import tier
+from diptych_runtime.machine import processor_flags
 from diptych_runtime.tier import Tier, TierChoice, choose_tier, cpu_multiplies_bfloat16
 
 
@@ -26,11 +27,11 @@ def test_the_flags_of_a_cpu_say_whether_it_multiplies_bfloat16(
 ) -> None:
     path = tmp_path / "cpuinfo"
     path.write_text(text)
-    assert cpu_multiplies_bfloat16(path) is expected
+    assert cpu_multiplies_bfloat16(processor_flags(path)) is expected
 
 
 def test_a_system_that_does_not_tell_has_none(tmp_path: Path) -> None:
-    assert cpu_multiplies_bfloat16(tmp_path / "absent") is False
+    assert cpu_multiplies_bfloat16(processor_flags(tmp_path / "absent")) is False
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _KIB = 1024
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,23 @@ def device_name(device: str) -> str:
 
 def processor_name() -> str:
     """What the processor calls itself, such as ``AMD EPYC 7B13``."""
+    return _of_first_processor(_CPUINFO, "model name") or platform.processor()
+
+
+def processor_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
+    """Instructions that the processor has, by the system's names for them, such as ``avx2``."""
+    # Of Intel and AMD, and of Arm.
+    told = _of_first_processor(cpuinfo, "flags") or _of_first_processor(cpuinfo, "Features")
+    return frozenset(told.split())
+
+
+def _of_first_processor(cpuinfo: Path, name: str) -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = cpuinfo.read_text(errors="replace").splitlines()
     except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.processor()
+        return ""
+    fields = (line.partition(":") for line in lines)
+    return next((text.strip() for field, _, text in fields if field.strip() == name), "")
 
 
 def _kib(fields: dict[str, str], name: str) -> int:

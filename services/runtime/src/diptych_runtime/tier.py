@@ -6,8 +6,9 @@ Imports no torch: what an engine does with a tier is its own business.
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Literal, TypeAlias
+
+from .machine import processor_flags
 
 TierChoice: TypeAlias = Literal["auto", "exact", "fast"]
 """Values of ``DIPTYCH_TIER``."""
@@ -15,7 +16,6 @@ TierChoice: TypeAlias = Literal["auto", "exact", "fast"]
 BFLOAT16_CAPABILITY = (8, 0)
 """CUDA capability from which tensor cores multiply bfloat16: NVIDIA's Ampere."""
 
-_CPUINFO = Path("/proc/cpuinfo")
 _CPU_FLAGS = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
 """Of Intel and AMD, and of Arm."""
 
@@ -45,12 +45,7 @@ def choose_tier(wanted: TierChoice, capability: tuple[int, int] | None = None) -
     return Tier.FAST if quick else Tier.EXACT
 
 
-def cpu_multiplies_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
-    """Whether this machine's CPU has instructions for products of bfloat16; no where the system
-    does not tell."""
-    try:
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-    except OSError:
-        return False
-    flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
-    return not _CPU_FLAGS.isdisjoint(next(flags, "").split())
+def cpu_multiplies_bfloat16(flags: frozenset[str] | None = None) -> bool:
+    """Whether a CPU with these flags, or this machine's, has instructions for products of bfloat16;
+    no where the system does not tell."""
+    return not _CPU_FLAGS.isdisjoint(processor_flags() if flags is None else flags)
