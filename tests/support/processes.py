@@ -10,6 +10,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 SERVICE = """
@@ -34,6 +35,43 @@ def gone(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return True
     return state in "ZX"
+
+
+@dataclass(frozen=True)
+class SharedMemory:
+    """Memory of a file that processes share."""
+
+    inode: int
+    path: str
+    """As the system tells it; of a file without a name it ends in `` (deleted)``."""
+    writable: bool
+    resident: int
+    """Bytes that this process has touched."""
+
+
+def shared_memory(pid: int) -> list[SharedMemory]:
+    """What a process shares with others; nothing if it is gone, or another user's."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
+    except OSError:
+        return []
+    found: list[SharedMemory] = []
+    shared = False
+    for line in lines:
+        name, *rest = line.split(maxsplit=5)
+        if not name.endswith(":"):
+            shared = len(rest) == 5 and rest[0].endswith("s")
+            if shared:
+                found.append(SharedMemory(int(rest[3]), rest[4], "w" in rest[0], 0))
+        elif shared and name == "Rss:":
+            found[-1] = replace(found[-1], resident=int(rest[0]) * 1024)
+    return found
+
+
+def who_shares(inode: int) -> list[int]:
+    """Processes that have a file in their memory."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in pids if any(one.inode == inode for one in shared_memory(pid))]
 
 
 class ServiceProcess:

@@ -13,7 +13,14 @@ import pytest
 from fake_engine import HANG, RAISE
 from gates import Gate, ask, fresh
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from processes import ServiceProcess, children, gone, service_process
+from processes import (
+    ServiceProcess,
+    children,
+    gone,
+    service_process,
+    shared_memory,
+    who_shares,
+)
 from serving_helpers import (
     automatic_request,
     error_info,
@@ -103,6 +110,30 @@ async def test_the_engine_ends_with_its_front(busy: str, tmp_path: Path) -> None
                 await eventually(lambda: gone(engine), "the engine has ended")
                 if busy == "hanging":
                     assert (await error_of(call)).code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_front_that_is_killed_with_a_picture_in_shared_memory_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    gate = Gate(tmp_path)
+    with gate.environment():
+        async with service_process(TMPDIR=str(temporary)) as service:
+            await service.event("serving")
+            engine = await engine_of(service)
+            async with stub_of(await service.port()) as stub:
+                _, call = await gate.occupy(stub)
+                (pictures,) = [one for one in shared_memory(service.pid) if one.writable]
+                assert pictures.resident > 0
+                assert sorted(who_shares(pictures.inode)) == sorted((service.pid, engine))
+                # Nobody could remove it later, so it must have no name that would be left.
+                assert pictures.path.endswith(" (deleted)")
+                service.tell(signal.SIGKILL)
+                assert (await error_of(call)).code() is grpc.StatusCode.UNAVAILABLE
+            await eventually(lambda: gone(engine), "the engine has ended")
+            assert who_shares(pictures.inode) == []
+    assert list(temporary.iterdir()) == []
 
 
 async def test_a_stop_under_load_loses_no_call() -> None:
