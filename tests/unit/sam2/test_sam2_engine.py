@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -144,6 +145,34 @@ def test_faults_of_the_device_are_named(failure: Exception, expected: type[Excep
         raise failure
     if isinstance(caught.value, ServiceError):
         assert caught.value.reason is Reason.DEVICE_MEMORY
+
+
+def test_what_a_request_held_is_gone_before_the_cache_is_emptied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+    left = []
+
+    def run_out() -> None:
+        features = torch.zeros(4)
+        held.append(weakref.ref(features))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: left.append(held[0]()))
+    with pytest.raises(ServiceError), device_guard():
+        run_out()
+    assert left == [None]
+
+
+def test_a_device_that_fails_while_its_cache_is_emptied_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access\nmore")
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
+    with pytest.raises(DeviceLostError, match=r"access$"), device_guard():
+        raise torch.OutOfMemoryError("CUDA out of memory")
 
 
 def test_memory_that_runs_out_between_steps_fails_the_request_only(

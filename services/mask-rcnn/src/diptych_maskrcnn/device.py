@@ -73,18 +73,19 @@ def step(function: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            with torch.inference_mode():
-                return function(*args, **kwargs)
-        except (torch.OutOfMemoryError, MemoryError):
-            pass
+            try:
+                with torch.inference_mode():
+                    return function(*args, **kwargs)
+            except (torch.OutOfMemoryError, MemoryError):
+                pass
+            except RuntimeError as error:
+                if _CPU_ALLOCATOR not in str(error):
+                    raise
+            # Outside of the inner block: until it ends, the traceback keeps every tensor alive.
+            # Here a device says what went wrong in kernels that nobody has waited for.
+            torch.cuda.empty_cache()
         except torch.AcceleratorError as error:
             raise DeviceLostError(str(error).splitlines()[0]) from error
-        except RuntimeError as error:
-            if _CPU_ALLOCATOR not in str(error):
-                raise
-        # Outside of the except block: until it ends, the traceback keeps every tensor alive.
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.empty_cache()
         raise ServiceError(
             Reason.DEVICE_MEMORY,
             "the device has not enough free memory for this request; send a smaller picture, ask "

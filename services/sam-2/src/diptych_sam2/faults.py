@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,20 +23,29 @@ def device_guard() -> Iterator[None]:
         DeviceLostError: an error after which CUDA answers nothing any more in this process.
     """
     try:
+        with _memory_named():
+            yield
+    except torch.AcceleratorError as error:
+        raise DeviceLostError(str(error).partition("\n")[0]) from error
+
+
+@contextmanager
+def _memory_named() -> Iterator[None]:
+    try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if _is_out_of_memory(error):
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            raise ServiceError(
-                Reason.DEVICE_MEMORY,
-                "the device has no memory left for this request; send a smaller picture or fewer "
-                "prompts, or try again later",
-                retry_after_s=1.0,
-            ) from error
-        if isinstance(error, torch.AcceleratorError):
-            raise DeviceLostError(str(error).partition("\n")[0]) from error
-        raise
+        if not _is_out_of_memory(error):
+            raise
+        # The traceback keeps every tensor of the request alive, so the cache would keep its memory.
+        traceback.clear_frames(error.__traceback__)
+        # Here a device says what went wrong in kernels that nobody has waited for.
+        torch.cuda.empty_cache()
+        raise ServiceError(
+            Reason.DEVICE_MEMORY,
+            "the device has no memory left for this request; send a smaller picture or fewer "
+            "prompts, or try again later",
+            retry_after_s=1.0,
+        ) from error
 
 
 def _is_out_of_memory(error: Exception) -> bool:
