@@ -1,6 +1,7 @@
 """Mask R-CNN from a JPEG file to COCO run lengths, score from 0.5, against torchvision.
 
     python benchmarks/mask_rcnn.py [--rounds 9] [--scenes 100] [--threads N] [--device cpu]
+        [--tiers exact,fast]
 
 All sides answer in this process, in turn, a photograph each round: torchvision with pycocotools;
 the same built for this score floor (``box_score_thresh=0.5``); the engine in its exact and in its
@@ -26,6 +27,7 @@ from typing import Any
 import clips
 import devices
 import machine
+import tiers
 import torch
 from photographs import encoded, photographs
 from rcnn_sides import (
@@ -102,16 +104,18 @@ def show(times: Mapping[str, Sequence[float]], answers: Answers) -> dict[str, An
     return figures
 
 
-def judge(answers: Answers, tiers: Sequence[str]) -> list[str]:
+def judge(answers: Answers, names: Sequence[str]) -> list[str]:
     """What is below its gate, as lines."""
     return [
         f"{tier}: below its gate"
-        for tier in tiers
+        for tier in names
         if not agreement(answers, tier).meets(FLOORS[tier])
     ]
 
 
-def resnet50(rounds: int, device: torch.device) -> tuple[dict[str, Any], list[str]]:
+def resnet50(
+    rounds: int, device: torch.device, chosen: tiers.Chosen
+) -> tuple[dict[str, Any], list[str]]:
     """Random weights, photographs."""
     names, files = zip(*photographs(), strict=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -121,8 +125,7 @@ def resnet50(rounds: int, device: torch.device) -> tuple[dict[str, Any], list[st
         sides: dict[str, Side] = {
             "stock": Stock(network, device=device),
             "stock 0.5": Stock(network, FLOOR, device),
-            "exact": Ours("exact", weights, device),
-            "fast": Ours("fast", weights, device),
+            **{tier: Ours(tier, weights, device) for tier in chosen.names},
         }
         if device.type == "cuda":
             sides["stock half"] = stock_half(network, device)
@@ -131,26 +134,30 @@ def resnet50(rounds: int, device: torch.device) -> tuple[dict[str, Any], list[st
     return show(times, answers), judge(answers, ["exact"])
 
 
-def demo(count: int, device: torch.device) -> tuple[dict[str, Any], list[str]]:
+def demo(
+    count: int, device: torch.device, chosen: tiers.Chosen
+) -> tuple[dict[str, Any], list[str]]:
     """Demo weights, held-out scenes."""
     sides: dict[str, Side] = {
         "stock": Stock(stock_demo(), device=device),
-        "exact": Ours("exact", "demo", device),
-        "fast": Ours("fast", "demo", device),
+        **{tier: Ours(tier, "demo", device) for tier in chosen.names},
     }
     files = [encoded(scene(seed).image) for seed in range(HELD_OUT, HELD_OUT + count)]
     print(f"demo network and weights, {count} scenes")
     times, answers = take_turns(sides, files, count)
-    return show(times, answers), judge(answers, ["exact", "fast"])
+    return show(times, answers), judge(answers, chosen.names)
 
 
-def as_rows(part: str, figures: Mapping[str, Any], device: torch.device) -> list[machine.Row]:
+def as_rows(
+    part: str, figures: Mapping[str, Any], device: torch.device, chosen: tiers.Chosen
+) -> list[machine.Row]:
     """Rows of the page; floors are those of the large network, on a GPU the aim is a time."""
     rows = []
+    bounds = chosen.asked(BOUNDS)
     for tier in [name for name in figures if name in (*BOUNDS, "stock half")]:
         theirs, ours, found = figures["stock"]["seconds"], figures[tier]["seconds"], figures[tier]
         asked = part == "resnet50" and device.type == "cpu"
-        floor, aim = BOUNDS.get(tier, (None, None)) if asked else (None, None)
+        floor, aim = bounds.get(tier, (None, None)) if asked else (None, None)
         made = machine.row(
             f"Mask R-CNN {WHAT[part]}, JPEG to RLE from 0.5{devices.described(device)}, {tier}",
             "torchvision and pycocotools, float32",
@@ -179,19 +186,25 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=100)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     devices.add_argument(parser)
+    tiers.add_argument(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = devices.chosen(args.device)
     print(f"{machine.describe()}{devices.described(device)}, {args.threads} threads")
+    chosen = tiers.chosen(args.tiers, device)
     parts: dict[str, Callable[[], tuple[dict[str, Any], list[str]]]] = {
-        "demo": lambda: demo(args.scenes, device),
-        "resnet50": lambda: resnet50(args.rounds, device),
+        "demo": lambda: demo(args.scenes, device, chosen),
+        "resnet50": lambda: resnet50(args.rounds, device, chosen),
     }
     results = {name: measure() for name, measure in parts.items()}
-    rows = [row for name, (figures, _) in results.items() for row in as_rows(name, figures, device)]
+    rows = [
+        row
+        for name, (figures, _) in results.items()
+        for row in as_rows(name, figures, device, chosen)
+    ]
     kept = {name: figures for name, (figures, _) in results.items()}
     name = f"mask_rcnn{devices.suffix(device)}"
-    machine.keep(name, {"threads": args.threads, **kept}, rows=rows)
+    machine.keep(name, {"threads": args.threads, **kept}, rows=rows, notes=chosen.notes)
     wrong = [line for _, lines in results.values() for line in lines]
     if wrong:
         raise SystemExit("\n".join(wrong))

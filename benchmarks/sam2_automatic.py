@@ -1,7 +1,7 @@
 """The automatic mode of SAM 2: the package's generator in float32 against both tiers.
 
     python benchmarks/sam2_automatic.py [--size tiny] [--points 32] [--masks 100] [--rounds 5]
-        [--threads 2] [--device cpu]
+        [--threads 2] [--device cpu] [--tiers exact,fast]
 
 Weights are random, so no mask is good. Each side's threshold of predicted IoU is set so that it
 keeps the best ``--masks`` of its own, all other thresholds let everything pass, and both sides give
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.utils.amg import build_point_grid
+from tiers import Chosen
 
 from diptych import AutomaticOptions
 from diptych_sam2.automatic import Options, find_everything
@@ -90,12 +91,12 @@ def stock_half(
 
 
 def our_sides(
-    args: argparse.Namespace, picture: NDArray[np.uint8], device: torch.device
+    args: argparse.Namespace, picture: NDArray[np.uint8], device: torch.device, tiers: Chosen
 ) -> tuple[dict[str, Callable[[], object]], dict[str, float]]:
     """Each tier's way to its best masks, and its threshold."""
     sides: dict[str, Callable[[], object]] = {}
     floors = {}
-    for tier, parts in sam2_models.ours(args.size, device).items():
+    for tier, parts in sam2_models.ours(args.size, device, tiers).items():
         network = Network(parts)
         floors[tier] = threshold(network, picture, args.points, args.masks)
         asked = AutomaticOptions(
@@ -114,9 +115,9 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=32, help="of a side of the grid")
     parser.add_argument("--masks", type=int, default=100)
     args = parser.parse_args()
-    device = sam2_models.prepare(args)
+    device, tiers = sam2_models.prepare(args)
     picture = sam2_models.photograph()
-    own, floors = our_sides(args, picture, device)
+    own, floors = our_sides(args, picture, device, tiers)
     stock = generator(sam2_models.stock(args.size, device), args.points, floors["exact"])
     sides: dict[str, Callable[[], object]] = {versus.STOCK: partial(stock.generate, picture)}
     found = {versus.STOCK: len(stock.generate(picture))}
@@ -134,8 +135,9 @@ def main() -> None:
     # The aim in milliseconds is for a GPU and the large network.
     most = MOST_MS if (device.type, args.size) == ("cuda", "large") else None
     against = "sam2's generator, float32"
-    rows = versus.rows(name, against, seconds, BOUNDS, quality, most_ms=most)
-    versus.keep(f"sam2_automatic_{args.size}{devices.suffix(device)}", figures, rows)
+    rows = versus.rows(name, against, seconds, tiers.asked(BOUNDS), quality, most_ms=most)
+    kept = f"sam2_automatic_{args.size}{devices.suffix(device)}"
+    versus.keep(kept, figures, rows, tiers.notes)
 
 
 if __name__ == "__main__":

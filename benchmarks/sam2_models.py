@@ -16,6 +16,7 @@ from typing import TypeVar
 import devices
 import machine
 import numpy as np
+import tiers
 import torch
 from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
@@ -33,22 +34,24 @@ T = TypeVar("T")
 
 
 def parser(doc: str | None, rounds: int) -> argparse.ArgumentParser:
-    """What every script takes: which network, how many rounds, on how many threads, where."""
+    """What every script takes: which network, how many rounds, on how many threads, where, and
+    which tiers."""
     made = argparse.ArgumentParser(description=str(doc).splitlines()[0])
     made.add_argument("--size", default="tiny", choices=CONFIGS)
     made.add_argument("--rounds", type=int, default=rounds)
     made.add_argument("--threads", type=int, default=2)
     devices.add_argument(made)
+    tiers.add_argument(made)
     return made
 
 
-def prepare(args: argparse.Namespace) -> torch.device:
-    """Take threads and device from the arguments, and say on what this runs."""
+def prepare(args: argparse.Namespace) -> tuple[torch.device, tiers.Chosen]:
+    """Take threads, device and tiers from the arguments, and say on what this runs."""
     as_engine_process()
     torch.set_num_threads(args.threads)
     device = devices.chosen(args.device)
     print(machine.describe() + devices.described(device))
-    return device
+    return device, tiers.chosen(args.tiers, device)
 
 
 def as_engine_process() -> None:
@@ -83,9 +86,9 @@ def in_half(ask: Callable[[], T], device: torch.device) -> Callable[[], T]:
     return asked
 
 
-def ours(size: str, device: torch.device = devices.CPU) -> dict[str, Parts]:
+def ours(size: str, device: torch.device, chosen: tiers.Chosen) -> dict[str, Parts]:
     """Our parts by tier."""
-    return {tier.value: assemble(stock(size), device, tier) for tier in Tier}
+    return {name: assemble(stock(size), device, Tier(name)) for name in chosen.names}
 
 
 def photograph() -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """A prompt on held features of SAM 2: the package's ``predict`` against both tiers.
 
     python benchmarks/sam2_prompt.py [--size tiny] [--rounds 15] [--threads 2] [--device cpu]
+        [--tiers exact,fast]
 
 Both sides make three masks of the picture's size for one point; ours are run lengths besides.
 On a GPU the package's model also runs compiled in bfloat16; that has not been tried so far.
@@ -48,17 +49,19 @@ def stock_side(size: str, device: torch.device, *, half: bool) -> Callable[[], o
 def main() -> None:
     """Measure and print."""
     args = sam2_models.parser(__doc__, rounds=15).parse_args()
-    device = sam2_models.prepare(args)
+    device, tiers = sam2_models.prepare(args)
     sides = {versus.STOCK: stock_side(args.size, device, half=False)}
     if device.type == "cuda":
         sides[sam2_models.HALF] = stock_side(args.size, device, half=True)
-    for tier, parts in sam2_models.ours(args.size, device).items():
+    for tier, parts in sam2_models.ours(args.size, device, tiers).items():
         network = Network(parts)
         sides[tier] = partial(answer, network, network.encode(sam2_models.photograph()))
     name = f"SAM 2.1 {args.size}, one point on held features{devices.described(device)}"
     seconds = versus.measure(name, sides, rounds=args.rounds, device=device)
-    rows = versus.rows(name, "sam2's predict", seconds, dict.fromkeys(("exact", "fast"), BOUNDS))
-    versus.keep(f"sam2_prompt_{args.size}{devices.suffix(device)}", {"seconds": seconds}, rows)
+    bounds = tiers.asked(dict.fromkeys(("exact", "fast"), BOUNDS))
+    rows = versus.rows(name, "sam2's predict", seconds, bounds)
+    kept = f"sam2_prompt_{args.size}{devices.suffix(device)}"
+    versus.keep(kept, {"seconds": seconds}, rows, tiers.notes)
 
 
 if __name__ == "__main__":

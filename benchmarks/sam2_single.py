@@ -1,6 +1,7 @@
 """One prompt of SAM 2 on a new picture, from JPEG file to run lengths, against the package.
 
     python benchmarks/sam2_single.py [--size tiny] [--rounds 7] [--threads 2] [--device cpu]
+        [--tiers exact,fast]
 
 Both sides read the file, run the encoder, take the best of three masks for one point, and make
 COCO run lengths. On a GPU the package's model also runs compiled in bfloat16, and what is asked for
@@ -22,6 +23,7 @@ from photographs import encoded
 from PIL import Image
 from pycocotools import mask as coco
 from sam2.sam2_image_predictor import SAM2ImagePredictor
+from tiers import Chosen
 
 from diptych import OutputOptions, Point, Prompt
 from diptych_runtime.images import decode
@@ -54,7 +56,7 @@ def ours(network: Network, file: bytes) -> object:
             return mask.to_coco()
 
 
-def sides(size: str, device: torch.device) -> dict[str, Callable[[], object]]:
+def sides(size: str, device: torch.device, tiers: Chosen) -> dict[str, Callable[[], object]]:
     """Ways to an answer, by name."""
     file = encoded(sam2_models.photograph())
     made: dict[str, Callable[[], object]] = {
@@ -63,7 +65,7 @@ def sides(size: str, device: torch.device) -> dict[str, Callable[[], object]]:
     if device.type == "cuda":
         half = SAM2ImagePredictor(sam2_models.stock_half(size, device))
         made[sam2_models.HALF] = sam2_models.in_half(partial(stock, half, file), device)
-    for tier, parts in sam2_models.ours(size, device).items():
+    for tier, parts in sam2_models.ours(size, device, tiers).items():
         made[tier] = partial(ours, Network(parts), file)
     return made
 
@@ -71,13 +73,15 @@ def sides(size: str, device: torch.device) -> dict[str, Callable[[], object]]:
 def main() -> None:
     """Measure and print."""
     args = sam2_models.parser(__doc__, rounds=7).parse_args()
-    device = sam2_models.prepare(args)
+    device, tiers = sam2_models.prepare(args)
     name = f"SAM 2.1 {args.size}, one point on a new picture, JPEG to RLE"
     name += devices.described(device)
-    seconds = versus.measure(name, sides(args.size, device), rounds=args.rounds, device=device)
+    ways = sides(args.size, device, tiers)
+    seconds = versus.measure(name, ways, rounds=args.rounds, device=device)
     most = MOST_MS if (device.type, args.size) == ("cuda", "large") else None
     rows = versus.rows(name, "sam2 and pycocotools, float32", seconds, {}, most_ms=most)
-    versus.keep(f"sam2_single_{args.size}{devices.suffix(device)}", {"seconds": seconds}, rows)
+    kept = f"sam2_single_{args.size}{devices.suffix(device)}"
+    versus.keep(kept, {"seconds": seconds}, rows, tiers.notes)
 
 
 if __name__ == "__main__":

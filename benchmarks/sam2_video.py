@@ -1,7 +1,7 @@
 """Video of SAM 2: the package's predictor in float32 against live sessions of both tiers.
 
     python benchmarks/sam2_video.py [--size tiny] [--objects 1,4] [--rounds 7] [--threads 2]
-        [--device cpu]
+        [--device cpu] [--tiers exact,fast]
 
 Weights are random, told to see an object, and the clip is a real one. All sides follow the same
 objects from frame 0, and each round is one frame on every side in turn: frames 8 to 12, where all
@@ -28,6 +28,7 @@ import devices
 import sam2_models
 import torch
 import versus
+from tiers import Chosen
 from video_parity import PRESENCE, lossless
 
 from diptych import Box, Mask, OutputOptions, Prompt
@@ -95,7 +96,9 @@ class Live:
         return f"IoU {mean:.4f}, least {least:.4f} of {len(self.ious)}; {apart}"
 
 
-def both_sides(size: str, clip: Clip, device: torch.device) -> tuple[Stock, dict[str, Live]]:
+def both_sides(
+    size: str, clip: Clip, device: torch.device, chosen: Chosen
+) -> tuple[Stock, dict[str, Live]]:
     """Stock, and our tiers by name, with the same weights."""
     config = packaged_config(f"configs/sam2.1/sam2.1_hiera_{sam2_models.CONFIGS[size]}.yaml")
     state = sam2_models.stock(size).state_dict()
@@ -103,9 +106,9 @@ def both_sides(size: str, clip: Clip, device: torch.device) -> tuple[Stock, dict
     stock = Stock(stock_of(config, state).to(device), clip)
     options = VideoOptions(OutputOptions(), track_all=False, max_objects=16, held_frames=2)
     tiers = {}
-    for tier in Tier:
-        network = VideoNetwork(assemble(build_model(config, state), device, tier))
-        tiers[tier.value] = Live(network, stock, clip, Sam2VideoSession(network, options))
+    for name in chosen.names:
+        network = VideoNetwork(assemble(build_model(config, state), device, Tier(name)))
+        tiers[name] = Live(network, stock, clip, Sam2VideoSession(network, options))
     return stock, tiers
 
 
@@ -177,7 +180,7 @@ def main() -> None:
     parser = sam2_models.parser(__doc__, rounds=7)
     parser.add_argument("--objects", default="1,4", help="how many are followed, one run for each")
     args = parser.parse_args()
-    device = sam2_models.prepare(args)
+    device, chosen = sam2_models.prepare(args)
     gpu_aim = (device.type, args.size) == ("cuda", "large")
     rows, figures = [], {}
     frames = list(clips.photographed(LAST + 1))
@@ -187,7 +190,7 @@ def main() -> None:
             contextlib.redirect_stderr(io.StringIO()),  # stock draws progress bars
         ):
             clip = lossless(Path(folder), frames)
-            stock, tiers = both_sides(args.size, clip, device)
+            stock, tiers = both_sides(args.size, clip, device, chosen)
             begin(stock, tiers, boxes(count, clip))
             objects = "1 object" if count == 1 else f"{count} objects"
             name = f"SAM 2.1 {args.size}, video, {objects}, a frame of {FIRST} to {LAST}"
@@ -200,12 +203,13 @@ def main() -> None:
                 name,
                 "SAM2VideoPredictor, float32",
                 one,
-                BOUNDS,
+                chosen.asked(BOUNDS),
                 live.quality,
                 most_ms=MOST_MS if gpu_aim and count == 1 else None,
             )
         figures[objects] = seconds
-    versus.keep(f"sam2_video_{args.size}{devices.suffix(device)}", {"seconds": figures}, rows)
+    kept = f"sam2_video_{args.size}{devices.suffix(device)}"
+    versus.keep(kept, {"seconds": figures}, rows, chosen.notes)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,12 @@ def rows(
     ]
 
 
-def keep(name: str, figures: Mapping[str, object], rows: Sequence[machine.Row]) -> None:
+def keep(
+    name: str,
+    figures: Mapping[str, object],
+    rows: Sequence[machine.Row],
+    notes: Sequence[str] = (),
+) -> None:
     """Write what was measured, with the machine."""
-    machine.keep(name, {"threads": torch.get_num_threads(), **figures}, rows=rows)
+    threads = {"threads": torch.get_num_threads()}
+    machine.keep(name, threads | figures, rows=rows, notes=notes)
