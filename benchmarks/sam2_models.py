@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 from skimage import data
 
-from diptych_runtime.engine_client import ENGINE_ENVIRONMENT
+from diptych_runtime.engine_start import ENGINE_ENVIRONMENT
 from diptych_runtime.tier import Tier
 from diptych_sam2.checkpoints import packaged_config
 from diptych_sam2.models import build_model

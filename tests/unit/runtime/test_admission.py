@@ -41,7 +41,8 @@ class Visitor:
     async def _visit(
         self, queue: Admission, lane: Lane, estimate_s: float, deadline: float
     ) -> None:
-        async with queue.turn(lane, estimate_s=estimate_s, deadline=deadline) as turn:
+        turn = await queue.turn(lane, estimate_s=estimate_s, deadline=deadline)
+        with turn:
             self.turn = turn
             self.inside = True
             await self.leave.wait()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, Self
 
 from diptych import Task
 from diptych.segment import v1 as pb
@@ -29,8 +29,7 @@ _MIN_RETRY_S = 0.1
 _MAX_RETRY_S = 30.0
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """Requests that cost about the same per unit of work."""
 
     task: Task
@@ -63,7 +62,7 @@ class Estimates:
 
 
 class Turn:
-    """A place in the engine process."""
+    """A place in the engine process, for a block of code."""
 
     def __init__(self, free: Callable[[], None]) -> None:
         self._free = free
@@ -77,8 +76,10 @@ class Turn:
         self._handed_over = True
         return self._free
 
-    def end(self) -> None:
-        """The block that took the place ends."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if not self._handed_over:
             self._free()
 
@@ -102,9 +103,8 @@ class Admission:
             self._held_slots += 1
             self._lanes[Lane.HELD].release()
 
-    @asynccontextmanager
-    async def turn(self, lane: Lane, *, estimate_s: float, deadline: float) -> AsyncIterator[Turn]:
-        """Wait for a turn and hold it.
+    async def turn(self, lane: Lane, *, estimate_s: float, deadline: float) -> Turn:
+        """Wait for a turn, which the caller has to enter.
 
         Raises:
             ServiceError: the queue is full, or the deadline passes before the turn comes or would
@@ -117,15 +117,12 @@ class Admission:
             await self._wait(slots, estimate_s, deadline)
         else:
             await slots.acquire()
+        # What did not wait is tried whatever the estimate: else a wrong one would stay.
+        if time.monotonic() + (estimate_s if waits else 0) >= deadline:
+            slots.release()
+            raise _late()
         self.running += 1
-        turn = Turn(lambda: self._free(slots))
-        try:
-            # What did not wait is tried whatever the estimate: else a wrong one would stay.
-            if time.monotonic() + (estimate_s if waits else 0) >= deadline:
-                raise _late()
-            yield turn
-        finally:
-            turn.end()
+        return Turn(partial(self._free, slots))
 
     def _check_room(self, estimate_s: float) -> None:
         full = self.waiting >= self._max_requests

@@ -50,6 +50,8 @@ def check_request(asked: SplitRequest, card: pb.ModelCard) -> Task:
     if card.HasField("default_automatic"):
         _check_automatic(request.automatic, card)
     _check_prompt_count(request, task, card)
+    if not request.prompts:
+        return task
     for index, prompt in enumerate(request.prompts):
         check_kinds(prompt, f"prompts[{index}]", card)
     paths = ((f"prompts[{index}]", prompt) for index, prompt in enumerate(request.prompts))
@@ -116,6 +118,8 @@ def check_output(output: pb.OutputOptions, card: pb.ModelCard, path: str = "outp
             f"{path}.mask_encoding",
             f"expected one of the encodings, got {output.mask_encoding}",
         )
+    if not output.category_ids:
+        return
     known = {category.id for category in card.categories}
     if len(output.category_ids) > _MAX_CATEGORIES:
         text = f"expected at most {_MAX_CATEGORIES}, got {len(output.category_ids)}"

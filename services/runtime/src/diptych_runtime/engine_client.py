@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
-import socket
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,24 +17,14 @@ from .engine import LoadError
 from .errors import Reason, ServiceError
 from .lanes import Lane
 from .logs import logger
+from .engine_start import spawn
 from .picture_places import PicturePlaces
-from .pipe import FrontPipe, Header, PipeClosedError
+from .pipe import Came, FrontPipe, Header, PipeClosedError
 from .session_channel import SessionChannel
 from .settings import RuntimeSettings
 
 _WATCHES_PER_TIMEOUT = 8
 _EXIT_S = 2.0
-ENGINE_ENVIRONMENT = {
-    # Threads that spin while they wait starve each other when cores are shared: two services on
-    # two cores were five times slower.
-    "OMP_WAIT_POLICY": "PASSIVE",
-    # Feature maps go back to the system when they are done, or the heap keeps holes of their size;
-    # in huge pages, because small ones would have to be cleared one by one each time.
-    "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
-    "THP_MEM_ALLOC_ENABLE": "1",
-}
-"""What an engine process starts with unless the environment says otherwise: none of it can be set
-from inside."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +47,11 @@ class _Inside:
     answer: asyncio.Future[EngineReply]
     left: Callable[[], None]
     """Called when the process does not have it any more, whether anybody still waits or not."""
+
+    def fail_late(self) -> None:
+        """The deadline is there: a step may take longer."""
+        text = "the deadline passed while the model was working"
+        self.fail(ServiceError(Reason.DEADLINE, text))
 
     def fail(self, error: ServiceError) -> None:
         if not self.answer.done():
@@ -108,7 +100,7 @@ class EngineClient:
             LoadError: the model cannot be loaded as it is set up.
             ServiceError: the process ended or took too long.
         """
-        client = await _spawn(engine)
+        client = cls(*await spawn(engine))
         client._pipe.send({"op": "start", "settings": settings.model_dump(mode="json")})
         try:
             async with asyncio.timeout(settings.load_timeout_s):
@@ -130,10 +122,8 @@ class EngineClient:
         client.card.ParseFromString(body)
         client.device = header["device"]
         client.max_batch = header["max_batch"]
-        client._tasks = [
-            asyncio.create_task(client._read()),
-            asyncio.create_task(client._watch(settings.step_timeout_s)),
-        ]
+        client._tasks = [asyncio.create_task(client._watch(settings.step_timeout_s))]
+        client._pipe.listen(client._hear)
         return client
 
     @property
@@ -162,13 +152,15 @@ class EngineClient:
         this returns: the model finishes its step after a caller was cancelled.
 
         Raises:
-            ServiceError: what the engine process said, or that it was lost.
+            ServiceError: what the engine process said, that it was lost, or that the deadline
+                (a reading of the monotonic clock) passed.
         """
         if self.ended.done():
             on_left()
             raise engine_lost()
         number = next(self._ids)
-        answer: asyncio.Future[EngineReply] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[EngineReply] = loop.create_future()
         place = self._places.put(picture)
 
         def left() -> None:
@@ -176,7 +168,7 @@ class EngineClient:
                 self._places.free(place)
             on_left()
 
-        self._inside[number] = _Inside(answer, left)
+        inside = self._inside[number] = _Inside(answer, left)
         header: Header = {
             "op": "work",
             "id": number,
@@ -189,12 +181,14 @@ class EngineClient:
             "picture_bytes": len(picture),
         }
         self._pipe.send(header, rest if place is not None else b"".join((rest, picture)))
+        alarm = loop.call_later(max(deadline - time.monotonic(), 0), inside.fail_late)
         try:
             return await answer
-        except asyncio.CancelledError:
-            # It stays inside: the process still has it, and its place.
-            self._pipe.send({"op": "cancel", "id": number})
-            raise
+        finally:
+            alarm.cancel()
+            if number in self._inside:
+                # Late, or its caller has gone. The process still has it, and its place.
+                self._pipe.send({"op": "cancel", "id": number})
 
     def open_session(
         self, start: bytes, *, request_id: str, on_left: Callable[[], None]
@@ -242,23 +236,22 @@ class EngineClient:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    async def _read(self) -> None:
-        """Take in what the process says until it is gone."""
-        try:
-            while True:
-                header, body = await self._pipe.receive()
-                self._heard = True
-                if header["op"] != "pulse":
-                    self._settle(header, body)
-        except PipeClosedError:
-            pass
-        except Exception as error:
-            logger().error("engine process said nonsense", pid=self.pid, exc_info=error)
-        finally:
-            busy = self._lose()
-            code = await self._exit_code()
-            log = logger().warning if self._wanted else logger().info
-            log("engine process ended", pid=self.pid, exit_code=code, busy=busy)
+    def _hear(self, came: Came) -> None:
+        """Take in what the process says, and that it is gone."""
+        if isinstance(came, Exception):
+            if not isinstance(came, PipeClosedError):
+                logger().error("engine process said nonsense", pid=self.pid, exc_info=came)
+            self._tasks.append(asyncio.create_task(self._tell_end(self._lose())))
+            return
+        header, body = came
+        self._heard = True
+        if header["op"] != "pulse":
+            self._settle(header, body)
+
+    async def _tell_end(self, busy: int) -> None:
+        code = await self._exit_code()
+        log = logger().warning if self._wanted else logger().info
+        log("engine process ended", pid=self.pid, exit_code=code, busy=busy)
 
     def _lose(self) -> int:
         """Fail what is inside; returns how much that was."""
@@ -316,27 +309,3 @@ class EngineClient:
                 logger().error("engine makes no progress", pid=self.pid, timeout_s=step_timeout_s)
                 self._kill()
                 return
-
-
-async def _spawn(engine: str) -> EngineClient:
-    """Start a process that knows its engine and its end of a pipe."""
-    ours, theirs = socket.socketpair()
-    places = PicturePlaces()
-    with theirs, places.file:
-        pipe = FrontPipe(ours)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                # -P: what lies in the working directory must not be taken for a module.
-                *(sys.executable, "-P", "-m", "diptych_runtime.engine_process"),
-                *("--fd", str(theirs.fileno()), "--pictures", str(places.file.fileno())),
-                *("--engine", engine),
-                pass_fds=[theirs.fileno(), places.file.fileno()],
-                env=ENGINE_ENVIRONMENT | os.environ,
-                # A Ctrl-C reaches the whole process group; the front decides when to stop.
-                start_new_session=True,
-            )
-        except BaseException:
-            pipe.close()
-            places.close()
-            raise
-    return EngineClient(process, pipe, places)

@@ -2,8 +2,9 @@
 
 Started by the front as ``python -m diptych_runtime.engine_process``; ends when the front is gone.
 Threads: this one reads requests; one loads and runs the model; one for each lane prepares requests,
-one decoded picture ahead of the model; one writes replies. Models that follow objects have two
-more, one to decode frames and one to write replies of video sessions.
+one decoded picture ahead of the model; one writes replies. While nobody else waits, the model's
+thread prepares a request and writes a small reply itself: waking another takes longer. Models that
+follow objects have two more, one to decode frames and one to write replies of video sessions.
 """
 
 from __future__ import annotations
@@ -43,6 +44,15 @@ from .work import CancelledWorkError, Work, Workshop
 
 EXIT_BROKEN = 70
 _PULSE_EVERY_S = 0.2
+_FEW_SEGMENTS = 4
+_QUICK_ENCODINGS = frozenset(
+    {
+        pb.MaskEncoding.MASK_ENCODING_UNSPECIFIED,
+        pb.MaskEncoding.MASK_ENCODING_COCO_RLE,
+        pb.MaskEncoding.MASK_ENCODING_NONE,
+    }
+)
+"""Those that masks come in already."""
 
 Queue = queue.SimpleQueue
 
@@ -65,12 +75,14 @@ class EngineProcess:
         self._pictures = pictures
         self._engine = engine
         self._settings = settings
-        self._scheduler = Scheduler(done=self._done, pulse=self._pulse)
+        self._scheduler = Scheduler(done=self._answered, pulse=self._pulse)
         self._to_prepare: dict[Lane, Queue[Work]] = {lane: Queue() for lane in Lane}
         self._to_reply: Queue[tuple[Work, Answer | Exception]] = Queue()
+        self._order = threading.Lock()
         self._inside: dict[int, Work] = {}
         self._pulsed = 0.0
         self._sessions: SessionHost | None = None
+        self._loaded: _Loaded | None = None
 
     def run(self) -> None:
         """Load the model and serve until the front is gone."""
@@ -97,10 +109,10 @@ class EngineProcess:
             return
         held = HeldPictures(self._settings.cache_bytes)
         workshop = Workshop(engine, model, held, self._settings)
-        loaded = _Loaded(workshop, ReplyWriter(card.id, model))
+        loaded = self._loaded = _Loaded(workshop, ReplyWriter(card.id, model))
         for lane in Lane:
             _thread(f"prepare {lane}", partial(self._prepare_all, lane, loaded))
-        _thread("reply", lambda: _forever(lambda: self._reply(self._to_reply.get(), loaded)))
+        _thread("reply", lambda: _forever(lambda: self._reply(*self._to_reply.get(), loaded)))
         if Task.VIDEO_SEGMENTATION in model.tasks:
             self._host_sessions(workshop, card.id)
         batcher = batcher_of(workshop)
@@ -139,7 +151,10 @@ class EngineProcess:
             encoded=picture,
         )
         self._inside[work.id] = work
-        self._to_prepare[Lane(header["lane"])].put(work)
+        lane = Lane(header["lane"])
+        # Prompts on held pictures have nothing to decode, and are put together once prepared.
+        if lane is Lane.HELD or not self._scheduler.offer(lane, work):
+            self._to_prepare[lane].put(work)
 
     def _prepare_all(self, lane: Lane, loaded: _Loaded) -> None:
         while True:
@@ -160,8 +175,14 @@ class EngineProcess:
     def _done(self, work: Work, result: Answer | Exception) -> None:
         self._to_reply.put((work, result))
 
-    def _reply(self, done: tuple[Work, Answer | Exception], loaded: _Loaded) -> None:
-        work, result = done
+    def _answered(self, work: Work, result: Answer | Exception) -> None:
+        """Called by the model's thread."""
+        if self._loaded is None or self._scheduler.pressed or not _is_small(work, result):
+            self._done(work, result)
+        else:
+            self._reply(work, result, self._loaded)
+
+    def _reply(self, work: Work, result: Answer | Exception, loaded: _Loaded) -> None:
         header: Header = {
             "op": "done",
             "id": work.id,
@@ -179,10 +200,11 @@ class EngineProcess:
         if isinstance(result, Exception):
             header["op"] = "error"
             body = _status(work, result)
-        header.update(loaded.workshop.held.changes())
         header["device_peak_bytes"] = loaded.replies.loaded.peak_device_bytes()
         del self._inside[work.id]
-        self._pipe.send(header, body)
+        with self._order:  # else the front could hear of a picture's end before its beginning
+            header.update(loaded.workshop.held.changes())
+            self._pipe.send(header, body)
 
     def _pulse(self) -> None:
         """Tell the front that the model makes progress."""
@@ -190,6 +212,14 @@ class EngineProcess:
         if now - self._pulsed > _PULSE_EVERY_S:
             self._pulsed = now
             self._pipe.send({"op": "pulse"})
+
+
+def _is_small(work: Work, result: Answer | Exception) -> bool:
+    """Whether writing the reply takes no longer than waking a thread for it."""
+    if isinstance(result, Exception):
+        return True
+    quick = work.request.output.mask_encoding in _QUICK_ENCODINGS
+    return len(result.segments) <= (_FEW_SEGMENTS if quick else 0)
 
 
 def _status(work: Work, error: Exception) -> bytes:

@@ -13,12 +13,16 @@ import queue
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 Header: TypeAlias = dict[str, Any]
 Body: TypeAlias = bytes | memoryview
+Came: TypeAlias = tuple[Header, bytes] | Exception
+"""A message, or why there are no more."""
 
 _LENGTHS = struct.Struct("!II")
+_JSON = json.JSONEncoder(separators=(",", ":"))
 _READ_BYTES = 64 * 1024  # at a time, by the loop
 _JOINED_BYTES = 16 * 1024  # a copy of less takes no longer than sending it by itself
 
@@ -29,7 +33,7 @@ class PipeClosedError(Exception):
 
 def _pack(header: Header, body: Body) -> bytes:
     """All of a message but its body."""
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = _JSON.encode(header).encode()
     return _LENGTHS.pack(len(text), len(body)) + text
 
 
@@ -78,7 +82,8 @@ class FrontPipe:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._loop = asyncio.get_running_loop()
-        self._came: asyncio.Queue[tuple[Header, bytes] | Exception] = asyncio.Queue()
+        self._came: asyncio.Queue[Came] = asyncio.Queue()
+        self._tell: Callable[[Came], None] = self._came.put_nowait
         self._unread = bytearray()
         self._reader: threading.Thread | None = None
         self._closed = False
@@ -127,6 +132,13 @@ class FrontPipe:
             raise came
         return came
 
+    def listen(self, heard: Callable[[Came], None]) -> None:
+        """Tell of all that comes from now on as soon as it is there, instead of ``receive``: that
+        would take two more turns of the loop. What ``heard`` raises ends the pipe."""
+        self._tell = heard
+        while not self._came.empty():
+            heard(self._came.get_nowait())
+
     def close(self) -> None:
         """Close our end; the engine process ends when it notices."""
         self._end(PipeClosedError())
@@ -138,7 +150,7 @@ class FrontPipe:
         self._loop.remove_reader(self._socket)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._came.put_nowait(error)
+        self._tell(error)
         self._to_send.put(None)
 
     def _read(self) -> None:
@@ -166,7 +178,7 @@ class FrontPipe:
 
     def _take(self, message: bytearray, rest: bytes = b"") -> None:
         try:
-            self._came.put_nowait(_unpack(message, rest))
+            self._tell(_unpack(message, rest))
         except Exception as error:
             self._end(error)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import os
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -51,7 +51,7 @@ def request_id() -> str:
 
 def begin(fields: Mapping[str, object] = MappingProxyType({})) -> RequestLog:
     """This task serves a new request from now on; ``fields`` begin its log line."""
-    log = RequestLog(uuid.uuid4().hex[:16], dict(fields))
+    log = RequestLog(os.urandom(8).hex(), dict(fields))
     _current.set(log)
     return log
 
@@ -247,6 +247,13 @@ class _Guard:
         seconds = time.monotonic() - self._started
         if self._observer:
             self._observer(self._method, code, seconds)
+        if code is _C.OK:
+            # In the next turn of the loop, so that the reply does not wait for it.
+            asyncio.get_running_loop().call_soon(self._write, code, seconds)
+        else:
+            self._write(code, seconds)
+
+    def _write(self, code: grpc.StatusCode, seconds: float) -> None:
         logger().info(
             "request",
             method=self._method.rpartition("/")[2],

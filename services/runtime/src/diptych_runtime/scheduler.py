@@ -53,6 +53,7 @@ class Scheduler:
         self._turns: deque[Turns] = deque()
         self._turning: Turns | None = None
         self._turn_again = False
+        self._idle = False
         self._rotation: deque[_Requests | deque[Turns]] = deque(
             (self._lanes[Lane.NEW], self._lanes[Lane.BULK], self._turns)
         )
@@ -66,6 +67,23 @@ class Scheduler:
                 self._changed.wait_for(lambda: len(ready) < _READY_AHEAD)
             ready.append(work)
             self._changed.notify_all()
+
+    def offer(self, lane: Lane, work: Work) -> bool:
+        """Queue a request that is not prepared, if the model has nothing to do; never waits.
+
+        Returns whether it was queued. Another thread would prepare it no sooner then.
+        """
+        with self._changed:
+            if not self._idle or self._has_work():
+                return False
+            self._lanes[lane].ready.append(work)
+            self._changed.notify_all()
+            return True
+
+    @property
+    def pressed(self) -> bool:
+        """Whether anybody waits for the model, as it seems now, besides what it works on."""
+        return bool(self._turns) or any(lane.ready for lane in self._lanes.values())
 
     def add_turns(self, session: Turns) -> None:
         """A session has something to do, or has to see that it is over."""
@@ -85,7 +103,9 @@ class Scheduler:
     def _round(self, workshop: Workshop, batcher: Batcher | None) -> None:
         """One request on a held picture, or one batch of them, then one turn."""
         with self._changed:
+            self._idle = True
             self._changed.wait_for(self._has_work)
+            self._idle = False
             held, lane = self._lanes[Lane.HELD], self._next_lane()
             if lane is None and self._turns:
                 self._turning = self._turns.popleft()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,7 @@ from diptych.segment import v1 as pb
 
 from .admission import Admission, Estimates, Kind, work_units
 from .checks import check_model, check_request
-from .engine_client import EngineReply
-from .errors import Reason, ServiceError, not_held
+from .errors import not_held
 from .lanes import lane_of
 from .machine import process_memory
 from .rpc import log_fields, request_id, unreadable
@@ -84,10 +83,11 @@ class ModelServicer:
             raise not_held(asked.digest or "")
         lane = lane_of(asked.task, held=held)
         estimate_s = self._estimates.seconds(Kind(asked.task, held), asked.units)
-        log_fields(task=asked.task.value, bytes=len(raw), held=held)
-        async with self._admission.turn(lane, estimate_s=estimate_s, deadline=deadline) as turn:
+        log_fields(task=asked.task.value, bytes=len(raw))
+        turn = await self._admission.turn(lane, estimate_s=estimate_s, deadline=deadline)
+        with turn:
             engine = await self._supervisor.wait_ready(max(deadline - time.monotonic(), 0))
-            answer = engine.run(
+            reply = await engine.run(
                 asked.rest,
                 asked.picture,
                 request_id=request_id(),
@@ -97,10 +97,12 @@ class ModelServicer:
                 lane=lane,
                 on_left=turn.hand_over(),
             )
-            reply = await _within(deadline, answer)
         self._estimates.learn(Kind(asked.task, reply.cache_hit), asked.units, reply.model_s)
         self.stats.count_reply(asked.task, reply)
-        log_fields(**{f"{k}_ms": round(v * 1e3, 1) for k, v in reply.stages.items()})
+        log_fields(
+            held=reply.cache_hit,
+            **{f"{k}_ms": round(v * 1e3, 1) for k, v in reply.stages.items()},
+        )
         return reply.body
 
     async def segment_video(self, requests: AsyncIterator[bytes], context: Context) -> None:
@@ -143,16 +145,6 @@ class ModelServicer:
         left = context.time_remaining()
         asked = self._settings.default_deadline_s if left is None else left
         return min(asked, self._settings.max_deadline_s)
-
-
-async def _within(deadline: float, answer: Awaitable[EngineReply]) -> EngineReply:
-    """The reply, or DEADLINE as soon as the deadline is there: a step may take longer."""
-    try:
-        async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-            return await answer
-    except TimeoutError as error:
-        text = "the deadline passed while the model was working"
-        raise ServiceError(Reason.DEADLINE, text) from error
 
 
 @dataclass(frozen=True)

@@ -112,24 +112,20 @@ def _cut(raw: memoryview) -> tuple[bytes, memoryview]:
     for key, start, value, end in _fields(raw, most=_MAX_FIELDS):
         if key == _IMAGE:
             image, picture = _cut_image(raw[value:end], picture)
-            message = pb.SegmentRequest(image=image).SerializeToString()
-            kept += (raw[copied:start], message)
+            kept += (raw[copied:start], bytes((_IMAGE,)), _as_varint(len(image)), image)
             copied = end
     return b"".join((*kept, raw[copied:])), picture
 
 
-def _cut_image(raw: memoryview, picture: memoryview) -> tuple[pb.Image, memoryview]:
-    """An ``Image`` whose file is empty, and the file; ``picture`` if it has none."""
+def _cut_image(raw: memoryview, picture: memoryview) -> tuple[bytes, memoryview]:
+    """A serialised ``Image`` whose file is empty, and the file; ``picture`` if it has none."""
     kept: list[bytes | memoryview] = []
     copied = 0
     for key, start, value, end in _fields(raw, most=_MAX_IMAGE_FIELDS):
         if key == _ENCODED:
             kept += (raw[copied:start], bytes((_ENCODED, 0)))
             copied, picture = end, raw[value:end]
-    try:
-        return pb.Image.FromString(b"".join((*kept, raw[copied:]))), picture
-    except DecodeError as error:
-        raise _UnusualError from error
+    return b"".join((*kept, raw[copied:])), picture
 
 
 def _fields(data: memoryview, *, most: int) -> Iterator[tuple[int, int, int, int]]:
@@ -139,7 +135,9 @@ def _fields(data: memoryview, *, most: int) -> Iterator[tuple[int, int, int, int
         if end == len(data):
             return
         start = end
-        key, value = _varint(data, start)
+        key, value = data[start], start + 1
+        if key >= 0x80:
+            key, value = _varint(data, start)
         kind = key & 7
         if kind == _VARINT:
             _, end = _varint(data, value)
@@ -155,6 +153,15 @@ def _fields(data: memoryview, *, most: int) -> Iterator[tuple[int, int, int, int
         yield key, start, value, end
     if end < len(data):
         raise _UnusualError
+
+
+def _as_varint(number: int) -> bytes:
+    made = bytearray()
+    while number >= 0x80:
+        made.append(number & 0x7F | 0x80)
+        number >>= 7
+    made.append(number)
+    return bytes(made)
 
 
 def _varint(data: memoryview, start: int) -> tuple[int, int]:

@@ -102,7 +102,12 @@ class Workshop:
         return HeldPicture(work.encoded, (work.pixels.shape[0], work.pixels.shape[1]))
 
     def answer(self, work: Work) -> Steps[Answer]:
-        """Encode the picture if need be, then answer; yields between steps."""
+        """Encode the picture if need be, then answer; yields between steps. What is not prepared
+        yet is prepared first."""
+        if work.picture is None:
+            started = time.monotonic()
+            self.prepare(work)
+            work.model_s -= time.monotonic() - started
         job = self.job(work)
         kind = self.engine.features_kind(job.task)
         features = self.features(work, job.task)
