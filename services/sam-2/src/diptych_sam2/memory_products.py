@@ -14,7 +14,7 @@ from torch import Tensor
 from .products import attention
 
 _ROWS = 512
-"""For each thread: threads share a block's rows, and with few of them mostly wait for each other."""
+"""For each thread: they share a block, and with few rows they mostly wait for each other."""
 _KEYS = 1024
 _RANGE = (1e-26, 1e30)
 """Of a row's sum: above it products with values could overflow, below it terms get lost."""

@@ -27,6 +27,8 @@ from .video_memory import FrameMemory, ObjectMemory
 _SAM2_VERSION = "1.1.0"
 _NUM_FRAMES = 1 << 62
 """A stream has no end, and pointers beyond this number would be skipped."""
+_MEMORY_TYPE = torch.bfloat16
+"""Stock rounds memories on any device; without it answers would drift apart from its."""
 _MOST_TOGETHER = 4
 """Objects in one batch: what they share is shared by then, and other sessions wait for a batch."""
 
@@ -183,8 +185,7 @@ class VideoNetwork:
     def _kept(self, features: Tensor, position: list[Tensor]) -> Tensor:
         if self._memory_position is None:
             self._memory_position = position[-1][:1].clone()
-        # Stock rounds memories on any device; without it answers would drift apart from its.
-        return features.to(torch.bfloat16)
+        return features.to(_MEMORY_TYPE)
 
     def _recalled(self, memories: Sequence[ObjectMemory]) -> dict[str, dict[int, dict[str, Any]]]:
         return {
