@@ -78,7 +78,7 @@ class VideoNetwork:
         self.memory_frames: int = (model.num_maskmem - 1) * stride
         self.pointer_frames: int = max(model.max_obj_ptrs_in_encoder - 1, self.memory_frames)
         self._model = model
-        self._encoder = parts.encoder
+        self._parts = parts
         # What build_sam2_video_predictor sets on top of build_sam2; still pictures never read it.
         self._model.binarize_mask_from_pts_for_mem_enc = True
         # Equal for every frame, and only the coarsest level's is read.
@@ -88,7 +88,7 @@ class VideoNetwork:
     @torch.inference_mode()
     def encode(self, square: Square) -> FrameFeatures:
         """Run the image encoder on one frame."""
-        return FrameFeatures(tuple(self._encoder(normalised(square).to(self.device))))
+        return FrameFeatures(tuple(self._parts.encoder(normalised(square).to(self.device))))
 
     def batches(self, memories: Mapping[int, ObjectMemory]) -> list[list[int]]:
         """Objects that ``track`` takes together: those that are remembered by the same frames."""
