@@ -137,6 +137,24 @@ def test_attention_to_memories_is_softmax_for_any_scores(
     torch.testing.assert_close(seen, rounded, rtol=0.03, atol=0.03)
 
 
+@pytest.mark.parametrize("size", [0.1, 1.0, 30.0])
+def test_attention_to_memories_is_exact_in_float32(
+    monkeypatch: pytest.MonkeyPatch, size: float
+) -> None:
+    monkeypatch.setattr(memory_products, "_ROWS", 32)
+    monkeypatch.setattr(memory_products, "_KEYS", 48)
+    random = torch.Generator().manual_seed(3)
+    queries, keys, values = (
+        torch.randn(2, *shape, generator=random) for shape in ((80, 64), (200, 64), (200, 16))
+    )
+    queries = queries * size
+    scores = queries.double() @ keys.double().transpose(1, 2) * 64**-0.5
+    expected = scores.softmax(-1) @ values.double()
+    assert scores.max() > 90 or size < 30
+    seen = attention_to_memories(queries, keys, values)
+    torch.testing.assert_close(seen.double(), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_scores_far_below_zero_are_no_reason_for_nothing() -> None:
     queries = torch.full((1, 4, 64), 4.0).bfloat16()
     keys = torch.full((1, 10, 64), -4.0).bfloat16()

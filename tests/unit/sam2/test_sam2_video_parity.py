@@ -1,12 +1,19 @@
-"""A live session gives the numbers of ``SAM2VideoPredictor`` on the whole clip."""
+"""A live session gives the numbers of ``SAM2VideoPredictor`` on the whole clip.
+
+Both round memories to bfloat16. A feature that differs by float32's rounding may fall on the other
+side of a step there, a thousand times as large, so logits of later frames come really close only
+when neither side rounds: every clip is followed in both ways.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -14,6 +21,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image
+from sam2 import sam2_video_predictor
 from sam2.build_sam import build_sam2_video_predictor
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 from sam2.utils.misc import load_video_frames
@@ -21,6 +29,7 @@ from sam2_video_stock import Clip, Stock, stock_of
 
 from diptych import Mask, OutputOptions, Point, Prompt
 from diptych_runtime.video import FrameAnswer, VideoOptions
+from diptych_sam2 import video_network
 from diptych_sam2.checkpoints import choose, packaged_config, read_state
 from diptych_sam2.models import build_model
 from diptych_sam2.parts import assemble
@@ -34,18 +43,51 @@ TINY = "configs/sam2.1/sam2.1_hiera_t.yaml"
 CPU = torch.device("cpu")
 SIZE = (192, 320)
 CORRECTED, ADDED = 20, 10
+BLINKS, CLICKED = 3, 36
+
+
+@dataclass(frozen=True)
+class Memories:
+    """How memories are kept on both sides, and how far logits may be apart then."""
+
+    dtype: torch.dtype
+    most_apart: float
+
+
+class TorchWithoutBfloat16:
+    """What ``SAM2VideoPredictor`` takes for torch when it is to keep memories whole."""
+
+    bfloat16 = torch.float32
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
+@pytest.fixture(params=["rounded", "whole"])
+def memories(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Memories:
+    """Rounded as they always are, or not at all."""
+    if request.param == "rounded":
+        return Memories(torch.bfloat16, most_apart=0.03)
+    monkeypatch.setattr(sam2_video_predictor, "torch", TorchWithoutBfloat16())
+    monkeypatch.setattr(video_network, "_MEMORY_TYPE", torch.float32)
+    return Memories(torch.float32, most_apart=5e-4)
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: Any) -> Iterator[Callable[[int, int], Clip]]:
-    """Synthetic clips of a seed and a length, not square, so that x and y scale differently."""
+def clips(tmp_path_factory: Any) -> Iterator[Callable[..., Clip]]:
+    """Synthetic clips of a seed and a length, not square, so that x and y scale differently; with
+    ``blinking`` objects, which are gone for a while."""
     sys.path.insert(0, str(SCENES))
     scenes = importlib.import_module("scenes")
 
-    def make(seed: int, count: int) -> Clip:
+    def make(seed: int, count: int, *, blinking: bool = False) -> Clip:
         folder = tmp_path_factory.mktemp("clip")
         frames, labels = [], []
-        for number, (picture, label) in enumerate(scenes.clip(seed, count, speed=5)):
+        if blinking:
+            shots = scenes.crossing_clip(seed, count, blink=True)
+        else:
+            shots = scenes.clip(seed, count, speed=5)
+        for number, (picture, label) in enumerate(shots):
             image = Image.fromarray(picture).resize(SIZE[::-1], Image.Resampling.BILINEAR)
             # Stock takes .jpg only; Pillow looks at the content, and PNG is exact.
             image.save(folder / f"{number:05d}.jpg", format="PNG")
@@ -66,11 +108,13 @@ class Side:
     stock: Stock
     clip: Clip
     finish: Any
+    memories: Memories
     worst_logits: float = 0.0
+    worst_logits_at_first: float = 0.0
+    """On the first frame, where no memory is looked at."""
     worst_presence: float = 0.0
-    worst_iou: float = 1.0
-    seen: int = 0
-    """Masks with pixels that were compared."""
+    ious: list[float] = field(default_factory=list)
+    """Of the masks with pixels on either side."""
 
     def frame(self, number: int) -> None:
         """The next frame; our client leaves out every other index, which must change nothing."""
@@ -96,11 +140,13 @@ class Side:
             theirs = self.stock.output(one.object_id, number)
             assert ours is not None
             assert ours.logits is not None
-            apart = (ours.logits - theirs["pred_masks"]).abs().max()
-            self.worst_logits = max(self.worst_logits, float(apart))
+            apart = float((ours.logits - theirs["pred_masks"]).abs().max())
+            self.worst_logits = max(self.worst_logits, apart)
+            if number == 0:
+                self.worst_logits_at_first = max(self.worst_logits_at_first, apart)
             if ours.features is not None:
-                # The rounding is too small a change to be seen in the logits of small networks.
-                assert ours.features.dtype == theirs["maskmem_features"].dtype == torch.bfloat16
+                kept = theirs["maskmem_features"].dtype
+                assert ours.features.dtype == kept == self.memories.dtype
             presence = torch.sigmoid(theirs["object_score_logits"])
             self.worst_presence = max(self.worst_presence, abs(float(presence) - one.presence))
             assert one.segment.score == one.presence
@@ -108,19 +154,21 @@ class Side:
             if one.segment.mask is None:
                 assert wanted.area == 0
             elif wanted.area or one.segment.mask.area:
-                self.seen += 1
-                self.worst_iou = min(self.worst_iou, wanted.iou(one.segment.mask))
+                self.ious.append(wanted.iou(one.segment.mask))
 
     def check(self, *, seen: int) -> None:
         print(
-            f"logits {self.worst_logits:.2g}, presence {self.worst_presence:.2g}, "
-            f"IoU {self.worst_iou:.6f}, masks {self.seen}"
+            f"logits {self.worst_logits:.2g}, {self.worst_logits_at_first:.2g} at first, "
+            f"presence {self.worst_presence:.2g}, "
+            f"least IoU {min(self.ious):.6f} of {len(self.ious)}"
         )
-        # The same operations in the same order: what is left is a forgotten memory.
-        assert self.worst_logits <= 1e-4
-        assert self.worst_presence <= 1e-5
-        assert self.worst_iou >= 0.999
-        assert self.seen >= seen
+        assert self.worst_logits <= self.memories.most_apart
+        assert self.worst_logits_at_first <= 1e-4
+        assert self.worst_presence <= 1e-4
+        assert fmean(self.ious) >= 0.999
+        # A pixel beside the threshold may go either way, and small masks have a thousand.
+        assert min(self.ious) >= 0.99
+        assert len(self.ious) >= seen
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +181,16 @@ def demo() -> tuple[VideoNetwork, SAM2VideoPredictor]:
 
 
 def side_by_side(
-    networks: tuple[VideoNetwork, SAM2VideoPredictor], clip: Clip, finish: Any, **options: Any
+    networks: tuple[VideoNetwork, SAM2VideoPredictor],
+    clip: Clip,
+    finish: Any,
+    memories: Memories,
+    **options: Any,
 ) -> Side:
     network, predictor = networks
     opened = VideoOptions(OutputOptions(), track_all=False, max_objects=8, held_frames=4)
     session = Sam2VideoSession(network, opened, **options)
-    return Side(session, Stock(predictor, clip), clip, finish)
+    return Side(session, Stock(predictor, clip), clip, finish, memories)
 
 
 def test_frames_are_prepared_as_stock_prepares_them(clips: Any) -> None:
@@ -150,9 +202,11 @@ def test_frames_are_prepared_as_stock_prepares_them(clips: Any) -> None:
 
 
 @pytest.mark.slow
-def test_one_object_and_a_correction_in_the_middle(demo: Any, clips: Any, finish: Any) -> None:
+def test_one_object_and_a_correction_in_the_middle(
+    demo: Any, clips: Any, finish: Any, memories: Memories
+) -> None:
     clip = clips(1, 40)
-    both = side_by_side(demo, clip, finish)
+    both = side_by_side(demo, clip, finish, memories)
     for number in range(40):
         both.frame(number)
         if number == 0:
@@ -165,9 +219,11 @@ def test_one_object_and_a_correction_in_the_middle(demo: Any, clips: Any, finish
 
 
 @pytest.mark.slow
-def test_three_objects_one_added_later_one_corrected(demo: Any, clips: Any, finish: Any) -> None:
+def test_three_objects_one_added_later_one_corrected(
+    demo: Any, clips: Any, finish: Any, memories: Memories
+) -> None:
     clip = clips(5, 40)
-    both = side_by_side(demo, clip, finish)
+    both = side_by_side(demo, clip, finish, memories)
     for number in range(40):
         both.frame(number)
         if number == 0:
@@ -183,9 +239,37 @@ def test_three_objects_one_added_later_one_corrected(demo: Any, clips: Any, fini
     both.check(seen=30)
 
 
-def test_a_correction_on_a_held_frame(demo: Any, clips: Any, finish: Any) -> None:
+@pytest.mark.slow
+def test_objects_that_go_and_come_back(
+    demo: Any, clips: Any, finish: Any, memories: Memories
+) -> None:
+    clip = clips(BLINKS, 44, blinking=True)
+    values = [int(value) for value in np.unique(clip.labels[0]) if value]
+    assert len(values) >= 3
+    both = side_by_side(demo, clip, finish, memories)
+    for number in range(44):
+        both.frame(number)
+        for value in values if number == 0 else ():
+            both.prompt(value, 0, Prompt(box=clip.box(0, value)), newest=0)
+        if number == CLICKED:
+            first = Prompt(points=(clip.inside(number, values[0]),))
+            both.prompt(values[0], number, first, newest=number)
+    areas = [[int(both.stock.masks[n][value].sum()) for n in range(44)] for value in values]
+    assert any(came_back(one) for one in areas)
+    both.check(seen=60)
+
+
+def came_back(areas: list[int]) -> bool:
+    """Whether an object was not seen for a while, and then again."""
+    seen = [number for number, area in enumerate(areas) if area]
+    return any(later - earlier > 3 for earlier, later in pairwise(seen))
+
+
+def test_a_correction_on_a_held_frame(
+    demo: Any, clips: Any, finish: Any, memories: Memories
+) -> None:
     clip = clips(1, 24)
-    both = side_by_side(demo, clip, finish, feature_frames=1)
+    both = side_by_side(demo, clip, finish, memories, feature_frames=1)
     for number in range(24):
         both.frame(number)
         if number == 0:
@@ -221,7 +305,7 @@ def tiny(tmp_path_factory: Any) -> tuple[VideoNetwork, SAM2VideoPredictor]:
 @pytest.mark.slow
 def test_the_tiny_architecture_with_random_weights(tiny: Any, clips: Any, finish: Any) -> None:
     clip = clips(5, 19)
-    both = side_by_side(tiny, clip, finish)
+    both = side_by_side(tiny, clip, finish, Memories(torch.bfloat16, most_apart=1e-4))
     for number in range(19):
         both.frame(number)
         if number == 0:

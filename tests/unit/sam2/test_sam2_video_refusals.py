@@ -22,6 +22,7 @@ from sam2_video_helpers import (
 from diptych import Box, LowResLogits, Mask, Point, Prompt
 from diptych_runtime.engine import LoadError
 from diptych_runtime.errors import Reason, ServiceError
+from diptych_sam2 import video_network
 from diptych_sam2.video import Sam2VideoSession
 from diptych_sam2.video_memory import FrameMemory
 from diptych_sam2.video_network import VideoNetwork
@@ -158,6 +159,7 @@ def test_a_failure_half_way_leaves_no_trace(
         return track(*arguments)
 
     monkeypatch.setattr(VideoNetwork, "track", failing)
+    monkeypatch.setattr(video_network, "_MOST_TOGETHER", 1)
     with pytest.raises(ServiceError) as caught:
         feed(session, 1)
     assert caught.value.reason is Reason.DEVICE_MEMORY

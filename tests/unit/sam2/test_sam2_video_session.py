@@ -58,12 +58,12 @@ def test_frames_without_objects_are_answered_empty(session: Any) -> None:
     assert feed(session, 9) == FrameAnswer(9, ())
 
 
-def test_a_frame_takes_a_step_for_each_object(session: Any, finish: Any) -> None:
+def test_a_frame_takes_a_step_for_the_encoder_and_each_batch(session: Any, finish: Any) -> None:
     feed(session, 0)
     for object_id in (2, 1):
         finish(session.prompt(object_id, 0, BOX))
     answer, yields = finish(session.add_frame(1, noise(1)))
-    assert yields == 2
+    assert yields == 1
     assert [one.object_id for one in answer.objects] == [1, 2]
 
 

@@ -141,8 +141,11 @@ class _Padding:
     def cut(self, rows: Tensor, beyond: Tensor) -> Tensor:
         """``(n, w, w, c)`` of ``(1, side, side, c)``; ``beyond`` is what lies there."""
         side = rows.shape[1]
-        whole = beyond.repeat(1, side + -side % self.window, side + -side % self.window, 1)
+        padded = side + -side % self.window
+        whole = rows.new_empty(1, padded, padded, rows.shape[-1])
         whole[:, :side, :side] = rows
+        whole[:, :side, side:] = beyond
+        whole[:, side:] = beyond
         return in_windows(whole, self.window)
 
     def pooled(self) -> _Padding:

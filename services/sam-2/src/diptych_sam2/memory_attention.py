@@ -27,7 +27,8 @@ class QuickMemoryAttention(nn.Module):
     """Takes what ``MemoryAttention`` takes, and holds one.
 
     Raises:
-        ValueError: an attention of several heads or without rotary positions.
+        ValueError: an attention of several heads or without rotary positions, another activation
+            than SAM 2's.
     """
 
     def __init__(self, stock: MemoryAttention) -> None:
@@ -62,6 +63,8 @@ class QuickMemoryAttention(nn.Module):
 
 class _Layer:
     def __init__(self, layer: MemoryAttentionLayer) -> None:
+        if layer.activation_str != "relu":
+            raise ValueError(f"expected memory attention with ReLU, got {layer.activation_str}")
         self._layer = layer
         self.places_keys: bool = layer.pos_enc_at_cross_attn_keys
         self._self = _Turned(layer.self_attn)
@@ -88,7 +91,7 @@ class _Layer:
         keys = self._cross.keys(keys, rows.shape[1], pointers)
         seen = attention_to_memories(queries, keys, memories)
         rows = rows + F.linear(seen, *self._given)
-        made = layer.linear2(layer.activation(layer.linear1(layer.norm3(rows))))
+        made = layer.linear2(layer.linear1(layer.norm3(rows)).relu_())
         return rows + made  # type: ignore[no-any-return]
 
     def _seen_itself(self, normed: Tensor, position: Tensor) -> Tensor:

@@ -26,20 +26,13 @@ class Parts:
     """A model on its device. Still pictures and videos share it, in one thread."""
 
     model: SAM2Base
-    """In the fast tier with quick decoder and memory attention, which only videos take from it."""
+    """With quick decoder and memory attention, which only videos take from it, and no trunk."""
     device: torch.device
     dtype: torch.dtype
     """Of the heavy parts; prompts, qualities, logits and pointers are float32."""
     encoder: Encoder
     decoder: Decoder
     parameter_count: int
-
-    def frame_levels(self, square: Tensor) -> list[Tensor]:
-        """Feature maps of a frame ``(1, 3, side, side)``, the finest first."""
-        if self.dtype is not torch.float32:
-            return self.encoder(square)
-        levels: list[Tensor] = self.model.forward_image(square)["backbone_fpn"]
-        return levels[-self.model.num_feature_levels :]
 
 
 def assemble(model: SAM2Base, device: torch.device, tier: Tier = Tier.EXACT) -> Parts:
@@ -64,16 +57,13 @@ def assemble(model: SAM2Base, device: torch.device, tier: Tier = Tier.EXACT) -> 
             decoder = Decoder(
                 model.sam_mask_decoder, prompts.get_dense_pe(), prompts.no_mask_embed.weight[0]
             )
-            if tier is Tier.FAST:
-                _hasten_video(model, decoder, dtype)
+            _hasten_video(model, decoder, dtype)
     except (ValueError, AttributeError) as error:
         raise LoadError(f"this configuration of SAM 2 cannot be served: {error}") from error
     return Parts(model, device, dtype, encoder, decoder, count)
 
 
 def _hasten_video(model: SAM2Base, decoder: Decoder, dtype: torch.dtype) -> None:
-    """Not in the exact tier: memories are rounded to bfloat16, so that the smallest difference of a
-    frame's features comes back a thousandfold, and exact videos are to equal those of stock."""
     # The encoder has its weights, and nobody asks the package's own.
     model.image_encoder.trunk = nn.Identity()
     model.memory_attention = QuickMemoryAttention(model.memory_attention)

@@ -53,10 +53,10 @@ class _Track:
 class Sam2VideoSession:
     """Implements ``diptych_runtime.video.VideoSession``.
 
-    Answers equal those of ``SAM2VideoPredictor`` driven in stream order over the whole clip, as
-    long as no object has more than ``max_conditioning_frames`` prompted frames; beyond it the
-    first and the newest of them stay. Work is done on copies that replace the state at the end, so
-    a message that fails half-way leaves no trace.
+    Answers equal those of ``SAM2VideoPredictor`` driven in stream order over the whole clip, but
+    for rounding, as long as no object has more than ``max_conditioning_frames`` prompted frames;
+    beyond it the first and the newest of them stay. Work is done on copies that replace the state
+    at the end, so a message that fails half-way leaves no trace.
 
     Args:
         network: Shared by all sessions of an engine, in one thread.

@@ -27,6 +27,8 @@ from .video_memory import FrameMemory, ObjectMemory
 _SAM2_VERSION = "1.1.0"
 _NUM_FRAMES = 1 << 62
 """A stream has no end, and pointers beyond this number would be skipped."""
+_MEMORY_TYPE = torch.bfloat16
+"""Stock rounds memories on any device; without it answers would drift apart from its."""
 _MOST_TOGETHER = 4
 """Objects in one batch: what they share is shared by then, and other sessions wait for a batch."""
 
@@ -77,7 +79,6 @@ class VideoNetwork:
         self.pointer_frames: int = max(model.max_obj_ptrs_in_encoder - 1, self.memory_frames)
         self._model = model
         self._parts = parts
-        self._batched = parts.dtype is not torch.float32
         # What build_sam2_video_predictor sets on top of build_sam2; still pictures never read it.
         self._model.binarize_mask_from_pts_for_mem_enc = True
         # Equal for every frame, and only the coarsest level's is read.
@@ -87,13 +88,10 @@ class VideoNetwork:
     @torch.inference_mode()
     def encode(self, square: Square) -> FrameFeatures:
         """Run the image encoder on one frame."""
-        return FrameFeatures(tuple(self._parts.frame_levels(normalised(square).to(self.device))))
+        return FrameFeatures(tuple(self._parts.encoder(normalised(square).to(self.device))))
 
     def batches(self, memories: Mapping[int, ObjectMemory]) -> list[list[int]]:
-        """Objects that ``track`` takes together: those that are remembered by the same frames. In
-        the exact tier each is alone, as stock has it, for a batch is rounded in another way."""
-        if not self._batched:
-            return [[object_id] for object_id in memories]
+        """Objects that ``track`` takes together: those that are remembered by the same frames."""
         alike: dict[tuple[frozenset[int], frozenset[int]], list[int]] = {}
         for object_id, memory in memories.items():
             alike.setdefault(memory.numbers, []).append(object_id)
@@ -187,8 +185,7 @@ class VideoNetwork:
     def _kept(self, features: Tensor, position: list[Tensor]) -> Tensor:
         if self._memory_position is None:
             self._memory_position = position[-1][:1].clone()
-        # Stock rounds memories on any device; without it answers would drift apart from its.
-        return features.to(torch.bfloat16)
+        return features.to(_MEMORY_TYPE)
 
     def _recalled(self, memories: Sequence[ObjectMemory]) -> dict[str, dict[int, dict[str, Any]]]:
         return {
