@@ -7,17 +7,17 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
 
 from .engine import LoadError
-from .errors import Reason, ServiceError
+from .engine_start import spawn
+from .errors import ServiceError
+from .inside import EngineReply, Inside, engine_lost
 from .lanes import Lane
 from .logs import logger
-from .engine_start import spawn
 from .picture_places import PicturePlaces
 from .pipe import Came, FrontPipe, Header, PipeClosedError
 from .session_channel import SessionChannel
@@ -25,48 +25,6 @@ from .settings import RuntimeSettings
 
 _WATCHES_PER_TIMEOUT = 8
 _EXIT_S = 2.0
-
-
-@dataclass(frozen=True)
-class EngineReply:
-    """A serialised answer and what it took (seconds)."""
-
-    body: bytes
-    stages: dict[str, float]
-    model_s: float
-    encoder_ran: bool
-    cache_hit: bool
-    together: int
-    """With how many requests it was answered, itself among them."""
-
-
-@dataclass(frozen=True)
-class _Inside:
-    """A request that the engine process has."""
-
-    answer: asyncio.Future[EngineReply]
-    left: Callable[[], None]
-    """Called when the process does not have it any more, whether anybody still waits or not."""
-
-    def fail_late(self) -> None:
-        """The deadline is there: a step may take longer."""
-        text = "the deadline passed while the model was working"
-        self.fail(ServiceError(Reason.DEADLINE, text))
-
-    def fail(self, error: ServiceError) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-    def succeed(self, reply: EngineReply) -> None:
-        if not self.answer.done():
-            self.answer.set_result(reply)
-
-
-def engine_lost() -> ServiceError:
-    """The error of requests that were in an engine process when it ended."""
-    return ServiceError(
-        Reason.ENGINE_LOST, "the engine was lost while it worked; try again", retry_after_s=2.0
-    )
 
 
 class EngineClient:
@@ -79,7 +37,7 @@ class EngineClient:
         self._pipe = pipe
         self._places = places
         self._ids = itertools.count(1)
-        self._inside: dict[int, _Inside] = {}
+        self._inside: dict[int, Inside] = {}
         self._sessions: dict[int, SessionChannel] = {}
         self._heard = True
         self._wanted = True
@@ -168,7 +126,7 @@ class EngineClient:
                 self._places.free(place)
             on_left()
 
-        inside = self._inside[number] = _Inside(answer, left)
+        inside = self._inside[number] = Inside(answer, left)
         header: Header = {
             "op": "work",
             "id": number,

@@ -10,8 +10,6 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from google.protobuf.message import DecodeError
-
 from diptych.segment import v1 as pb
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5

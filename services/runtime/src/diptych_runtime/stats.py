@@ -13,7 +13,7 @@ from diptych.segment import v1 as pb
 
 from .answer_times import AnswerTimes
 from .convert import duration
-from .engine_client import EngineReply
+from .inside import EngineReply
 
 
 class Stats:

@@ -48,13 +48,13 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 class Product:
-    """A linear layer. In bfloat16 on a CPU it keeps a copy of its weights in the order in which
-    products take them, which costs a tenth of a call when done in each; what follows is done on the
-    way. In float32 the plain call is quicker."""
+    """A linear layer. Where oneDNN's products are the quickest, it keeps a copy of its weights in
+    the order in which they take them, which costs a tenth of a call when done in each; what follows
+    is done on the way."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self._weight, self.bias = weight.detach(), None if bias is None else bias.detach()
-        self._packed = self._weight.dtype is torch.bfloat16 and _packs_bfloat16(weight.device)
+        self._packed = weight.device.type == "cpu" and _packs(weight.dtype)
         if self._packed:
             self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight, _PACKED_FOR)
 
@@ -103,8 +103,10 @@ def _has_amx() -> bool:
     return bool(torch.cpu._is_amx_tile_supported())
 
 
-def _packs_bfloat16(device: torch.device) -> bool:
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+def _packs(dtype: torch.dtype) -> bool:
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    # Without AVX-512 and the like it has no such products, and refuses.
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if dtype is torch.bfloat16:
+        # Without AVX-512 and the like it has no such products, and refuses.
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(torch.cpu._is_avx512_supported())
