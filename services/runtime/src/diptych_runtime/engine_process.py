@@ -216,8 +216,8 @@ class EngineProcess:
 
 def _is_small(work: Work, result: Answer | Exception) -> bool:
     """Whether writing the reply takes no longer than waking a thread for it."""
-    if isinstance(result, Exception):
-        return True
+    if not isinstance(result, Answer):  # an error, or what an engine should not have given
+        return isinstance(result, Exception)
     quick = work.request.output.mask_encoding in _QUICK_ENCODINGS
     return len(result.segments) <= (_FEW_SEGMENTS if quick else 0)
 
