@@ -107,6 +107,9 @@ def main() -> None:
     parser.add_argument("--peers", default="", help="names, with commas; all of them by default")
     args = parser.parse_args()
     names = [name for name in args.peers.split(",") if name]
+    known = [peer.name for peer in peer_servers.PEERS]
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"--peers: expected some of {', '.join(known)}, got {', '.join(unknown)}")
     peers = [peer for peer in peer_servers.PEERS if not names or peer.name in names]
     print(machine.describe())
     absent: dict[str, str] = {}
