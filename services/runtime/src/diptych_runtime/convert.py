@@ -6,6 +6,7 @@ Reading expects messages that passed ``checks``.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ from diptych.segment import v1 as pb
 from .video import TrackedObject
 
 _E = TypeVar("_E", bound=enum.Enum)
+_MANY_VALUES = 64  # more than an enum has; others come from clients, who may send any number
 _AUTOMATIC_WIRE = {"min_mask_region_area": "min_mask_region_area_px"}
 
 
@@ -37,6 +39,7 @@ def task_to_wire(task: Task) -> pb.Task.ValueType:
     return pb.Task.Value(f"TASK_{task.name}")
 
 
+@functools.lru_cache(_MANY_VALUES)
 def task_from_wire(value: int) -> Task | None:
     """The task of an enum value; ``None`` if unspecified or unknown."""
     return _from_enum(Task, pb.Task.Name, "TASK_", value)
@@ -47,6 +50,7 @@ def prompt_kind_to_wire(kind: PromptKind) -> pb.PromptKind.ValueType:
     return pb.PromptKind.Value(f"PROMPT_KIND_{kind.name}")
 
 
+@functools.lru_cache(_MANY_VALUES)
 def encoding_from_wire(value: int) -> MaskEncoding | None:
     """The encoding of an enum value, COCO RLE if unspecified; ``None`` if unknown."""
     if value == pb.MaskEncoding.MASK_ENCODING_UNSPECIFIED:
@@ -195,6 +199,5 @@ def _box_from_wire(box: pb.BoundingBox) -> Box:
 
 def duration(seconds: float) -> Duration:
     """A duration; negative ones, from clocks read in the wrong order, become 0."""
-    message = Duration()
-    message.FromNanoseconds(max(int(seconds * 1e9), 0))
-    return message
+    whole, nanoseconds = divmod(max(int(seconds * 1e9), 0), 1_000_000_000)
+    return Duration(seconds=whole, nanos=nanoseconds)

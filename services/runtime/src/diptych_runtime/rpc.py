@@ -101,17 +101,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         method = handler_call_details.method
-        kind, wrap = next(
-            (kind, wrap)
-            for kind, wrap in (
-                ("unary_unary", self._single),
-                ("stream_unary", self._single),
-                ("unary_stream", self._many),
-                ("stream_stream", self._many),
-            )
-            if getattr(handler, kind)
-        )
-        read = _reader(handler.request_deserializer, streams=kind.startswith("stream"))
+        kind = _kind(handler)
+        wrap = self._single if kind.endswith("unary") else self._many
+        read = _reader(handler.request_deserializer, streams=handler.request_streaming)
         guard = partial(self._guard, method, fields)
         behaviour = wrap(guard, getattr(handler, kind), read)
         # Requests are read inside the guard: what grpcio says of unreadable ones is not ours.
@@ -148,6 +140,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                     yield reply
 
         return guarded
+
+
+def _kind(handler: Any) -> str:
+    """The attribute that has a handler's behaviour."""
+    request = "stream" if handler.request_streaming else "unary"
+    response = "stream" if handler.response_streaming else "unary"
+    return f"{request}_{response}"
 
 
 def _refusal(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:

@@ -18,6 +18,7 @@ from diptych.segment import v1 as pb
 from .admission import Admission, Estimates, Kind, work_units
 from .checks import check_model, check_request
 from .errors import not_held
+from .inside import EngineReply
 from .lanes import lane_of
 from .machine import process_memory
 from .rpc import log_fields, request_id, unreadable
@@ -97,13 +98,16 @@ class ModelServicer:
                 lane=lane,
                 on_left=turn.hand_over(),
             )
+        # In the next turn of the loop, so that the reply does not wait for it.
+        asyncio.get_running_loop().call_soon(self._count, asked, reply)
+        return reply.body
+
+    def _count(self, asked: _Asked, reply: EngineReply) -> None:
+        """Learn from an answer; ends before its line is logged and before another call is read."""
         self._estimates.learn(Kind(asked.task, reply.cache_hit), asked.units, reply.model_s)
         self.stats.count_reply(asked.task, reply)
-        log_fields(
-            held=reply.cache_hit,
-            **{f"{k}_ms": round(v * 1e3, 1) for k, v in reply.stages.items()},
-        )
-        return reply.body
+        stages_ms = {f"{name}_ms": round(s * 1e3, 1) for name, s in reply.stages.items()}
+        log_fields(held=reply.cache_hit, **stages_ms)
 
     async def segment_video(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """``SegmentVideo``: writes its replies itself, so that it knows when the client leaves."""
