@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -148,11 +147,16 @@ def _cut(padding: hiera._Padding, rows: Tensor, beyond: Tensor) -> Tensor:
     return hiera.in_windows(torch.cat((torch.cat((rows, right), 2), below), 1), padding.window)
 
 
+def _exported(dtype: torch.dtype, size: str, square: Tensor) -> torch.export.ExportedProgram:
+    with torch.no_grad(), mock.patch.object(hiera._Padding, "cut", _cut):
+        return torch.export.export(_Ours(size, dtype), (square,), strict=False)
+
+
 def _package(dtype: torch.dtype, size: str, square: Tensor) -> Encodes:
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/encoder.pt2"
-        with torch.no_grad(), mock.patch.object(hiera._Padding, "cut", _cut):
-            exported = torch.export.export(_Ours(size, dtype), (square,), strict=False)
+        exported = _exported(dtype, size, square)
+        with torch.no_grad():
             torch._inductor.aoti_compile_and_package(
                 exported, package_path=path, inductor_configs={"freezing": True}
             )
@@ -162,14 +166,14 @@ def _package(dtype: torch.dtype, size: str, square: Tensor) -> Encodes:
 
 def _openvino(precision: str, size: str, square: Tensor) -> Encodes:
     ov = _installed()
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of tracing, which OpenVINO does
-        converted = ov.convert_model(_Levels(size, torch.float32), example_input=square)
     settings = {
         "INFERENCE_PRECISION_HINT": precision,
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
+        # As a service would have it: two that pin their threads would meet on the same cores.
+        "ENABLE_CPU_PINNING": False,
     }
+    converted = ov.convert_model(_exported(torch.float32, size, square))
     compiled = ov.Core().compile_model(converted, "CPU", settings)
 
     def encode(square: Tensor) -> list[Tensor]:
@@ -183,7 +187,8 @@ def _installed() -> Any:
     if not _FOLDER.exists():
         print(f"installing {OPENVINO}", flush=True)
         pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "-q")
-        # Without what it depends on: numpy is here, and another one must not shadow it.
+        # Without what it depends on: numpy is here, and another one must not shadow it. Nor does it
+        # get its telemetry, which would call its makers at each import.
         command = (*pip, "install", "--no-deps", "--target", _FOLDER, OPENVINO)
         subprocess.run(command, check=True, timeout=_INSTALL_S)
     sys.path.append(str(_FOLDER))
@@ -209,7 +214,9 @@ def ways(tier: Tier, autotune: bool) -> Iterator[Way]:
         compiled = partial(_inductor, _Ours, dtype, True)
         yield Way(f"ours through max-autotune, {word}", compiled, _COMPILER)
     yield Way(f"ours through AOTInductor, {word}", partial(_package, dtype), _PACKAGE)
-    yield Way(f"OpenVINO, {word}", partial(_openvino, "f32" if exact else "bf16"), _RUNTIME)
+    yield Way(
+        f"ours through OpenVINO, {word}", partial(_openvino, "f32" if exact else "bf16"), _RUNTIME
+    )
 
 
 def main() -> None:
