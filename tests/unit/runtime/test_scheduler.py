@@ -140,6 +140,36 @@ def test_late_work_does_not_start(script: Script) -> None:
     assert result.reason is Reason.DEADLINE
 
 
+def test_only_a_model_that_has_nothing_to_do_is_offered_work(script: Script) -> None:
+    seen = []
+
+    def look() -> None:
+        seen.append((script.scheduler.offer(Lane.NEW, work), script.scheduler.pressed))
+
+    work = script.work("refused", [None])
+    assert script.scheduler.offer(Lane.BULK, script.work("first", [look]))
+    assert not script.scheduler.offer(Lane.BULK, work)  # one waits already
+    script.finished = lambda: script.scheduler.add(Lane.BULK, script.work("last", [look, stop]))
+    assert script.run() == ["first", "last", "last"]
+    assert seen == [(False, False)] * 2
+    assert set(script.results) == {"first"}
+
+
+def test_a_session_whose_turn_it_is_leaves_the_model_something_to_do(script: Script) -> None:
+    offered = []
+
+    class Session:
+        def step(self) -> bool:
+            offered.append(script.scheduler.offer(Lane.NEW, script.work("refused", [None])))
+            script.scheduler.add(Lane.BULK, script.work("last", [stop]))
+            return False
+
+    script.scheduler.add_turns(Session())
+    assert script.scheduler.pressed
+    assert script.run() == ["last"]
+    assert offered == [False]
+
+
 def test_every_step_is_a_sign_of_life(script: Script) -> None:
     script.scheduler.add(Lane.BULK, script.work("bulk", [None, None, None]))
     script.scheduler.add(Lane.HELD, script.work("prompt", [None]))

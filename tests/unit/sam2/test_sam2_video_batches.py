@@ -115,17 +115,19 @@ def test_many_objects_are_more_than_one_batch(fast: VideoNetwork, finish: Any) -
     assert fast.batches(dict.fromkeys(range(6), memory)) == [[0, 1, 2, 3], [4, 5]]
 
 
-@pytest.mark.parametrize("size", [0.1, 1.0, 30.0])
-def test_attention_to_memories_is_softmax_for_any_scores(
-    monkeypatch: pytest.MonkeyPatch, size: float
-) -> None:
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Queries, keys and values of two objects, of several blocks and parts of blocks."""
     monkeypatch.setattr(memory_products, "_ROWS", 32)
     monkeypatch.setattr(memory_products, "_KEYS", 48)
     random = torch.Generator().manual_seed(3)
-    queries, keys, values = (
-        torch.randn(2, *shape, generator=random).bfloat16()
-        for shape in ((80, 64), (200, 64), (200, 16))
-    )
+    shapes = (80, 64), (200, 64), (200, 16)
+    return [torch.randn(2, *shape, generator=random) for shape in shapes]
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0, 30.0])
+def test_attention_to_memories_is_softmax_for_any_scores(looked: list[Tensor], size: float) -> None:
+    queries, keys, values = (each.bfloat16() for each in looked)
     queries = queries * size
     seen = attention_to_memories(queries, keys, values).float()
     scores = (queries * 64**-0.5).float() @ keys.float().transpose(1, 2)
@@ -138,15 +140,8 @@ def test_attention_to_memories_is_softmax_for_any_scores(
 
 
 @pytest.mark.parametrize("size", [0.1, 1.0, 30.0])
-def test_attention_to_memories_is_exact_in_float32(
-    monkeypatch: pytest.MonkeyPatch, size: float
-) -> None:
-    monkeypatch.setattr(memory_products, "_ROWS", 32)
-    monkeypatch.setattr(memory_products, "_KEYS", 48)
-    random = torch.Generator().manual_seed(3)
-    queries, keys, values = (
-        torch.randn(2, *shape, generator=random) for shape in ((80, 64), (200, 64), (200, 16))
-    )
+def test_attention_to_memories_is_exact_in_float32(looked: list[Tensor], size: float) -> None:
+    queries, keys, values = looked
     queries = queries * size
     scores = queries.double() @ keys.double().transpose(1, 2) * 64**-0.5
     expected = scores.softmax(-1) @ values.double()

@@ -36,10 +36,12 @@ class Inside:
         self.fail(ServiceError(Reason.DEADLINE, text))
 
     def fail(self, error: ServiceError) -> None:
+        """Who waits, if anybody still does, gets an error."""
         if not self.answer.done():
             self.answer.set_exception(error)
 
     def succeed(self, reply: EngineReply) -> None:
+        """Who waits, if anybody still does, gets the reply."""
         if not self.answer.done():
             self.answer.set_result(reply)
 

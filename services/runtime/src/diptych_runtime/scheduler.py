@@ -53,7 +53,6 @@ class Scheduler:
         self._turns: deque[Turns] = deque()
         self._turning: Turns | None = None
         self._turn_again = False
-        self._idle = False
         self._rotation: deque[_Requests | deque[Turns]] = deque(
             (self._lanes[Lane.NEW], self._lanes[Lane.BULK], self._turns)
         )
@@ -74,7 +73,7 @@ class Scheduler:
         Returns whether it was queued. Another thread would prepare it no sooner then.
         """
         with self._changed:
-            if not self._idle or self._has_work():
+            if self._has_work() or self._turning is not None:
                 return False
             self._lanes[lane].ready.append(work)
             self._changed.notify_all()
@@ -103,9 +102,7 @@ class Scheduler:
     def _round(self, workshop: Workshop, batcher: Batcher | None) -> None:
         """One request on a held picture, or one batch of them, then one turn."""
         with self._changed:
-            self._idle = True
             self._changed.wait_for(self._has_work)
-            self._idle = False
             held, lane = self._lanes[Lane.HELD], self._next_lane()
             if lane is None and self._turns:
                 self._turning = self._turns.popleft()
