@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from stack import MODELS, free_port
 
 import diptych
 from diptych import Client, ServingStatus
+from diptych_runtime.engine import LoadError
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHER_MODEL = ROOT / "services/mask-rcnn/src/diptych_maskrcnn/weights/mask-demo.safetensors"
@@ -80,11 +82,12 @@ def serves(client: Client) -> bool:
         ("broken.pt", "broken.pt could not be converted to safetensors: not a checkpoint of"),
     ],
 )
-def test_weights_of_mask_rcnn(weights: str, said: str, folder: Path) -> None:
-    line = ends("mask-rcnn", folder, DIPTYCH_MASK_RCNN_WEIGHTS=weights)
-    assert line.startswith("diptych-mask-rcnn: ")
-    assert said in line
-    assert weights in line
+def test_weights_of_mask_rcnn(
+    weights: str, said: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = refusal("mask-rcnn", folder, monkeypatch, DIPTYCH_MASK_RCNN_WEIGHTS=weights)
+    assert said in message
+    assert weights in message
 
 
 @pytest.mark.parametrize(
@@ -100,10 +103,35 @@ def test_weights_of_mask_rcnn(weights: str, said: str, folder: Path) -> None:
     ],
     ids=lambda value: Path(value).name[:24],
 )
-def test_weights_of_sam_2(weights: str, said: str, folder: Path) -> None:
-    line = ends("sam-2", folder, DIPTYCH_SAM_2_WEIGHTS=weights, **SAM_2_CONFIG)
-    assert line.startswith("diptych-sam-2: ")
-    assert said in line
+def test_weights_of_sam_2(
+    weights: str, said: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"DIPTYCH_SAM_2_WEIGHTS": weights, **SAM_2_CONFIG}
+    assert said in refusal("sam-2", folder, monkeypatch, **variables)
+
+
+def refusal(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    """What an engine says when it is not loaded; ``ends`` shows that a service says just this."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DIPTYCH_WEIGHTS_DIR", str(folder / "cache"))
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    engine = importlib.import_module(f"{MODELS[name]}.engine")
+    with pytest.raises(LoadError) as caught:
+        engine.create().load()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("weights", ["of-no-name", "broken.pt"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_service_says_what_its_engine_says(
+    name: str, weights: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = f"DIPTYCH_{name.upper().replace('-', '_')}_WEIGHTS"
+    variables = {variable: weights, **SAM_2_CONFIG}
+    line = ends(name, folder, **variables)
+    assert line == f"diptych-{name}: {refusal(name, folder, monkeypatch, **variables)}"
 
 
 @pytest.mark.parametrize("name", MODELS)

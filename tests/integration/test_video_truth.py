@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from serving_helpers import running_service
 
 from diptych import AsyncClient, AsyncVideoSession, Box, Mask, VideoFrameResult, VideoObject
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SCENES = Path(__file__).parents[2] / "demo-weights"
 PASSES_BEHIND = (30_000_008, 30_000_019, 30_000_026)
@@ -30,16 +33,17 @@ def scenes() -> Iterator[Any]:
     sys.path.remove(str(SCENES))
 
 
-@pytest.fixture
-async def client(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncClient]:
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def client() -> AsyncIterator[AsyncClient]:
     """A client of the SAM 2 service with the demo weights."""
-    monkeypatch.setenv("DIPTYCH_THREADS", "1")
-    monkeypatch.setenv("DIPTYCH_DEVICE", "cpu")
-    async with (
-        running_service("diptych_sam2.engine:create") as service,
-        AsyncClient(f"127.0.0.1:{service.port}") as made,
-    ):
-        yield made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIPTYCH_THREADS", "1")
+        patch.setenv("DIPTYCH_DEVICE", "cpu")
+        async with (
+            running_service("diptych_sam2.engine:create") as service,
+            AsyncClient(f"127.0.0.1:{service.port}") as made,
+        ):
+            yield made
 
 
 def truth(frames: Frames, number: int, value: int) -> Mask:
