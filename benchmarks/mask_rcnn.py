@@ -8,13 +8,17 @@ the same built for this score floor (``box_score_thresh=0.5``); the engine in it
 fast tier. First the ResNet-50 FPN with random weights whose class logits are set so that about ten
 objects a picture are over the floor, then the demo weights on drawn scenes. Random weights answer
 how long it takes and whether the exact tier finds the same; what the fast tier loses is measured
-with the demo weights, on all scenes. On a GPU torchvision's model also runs with its backbone
-compiled under bfloat16 autocast; that has not been tried so far.
+with the demo weights, on all scenes. Where a random network's regions tie, rounding decides in
+torchvision as well, so it answers once more with its sums in another order (channels-last): an
+object that only one of the two finds may be found or not, all others must be. On a GPU
+torchvision's model also runs with its backbone compiled under bfloat16 autocast; that has not been
+tried so far.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import sys
 import tempfile
@@ -42,10 +46,11 @@ from rcnn_sides import (
     stock_half,
     stock_resnet50,
 )
+from torchvision.models.detection import MaskRCNN
 
 sys.path.append(str(clips.ROOT / "tests" / "support"))
 sys.path.append(str(clips.ROOT / "demo-weights"))
-from agreement import FLOORS, Agreement
+from agreement import FLOORS, Agreement, without_partner
 from scenes import HELD_OUT, scene
 
 FLOOR = 0.5
@@ -54,6 +59,7 @@ OBJECTS = 10
 BOUNDS = {"exact": (1.4, 1.6), "fast": (3.0, 5.0)}
 MOST_MS = 8.0
 """Aim on a GPU."""
+AGAIN = "stock, channels-last"
 WHAT = {"demo": "demo weights", "resnet50": "ResNet-50 FPN, random weights"}
 Answers = Mapping[str, Sequence[list[Found]]]
 
@@ -104,13 +110,21 @@ def show(times: Mapping[str, Sequence[float]], answers: Answers) -> dict[str, An
     return figures
 
 
-def judge(answers: Answers, names: Sequence[str]) -> list[str]:
-    """What is below its gate, as lines."""
-    return [
-        f"{tier}: below its gate"
-        for tier in names
-        if not agreement(answers, tier).meets(FLOORS[tier])
-    ]
+def judge(answers: Answers, names: Sequence[str], again: str = "stock") -> list[str]:
+    """What is below its gate, as lines. What torchvision and its answers ``again`` do not agree on
+    is held against nobody."""
+    wrong = []
+    for tier in names:
+        sure, possible = Agreement(), Agreement()
+        for mine, *twins in zip(answers[tier], answers["stock"], answers[again], strict=True):
+            ours, theirs, others = labelled(mine), *(labelled(twin) for twin in twins)
+            unsure = without_partner(theirs, others)
+            sure.add(ours, [one for one in theirs if one not in unsure])
+            possible.add(ours, theirs + without_partner(others, theirs))
+        least, floors = min(sure.recall, possible.precision), FLOORS[tier]
+        if least < floors.share or sure.matched_iou < floors.matched_iou:
+            wrong.append(f"{tier}: below its gate")
+    return wrong
 
 
 def resnet50(
@@ -131,7 +145,19 @@ def resnet50(
             sides["stock half"] = stock_half(network, device)
         print(f"ResNet-50 FPN, random weights, {', '.join(names)}, {rounds} rounds")
         times, answers = take_turns(sides, files, rounds)
-    return show(times, answers), judge(answers, ["exact"])
+        answers[AGAIN] = in_another_order(network, files, rounds, device)
+    found = agreement(answers, AGAIN)
+    print(f"{AGAIN}: {found.ours} of {found.theirs} objects, recall {found.recall:.3f}")
+    return show(times, answers), judge(answers, ["exact"], AGAIN)
+
+
+def in_another_order(
+    network: MaskRCNN, files: Sequence[bytes], rounds: int, device: torch.device
+) -> list[list[Found]]:
+    """What torchvision finds by round where its sums run over memory the other way round."""
+    stock = Stock(copy.deepcopy(network).to(memory_format=torch.channels_last), device=device)
+    answers = [stock(file, FLOOR) for file in files]
+    return [answers[number % len(files)] for number in range(rounds)]
 
 
 def demo(

@@ -36,6 +36,8 @@ from diptych_runtime.images import decode
 _LABELS = 91
 _SPREAD = 4.0
 """Of the logits of a class over the regions of a picture."""
+_NEAR = 0.1
+"""How far from the wanted number of objects the background's logit may end."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,8 @@ def calibrate(network: MaskRCNN, files: Sequence[bytes], *, objects: float, floo
     """Shift and scale the class logits so that a picture has about as many objects over the floor.
 
     Random logits hardly differ between regions. Each class gets the spread of a trained one's, and
-    the background as much more than the others as leaves that many objects, by bisection.
+    the background as much more than the others as leaves that many objects, by bisection, and as
+    keeps every score off the floor.
     """
     images = [to_tensor(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
     with torch.inference_mode():
@@ -173,18 +176,23 @@ def calibrate(network: MaskRCNN, files: Sequence[bytes], *, objects: float, floo
         classes.weight *= scale[:, None]
         classes.bias.copy_((classes.bias - mean) * scale)
         classes.weight[0] = 0
-        low, high = 0.0, 60.0
-        for _ in range(20):
-            background = (low + high) / 2
-            classes.bias[0] = background
-            counts = [
-                _count(network, head, (logits_of(head, mean, scale, background)), floor)
-                for head in heads
+        wanted = objects * len(files)
+
+        def scores(background: float) -> list[Tensor]:
+            return [
+                _scores(network, head, logits_of(head, mean, scale, background)) for head in heads
             ]
-            if np.mean(counts) > objects:
+
+        low, high = 0.0, 60.0
+        for _ in range(12):
+            background = (low + high) / 2
+            if sum(int((found >= floor).sum()) for found in scores(background)) > wanted:
                 low = background
             else:
                 high = background
+        # Where the number changes, a score is the floor itself, and rounding would decide.
+        near = [background + step for step in np.linspace(-_NEAR, _NEAR, 41).tolist()]
+        classes.bias[0] = max(near, key=lambda one: _nearest(scores(one), floor))
 
 
 def logits_of(head: Any, mean: Tensor, scale: Tensor, background: float) -> Tensor:
@@ -204,10 +212,15 @@ def _box_head(network: Any, image: Tensor) -> tuple[Tensor, Tensor, list[Tensor]
     return logits, regression, proposals, images.image_sizes
 
 
-def _count(network: Any, head: Any, logits: Tensor, floor: float) -> int:
+def _scores(network: Any, head: Any, logits: Tensor) -> Tensor:
     _, regression, proposals, sizes = head
     _, scores, _ = network.roi_heads.postprocess_detections(logits, regression, proposals, sizes)
-    return int((scores[0] >= floor).sum())
+    found: Tensor = scores[0]
+    return found
+
+
+def _nearest(scores: Sequence[Tensor], floor: float) -> float:
+    return min(float((found - floor).abs().min()) for found in scores if len(found))
 
 
 def save(network: nn.Module, folder: Path) -> str:

@@ -90,6 +90,16 @@ class Agreement:
 
 def partners(ours: Sequence[Labelled], theirs: Sequence[Labelled]) -> list[float]:
     """IoU of each pair: of one label, one to one, the largest overlaps first, from 0.5 on."""
+    return [overlap for overlap, _, _ in _pairs(ours, theirs)]
+
+
+def without_partner(ours: Sequence[Labelled], theirs: Sequence[Labelled]) -> list[Labelled]:
+    """Those of ours that the other has not."""
+    paired = {i for _, i, _ in _pairs(ours, theirs)}
+    return [one for i, one in enumerate(ours) if i not in paired]
+
+
+def _pairs(ours: Sequence[Labelled], theirs: Sequence[Labelled]) -> list[tuple[float, int, int]]:
     pairs = [
         (one.iou(other), i, j)
         for i, (label, one) in enumerate(ours)
@@ -102,5 +112,5 @@ def partners(ours: Sequence[Labelled], theirs: Sequence[Labelled]) -> list[float
         if overlap >= PARTNERS_IOU and i in free[0] and j in free[1]:
             free[0].remove(i)
             free[1].remove(j)
-            found.append(overlap)
+            found.append((overlap, i, j))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from agreement import Agreement, Floors, partners
+from agreement import Agreement, Floors, partners, without_partner
 
 from diptych import Mask
 
@@ -32,6 +32,12 @@ def test_less_than_half_is_no_partner() -> None:
 
 def test_other_labels_are_no_partners() -> None:
     assert partners([("cat", square(0))], [("dog", square(0))]) == []
+
+
+def test_names_those_that_the_other_has_not() -> None:
+    ours = [("cat", square(0)), ("cat", square(1)), ("dog", square(50))]
+    assert without_partner(ours, [("cat", square(1)), ("cat", square(50))]) == [ours[0], ours[2]]
+    assert without_partner(ours, ours) == []
 
 
 def test_every_picture_counts() -> None:
