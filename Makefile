@@ -129,6 +129,9 @@ GPU_BENCH ?= sam2_automatic@large sam2_single@large sam2_video@large mask_rcnn q
 	sam2_prompt@large
 DEVICE ?= cuda:0
 
+# The page that is renewed by what was measured; machines of different kinds get one each.
+PAGE ?= RESULTS.md
+
 bench: $(READY) ## Measure and print, and write benchmarks/RESULTS.md (about two hours)
 	@$(call run_benchmarks,$(BENCH))
 
@@ -143,7 +146,7 @@ for name in $(1); do \
 	size=""; if [[ $$name == *@* ]]; then size="--size $${name#*@}"; fi; \
 	$(BIN)/python benchmarks/$${name%@*}.py $$size $(2) || failed+=" $$name"; \
 done; \
-$(BIN)/python benchmarks/results_page.py; \
+$(BIN)/python benchmarks/results_page.py --page $(PAGE); \
 if [[ $$failed ]]; then echo "bench: failed, or below a floor:$$failed"; exit 1; fi
 endef
 

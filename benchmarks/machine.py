@@ -166,8 +166,8 @@ class Gate:
     precision: float
     same_count: float
     """Share of pictures with as many masks on both sides."""
-    count_difference: float
-    """Masks of a picture that one side has more; mean."""
+    count_difference: float | None
+    """Masks of a picture that one side has more; mean. ``None`` where it was not kept."""
     least_iou: float | None = None
     """``None`` where a line only stands beside the others."""
     least_share: float | None = None

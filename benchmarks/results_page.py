@@ -1,16 +1,19 @@
 """The page of results: tables and plots of what ``make bench`` measured.
 
-    python benchmarks/results_page.py
+    python benchmarks/results_page.py [--page RESULTS.md]
 
-Reads ``benchmarks/results/*.json``, as ``machine.keep`` writes them, and writes
-``benchmarks/RESULTS.md`` and ``benchmarks/plots``. What has neither rows nor gates is not shown.
+Reads ``benchmarks/results/*.json``, as ``machine.keep`` writes them, and writes the page, its plots
+and, beside it, what it shows as JSON. A benchmark that was not run since stays on the page as it
+was, with its date and machine: so a page can be renewed in parts. Machines whose figures do not
+belong together get a page each. What has neither rows nor gates is not shown.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,6 @@ import machine
 from results_plots import plot
 
 _FOLDER = Path(__file__).parent
-_PAGE = _FOLDER / "RESULTS.md"
-_PLOTS = _FOLDER / "plots"
 _ORDER = (
     *("sam2_encoder", "sam2_automatic", "mask_rcnn", "mask_rcnn_memory", "sam2_prompt"),
     *("second_prompt", "sam2_video", "sam2_single", "hop", "peers", "compare_cost"),
@@ -68,20 +69,34 @@ class Kept:
     notes: list[str]
 
 
-def read(folder: Path) -> list[Kept]:
-    """Every result that has something to show, in the order of the page."""
-    found = []
+def read(folder: Path) -> dict[str, Kept]:
+    """Every result that has something to show, by the benchmark's name."""
+    found = {}
     for path in folder.glob("*.json"):
         kept: dict[str, Any] = json.loads(path.read_text())
-        rows = [machine.Row(**row) for row in kept.get("rows", [])]
-        gates = [machine.Gate(**gate) for gate in kept.get("gates", [])]
-        if rows or gates:
-            figures = kept["figures"]
+        if kept["rows"] or kept["gates"]:
+            figures = kept.pop("figures")
             threads = figures.get("threads") if isinstance(figures, dict) else None
-            title = kept["title"].replace("``", "`")
-            about = (path.stem, title, kept["date"], kept["machine"], threads)
-            found.append(Kept(*about, rows, gates, kept["notes"]))
-    return sorted(found, key=_place)
+            found[path.stem] = _kept({**kept, "name": path.stem, "threads": threads})
+    return found
+
+
+def renewed(memory: Path, measured: Mapping[str, Kept]) -> list[Kept]:
+    """What the page has shown, with what was measured since in its place; in the page's order.
+
+    Writes it back, without the single measurements.
+    """
+    shown = json.loads(memory.read_text()) if memory.exists() else []
+    every = {**{kept["name"]: _kept(kept) for kept in shown}, **measured}
+    found = sorted(every.values(), key=_place)
+    memory.write_text(json.dumps([asdict(kept) for kept in found], indent=1) + "\n")
+    return found
+
+
+def _kept(fields: Mapping[str, Any]) -> Kept:
+    rows = [machine.Row(**row) for row in fields["rows"]]
+    gates = [machine.Gate(**gate) for gate in fields["gates"]]
+    return Kept(**{**fields, "rows": rows, "gates": gates})
 
 
 def _place(kept: Kept) -> tuple[int, str]:
@@ -123,21 +138,22 @@ def masks(every: Sequence[Kept]) -> str:
     return "\n".join(lines)
 
 
-def section(kept: Kept) -> str:
+def section(kept: Kept, plots: str) -> str:
     """One benchmark: every row, a plot, and what a reader has to know."""
     lines = [f"## {_heading(kept)}", "", _where(kept), ""]
     columns = _SPEEDS + (("answers",) if any(row.quality for row in kept.rows) else ())
     cells = ([*_speeds(row), row.quality][: len(columns)] for row in kept.rows)
     lines += _table(columns, cells)
     if any(row.ratio is not None for row in kept.rows):
-        lines += ["", f"![The ratios above](plots/{kept.name}.svg)"]
+        lines += ["", f"![The ratios above]({plots}/{kept.name}.svg)"]
     return "\n".join([*lines, *_notes(kept)])
 
 
 def _heading(kept: Kept) -> str:
     """With what tells one result of a script from its others: size and device."""
+    title = kept.title.replace("``", "`")
     told = kept.name.removeprefix(_script(kept)).strip("_").replace("_", ", ")
-    return f"{kept.title} ({told})" if told else kept.title
+    return f"{title} ({told})" if told else title
 
 
 def _where(kept: Kept) -> str:
@@ -209,17 +225,26 @@ def _compared(gate: machine.Gate) -> list[str]:
     ]
 
 
+def page(every: Sequence[Kept], plots: str) -> str:
+    """All of it; ``plots`` is the folder of the plots as the page names it."""
+    parts = [_HEAD.rstrip(), summary(every), masks(every)]
+    parts += [section(kept, plots) for kept in every if kept.rows]
+    return "\n\n".join(parts) + "\n"
+
+
 def main() -> None:
-    """Write page and plots."""
-    _PLOTS.mkdir(exist_ok=True)
-    every = read(machine.RESULTS)
+    """Write page, memory and plots."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--page", default="RESULTS.md", help="a name in the benchmarks' folder")
+    path = _FOLDER / parser.parse_args().page
+    folder = f"plots/{path.stem}"
+    (_FOLDER / folder).mkdir(parents=True, exist_ok=True)
+    every = renewed(path.with_suffix(".json"), read(machine.RESULTS))
     for kept in every:
         if any(row.ratio is not None for row in kept.rows):
-            plot(kept.rows, _PLOTS / f"{kept.name}.svg")
-    parts = [_HEAD.rstrip(), summary(every), masks(every)]
-    parts += [section(kept) for kept in every if kept.rows]
-    _PAGE.write_text("\n\n".join(parts) + "\n")
-    print(f"{_PAGE.name}: {len(every)} benchmarks")
+            plot(kept.rows, _FOLDER / folder / f"{kept.name}.svg")
+    path.write_text(page(every, folder))
+    print(f"{path.name}: {len(every)} benchmarks")
 
 
 if __name__ == "__main__":
