@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from PIL import Image
-from stack import Stack, children, wait_cards, wait_serving
+from processes import children
+from stack import Stack, wait_cards, wait_serving
 
 import diptych
 from diptych import Client, Mask, Task

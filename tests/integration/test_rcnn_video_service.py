@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 from rcnn_video_helpers import Clip, drifting, truth
-from stack import Stack, children, wait_serving
+from processes import children
+from stack import Stack, wait_serving
 
 from diptych import (
     Client,

@@ -24,7 +24,8 @@ def children(pid: int) -> list[int]:
     """Processes that a process has started and that have not ended."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(part) for part in (task / "children").read_text().split()]
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
+            found += [int(part) for part in (task / "children").read_text().split()]
     return [child for child in found if not gone(child)]
 
 

@@ -27,12 +27,6 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def children(pid: int) -> list[int]:
-    """Processes that a process has started."""
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(part) for part in text.split()]
-
-
 def wait_serving(address: str, *, seconds: float = START_S) -> None:
     """Wait until the server at an address says SERVING."""
     until = time.monotonic() + seconds
