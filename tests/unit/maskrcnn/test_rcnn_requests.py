@@ -218,6 +218,7 @@ def test_full_device_memory_is_told_and_the_next_request_works(
         finish(engine, features, job(SEGMENTATION))
     handle.remove()
     assert caught.value.reason is Reason.DEVICE_MEMORY
+    assert caught.value.retry_after_s == 1.0
     assert caught.value.__context__ is None  # or the traceback would keep the tensors
     assert "GiB" not in caught.value.message
     answer, _ = finish(engine, features, job(SEGMENTATION))

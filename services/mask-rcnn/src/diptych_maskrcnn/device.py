@@ -90,6 +90,7 @@ def step(function: Callable[P, T]) -> Callable[P, T]:
             Reason.DEVICE_MEMORY,
             "the device has not enough free memory for this request; send a smaller picture, ask "
             "for fewer segments or try again later",
+            retry_after_s=1.0,
         )
 
     return run
