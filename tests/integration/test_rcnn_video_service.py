@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from rcnn_video_helpers import Clip, drifting, truth
 from processes import children
+from rcnn_video_helpers import Clip, drifting, truth
 from stack import Stack, wait_serving
 
 from diptych import (
