@@ -55,12 +55,13 @@ def test_a_crash_starts_it_again_and_its_own_end_does_not(
 
 @pytest.mark.parametrize("name", LINES)
 def test_a_stop_waits_until_it_has_drained(name: str, tmp_path: Path) -> None:
-    drain = f"trap 'sleep 1; touch {tmp_path}/drained; exit 0' TERM; while :; do sleep 0.1; done"
+    ready, drained = tmp_path / "ready", tmp_path / "drained"
+    trap = f"trap 'sleep 1; touch {drained}; exit 0' TERM"
+    drain = f"{trap}; touch {ready}; while :; do sleep 0.1; done"
     with start(name, tmp_path, drain) as line:
         until = time.monotonic() + 30
-        while runs(tmp_path) < 2 and time.monotonic() < until:
+        while not ready.exists() and time.monotonic() < until:
             time.sleep(0.05)
-        time.sleep(0.3)  # the stand-in sets its trap after it has counted itself
         os.killpg(line.pid, signal.SIGTERM)
         assert line.wait(30) == 0
-    assert (tmp_path / "drained").exists()
+    assert drained.exists()
