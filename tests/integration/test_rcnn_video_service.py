@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 
 import pytest
-from processes import children
+from processes import another_child, children
 from rcnn_video_helpers import Clip, drifting, truth
 from stack import Stack, wait_serving
 
@@ -132,12 +131,12 @@ def test_a_session_goes_on_where_an_engine_was_lost(
         for picture, _ in clip[1:11]:
             session.send(picture)
             last = result(session)
-        (engine,) = children(stack.processes["mask-rcnn"].pid)
+        front = stack.processes["mask-rcnn"].pid
+        (engine,) = children(front)
         os.kill(engine, signal.SIGKILL)
         with pytest.raises(SessionLostError) as caught:
             next(session)
-    while engine in children(stack.processes["mask-rcnn"].pid):
-        time.sleep(0.05)
+    another_child(front, engine)
     wait_serving(stack.address("mask-rcnn"))
     with client.video(resume=caught.value, jpeg_quality=None) as session:
         session.send(clip[11][0])

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -27,6 +28,17 @@ def children(pid: int) -> list[int]:
         with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
             found += [int(part) for part in (task / "children").read_text().split()]
     return [child for child in found if not gone(child)]
+
+
+def another_child(pid: int, last: int, *, seconds: float = 60.0) -> int:
+    """The process that another has started in place of its last one, once it is there."""
+    until = time.monotonic() + seconds
+    while not (found := [child for child in children(pid) if child != last]):
+        if time.monotonic() > until:
+            raise TimeoutError(f"process {pid} has started none in place of {last}")
+        time.sleep(0.05)
+    (child,) = found
+    return child
 
 
 def gone(pid: int) -> bool:

@@ -104,6 +104,7 @@ async def test_cancelled_work_never_reaches_the_model(served: tuple[Gate, Stub])
         return outcomes(await stats(stub)).get("CANCELLED") == len(calls)
 
     await eventually(all_cancelled)
+    await asyncio.sleep(0.5)  # the engine process hears of it a moment later
     gate.open()
     await slow
     await stub.Segment(automatic_request(png(fresh())))
