@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from serving_helpers import (
 from diptych import Mask
 from diptych.segment import v1 as pb
 from diptych_runtime import logs
+from diptych_runtime.pipe import Came
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -232,3 +234,23 @@ async def test_one_log_line_for_each_request(
     assert good["total_ms"] > 0
     assert (bad["code"], bad["reason"]) == ("INVALID_ARGUMENT", "IMAGE_UNREADABLE")
     assert bad["request_id"] == error_info(error).metadata["requestId"]
+
+
+async def test_a_quick_answer_is_all_that_the_engine_says() -> None:
+    async with running_service() as service, stub_of(service.port) as stub:
+        engine = service.supervisor.engine
+        assert engine
+        pipe, said = engine._pipe, list[str]()
+        told = pipe._tell
+
+        def heard(came: Came) -> None:
+            assert not isinstance(came, Exception)
+            said.append(came[0]["op"])
+            told(came)
+
+        pipe.listen(heard)
+        for _ in range(3):
+            await asyncio.sleep(0.3)  # longer than an engine at work is silent
+            await stub.Segment(point_request(png(fresh())))
+        pipe.listen(told)
+        assert said == ["done"] * 3

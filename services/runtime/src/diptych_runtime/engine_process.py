@@ -153,7 +153,9 @@ class EngineProcess:
         self._inside[work.id] = work
         lane = Lane(header["lane"])
         # Prompts on held pictures have nothing to decode, and are put together once prepared.
-        if lane is Lane.HELD or not self._scheduler.offer(lane, work):
+        if lane is not Lane.HELD and self._scheduler.offer(lane, work):
+            self._pulsed = time.monotonic()  # the front waits from now on
+        else:
             self._to_prepare[lane].put(work)
 
     def _prepare_all(self, lane: Lane, loaded: _Loaded) -> None:

@@ -15,10 +15,13 @@ ENGINE_ENVIRONMENT = {
     # Threads that spin while they wait starve each other when cores are shared: two services on
     # two cores were five times slower.
     "OMP_WAIT_POLICY": "PASSIVE",
-    # Feature maps go back to the system when they are done, or the heap keeps holes of their size;
-    # in huge pages, because small ones would have to be cleared one by one each time.
-    "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
+    # The largest feature maps go back to the system when they are done, or the heap keeps holes of
+    # their size; in huge pages, because small ones would have to be cleared one by one each time.
+    "MALLOC_MMAP_THRESHOLD_": str(12 * 2**20),
     "THP_MEM_ALLOC_ENABLE": "1",
+    # All others use the same memory again, in one heap whatever the thread: new pages are dear.
+    "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20),
+    "MALLOC_ARENA_MAX": "1",
 }
 """What an engine process starts with unless the environment says otherwise: none of it can be set
 from inside."""
