@@ -122,8 +122,8 @@ proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from th
 
 # BENCH="video_memory sam2_encoder@large" runs some of them; behind the @ is a size of SAM 2.
 BENCH ?= quality sam2_encoder sam2_encoder@large sam2_compilers sam2_automatic sam2_video mask_rcnn \
-	mask_rcnn_memory sam2_prompt sam2_single second_prompt hop compare_cost compare_threads \
-	peers batcher video_parity video_sharing video_sessions video_memory
+	mask_rcnn_memory sam2_prompt sam2_single second_prompt sam2_profile sam2_profile@large hop request_cost \
+	compare_cost compare_threads peers batcher video_parity video_sharing video_sessions video_memory
 # On a GPU; what has an aim there comes first.
 GPU_BENCH ?= sam2_automatic@large sam2_single@large sam2_video@large mask_rcnn quality sam2_encoder@large \
 	sam2_prompt@large

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from diptych_runtime.answer_times import quantile
+from diptych_runtime.engine_start import ENGINE_ENVIRONMENT
 from diptych_runtime.machine import process_memory, processor_flags, processor_name
 from diptych_runtime.tier import cpu_multiplies_bfloat16
 
@@ -47,6 +48,14 @@ def instructions(flags: frozenset[str]) -> str:
     tiles = " and AMX" if "amx_tile" in flags else ""
     half = "with" if cpu_multiplies_bfloat16(flags) else "without"
     return f"{widest}{tiles} {half} bfloat16".strip()
+
+
+def as_engine_process() -> None:
+    """Start this script again as a service starts its engine: how memory is taken and how threads
+    wait can be set from outside only. All sides have it alike."""
+    if not ENGINE_ENVIRONMENT.items() <= os.environ.items():
+        environment = os.environ | ENGINE_ENVIRONMENT
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
 
 
 def resident_bytes(pid: int) -> int:
@@ -195,6 +204,14 @@ class Gate:
         )
 
 
+@dataclass(frozen=True)
+class Table:
+    """Figures that nothing is asked of, such as where time goes; as they are shown."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 def print_rows(rows: Sequence[Row]) -> None:
     """One line for each, for a person."""
     for one in rows:
@@ -219,6 +236,7 @@ def keep(
     *,
     rows: Sequence[Row] = (),
     gates: Sequence[Gate] = (),
+    tables: Sequence[Table] = (),
     notes: Sequence[str] = (),
 ) -> None:
     """Write figures to a file of the results folder, from which ``results_page.py`` makes a page.
@@ -234,6 +252,7 @@ def keep(
         "machine": describe(),
         "rows": [asdict(one) for one in rows],
         "gates": [asdict(one) for one in gates],
+        "tables": [asdict(one) for one in tables],
         "notes": list(notes),
         "figures": figures,
     }

@@ -226,6 +226,7 @@ def main() -> None:
     devices.add_argument(parser)
     tiers.add_argument(parser)
     args = parser.parse_args()
+    machine.as_engine_process()
     torch.set_num_threads(args.threads)
     device = devices.chosen(args.device)
     print(f"{machine.describe()}{devices.described(device)}, {args.threads} threads")

@@ -16,6 +16,7 @@ import os
 import statistics
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import bare
@@ -27,6 +28,10 @@ import served
 
 _TICK_MS = 1e3 / os.sysconf("SC_CLK_TCK")
 _WARM = 20
+_NOTE = (
+    "Requests follow each other without a pause, so processes and their memory are warm, which a "
+    "request after a rest does not find."
+)
 
 
 def spent_ms(pid: int) -> tuple[float, float]:
@@ -81,22 +86,43 @@ def main() -> None:
                 {"front": service.process.pid, "engine process": service.engine_pid},
             ),
         }
-        for size, (way, (address, model_id, pids)) in itertools.product(
-            map(int, args.sizes.split(",")), ways.items()
-        ):
-            message = load.Request.of(payload.request(size, model_id))
-            ask(address, message, _WARM, args.clients)
-            before = {name: spent_ms(pid) for name, pid in pids.items()}
-            took = ask(address, message, args.requests, args.clients)
-            for name, pid in pids.items():
-                user, system = (
-                    (after - then) / args.requests
-                    for after, then in zip(spent_ms(pid), before[name], strict=True)
-                )
-                print(
-                    f"{size / 1e6:g} MB, {way}, p50 {statistics.median(took):.2f} ms: "
-                    f"{name} {user:.2f} user + {system:.2f} system ms"
-                )
+        sizes = [int(size) for size in args.sizes.split(",")]
+        lines = [
+            line
+            for size, (way, (address, model_id, pids)) in itertools.product(sizes, ways.items())
+            for line in cost(
+                way,
+                address,
+                load.Request.of(payload.request(size, model_id)),
+                pids,
+                requests=args.requests,
+                clients=args.clients,
+            )
+        ]
+    table = machine.Table(("size", "way", "p50", "process", "user", "system"), lines)
+    machine.keep("request_cost", vars(args), tables=[table], notes=[_NOTE])
+
+
+def cost(
+    way: str,
+    address: str,
+    message: load.Request,
+    pids: Mapping[str, int],
+    *,
+    requests: int,
+    clients: int,
+) -> Iterator[list[str]]:
+    """A line of the table for each process of a way."""
+    ask(address, message, _WARM, clients)
+    before = {name: spent_ms(pid) for name, pid in pids.items()}
+    took = ask(address, message, requests, clients)
+    for name, pid in pids.items():
+        spent = zip(spent_ms(pid), before[name], strict=True)
+        figures = (statistics.median(took), *((after - then) / requests for after, then in spent))
+        p50, user, system = (f"{figure:.2f} ms" for figure in figures)
+        line = [f"{len(message.message) / 1e6:.1f} MB", way, p50, name, user, system]
+        print(", ".join(line), flush=True)
+        yield line
 
 
 if __name__ == "__main__":

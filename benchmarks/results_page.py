@@ -5,7 +5,7 @@
 Reads ``benchmarks/results/*.json``, as ``machine.keep`` writes them, and writes the page, its plots
 and, beside it, what it shows as JSON. A benchmark that was not run since stays on the page as it
 was, with its date and machine: so a page can be renewed in parts. Machines whose figures do not
-belong together get a page each. What has neither rows nor gates is not shown.
+belong together get a page each. What has neither rows nor gates nor tables is not shown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from results_plots import plot
 _FOLDER = Path(__file__).parent
 _ORDER = (
     *("sam2_encoder", "sam2_automatic", "mask_rcnn", "mask_rcnn_memory", "sam2_prompt"),
-    *("second_prompt", "sam2_video", "sam2_single", "hop", "peers", "compare_cost"),
+    *("second_prompt", "sam2_video", "sam2_single", "sam2_profile", "hop", "request_cost"),
+    *("peers", "compare_cost"),
 )
 """Of benchmarks on the page; others come after them, by name."""
 _HEAD = """# What was measured
@@ -67,6 +68,7 @@ class Kept:
     rows: list[machine.Row]
     gates: list[machine.Gate]
     notes: list[str]
+    tables: list[machine.Table] = field(default_factory=list)
 
 
 def read(folder: Path) -> dict[str, Kept]:
@@ -74,7 +76,7 @@ def read(folder: Path) -> dict[str, Kept]:
     found = {}
     for path in folder.glob("*.json"):
         kept: dict[str, Any] = json.loads(path.read_text())
-        if kept["rows"] or kept["gates"]:
+        if kept["rows"] or kept["gates"] or kept.get("tables"):
             figures = kept.pop("figures")
             threads = figures.get("threads") if isinstance(figures, dict) else None
             found[path.stem] = _kept({**kept, "name": path.stem, "threads": threads})
@@ -96,7 +98,8 @@ def renewed(memory: Path, measured: Mapping[str, Kept]) -> list[Kept]:
 def _kept(fields: Mapping[str, Any]) -> Kept:
     rows = [machine.Row(**row) for row in fields["rows"]]
     gates = [machine.Gate(**gate) for gate in fields["gates"]]
-    return Kept(**{**fields, "rows": rows, "gates": gates})
+    tables = [machine.Table(**table) for table in fields.get("tables", ())]
+    return Kept(**{**fields, "rows": rows, "gates": gates, "tables": tables})
 
 
 def _place(kept: Kept) -> tuple[int, str]:
@@ -139,13 +142,16 @@ def masks(every: Sequence[Kept]) -> str:
 
 
 def section(kept: Kept, plots: str) -> str:
-    """One benchmark: every row, a plot, and what a reader has to know."""
-    lines = [f"## {_heading(kept)}", "", _where(kept), ""]
-    columns = _SPEEDS + (("answers",) if any(row.quality for row in kept.rows) else ())
-    cells = ([*_speeds(row), row.quality][: len(columns)] for row in kept.rows)
-    lines += _table(columns, cells)
+    """One benchmark: every row, a plot, its tables, and what a reader has to know."""
+    lines = [f"## {_heading(kept)}", "", _where(kept)]
+    if kept.rows:
+        columns = _SPEEDS + (("answers",) if any(row.quality for row in kept.rows) else ())
+        cells = ([*_speeds(row), row.quality][: len(columns)] for row in kept.rows)
+        lines += ["", *_table(columns, cells)]
     if any(row.ratio is not None for row in kept.rows):
         lines += ["", f"![The ratios above]({plots}/{kept.name}.svg)"]
+    for table in kept.tables:
+        lines += ["", *_table(table.columns, table.rows)]
     return "\n".join([*lines, *_notes(kept)])
 
 
@@ -228,7 +234,7 @@ def _compared(gate: machine.Gate) -> list[str]:
 def page(every: Sequence[Kept], plots: str) -> str:
     """All of it; ``plots`` is the folder of the plots as the page names it."""
     parts = [_HEAD.rstrip(), summary(every), masks(every)]
-    parts += [section(kept, plots) for kept in every if kept.rows]
+    parts += [section(kept, plots) for kept in every if kept.rows or kept.tables]
     return "\n\n".join(parts) + "\n"
 
 

@@ -261,7 +261,7 @@ def _difference(ours: list[Tensor], stock: list[Tensor]) -> str:
 
 
 if __name__ == "__main__":
-    sam2_models.as_engine_process()
+    machine.as_engine_process()
     # What an earlier run left would make compilers seem quick.
     with (
         tempfile.TemporaryDirectory() as cache,

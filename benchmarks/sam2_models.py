@@ -8,8 +8,6 @@ its notebooks run it.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -22,7 +20,6 @@ from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 from skimage import data
 
-from diptych_runtime.engine_start import ENGINE_ENVIRONMENT
 from diptych_runtime.tier import Tier
 from diptych_sam2.checkpoints import packaged_config
 from diptych_sam2.models import build_model
@@ -47,19 +44,11 @@ def parser(doc: str | None, rounds: int) -> argparse.ArgumentParser:
 
 def prepare(args: argparse.Namespace) -> tuple[torch.device, tiers.Chosen]:
     """Take threads, device and tiers from the arguments, and say on what this runs."""
-    as_engine_process()
+    machine.as_engine_process()
     torch.set_num_threads(args.threads)
     device = devices.chosen(args.device)
     print(machine.describe() + devices.described(device))
     return device, tiers.chosen(args.tiers, device)
-
-
-def as_engine_process() -> None:
-    """Start this script again as the service starts its engine: how memory is taken and how threads
-    wait can be set from outside only. All sides have it alike."""
-    if not ENGINE_ENVIRONMENT.items() <= os.environ.items():
-        environment = os.environ | ENGINE_ENVIRONMENT
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
 
 
 def stock(size: str, device: torch.device = devices.CPU) -> SAM2Base:

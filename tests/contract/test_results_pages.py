@@ -47,3 +47,12 @@ def test_what_was_measured_since_takes_the_place_of_the_old(
     assert after == {**before, "hop": newer}
     assert list(after) == list(before)
     assert maker.renewed(memory, {}) == list(after.values())
+
+
+def test_shows_where_time_goes(maker: ModuleType) -> None:
+    table = maker.machine.Table(("what", "share"), [["products", "84%"]])
+    kept = maker.Kept("sam2_profile_tiny", "A title", "2026-11-01", "it", 2, [], [], [], [table])
+    text = maker.page([kept], "plots/one")
+    assert "## A title (tiny)" in text
+    assert "| what | share |\n| --- | --- |\n| products | 84% |" in text
+    assert "svg" not in text
