@@ -1,6 +1,6 @@
 """What a hop costs: the gateway alone and a model service alone, against a bare gRPC handler.
 
-    python benchmarks/hop.py [--rounds 60] [--sizes 200000,1000000,5000000]
+    python benchmarks/hop.py [--rounds 30] [--starts 4] [--sizes 200000,1000000,5000000]
 
 One client, one request at a time, all ways interleaved: straight to a bare ``grpc.aio`` handler
 (bytes in, a small answer out); the same handler through a bare ``grpc.aio`` proxy and through the
@@ -9,6 +9,10 @@ request carries a new picture of that size.
 
 The floors: the gateway adds at most 1.5 times what the bare handler takes, a service takes at most
 twice as long. The proxy has none: it is the least that a gateway of the same parts can add.
+
+All processes are started several times: whether the C library of one keeps the memory of a large
+request for the next differs from start to start, and a bare handler takes two or three times as
+long for 5 MB if it does not.
 """
 
 from __future__ import annotations
@@ -34,8 +38,9 @@ _WARM_ROUNDS = 5
 _BARE = "a bare grpc.aio handler"
 _NOTE = (
     "One client, one request at a time, every request a new picture. What a detour adds is the "
-    "time through it less the time without it, in the same round. The proxy passes bytes on and "
-    "does nothing else: it is the least that a gateway made of grpc.aio can add."
+    "time through it less the time without it, in the same round. All processes are started "
+    "several times, because their memory differs from start to start. The proxy passes bytes on "
+    "and does nothing else: it is the least that a gateway made of grpc.aio can add."
 )
 
 
@@ -44,6 +49,30 @@ def caller(address: str) -> Iterator[Call]:
     """Calls ``Segment`` with bytes."""
     with grpc.insecure_channel(address, options=bare.SEND_OPTIONS) as channel:
         yield channel.unary_unary(bare.METHOD)
+
+
+@contextlib.contextmanager
+def started() -> Iterator[Ways]:
+    """All processes, new ones."""
+    with contextlib.ExitStack() as stack:
+        floor = stack.enter_context(bare.running())
+        proxy = stack.enter_context(bare.running(to=floor))
+        service = stack.enter_context(served.running_script(Path(noop.__file__)))
+        gateway = stack.enter_context(
+            served.running(
+                "diptych_gateway", models=f"bare={floor}", http_port="", log_level="error"
+            )
+        )
+        addresses = {
+            "bare": (floor, "bare"),
+            "proxy": (proxy, "bare"),
+            "gateway": (gateway.address, "bare"),
+            "service": (service.address, noop.MODEL_ID),
+        }
+        yield {
+            name: (stack.enter_context(caller(address)), model_id)
+            for name, (address, model_id) in addresses.items()
+        }
 
 
 def measure(size: int, rounds: int, ways: Ways) -> dict[str, list[float]]:
@@ -93,28 +122,18 @@ def rows(size: int, times: dict[str, list[float]]) -> list[machine.Row]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=30, help="after each start")
+    parser.add_argument("--starts", type=int, default=4)
     parser.add_argument("--sizes", default="200000,1000000,5000000", help="bytes, with commas")
     args = parser.parse_args()
     print(machine.describe())
-    with contextlib.ExitStack() as stack:
-        floor = stack.enter_context(bare.running())
-        proxy = stack.enter_context(bare.running(to=floor))
-        service = stack.enter_context(served.running_script(Path(noop.__file__)))
-        gateway = stack.enter_context(
-            served.running("diptych_gateway", models=f"bare={floor}", http_port="")
-        )
-        addresses = {
-            "bare": (floor, "bare"),
-            "proxy": (proxy, "bare"),
-            "gateway": (gateway.address, "bare"),
-            "service": (service.address, noop.MODEL_ID),
-        }
-        ways = {
-            name: (stack.enter_context(caller(address)), model_id)
-            for name, (address, model_id) in addresses.items()
-        }
-        times = {int(size): measure(int(size), args.rounds, ways) for size in args.sizes.split(",")}
+    sizes = [int(size) for size in args.sizes.split(",")]
+    times: dict[int, dict[str, list[float]]] = {size: {} for size in sizes}
+    for _ in range(args.starts):
+        with started() as ways:
+            for size in sizes:
+                for name, taken in measure(size, args.rounds, ways).items():
+                    times[size].setdefault(name, []).extend(taken)
     found = [row for size, ms in times.items() for row in rows(size, ms)]
     machine.print_rows(found)
     machine.keep("hop", times, rows=found, notes=[_NOTE])

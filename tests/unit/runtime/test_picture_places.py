@@ -27,6 +27,7 @@ def test_a_picture_is_read_as_it_was_put(size: int) -> None:
     assert held[0] != held[1]
     for place, picture in zip(held, pictures, strict=True):
         assert place is not None
+        assert reader.view(place, size) == picture
         assert reader.read(place, size) == picture
     places.close()
     # The engine process has its own view of what the front gave back.

@@ -91,7 +91,7 @@ class EngineProcess:
             # From the start, so that the end of the front is noticed while the model loads.
             header, body = self._pipe.receive()
             if header["op"] == "work":
-                self._accept(header, *self._parts(header, body))
+                self._accept(header, body)
             elif header["op"] == "cancel" and (work := self._inside.get(header["id"])):
                 work.cancelled.set()
             elif header["op"].startswith("session_"):
@@ -131,15 +131,10 @@ class EngineProcess:
         _thread("frames", lambda: _forever(host.prepare_next))
         _thread("video replies", lambda: _forever(host.reply_next))
 
-    def _parts(self, header: Header, body: bytes) -> tuple[bytes, bytes]:
-        """The request without its picture, and the picture."""
+    def _accept(self, header: Header, body: bytes) -> None:
         place, size = header["place"], header["picture_bytes"]
-        if place is not None:
-            return body, self._pictures.read(place, size)
-        end = len(body) - size
-        return body[:end], body[end:]
-
-    def _accept(self, header: Header, rest: bytes, picture: bytes) -> None:
+        end = len(body) - (size if place is None else 0)
+        sent = body[end:] if place is None else self._pictures.view(place, size)
         work = Work(
             id=header["id"],
             request_id=header["request_id"],
@@ -147,9 +142,10 @@ class EngineProcess:
             hash_picture=header["digest"] is None,
             received=header["received"],
             deadline=header["deadline"],
-            request=pb.SegmentRequest.FromString(rest),
-            encoded=picture,
+            request=pb.SegmentRequest.FromString(body[:end]),
+            sent=sent,
         )
+        copied = work.copied
         self._inside[work.id] = work
         lane = Lane(header["lane"])
         # Prompts on held pictures have nothing to decode, and are put together once prepared.
@@ -157,6 +153,8 @@ class EngineProcess:
             self._pulsed = time.monotonic()  # the front waits from now on
         else:
             self._to_prepare[lane].put(work)
+        # Only now: the copy takes as long as the hash that another thread makes meanwhile.
+        copied.set_result(sent if isinstance(sent, bytes) else self._pictures.read(place, size))
 
     def _prepare_all(self, lane: Lane, loaded: _Loaded) -> None:
         while True:

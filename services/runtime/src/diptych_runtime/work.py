@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from diptych import AutomaticOptions, Prompt, Task
@@ -35,8 +36,10 @@ class Work:
     """All but the picture."""
     hash_picture: bool = False
     """Whether ``digest`` has yet to be computed."""
-    encoded: bytes = b""
-    """The picture's file, if it was sent; empty again once ``picture`` has it."""
+    sent: bytes | memoryview = b""
+    """The picture's file where it came to, if it was sent; empty again once ``picture`` has it."""
+    copied: Future[bytes] = field(default_factory=Future)
+    """A copy of it to keep, which may still be made while ``sent`` is looked at."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     picture: HeldPicture | None = None
     pixels: Pixels | None = None
@@ -87,19 +90,20 @@ class Workshop:
         """
         work.check_alive()
         if work.hash_picture:
-            work.digest = hashlib.sha256(work.encoded).hexdigest()
+            work.digest = hashlib.sha256(work.sent).hexdigest()
         work.picture = self.held.get(work.digest) or self._open(work)
-        work.encoded = b""
+        work.sent, work.copied = b"", Future()
         size, logits_size = work.picture.size, self.loaded.logits_size
         work.prompts = check_prompts(work.request, size, logits_size, between=work.check_alive)
 
     def _open(self, work: Work) -> HeldPicture:
-        if not work.encoded:
+        if not work.sent:
             raise not_held(work.digest)
+        encoded = work.copied.result()
         started = time.monotonic()
-        work.pixels = self._decode(work.encoded)
+        work.pixels = self._decode(encoded)
         work.decode_s = time.monotonic() - started
-        return HeldPicture(work.encoded, (work.pixels.shape[0], work.pixels.shape[1]))
+        return HeldPicture(encoded, (work.pixels.shape[0], work.pixels.shape[1]))
 
     def answer(self, work: Work) -> Steps[Answer]:
         """Encode the picture if need be, then answer; yields between steps. What is not prepared
