@@ -2,10 +2,11 @@
 
     python benchmarks/hop.py [--rounds 30] [--starts 4] [--sizes 200000,1000000,5000000]
 
-One client, one request at a time, all ways interleaved: straight to a bare ``grpc.aio`` handler
-(bytes in, a small answer out); the same handler through a bare ``grpc.aio`` proxy and through the
-gateway, where the time that the detour adds counts; and a service whose engine does nothing. Every
-request carries a new picture of that size.
+One client, one request at a time: straight to a bare ``grpc.aio`` handler (bytes in, a small answer
+out); the same handler through a bare ``grpc.aio`` proxy and through the gateway, where the time
+that the detour adds counts; and a service whose engine does nothing. Every request carries a new
+picture of that size. Ways take turns, once request by request, so that each finds processes that
+have rested, and once by twenty requests in a row, of which the median counts.
 
 The floors: the gateway adds at most 1.5 times what the bare handler takes, a service takes at most
 twice as long. The proxy has none: it is the least that a gateway of the same parts can add.
@@ -19,12 +20,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bare
 import grpc
+import load
 import machine
 import noop
 import payload
@@ -35,9 +38,13 @@ Ways = dict[str, tuple[Call, str]]
 """By name: how to call it, and the model id that it wants."""
 
 _WARM_ROUNDS = 5
+_IN_A_ROW = 20
+_FEWER_ROUNDS = 10  # of so many requests in a row than of single ones
 _BARE = "a bare grpc.aio handler"
 _NOTE = (
-    "One client, one request at a time, every request a new picture. What a detour adds is the "
+    "One client, one request at a time, every request a new picture. Where requests come in a row, "
+    "each round has twenty for each way, of which the median counts; else one, which finds all "
+    "processes rested, and Python runs several times slower at first. What a detour adds is the "
     "time through it less the time without it, in the same round. All processes are started "
     "several times, because their memory differs from start to start. The proxy passes bytes on "
     "and does nothing else: it is the least that a gateway made of grpc.aio can add."
@@ -75,7 +82,7 @@ def started() -> Iterator[Ways]:
         }
 
 
-def measure(size: int, rounds: int, ways: Ways) -> dict[str, list[float]]:
+def rested(size: int, rounds: int, ways: Ways) -> dict[str, list[float]]:
     """Milliseconds of every way, once a round, in turn."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + _WARM_ROUNDS):
@@ -88,8 +95,35 @@ def measure(size: int, rounds: int, ways: Ways) -> dict[str, list[float]]:
     return times
 
 
-def rows(size: int, times: dict[str, list[float]]) -> list[machine.Row]:
-    """What the times of one size say."""
+def in_a_row(size: int, rounds: int, ways: Ways) -> dict[str, list[float]]:
+    """The same for many requests in a row: medians."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    messages = {
+        name: load.Request.of(payload.request(size, model_id))
+        for name, (_, model_id) in ways.items()
+    }
+    for turn in range(rounds + 1):
+        for name, (call, _) in ways.items():
+            taken = []
+            for _ in range(_IN_A_ROW):
+                request = messages[name].fresh()
+                started = time.perf_counter()
+                call(request)
+                taken.append((time.perf_counter() - started) * 1e3)
+            if turn:
+                times[name].append(statistics.median(taken))
+    return times
+
+
+def measure(size: int, rounds: int, ways: Ways) -> Iterator[tuple[str, dict[str, list[float]]]]:
+    """Both manners."""
+    yield f"{size / 1e6:g} MB", rested(size, rounds, ways)
+    fewer = max(rounds // _FEWER_ROUNDS, 1)
+    yield f"{size / 1e6:g} MB, in a row", in_a_row(size, fewer, ways)
+
+
+def rows(how: str, times: dict[str, list[float]]) -> list[machine.Row]:
+    """What the times of one size and manner say."""
     floor, service = times["bare"], times["service"]
     added = {
         name: [slow - fast for slow, fast in zip(times[name], floor, strict=True)]
@@ -101,7 +135,7 @@ def rows(size: int, times: dict[str, list[float]]) -> list[machine.Row]:
     ) -> machine.Row:
         ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
         return machine.row(
-            f"{what}, {size / 1e6:g} MB",
+            f"{what}, {how}",
             against,
             ours=ours,
             theirs=theirs,
@@ -128,15 +162,17 @@ def main() -> None:
     args = parser.parse_args()
     print(machine.describe())
     sizes = [int(size) for size in args.sizes.split(",")]
-    times: dict[int, dict[str, list[float]]] = {size: {} for size in sizes}
+    found: dict[str, dict[str, list[float]]] = {}
     for _ in range(args.starts):
         with started() as ways:
             for size in sizes:
-                for name, taken in measure(size, args.rounds, ways).items():
-                    times[size].setdefault(name, []).extend(taken)
-    found = [row for size, ms in times.items() for row in rows(size, ms)]
-    machine.print_rows(found)
-    machine.keep("hop", times, rows=found, notes=[_NOTE])
+                for how, times in measure(size, args.rounds, ways):
+                    kept = found.setdefault(how, {name: [] for name in ways})
+                    for name, taken in times.items():
+                        kept[name] += taken
+    lines = [row for how, times in found.items() for row in rows(how, times)]
+    machine.print_rows(lines)
+    machine.keep("hop", found, rows=lines, notes=[_NOTE])
 
 
 if __name__ == "__main__":
