@@ -21,8 +21,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import bare
@@ -33,8 +32,7 @@ import noop
 import payload
 import served
 
-Call = Callable[[bytes], bytes]
-Ways = dict[str, tuple[Call, str]]
+Ways = dict[str, tuple[load.Call, str]]
 """By name: how to call it, and the model id that it wants."""
 
 _WARM_ROUNDS = 5
@@ -52,7 +50,7 @@ _NOTE = (
 
 
 @contextlib.contextmanager
-def caller(address: str) -> Iterator[Call]:
+def caller(address: str) -> Iterator[load.Call]:
     """Calls ``Segment`` with bytes."""
     with grpc.insecure_channel(address, options=bare.SEND_OPTIONS) as channel:
         yield channel.unary_unary(bare.METHOD)
@@ -87,11 +85,9 @@ def rested(size: int, rounds: int, ways: Ways) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + _WARM_ROUNDS):
         for name, (call, model_id) in ways.items():
-            request = payload.request(size, model_id)
-            started = time.perf_counter()
-            call(request)
+            taken = load.timed(call, payload.request(size, model_id))
             if turn >= _WARM_ROUNDS:
-                times[name].append((time.perf_counter() - started) * 1e3)
+                times[name].append(taken * 1e3)
     return times
 
 
@@ -104,14 +100,9 @@ def in_a_row(size: int, rounds: int, ways: Ways) -> dict[str, list[float]]:
     }
     for turn in range(rounds + 1):
         for name, (call, _) in ways.items():
-            taken = []
-            for _ in range(_IN_A_ROW):
-                request = messages[name].fresh()
-                started = time.perf_counter()
-                call(request)
-                taken.append((time.perf_counter() - started) * 1e3)
+            taken = [load.timed(call, messages[name].fresh()) for _ in range(_IN_A_ROW)]
             if turn:
-                times[name].append(statistics.median(taken))
+                times[name].append(statistics.median(taken) * 1e3)
     return times
 
 

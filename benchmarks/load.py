@@ -95,6 +95,13 @@ class Taken:
         return len(self.each) / self.elapsed
 
 
+def timed(call: Call, request: bytes) -> float:
+    """Seconds until the answer is there."""
+    started = time.perf_counter()
+    call(request)
+    return time.perf_counter() - started
+
+
 def run(opens: Open, request: Source, *, clients: int, seconds: float) -> Taken:
     """So many clients at once for so long; raises the first error of a client."""
     each: list[float] = []
@@ -108,10 +115,7 @@ def run(opens: Open, request: Source, *, clients: int, seconds: float) -> Taken:
                 call(request.fresh())  # connected and warm
                 begin.wait()
                 while not ended.is_set():
-                    message = request.fresh()
-                    started = time.perf_counter()
-                    call(message)
-                    each.append(time.perf_counter() - started)
+                    each.append(timed(call, request.fresh()))
         except threading.BrokenBarrierError:
             pass
         except Exception as error:

@@ -15,7 +15,6 @@ import itertools
 import os
 import statistics
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -48,10 +47,7 @@ def ask(address: str, message: load.Request, requests: int, clients: int) -> lis
     def client() -> None:
         with load.grpc_client(address, bare.METHOD) as call:
             while next(left) < requests:
-                fresh = message.fresh()
-                started = time.perf_counter()
-                call(fresh)
-                took.append((time.perf_counter() - started) * 1e3)
+                took.append(load.timed(call, message.fresh()) * 1e3)
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     for thread in threads:
@@ -91,6 +87,7 @@ def main() -> None:
             line
             for size, (way, (address, model_id, pids)) in itertools.product(sizes, ways.items())
             for line in cost(
+                f"{size / 1e6:g} MB",
                 way,
                 address,
                 load.Request.of(payload.request(size, model_id)),
@@ -104,6 +101,7 @@ def main() -> None:
 
 
 def cost(
+    size: str,
     way: str,
     address: str,
     message: load.Request,
@@ -120,7 +118,7 @@ def cost(
         spent = zip(spent_ms(pid), before[name], strict=True)
         figures = (statistics.median(took), *((after - then) / requests for after, then in spent))
         p50, user, system = (f"{figure:.2f} ms" for figure in figures)
-        line = [f"{len(message.message) / 1e6:.1f} MB", way, p50, name, user, system]
+        line = [size, way, p50, name, user, system]
         print(", ".join(line), flush=True)
         yield line
 

@@ -10,17 +10,12 @@ then large products alone, which show what the processor reaches. On a CPU only.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
-import clips
 import devices
 import machine
 import sam2_models
@@ -29,7 +24,6 @@ import torch
 from operations import KINDS, PRODUCTS, Operations
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from tiers import Chosen
-from video_parity import lossless
 
 from diptych_runtime.tier import Tier
 from diptych_sam2.network import Network
@@ -132,19 +126,10 @@ def encoder(size: str, rounds: int, chosen: Chosen) -> dict[str, _Times]:
 
 def video(size: str, rounds: int, chosen: Chosen) -> dict[str, _Times]:
     """A frame with one object."""
-    with _quiet_folder() as folder:
-        clip = lossless(folder, list(clips.photographed(sam2_video.LAST + 1)))
-        stock, tiers = sam2_video.both_sides(size, clip, devices.CPU, chosen)
-        sam2_video.begin(stock, tiers, sam2_video.boxes(1, clip))
+    with sam2_video.following(size, 1, devices.CPU, chosen) as (stock, tiers):
         turns = sam2_video.Rounds(stock, tiers)
         follow = {tier: partial(turns.follow, tier) for tier in tiers}
         return measure(turns.follow_stock, follow, rounds, turns.over)
-
-
-@contextlib.contextmanager
-def _quiet_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
-        yield Path(folder)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import io
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -135,6 +136,21 @@ def begin(stock: Stock, tiers: dict[str, Live], prompts: list[Prompt]) -> None:
             live.frame(number)
 
 
+@contextlib.contextmanager
+def following(
+    size: str, count: int, device: torch.device, chosen: Chosen
+) -> Iterator[tuple[Stock, dict[str, Live]]]:
+    """Both sides with so many objects, when the first frame that counts comes next."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stderr(io.StringIO()),  # stock draws progress bars
+    ):
+        clip = lossless(Path(folder), list(clips.photographed(LAST + 1)))
+        stock, tiers = both_sides(size, clip, device, chosen)
+        begin(stock, tiers, boxes(count, clip))
+        yield stock, tiers
+
+
 class Rounds:
     """Frames that count, each on every side in turn, over and over."""
 
@@ -183,15 +199,8 @@ def main() -> None:
     device, chosen = sam2_models.prepare(args)
     gpu_aim = (device.type, args.size) == ("cuda", "large")
     rows, figures = [], {}
-    frames = list(clips.photographed(LAST + 1))
     for count in map(int, args.objects.split(",")):
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            contextlib.redirect_stderr(io.StringIO()),  # stock draws progress bars
-        ):
-            clip = lossless(Path(folder), frames)
-            stock, tiers = both_sides(args.size, clip, device, chosen)
-            begin(stock, tiers, boxes(count, clip))
+        with following(args.size, count, device, chosen) as (stock, tiers):
             objects = "1 object" if count == 1 else f"{count} objects"
             name = f"SAM 2.1 {args.size}, video, {objects}, a frame of {FIRST} to {LAST}"
             name += devices.described(device)
