@@ -17,19 +17,10 @@ from collections.abc import Callable, Hashable, Sequence
 import noop
 
 from diptych import Box, Segment, Task
-from diptych_runtime import batching
-from diptych_runtime.engine import (
-    Answer,
-    Asked,
-    Engine,
-    Features,
-    Job,
-    Pixels,
-    Steps,
-    Together,
-)
-from diptych_runtime.engine_process import create_engine
+from diptych_runtime.engine import Answer, Asked, Engine, Features, Job, Pixels, Steps, Together
 from diptych_runtime.main import ServiceSpec, run
+from diptych_runtime.worker import batching
+from diptych_runtime.worker.process import create_engine
 
 MODEL_ID = "batching"
 _COST_VARIABLE = "DIPTYCH_BATCHING_COST"

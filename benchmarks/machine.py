@@ -14,10 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from diptych_runtime.answer_times import quantile
-from diptych_runtime.engine_start import ENGINE_ENVIRONMENT
+from diptych_runtime.engine.tier import cpu_multiplies_bfloat16
+from diptych_runtime.front.answer_times import quantile
+from diptych_runtime.front.worker_spawn import ENGINE_ENVIRONMENT
 from diptych_runtime.machine import process_memory, processor_flags, processor_name
-from diptych_runtime.tier import cpu_multiplies_bfloat16
 
 RESULTS = Path(__file__).parent / "results"
 _VECTORS = (

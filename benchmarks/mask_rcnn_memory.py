@@ -30,7 +30,7 @@ from photographs import encoded, full_hd
 from safetensors.torch import load_file
 from skimage import data
 
-from diptych_runtime.engine_start import ENGINE_ENVIRONMENT
+from diptych_runtime.front.worker_spawn import ENGINE_ENVIRONMENT
 
 OBJECTS = 100
 MOST_SHARE = 1 / 8

@@ -16,17 +16,9 @@ from typing import Any
 import numpy as np
 
 from diptych import Box, Segment, Task
-from diptych_runtime import work
-from diptych_runtime.engine import (
-    Answer,
-    Features,
-    Job,
-    LoadedModel,
-    LoadedWeights,
-    Pixels,
-    Steps,
-)
+from diptych_runtime.engine import Answer, Features, Job, LoadedModel, LoadedWeights, Pixels, Steps
 from diptych_runtime.main import ServiceSpec, run
+from diptych_runtime.worker import work
 
 MODEL_ID = "no-op"
 _ID_VARIABLE = "DIPTYCH_NOOP_ID"

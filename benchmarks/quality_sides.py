@@ -24,14 +24,12 @@ from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from diptych import Mask, OutputOptions, Prompt, Segment, Task
-from diptych_runtime.engine import Job, Pixels
-from diptych_runtime.tier import Tier
-from diptych_runtime.video import VideoOptions
+from diptych_runtime.engine import Job, Pixels, Tier, VideoOptions
 from diptych_sam2.card import read_card
-from diptych_sam2.checkpoints import choose, read_state
 from diptych_sam2.engine import Sam2Engine
-from diptych_sam2.models import build_model
+from diptych_sam2.network.build import build_model
 from diptych_sam2.settings import EngineSettings
+from diptych_sam2.weights.checkpoints import choose, read_state
 
 sys.path.insert(0, str(clips.ROOT / "tests" / "support"))
 from agreement import Labelled

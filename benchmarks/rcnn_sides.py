@@ -26,12 +26,12 @@ from torchvision.ops import FrozenBatchNorm2d
 from torchvision.transforms.functional import to_tensor
 
 from diptych import Mask, OutputOptions, Task
-from diptych_maskrcnn import demo_model
 from diptych_maskrcnn.engine import MaskRcnnEngine
-from diptych_maskrcnn.networks import BUNDLED
+from diptych_maskrcnn.network import demo_model
 from diptych_maskrcnn.settings import EngineSettings
+from diptych_maskrcnn.weights.networks import BUNDLED
 from diptych_runtime.engine import Answer, Job, Steps
-from diptych_runtime.images import decode
+from diptych_runtime.worker.images import decode
 
 _LABELS = 91
 _SPREAD = 4.0

@@ -31,7 +31,7 @@ from tiers import Chosen
 from diptych import AutomaticOptions
 from diptych_sam2.automatic import Options, find_everything
 from diptych_sam2.card import read_card
-from diptych_sam2.network import Network, PromptBatch
+from diptych_sam2.network.image import Network, PromptBatch
 
 # Floor and aim.
 BOUNDS = {"exact": (2.5, 3.0), "fast": (8.0, 12.0)}

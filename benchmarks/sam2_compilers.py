@@ -30,9 +30,9 @@ import torch.nn.functional as F
 import versus
 from torch import Tensor, nn
 
-from diptych_runtime.tier import Tier
-from diptych_sam2 import encoder, hiera, products
-from diptych_sam2.parts import assemble
+from diptych_runtime.engine import Tier
+from diptych_sam2.network.parts import assemble
+from diptych_sam2.network.quick import encoder, hiera, products
 
 Encodes = Callable[[Tensor], list[Tensor]]
 _Kind = Callable[[str, torch.dtype], nn.Module]

@@ -16,7 +16,7 @@ import sam2_models
 import versus
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-from diptych_sam2.network import Network
+from diptych_sam2.network.image import Network
 
 # Floor and aim.
 BOUNDS = {"tiny": (4.0, 6.0), "small": (4.0, 6.0), "base-plus": (5.0, 8.0), "large": (5.0, 8.0)}

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 from skimage import data
 
-from diptych_runtime.tier import Tier
-from diptych_sam2.checkpoints import packaged_config
-from diptych_sam2.models import build_model
-from diptych_sam2.parts import Parts, assemble
+from diptych_runtime.engine import Tier
+from diptych_sam2.network.build import build_model
+from diptych_sam2.network.parts import Parts, assemble
+from diptych_sam2.weights.checkpoints import packaged_config
 
 CONFIGS = {"tiny": "t", "small": "s", "base-plus": "b+", "large": "l"}
 HALF = "stock half"

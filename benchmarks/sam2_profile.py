@@ -25,9 +25,9 @@ from operations import KINDS, PRODUCTS, Operations
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from tiers import Chosen
 
-from diptych_runtime.tier import Tier
-from diptych_sam2.network import Network
-from diptych_sam2.products import Product
+from diptych_runtime.engine import Tier
+from diptych_sam2.network.image import Network
+from diptych_sam2.network.quick.products import Product
 
 _LARGE = ((4096, 384, 1536), (4096, 1024, 1024), (8192, 768, 768))
 """Rows, inputs and outputs of the products that stand for what a processor reaches."""

@@ -20,7 +20,7 @@ import versus
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from diptych import OutputOptions, Point, Prompt
-from diptych_sam2.network import Network, PictureFeatures
+from diptych_sam2.network.image import Network, PictureFeatures
 from diptych_sam2.prompts import answer_prompts
 
 POINT = (250.0, 200.0)

@@ -26,8 +26,8 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from tiers import Chosen
 
 from diptych import OutputOptions, Point, Prompt
-from diptych_runtime.images import decode
-from diptych_sam2.network import Network
+from diptych_runtime.worker.images import decode
+from diptych_sam2.network.image import Network
 from diptych_sam2.prompts import answer_prompts
 
 POINT = (250.0, 200.0)

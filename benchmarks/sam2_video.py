@@ -33,13 +33,12 @@ from tiers import Chosen
 from video_parity import PRESENCE, lossless
 
 from diptych import Box, Mask, OutputOptions, Prompt
-from diptych_runtime.tier import Tier
-from diptych_runtime.video import FrameAnswer, VideoOptions
-from diptych_sam2.checkpoints import packaged_config
-from diptych_sam2.models import build_model
-from diptych_sam2.parts import assemble
-from diptych_sam2.video import Sam2VideoSession
-from diptych_sam2.video_network import VideoNetwork
+from diptych_runtime.engine import FrameAnswer, Tier, VideoOptions
+from diptych_sam2.network.build import build_model
+from diptych_sam2.network.parts import assemble
+from diptych_sam2.network.video import VideoNetwork
+from diptych_sam2.video.session import Sam2VideoSession
+from diptych_sam2.weights.checkpoints import packaged_config
 
 sys.path.insert(0, str(clips.ROOT / "tests" / "support"))
 from sam2_video_stock import Clip, Stock, stock_of

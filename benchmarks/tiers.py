@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from diptych_runtime.tier import Tier, cpu_multiplies_bfloat16
+from diptych_runtime.engine.tier import Tier, cpu_multiplies_bfloat16
 
 T = TypeVar("T")
 

@@ -30,13 +30,13 @@ import torch
 from PIL import Image
 
 from diptych import Box, Mask, OutputOptions, Point, Prompt
-from diptych_runtime.video import FrameAnswer, VideoOptions
-from diptych_sam2.checkpoints import choose, packaged_config, read_state
-from diptych_sam2.models import build_model
-from diptych_sam2.parts import assemble
+from diptych_runtime.engine import FrameAnswer, VideoOptions
+from diptych_sam2.network.build import build_model
+from diptych_sam2.network.parts import assemble
+from diptych_sam2.network.video import VideoNetwork
 from diptych_sam2.settings import EngineSettings
-from diptych_sam2.video import Sam2VideoSession
-from diptych_sam2.video_network import VideoNetwork
+from diptych_sam2.video.session import Sam2VideoSession
+from diptych_sam2.weights.checkpoints import choose, packaged_config, read_state
 
 sys.path.insert(0, str(clips.ROOT / "tests" / "support"))
 from sam2_video_stock import Clip, Stock, stock_of

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from scenes import CLASSES, HELD_OUT, KEYPOINTS, PERSON, Scene, scene
 
-from diptych_maskrcnn.demo_model import build_keypoint, build_mask
+from diptych_maskrcnn.network.demo_model import build_keypoint, build_mask
 
 SEEN = 0.5  # score from which a detection counts as seen
 NEAR = 0.1  # of the longer box side, for PCK

@@ -27,8 +27,8 @@ from scenes import CLASSES, HELD_OUT, Scene, scene
 from diptych import AsyncClient, Box, Mask, Segment
 from diptych_gateway.server import Gateway
 from diptych_gateway.settings import Endpoint, Pair, Settings
+from diptych_runtime.front.service import ModelService
 from diptych_runtime.logs import configure
-from diptych_runtime.service import ModelService
 from diptych_runtime.settings import RuntimeSettings
 
 ENGINES = {"mask-rcnn": "diptych_maskrcnn.engine:create", "sam-2": "diptych_sam2.engine:create"}

@@ -24,9 +24,8 @@ from scenes import crossing_clip
 from diptych import Box, Mask, OutputOptions, Prompt
 from diptych_maskrcnn.engine import MaskRcnnEngine
 from diptych_maskrcnn.settings import EngineSettings
-from diptych_runtime.engine import Steps, T
-from diptych_runtime.errors import ServiceError
-from diptych_runtime.video import VideoOptions
+from diptych_runtime.engine import ServiceError, VideoOptions
+from diptych_runtime.engine.protocol import Steps, T
 
 Masks = dict[int, list[Mask | None]]
 """By the label of an object its mask on each frame after the first."""

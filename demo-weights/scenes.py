@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from shapes import Floats, outline, person, rotated
 
-from diptych_maskrcnn.demo_model import DEMO_CATEGORIES
+from diptych_maskrcnn.network.demo_model import DEMO_CATEGORIES
 
 Pixels = NDArray[np.uint8]
 

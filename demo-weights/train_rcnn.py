@@ -12,7 +12,7 @@ from pool import Pool
 from scenes import CLASSES, MIRRORED, PERSON
 from torch import Tensor
 
-from diptych_maskrcnn.demo_model import build_keypoint, build_mask
+from diptych_maskrcnn.network.demo_model import build_keypoint, build_mask
 
 Target = dict[str, Tensor]
 

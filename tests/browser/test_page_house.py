@@ -15,7 +15,7 @@ from playwright.async_api import expect
 
 import diptych_gateway
 from diptych import Client, KnownModel, Mask
-from diptych._card_rows import card_rows
+from diptych._export.card_rows import card_rows
 from diptych.testing import FakeSegmentService
 
 PAGE = Path(diptych_gateway.__file__).parent / "page"

@@ -7,15 +7,15 @@ import dataclasses
 import pytest
 
 import diptych
-from diptych._convert_cards import model_card
-from diptych._convert_in import segment_request
-from diptych._convert_out import segment_result
-from diptych._statuses import error_from_status
 from diptych.segment import v1 as pb
 from diptych.testing._failures import CODES as FAKE_CODES
 from diptych.testing._replies import default_card
-from diptych_runtime.errors import CODES as RUNTIME_CODES
-from diptych_runtime.errors import Reason, ServiceError, Violation
+from diptych.wire.cards import model_card
+from diptych.wire.replies import segment_result
+from diptych.wire.requests import segment_request
+from diptych.wire.statuses import error_from_status
+from diptych_runtime.engine import Reason, ServiceError, Violation
+from diptych_runtime.engine.errors import CODES as RUNTIME_CODES
 
 MIRRORS = [
     (diptych.ModelCard, pb.ModelCard),
@@ -73,8 +73,8 @@ def test_each_task_and_encoding_has_its_enum_value() -> None:
         assert pb.MaskEncoding.Name(request.output.mask_encoding).endswith(encoding.name)
 
 
-def ask(task: diptych.Task, output: diptych.OutputOptions | None = None) -> diptych._ask.Ask:
-    return diptych._ask.make_ask(task=task, output=output)
+def ask(task: diptych.Task, output: diptych.OutputOptions | None = None) -> diptych._options.Ask:
+    return diptych._options.make_ask(task=task, output=output)
 
 
 def test_every_field_of_a_segment_arrives() -> None:

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings
 from diptych_gateway.settings import Settings as GatewaySettings
 from diptych_gateway.settings import parse_endpoints
 from diptych_maskrcnn.settings import EngineSettings as MaskRcnnSettings
-from diptych_runtime.serving import NOTICE_S
+from diptych_runtime.grpc_server.server import NOTICE_S
 from diptych_runtime.settings import RuntimeSettings
 from diptych_sam2.settings import EngineSettings as Sam2Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from diptych_runtime.errors import CODES, DOMAIN, Reason, ServiceError, http_status
+from diptych_runtime.engine.errors import CODES, DOMAIN, Reason, ServiceError, http_status
 
 TABLE = {
     "INVALID_ARGUMENT": {

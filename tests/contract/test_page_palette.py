@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import diptych_gateway
-from diptych._palette import PALETTE
+from diptych._drawing.palette import PALETTE
 
 PAGE = Path(diptych_gateway.__file__).parent / "page"
 

@@ -19,12 +19,14 @@ from PIL import Image
 from pydantic_settings import BaseSettings
 from stack import free_port, wait_serving
 
-from diptych import Client, VideoWriter, _tls, _token
+from diptych import Client, VideoWriter
+from diptych._transport import tls as _tls
+from diptych._transport import token as _token
 from diptych.testing import FakeSegmentService
+from diptych_gateway.security.tokens import watch_tokens
 from diptych_gateway.server import Gateway
 from diptych_gateway.settings import Endpoint
 from diptych_gateway.settings import Settings as GatewaySettings
-from diptych_gateway.tokens import watch_tokens
 from diptych_maskrcnn.settings import EngineSettings as MaskRcnnSettings
 from diptych_runtime.settings import RuntimeSettings
 from diptych_sam2.settings import EngineSettings as Sam2Settings

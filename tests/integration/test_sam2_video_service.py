@@ -12,9 +12,8 @@ from video_calls import talk
 
 from diptych import Box, Mask, OutputOptions, Prompt
 from diptych.segment import v1 as pb
-from diptych_runtime.engine import Pixels
-from diptych_runtime.video import FrameAnswer, VideoOptions
-from diptych_sam2.video import Sam2VideoSession
+from diptych_runtime.engine import FrameAnswer, Pixels, VideoOptions
+from diptych_sam2.video.session import Sam2VideoSession
 
 SIZE = (96, 128)
 FRAMES = 6

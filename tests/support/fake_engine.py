@@ -31,10 +31,11 @@ from diptych_runtime.engine import (
     LoadedModel,
     LoadedWeights,
     Pixels,
+    Reason,
+    ServiceError,
     Steps,
     Together,
 )
-from diptych_runtime.errors import Reason, ServiceError
 
 CRASH = (255, 0, 1)
 RAISE = (255, 0, 2)
@@ -211,7 +212,7 @@ def create_plain() -> FakeEngine:
 
 def create_broken() -> FakeEngine:
     """A factory whose engine cannot be loaded as it is set up."""
-    from diptych_runtime.engine import LoadError
+    from diptych_runtime.engine.protocol import LoadError
 
     class Broken(FakeEngine):
         def load(self) -> LoadedModel:

@@ -26,9 +26,16 @@ from fake_engine import (
 )
 
 from diptych import Box, Prompt, Segment, Task
-from diptych_runtime.engine import LoadedModel, Pixels, Steps
-from diptych_runtime.errors import Reason, ServiceError
-from diptych_runtime.video import FrameAnswer, TrackedObject, VideoOptions
+from diptych_runtime.engine import (
+    FrameAnswer,
+    LoadedModel,
+    Pixels,
+    Reason,
+    ServiceError,
+    Steps,
+    TrackedObject,
+    VideoOptions,
+)
 
 HIDE = (255, 0, 20)
 

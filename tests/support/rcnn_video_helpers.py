@@ -15,9 +15,8 @@ from steps import finished
 
 from diptych import Mask, OutputOptions, Prompt
 from diptych_maskrcnn.engine import MaskRcnnEngine
-from diptych_maskrcnn.video import MaskRcnnVideoSession
-from diptych_runtime.engine import Pixels
-from diptych_runtime.video import FrameAnswer, TrackedObject, VideoOptions
+from diptych_maskrcnn.video.session import MaskRcnnVideoSession
+from diptych_runtime.engine import FrameAnswer, Pixels, TrackedObject, VideoOptions
 
 SCENES = Path(__file__).parents[2] / "demo-weights"
 Clip = list[tuple[Pixels, NDArray[np.uint8]]]

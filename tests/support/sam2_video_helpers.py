@@ -12,15 +12,13 @@ from omegaconf import OmegaConf
 from steps import finished
 
 from diptych import Box, OutputOptions, Point, Prompt
-from diptych_runtime.engine import Pixels
-from diptych_runtime.tier import Tier
-from diptych_runtime.video import FrameAnswer, VideoOptions
-from diptych_sam2.checkpoints import choose, read_state
-from diptych_sam2.models import build_model
-from diptych_sam2.parts import assemble
+from diptych_runtime.engine import FrameAnswer, Pixels, Tier, VideoOptions
+from diptych_sam2.network.build import build_model
+from diptych_sam2.network.parts import assemble
+from diptych_sam2.network.video import VideoNetwork
 from diptych_sam2.settings import EngineSettings
-from diptych_sam2.video import Sam2VideoSession
-from diptych_sam2.video_network import VideoNetwork
+from diptych_sam2.video.session import Sam2VideoSession
+from diptych_sam2.weights.checkpoints import choose, read_state
 
 SIZE = (96, 128)
 BOX = Prompt(box=Box(20, 20, 60, 70))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
-from diptych_runtime.service import ModelService
+from diptych_runtime.front.service import ModelService
 from diptych_runtime.settings import RuntimeSettings
 
 CHANNEL_OPTIONS = [

@@ -5,7 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from ._cards import (
+from ._drawing.video import VideoPanel, side_by_side
+from ._export.formats import SegmentArrays
+from ._images import ImageLike
+from ._transport.channel import ChannelOptions
+from ._transport.timeouts import DEFAULT
+from ._transport.tls import TlsOptions
+from ._types.cards import (
     Category,
     KeypointSchema,
     KnownModel,
@@ -16,8 +22,7 @@ from ._cards import (
     Variant,
     Weights,
 )
-from ._channel import ChannelOptions
-from ._errors import (
+from ._types.errors import (
     AuthenticationError,
     DeadlineExceededError,
     DiptychError,
@@ -36,10 +41,19 @@ from ._errors import (
     VideoFileError,
     Violation,
 )
-from ._export import SegmentArrays
-from ._health import ServingStatus
-from ._images import ImageLike
-from ._results import (
+from ._types.health import ServingStatus
+from ._types.prompts import (
+    AutomaticOptions,
+    Box,
+    LowResLogits,
+    MaskEncoding,
+    OutputOptions,
+    Point,
+    Prompt,
+    PromptKind,
+    Task,
+)
+from ._types.results import (
     Agreement,
     Agreements,
     AnswerTime,
@@ -53,21 +67,8 @@ from ._results import (
     StageTime,
     Timings,
 )
-from ._segment import Keypoint, Segment
-from ._timeouts import DEFAULT
-from ._tls import TlsOptions
-from ._types import (
-    AutomaticOptions,
-    Box,
-    LowResLogits,
-    MaskEncoding,
-    OutputOptions,
-    Point,
-    Prompt,
-    PromptKind,
-    Task,
-)
-from ._video import (
+from ._types.segment import Keypoint, Segment
+from ._types.video import (
     VideoCheckpoint,
     VideoEvent,
     VideoFrameResult,
@@ -76,17 +77,16 @@ from ._video import (
     VideoPrompt,
     VideoRefusal,
 )
-from ._video_draw import VideoPanel, side_by_side
-from ._video_frames import FrameLike, VideoFrame
-from ._video_read import VideoReader, read_video
-from ._video_write import VideoWriter
-from .masks import Mask
+from ._video.frames import FrameLike, VideoFrame
+from ._video.read import VideoReader, read_video
+from ._video.write import VideoWriter
+from .masks.mask import Mask
 
 if TYPE_CHECKING:
     from ._async_client import AsyncClient
-    from ._async_video_session import AsyncVideoSession
     from ._client import Client
-    from ._video_session import VideoSession
+    from ._video.async_session import AsyncVideoSession
+    from ._video.session import VideoSession
 
 __all__ = [
     "DEFAULT",
@@ -169,9 +169,9 @@ __all__ = [
 # types do not need.
 _LATE = {
     "AsyncClient": "._async_client",
-    "AsyncVideoSession": "._async_video_session",
+    "AsyncVideoSession": "._video.async_session",
     "Client": "._client",
-    "VideoSession": "._video_session",
+    "VideoSession": "._video.session",
 }
 
 

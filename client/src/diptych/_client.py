@@ -8,25 +8,34 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from . import _convert_cards, _convert_in, _convert_out
-from ._ask import Ask, BoxLike, PointLike, make_ask
-from ._calls import RequestBuilder
-from ._cards import KnownModel, ModelCard
-from ._channel import ChannelOptions
-from ._convert_health import health_request, serving_status
-from ._errors import ModelNotFoundError, SessionLostError
-from ._health import ServingStatus
 from ._images import ImageLike, image_sources
 from ._many import check_concurrency, map_in_order
-from ._results import Agreements, Comparison, ManyItem, ModelOutcome, ModelStats, SegmentResult
-from ._timeouts import DEFAULT, DEFAULT_TIMEOUT_S, Timeout
-from ._tls import TlsOptions
-from ._transport import Transport
-from ._types import AutomaticOptions, OutputOptions, Prompt, Task
-from ._video import DEFAULT_JPEG_QUALITY
-from ._video_session import VideoSession
-from ._video_state import make_video_options
+from ._options import Ask, BoxLike, PointLike, make_ask
+from ._transport.blocking import Transport
+from ._transport.calls import RequestBuilder
+from ._transport.channel import ChannelOptions
+from ._transport.timeouts import DEFAULT, DEFAULT_TIMEOUT_S, Timeout
+from ._transport.tls import TlsOptions
+from ._types.cards import KnownModel, ModelCard
+from ._types.errors import ModelNotFoundError, SessionLostError
+from ._types.health import ServingStatus
+from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
+from ._types.results import (
+    Agreements,
+    Comparison,
+    ManyItem,
+    ModelOutcome,
+    ModelStats,
+    SegmentResult,
+)
+from ._types.video import DEFAULT_JPEG_QUALITY
+from ._video.session import VideoSession
+from ._video.state import make_video_options
 from .segment import v1 as pb
+from .wire import cards as _convert_cards
+from .wire import replies as _convert_out
+from .wire import requests as _convert_in
+from .wire.health import health_request, serving_status
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from ._errors import MessageTooLargeError
+from ._types.errors import MessageTooLargeError
 from .limits import MAX_REQUEST_BYTES
 
 if TYPE_CHECKING:

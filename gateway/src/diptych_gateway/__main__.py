@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from diptych_runtime.allocator import keep_freed_memory
+from diptych_runtime.grpc_server.server import PortTakenError, wait_for_stop_signal
 from diptych_runtime.logs import configure, logger
-from diptych_runtime.serving import PortTakenError, wait_for_stop_signal
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watchdog import watch_loop
 
-from . import token_command
+from .security import token_command
 from .server import Gateway
 from .settings import Settings, read_settings
 

@@ -12,20 +12,20 @@ from typing import Any
 import grpc
 
 from diptych.segment import v1 as pb
-from diptych_runtime.rpc import abort_with, log_fields
+from diptych_runtime.grpc_server.interceptor import abort_with, log_fields
 
-from . import passthrough
-from .comparison import plan
-from .connection import SEGMENT_SERVICE
+from .backend import passthrough
+from .backend.connection import SEGMENT_SERVICE
+from .backend.image_cache import PictureCache
+from .backend.registry import Registry
+from .backend.video import open_relay, read_start
+from .compare.comparison import plan
+from .compare.fanout import FanOut
+from .compare.replies import ComparisonStream, compared
 from .deadline import Deadline
-from .fanout import FanOut
 from .messages import parse_request, serialize, split_request
-from .pictures import PictureCache
-from .registry import Registry
-from .replies import ComparisonStream, compared
 from .settings import Settings
 from .statuses import BackendError
-from .video import open_relay, read_start
 
 GATEWAY_SERVICE = "diptych.segment.v1.GatewayService"
 

@@ -13,8 +13,8 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from diptych.segment import v1 as pb
-from diptych_runtime.errors import Reason, ServiceError, invalid
-from diptych_runtime.split import SplitRequest, last_value, split, split_quickly
+from diptych_runtime.engine import Reason, ServiceError, invalid
+from diptych_runtime.wire.split import SplitRequest, last_value, split, split_quickly
 
 _THREAD_FROM_BYTES = 1024 * 1024
 

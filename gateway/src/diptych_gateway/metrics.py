@@ -20,12 +20,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from diptych.segment import v1 as pb
-from diptych_runtime.errors import ServiceError
+from diptych_runtime.engine import ServiceError
 
-from .gate import SCOPES
-from .model import Model
-from .pictures import PictureCache
-from .registry import Registry
+from .backend.image_cache import PictureCache
+from .backend.model import Model
+from .backend.registry import Registry
+from .security.gate import SCOPES
 from .statuses import BackendError
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST

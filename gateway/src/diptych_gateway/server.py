@@ -6,23 +6,23 @@ import asyncio
 
 import grpc
 
-from diptych_runtime.serving import GrpcServer, PortTakenError, listen_address
+from diptych_runtime.grpc_server.server import GrpcServer, PortTakenError, listen_address
+from diptych_runtime.grpc_server.tls import ServerTls, watch_pem
 from diptych_runtime.settings import SettingsError
-from diptych_runtime.tls import ServerTls, watch_pem
 from diptych_runtime.watched import WatchedFiles
 
-from .backends import Backend
-from .cascade import Cascade
-from .connection import SEGMENT_SERVICE
-from .gate import TokenGate
+from .backend.backends import Backend
+from .backend.connection import SEGMENT_SERVICE
+from .backend.endpoint import Known
+from .backend.image_cache import PictureCache
+from .backend.registry import Registry
+from .cascade.cascade import Cascade
 from .handlers import GATEWAY_SERVICE, Handlers
 from .http.server import HttpServer
-from .known import Known
 from .metrics import Metrics
-from .pictures import PictureCache
-from .registry import Registry
+from .security.gate import TokenGate
+from .security.tokens import watch_tokens
 from .settings import Settings
-from .tokens import watch_tokens
 
 
 class Gateway:

@@ -11,9 +11,9 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from diptych.segment import v1 as pb
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.engine import Reason, ServiceError
+from diptych_runtime.grpc_server.interceptor import STATUS_DETAILS_KEY
 from diptych_runtime.logs import logger
-from diptych_runtime.rpc import STATUS_DETAILS_KEY
 
 _MAX_DETAILS_BYTES = 4096  # larger trailers may be replaced by RESOURCE_EXHAUSTED on the way
 _MAX_MESSAGE_CHARS = 1000

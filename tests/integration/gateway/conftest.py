@@ -19,9 +19,9 @@ from diptych import Mask
 from diptych.segment import v1 as pb
 from diptych_gateway.server import Gateway
 from diptych_gateway.settings import Endpoint, Settings
-from diptych_runtime.errors import Reason, ServiceError
-from diptych_runtime.rpc import ErrorInterceptor
-from diptych_runtime.serving import SERVER_OPTIONS
+from diptych_runtime.engine import Reason, ServiceError
+from diptych_runtime.grpc_server.interceptor import ErrorInterceptor
+from diptych_runtime.grpc_server.server import SERVER_OPTIONS
 
 SIZE = (60, 80)
 Answer = Callable[[pb.SegmentRequest, Any], Awaitable[pb.SegmentResponse]]
@@ -254,7 +254,7 @@ class Stage:
 @pytest.fixture
 async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     # Nobody watches health when a test ends; the drain of the process test keeps its notice.
-    monkeypatch.setattr("diptych_runtime.serving.NOTICE_S", 0.0)
+    monkeypatch.setattr("diptych_runtime.grpc_server.server.NOTICE_S", 0.0)
     stage = Stage()
     yield stage
     await stage.close()

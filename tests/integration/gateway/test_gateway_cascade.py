@@ -15,7 +15,7 @@ from serving_helpers import error_info
 from diptych import Mask
 from diptych.segment import v1 as pb
 from diptych_gateway.settings import Pair
-from diptych_runtime.errors import Reason, ServiceError, Violation
+from diptych_runtime.engine import Reason, ServiceError, Violation
 
 SIZE = (60, 80)
 FOREVER = 3600.0

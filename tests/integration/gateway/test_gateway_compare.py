@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from diptych.segment import v1 as pb
-from diptych_gateway.pictures import PictureCache
+from diptych_gateway.backend.image_cache import PictureCache
 
 FOREVER = 3600.0
 

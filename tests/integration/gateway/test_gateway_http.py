@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from diptych import AsyncClient, Mask
-from diptych._documents import model_document, outcome_document, result_document
+from diptych.documents.results import model_document, outcome_document, result_document
 from diptych.segment import v1 as pb
 
 RLE = Mask.from_crop(np.ones((5, 5), bool), 3, 3, (60, 80)).to_coco().decode()

@@ -12,7 +12,7 @@ import pytest
 from bad_pictures import heavy_picture, huge_picture, text_file
 from browser_page import grey_picture
 
-from diptych_runtime.images import decode
+from diptych_runtime.worker.images import decode
 
 LOOK = {"max_pixels": 50_000_000, "min_side": 16, "max_aspect_ratio": 20.0}
 BAD = [

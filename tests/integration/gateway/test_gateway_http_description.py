@@ -18,13 +18,13 @@ from serving_helpers import eventually
 from starlette.routing import Route
 
 from diptych import SegmentResult
-from diptych._documents import result_document
-from diptych._segment import Keypoint
+from diptych._types.segment import Keypoint
+from diptych.documents.results import result_document
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.testing import FakeSegmentService
-from diptych_gateway.http.openapi import describe
+from diptych_gateway.http.description.openapi import describe
 from diptych_gateway.settings import Endpoint
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.engine import Reason, ServiceError
 
 READS = ("/api/models", "/api/cards", "/api/server")
 POSTS = ("/api/segment", "/api/compare", "/api/compare/stream")

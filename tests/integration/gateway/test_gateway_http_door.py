@@ -21,7 +21,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from diptych.segment import v1 as pb
 from diptych_gateway.http.guard import Endpoint
 from diptych_gateway.http.video_socket import VideoSockets
-from diptych_gateway.tokens import Scope
+from diptych_gateway.security.tokens import Scope
 from diptych_runtime import logs, watched
 
 ALL = "diptych_for-everything"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi import checks
 
-from diptych_gateway.http.openapi import describe
+from diptych_gateway.http.description.openapi import describe
 
 # Not among them: that whatever fits a schema is accepted, because ranges are the models' to check.
 CHECKS: list[Callable[..., Any]] = [

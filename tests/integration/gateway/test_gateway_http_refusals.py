@@ -12,7 +12,7 @@ import pytest
 from serving_helpers import eventually
 
 from diptych.limits import MAX_REQUEST_BYTES
-from diptych_runtime.errors import Reason, ServiceError, Violation
+from diptych_runtime.engine import Reason, ServiceError, Violation
 
 PATHS = ("/api/segment", "/api/compare", "/api/compare/stream")
 FIELDS = {

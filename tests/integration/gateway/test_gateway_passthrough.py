@@ -11,8 +11,8 @@ import pytest
 from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backends import Backend
-from diptych_runtime.errors import Reason, ServiceError, Violation
+from diptych_gateway.backend.backends import Backend
+from diptych_runtime.engine import Reason, ServiceError, Violation
 
 MiB = 1024 * 1024
 

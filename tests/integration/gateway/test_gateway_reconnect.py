@@ -8,9 +8,9 @@ from typing import Any
 import grpc
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backends import Backend
-from diptych_gateway.known import Known
-from diptych_gateway.registry import Registry
+from diptych_gateway.backend.backends import Backend
+from diptych_gateway.backend.endpoint import Known
+from diptych_gateway.backend.registry import Registry
 from diptych_gateway.statuses import unreachable
 
 AGE_MS = 200

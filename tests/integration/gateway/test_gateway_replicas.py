@@ -12,8 +12,8 @@ from grpc_health.v1 import health_pb2
 from names import Names, running_names
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backends import Backend
-from diptych_runtime.serving import SERVER_OPTIONS
+from diptych_gateway.backend.backends import Backend
+from diptych_runtime.grpc_server.server import SERVER_OPTIONS
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 AGE = "grpc.max_connection_age_ms"

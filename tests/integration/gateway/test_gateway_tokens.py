@@ -19,8 +19,8 @@ from serving_helpers import error_info, error_of, eventually
 
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
-from diptych_gateway.gate import SCOPES, WITHOUT_TOKEN
-from diptych_gateway.tokens import Scope
+from diptych_gateway.security.gate import SCOPES, WITHOUT_TOKEN
+from diptych_gateway.security.tokens import Scope
 from diptych_runtime import logs, watched
 
 ALL = "diptych_for-everything"
@@ -270,7 +270,7 @@ async def test_a_gate_that_fails_lets_nobody_in(
     def fail(*_: object) -> None:
         raise RuntimeError("secret at 0x1234")
 
-    monkeypatch.setattr("diptych_gateway.tokens.Tokens.identify", fail)
+    monkeypatch.setattr("diptych_gateway.security.tokens.Tokens.identify", fail)
     error = await ended(served, "/diptych.segment.v1.SegmentService/Segment", secret=ALL)
     assert (error.code().name, error_info(error).reason) == ("INTERNAL", "MODEL_FAILED")
     assert "0x1234" not in error.details()

@@ -15,7 +15,7 @@ from diptych import AsyncClient, SessionLostError
 from diptych.segment import v1 as pb
 from diptych.testing import FakeSegmentService
 from diptych_gateway.settings import Endpoint
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.engine import Reason, ServiceError
 
 MiB = 1024 * 1024
 METHOD = "/diptych.segment.v1.SegmentService/SegmentVideo"

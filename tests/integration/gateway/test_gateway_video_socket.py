@@ -21,8 +21,8 @@ from diptych import Mask
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
 from diptych_gateway.http.video_socket import MAX_START_BYTES, VideoSockets
+from diptych_gateway.security.tokens import Scope
 from diptych_gateway.settings import Endpoint
-from diptych_gateway.tokens import Scope
 
 MiB = 1024 * 1024
 PICTURE = grey_picture()

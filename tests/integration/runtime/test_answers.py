@@ -32,7 +32,7 @@ from serving_helpers import (
 from diptych import Mask
 from diptych.segment import v1 as pb
 from diptych_runtime import logs
-from diptych_runtime.pipe import Came
+from diptych_runtime.ipc.pipe import Came
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -182,7 +182,7 @@ async def test_health(port: int, service: str) -> None:
 
 async def test_health_says_when_the_model_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_LOAD_S", "0.5")
-    from diptych_runtime.service import ModelService
+    from diptych_runtime.front.service import ModelService
     from diptych_runtime.settings import RuntimeSettings
 
     service = ModelService("fake_engine:create", RuntimeSettings(drain_s=1), port=0)

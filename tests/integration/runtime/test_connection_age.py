@@ -15,7 +15,7 @@ from diptych.segment import v1 as pb
 async def test_a_connection_ends_and_calls_do_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("diptych_runtime.service.CONNECTION_AGE_S", 0.2)
+    monkeypatch.setattr("diptych_runtime.front.service.CONNECTION_AGE_S", 0.2)
     gate = Gate(tmp_path)
     with gate.environment():
         async with (

@@ -32,9 +32,9 @@ from serving_helpers import (
 
 from diptych.segment import v1 as pb
 from diptych_runtime.engine import LoadError
-from diptych_runtime.service import ModelService
+from diptych_runtime.front.service import ModelService
+from diptych_runtime.front.supervisor import EngineGoneError
 from diptych_runtime.settings import RuntimeSettings
-from diptych_runtime.supervisor import EngineGoneError
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

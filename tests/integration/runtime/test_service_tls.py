@@ -14,7 +14,7 @@ from serving_helpers import error_of, eventually, running_service
 
 from diptych.segment import v1 as pb
 from diptych_runtime import watched
-from diptych_runtime.service import ModelService
+from diptych_runtime.front.service import ModelService
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def pki(tmp_path: Path) -> Pki:
 @pytest.fixture
 async def service(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ModelService]:
     """One that wants to know its clients."""
-    monkeypatch.setattr("diptych_runtime.serving.NOTICE_S", 0.0)
+    monkeypatch.setattr("diptych_runtime.grpc_server.server.NOTICE_S", 0.0)
     monkeypatch.setattr(watched, "LOOK_S", 0.005)
     async with running_service(**pki.serving_known_clients) as service:
         yield service

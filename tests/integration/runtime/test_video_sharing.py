@@ -30,8 +30,8 @@ from video_calls import Talk, reason, talk
 
 from diptych import Mask
 from diptych.segment import v1 as pb
-from diptych_runtime import serving
-from diptych_runtime.service import ModelService
+from diptych_runtime.front.service import ModelService
+from diptych_runtime.grpc_server import server as serving
 
 Stub = pb.SegmentServiceStub
 ENGINE = "fake_video:create"

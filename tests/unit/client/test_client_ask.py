@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diptych import Box, Point, Prompt, Task
-from diptych._ask import make_ask, make_box, make_point
+from diptych._options import make_ask, make_box, make_point
 
 
 def test_nothing_prompted_is_instance_segmentation() -> None:

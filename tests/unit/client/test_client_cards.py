@@ -14,12 +14,12 @@ import yaml
 from click.testing import CliRunner, Result
 
 from diptych import AnswerTime, KnownModel, Metric, ModelStats, Task, UnavailableError
-from diptych._card_markdown import card_file, cards_table, escape
-from diptych._card_rows import card_rows, cards_document
-from diptych._convert_cards import model_card
+from diptych._export.card_markdown import card_file, cards_table, escape
+from diptych._export.card_rows import card_rows, cards_document
 from diptych.cli import main
 from diptych.testing import FakeSegmentService
 from diptych.testing._replies import default_card
+from diptych.wire.cards import model_card
 
 # What the comparison is promised to hold, in this order.
 PROMISED = [

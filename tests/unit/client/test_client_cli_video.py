@@ -22,7 +22,7 @@ from PIL import Image
 
 import diptych.cli._video_follow as follow
 from diptych import Mask, Segment, VideoObject
-from diptych._palette import color
+from diptych._drawing.palette import color
 from diptych.cli import main
 from diptych.segment import v1 as pb
 from diptych.testing import FakeSegmentService, FakeVideoFrame

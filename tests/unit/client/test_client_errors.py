@@ -12,8 +12,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 import diptych
 from diptych import DiptychError, Violation
-from diptych._statuses import error_from_status
 from diptych.testing import FakeSegmentService
+from diptych.wire.statuses import error_from_status
 
 TABLE = [
     ("IMAGE_UNREADABLE", "INVALID_ARGUMENT", "InvalidRequestError"),

@@ -25,7 +25,7 @@ from diptych import (
     SegmentResult,
     UnavailableError,
 )
-from diptych._palette import PALETTE, shared_colors, text_color
+from diptych._drawing.palette import PALETTE, shared_colors, text_color
 
 SIZE = (60, 80)
 GREY = np.full((*SIZE, 3), 128, np.uint8)
@@ -178,7 +178,8 @@ import sys
 from diptych import MissingExtraError, SegmentResult
 SegmentResult("m", (), (4, 4)).plot()
 assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
-for name in [name for name in sys.modules if name.startswith(("matplotlib", "diptych._plot"))]:
+ours = ("matplotlib", "diptych._drawing.plot")
+for name in [name for name in sys.modules if name.startswith(ours)]:
     del sys.modules[name]
 sys.modules["matplotlib"] = None
 try:

@@ -14,7 +14,7 @@ from pki import Pki
 from secure_fake import SecureFake
 
 from diptych import AsyncClient, Client, ServingStatus, TlsOptions, UnavailableError
-from diptych._token import is_local
+from diptych._transport.token import is_local
 from diptych.cli import main
 
 VARIABLES = ("TLS", "CA_FILE", "CERT_FILE", "KEY_FILE", "TOKEN_FILE", "ADDRESS")

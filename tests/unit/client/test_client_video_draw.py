@@ -21,7 +21,7 @@ from diptych import (
     VideoPanel,
     side_by_side,
 )
-from diptych._palette import color
+from diptych._drawing.palette import color
 
 SIZE = (120, 200)
 GREY = np.full((*SIZE, 3), 128, np.uint8)
@@ -92,7 +92,7 @@ def test_labels_do_not_cover_each_other() -> None:
 
 
 def test_labels_say_name_class_and_presence(monkeypatch: pytest.MonkeyPatch) -> None:
-    import diptych._video_draw as module
+    import diptych._drawing.video as module
 
     said: list[tuple[str, str]] = []
     label = module._label

@@ -119,7 +119,7 @@ def test_times_are_those_of_the_file(tmp_path: Path) -> None:
 
 
 def test_nothing_is_decoded_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import diptych._video_read as module
+    import diptych._video.read as module
 
     made: list[int] = []
     upright = module._upright

@@ -9,11 +9,11 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from diptych import Box, LowResLogits, Mask, Prompt, SessionLostError, UnavailableError
-from diptych._convert_video import video_event
-from diptych._errors import ServerError
-from diptych._video import VideoOptions
-from diptych._video_state import MAX_WAITING, SessionState, make_prompt
+from diptych._types.errors import ServerError
+from diptych._types.video import VideoOptions
+from diptych._video.state import MAX_WAITING, SessionState, make_prompt
 from diptych.segment import v1 as pb
+from diptych.wire.video import video_event
 
 PROMPT = make_prompt([], (1, 2, 3, 4), None)
 

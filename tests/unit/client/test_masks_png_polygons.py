@@ -204,5 +204,5 @@ def test_absurdly_tangled_outlines_are_refused() -> None:
 def test_many_crossings_are_worked_off_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     mask = Mask.from_array(np.random.default_rng(1).random((40, 50)) < 0.5)
     rings = mask.to_polygons()
-    monkeypatch.setattr("diptych._polygons._BLOCK_CROSSINGS", 64)
+    monkeypatch.setattr("diptych.masks.polygons._BLOCK_CROSSINGS", 64)
     assert Mask.from_polygons(rings, mask.size) == mask

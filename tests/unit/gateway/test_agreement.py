@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diptych import Box, Mask
-from diptych_gateway.agreement import Agreement, Answer, Basis, Found, StoppedError, agree
+from diptych_gateway.compare.agreement import Agreement, Answer, Basis, Found, StoppedError, agree
 
 SIZE = (24, 32)
 Rectangle = tuple[int, int, int, int]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diptych_gateway.assignment import assign
+from diptych_gateway.compare.assignment import assign
 
 Weights = dict[tuple[int, int], float]
 

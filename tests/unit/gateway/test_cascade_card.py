@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from diptych.segment import v1 as pb
-from diptych_gateway.cascade_card import compose, unfit
+from diptych_gateway.cascade.card import compose, unfit
 from diptych_maskrcnn.card import read_card as mask_rcnn_card
-from diptych_runtime.cards import build_card
-from diptych_runtime.convert import task_from_wire
 from diptych_runtime.engine import LoadedModel, LoadedWeights
 from diptych_runtime.settings import RuntimeSettings
+from diptych_runtime.wire.cards import build_card
+from diptych_runtime.wire.convert import task_from_wire
 from diptych_sam2.card import read_card as sam_2_card
 
 INSTANCE = pb.Task.TASK_INSTANCE_SEGMENTATION

@@ -5,8 +5,8 @@ import pytest
 
 from diptych import Mask
 from diptych.segment import v1 as pb
-from diptych_gateway.agreement import Agreement, Basis, Matched
-from diptych_gateway.convert import to_answer, to_message
+from diptych_gateway.compare.agreement import Agreement, Basis, Matched
+from diptych_gateway.compare.wire import to_answer, to_message
 
 SIZE = (20, 30)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from diptych import InvalidRequestError, OverloadedError, Violation
-from diptych_gateway.http.names import form_path, in_form_names
+from diptych_gateway.http.description.names import form_path, in_form_names
 
 PATHS = {
     "model_ids[1]": "models[1]",

@@ -17,7 +17,7 @@ from diptych_gateway.messages import (
     with_picture,
 )
 from diptych_gateway.statuses import BackendError, from_rpc_error, of_part
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.engine import Reason, ServiceError
 
 MiB = 1024 * 1024
 

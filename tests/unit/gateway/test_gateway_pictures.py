@@ -5,7 +5,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diptych_gateway.pictures import PictureCache
+from diptych_gateway.backend.image_cache import PictureCache
 
 
 def digest(picture: bytes) -> bytes:

@@ -4,13 +4,7 @@ import os
 
 import pytest
 
-from diptych_gateway.settings import (
-    Endpoint,
-    Pair,
-    parse_endpoints,
-    parse_pairs,
-    read_settings,
-)
+from diptych_gateway.settings import Endpoint, Pair, parse_endpoints, parse_pairs, read_settings
 from diptych_runtime.settings import SettingsError
 
 

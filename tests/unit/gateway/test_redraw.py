@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as arrays
 
 from diptych import Box, Mask, MaskEncoding, Segment
 from diptych.segment import v1 as pb
-from diptych_gateway.agreement import StoppedError
-from diptych_gateway.redraw import Read, best_answers, box_prompts, combined, read
+from diptych_gateway.cascade.redraw import Read, best_answers, box_prompts, combined, read
+from diptych_gateway.compare.agreement import StoppedError
 
 SIZE = (7, 9)
 PIXELS = arrays.arrays(np.bool_, SIZE)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from diptych_gateway.__main__ import main
-from diptych_gateway.tokens import ALL_SCOPES, Scope, Tokens, parse_tokens
+from diptych_gateway.security.tokens import ALL_SCOPES, Scope, Tokens, parse_tokens
 
 
 @pytest.fixture(autouse=True)

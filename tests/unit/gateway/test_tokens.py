@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from diptych_gateway.tokens import ALL_SCOPES, Scope, Token, Tokens, parse_tokens, watch_tokens
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_gateway.security.tokens import (
+    ALL_SCOPES,
+    Scope,
+    Token,
+    Tokens,
+    parse_tokens,
+    watch_tokens,
+)
+from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.settings import SettingsError
 
 SECRET = "diptych_correct-horse"

@@ -11,8 +11,8 @@ from rcnn_cases import pictures
 from safetensors.torch import load_file
 
 import diptych_maskrcnn
-from diptych_maskrcnn import demo_model
 from diptych_maskrcnn.engine import MaskRcnnEngine
+from diptych_maskrcnn.network import demo_model
 from diptych_maskrcnn.settings import EngineSettings
 from diptych_runtime.engine import LoadedModel, Pixels
 

@@ -11,7 +11,7 @@ from rcnn_cases import as_image, ask, check_parity, corners, job, scene, stock
 
 from diptych import Task
 from diptych_maskrcnn.engine import MaskRcnnEngine
-from diptych_maskrcnn.pyramid import Pyramid, embed
+from diptych_maskrcnn.network.pyramid import Pyramid, embed
 from diptych_maskrcnn.settings import EngineSettings
 from diptych_runtime.engine import Pixels
 

@@ -12,11 +12,10 @@ from torchvision.models.detection.roi_heads import maskrcnn_inference, paste_mas
 from torchvision.models.detection.transform import resize_boxes
 
 from diptych import Box, LowResLogits, Mask, Point, Prompt, Segment, Task
-from diptych_maskrcnn import detect as detect_module
 from diptych_maskrcnn.categories import DEMO
 from diptych_maskrcnn.engine import MaskRcnnEngine
-from diptych_runtime.engine import Pixels
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_maskrcnn.network import detect as detect_module
+from diptych_runtime.engine import Pixels, Reason, ServiceError
 
 PROMPTED = Task.PROMPTED_SEGMENTATION
 

@@ -11,7 +11,7 @@ from torchvision.models.detection import (
     MaskRCNN_ResNet50_FPN_Weights,
 )
 
-from diptych_maskrcnn.official import COCO_V1, COCO_V2, KEYPOINT_COCO
+from diptych_maskrcnn.weights.official import COCO_V1, COCO_V2, KEYPOINT_COCO
 from diptych_runtime.weights import OfficialWeights
 
 

@@ -12,13 +12,12 @@ import torch
 from rcnn_cases import ask, finish, job, scene, truth
 
 from diptych import Task
-from diptych_maskrcnn import detect as detect_module
 from diptych_maskrcnn.device import step
 from diptych_maskrcnn.engine import MaskRcnnEngine
-from diptych_maskrcnn.pyramid import Pyramid
+from diptych_maskrcnn.network import detect as detect_module
+from diptych_maskrcnn.network.pyramid import Pyramid
 from diptych_maskrcnn.segments import Network
-from diptych_runtime.engine import DeviceLostError, Features
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.engine import DeviceLostError, Features, Reason, ServiceError
 
 SEGMENTATION = Task.INSTANCE_SEGMENTATION
 

@@ -18,13 +18,13 @@ from torchvision.models.detection import (
 )
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
-from diptych_maskrcnn import demo_model
-from diptych_maskrcnn.backbone import LeanBackbone
-from diptych_maskrcnn.models import build_keypoint, build_mask
-from diptych_maskrcnn.pyramid import Pyramid, embed
-from diptych_maskrcnn.rewrite import fold_batch_norms, rewrite
-from diptych_maskrcnn.roi_pool import RoiPool
-from diptych_runtime.tier import Tier
+from diptych_maskrcnn.network import demo_model
+from diptych_maskrcnn.network.backbone import LeanBackbone
+from diptych_maskrcnn.network.build import build_keypoint, build_mask
+from diptych_maskrcnn.network.pyramid import Pyramid, embed
+from diptych_maskrcnn.network.rewrite import fold_batch_norms, rewrite
+from diptych_maskrcnn.network.roi_pool import RoiPool
+from diptych_runtime.engine import Tier
 
 PICTURE = (96, 160)  # pixels; not square, and no multiple of the coarser strides
 

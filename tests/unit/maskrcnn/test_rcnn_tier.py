@@ -14,7 +14,7 @@ from rcnn_cases import ask, scene, truth
 
 from diptych import Box, Prompt, Segment, Task
 from diptych_maskrcnn.engine import MaskRcnnEngine
-from diptych_maskrcnn.pyramid import Pyramid
+from diptych_maskrcnn.network.pyramid import Pyramid
 from diptych_maskrcnn.settings import EngineSettings
 from diptych_runtime.engine import LoadedModel
 

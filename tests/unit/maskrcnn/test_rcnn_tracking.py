@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diptych import Mask, Segment
-from diptych_maskrcnn.tracking import (
+from diptych_maskrcnn.video.tracking import (
     MAX_MISSED,
     Linked,
     Pin,
@@ -23,7 +23,7 @@ from diptych_maskrcnn.tracking import (
     places_of,
     within_reach,
 )
-from diptych_runtime.video import OWN_IDS
+from diptych_runtime.engine import OWN_IDS
 
 SIZE = (80, 120)
 ALL = Rules(min_score=0.5, max_objects=10, track_all=True)

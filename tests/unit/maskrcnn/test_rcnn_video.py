@@ -24,13 +24,11 @@ from reachable import reachable_bytes
 from steps import finished
 
 from diptych import Box, Mask, Point, Prompt, Segment, Task
-from diptych_maskrcnn import video
 from diptych_maskrcnn.engine import MaskRcnnEngine
-from diptych_maskrcnn.pyramid import Pyramid
-from diptych_maskrcnn.tracking import MAX_MISSED
-from diptych_runtime.engine import LoadedModel, Pixels
-from diptych_runtime.errors import Reason, ServiceError
-from diptych_runtime.video import OWN_IDS, FrameAnswer
+from diptych_maskrcnn.network.pyramid import Pyramid
+from diptych_maskrcnn.video import session as video
+from diptych_maskrcnn.video.tracking import MAX_MISSED
+from diptych_runtime.engine import OWN_IDS, FrameAnswer, LoadedModel, Pixels, Reason, ServiceError
 
 STEADY = (3, 5, 7)
 """Seeds of clips whose objects stay in sight."""

@@ -12,8 +12,8 @@ from steps import finished
 
 from diptych import Box, Point, Prompt
 from diptych_maskrcnn.engine import MaskRcnnEngine
-from diptych_maskrcnn.video import MaskRcnnVideoSession
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_maskrcnn.video.session import MaskRcnnVideoSession
+from diptych_runtime.engine import Reason, ServiceError
 
 CLIP = drifting(5, 8)
 CORNER = Point(1, 255)

@@ -28,15 +28,14 @@ from diptych import Task
 from diptych.segment import v1 as pb
 from diptych_maskrcnn.card import read_card
 from diptych_maskrcnn.engine import MaskRcnnEngine, create
-from diptych_maskrcnn.models import build_keypoint, build_mask, parameter_count
-from diptych_maskrcnn.networks import CONVERTER
-from diptych_maskrcnn.official import COCO_V1, COCO_V2, KEYPOINT_COCO
+from diptych_maskrcnn.network.build import build_keypoint, build_mask, parameter_count
 from diptych_maskrcnn.settings import EngineSettings
-from diptych_runtime.cards import build_card
-from diptych_runtime.engine import LoadedModel, LoadError
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_maskrcnn.weights.networks import CONVERTER
+from diptych_maskrcnn.weights.official import COCO_V1, COCO_V2, KEYPOINT_COCO
+from diptych_runtime.engine import LoadedModel, LoadError, Reason, ServiceError
 from diptych_runtime.settings import RuntimeSettings
 from diptych_runtime.weights import WeightsError, convert
+from diptych_runtime.wire.cards import build_card
 
 BUNDLED = Path(diptych_maskrcnn.__file__).parent / "weights"
 NAMES = [f"kind {number}" for number in range(1, 9)]

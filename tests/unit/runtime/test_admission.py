@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from diptych import Task
-from diptych_runtime.admission import Admission, Estimates, Kind
-from diptych_runtime.errors import Reason, ServiceError
-from diptych_runtime.lanes import Lane
+from diptych_runtime.engine import Reason, ServiceError
+from diptych_runtime.front.admission import Admission, Estimates, Kind
+from diptych_runtime.ipc.lanes import Lane
 from diptych_runtime.settings import RuntimeSettings
 
 FAR = 1e9

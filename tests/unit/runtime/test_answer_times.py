@@ -8,7 +8,7 @@ import pytest
 
 from diptych import Task
 from diptych.segment import v1 as pb
-from diptych_runtime.answer_times import NEWEST, AnswerTimes, quantile
+from diptych_runtime.front.answer_times import NEWEST, AnswerTimes, quantile
 from diptych_runtime.machine import ProcessMemory, device_name, process_memory, processor_name
 
 

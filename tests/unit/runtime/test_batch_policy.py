@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from diptych_runtime.batch_policy import BatchPolicy
+from diptych_runtime.worker.batch_policy import BatchPolicy
 
 Cost = Callable[[int], float]
 LONG = 1e9

@@ -15,14 +15,23 @@ import pytest
 from serving_helpers import point_request
 
 from diptych import Point, Prompt
-from diptych_runtime.batching import Batcher, batcher_of
-from diptych_runtime.engine import Answer, Asked, DeviceLostError, Features, Job, Steps, Together
-from diptych_runtime.errors import Reason, ServiceError
-from diptych_runtime.held import HeldPicture, HeldPictures
-from diptych_runtime.lanes import Lane
-from diptych_runtime.scheduler import Scheduler
+from diptych_runtime.engine import (
+    Answer,
+    Asked,
+    DeviceLostError,
+    Features,
+    Job,
+    Reason,
+    ServiceError,
+    Steps,
+    Together,
+)
+from diptych_runtime.ipc.lanes import Lane
 from diptych_runtime.settings import RuntimeSettings
-from diptych_runtime.work import CancelledWorkError, Work, Workshop
+from diptych_runtime.worker.batching import Batcher, batcher_of
+from diptych_runtime.worker.image_cache import HeldPicture, HeldPictures
+from diptych_runtime.worker.scheduler import Scheduler
+from diptych_runtime.worker.work import CancelledWorkError, Work, Workshop
 
 FAR = 1e12
 

@@ -10,9 +10,9 @@ from fake_engine import CARD, FakeEngine
 from diptych import Task
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
-from diptych_runtime.cards import CardError, build_card
 from diptych_runtime.engine import LoadedModel, LoadedWeights, Variant
 from diptych_runtime.settings import RuntimeSettings
+from diptych_runtime.wire.cards import CardError, build_card
 
 SETTINGS = RuntimeSettings(max_prompts=7, max_grid_points=99)
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from diptych.segment import v1 as pb
-from diptych_runtime.checks import grid_points
+from diptych_runtime.wire.checks import grid_points
 
 DEFAULT = pb.AutomaticOptions(points_per_side=32, crop_n_layers=0, crop_n_points_downscale_factor=1)
 

@@ -6,7 +6,7 @@ from google.rpc import error_details_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diptych_runtime.errors import Reason, ServiceError, Violation, invalid
+from diptych_runtime.engine import Reason, ServiceError, Violation, invalid
 
 texts = st.text(max_size=3000)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diptych_runtime.engine import Features
-from diptych_runtime.held import HeldPicture, HeldPictures
+from diptych_runtime.worker.image_cache import HeldPicture, HeldPictures
 
 
 def picture(nbytes: int) -> HeldPicture:

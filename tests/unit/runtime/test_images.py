@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from diptych_runtime.errors import Reason, ServiceError
-from diptych_runtime.images import decode, sniff
+from diptych_runtime.engine import Reason, ServiceError
+from diptych_runtime.worker.images import decode, sniff
 
 Bytes = NDArray[np.uint8]
 

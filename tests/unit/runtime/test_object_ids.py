@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from diptych_runtime import object_ids
-from diptych_runtime.errors import Reason, ServiceError
-from diptych_runtime.object_ids import ObjectIds, check_tracked
+from diptych_runtime.engine import ObjectIds, Reason, ServiceError, check_tracked, object_ids
 
 
 def refusal(ids: ObjectIds, object_id: int, tracked: list[int]) -> ServiceError:

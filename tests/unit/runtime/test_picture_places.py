@@ -7,7 +7,7 @@ import os
 import pytest
 
 from diptych.limits import MAX_REQUEST_BYTES
-from diptych_runtime.picture_places import PicturePlaces, PictureReader
+from diptych_runtime.ipc.shared_memory import PicturePlaces, PictureReader
 
 MIB = 1024 * 1024
 

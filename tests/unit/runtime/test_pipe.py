@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diptych_runtime.pipe import EnginePipe, FrontPipe, PipeClosedError
+from diptych_runtime.ipc.pipe import EnginePipe, FrontPipe, PipeClosedError
 
 headers = st.dictionaries(
     st.text(max_size=20),

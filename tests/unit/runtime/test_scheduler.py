@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from diptych.segment import v1 as pb
-from diptych_runtime.engine import Answer, DeviceLostError, Steps
-from diptych_runtime.errors import Reason, ServiceError
-from diptych_runtime.lanes import Lane
-from diptych_runtime.scheduler import Scheduler
-from diptych_runtime.work import CancelledWorkError, Work
+from diptych_runtime.engine import Answer, DeviceLostError, Reason, ServiceError, Steps
+from diptych_runtime.ipc.lanes import Lane
+from diptych_runtime.worker.scheduler import Scheduler
+from diptych_runtime.worker.work import CancelledWorkError, Work
 
 Action = Callable[[], object] | None
 

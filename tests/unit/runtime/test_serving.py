@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from diptych_runtime.serving import listen_address
+from diptych_runtime.grpc_server.server import listen_address
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diptych.segment import v1 as pb
-from diptych_runtime.split import SplitRequest, last_value, split, split_quickly
+from diptych_runtime.wire.split import SplitRequest, last_value, split, split_quickly
 
 images = st.one_of(
     st.binary(max_size=300).map(lambda data: pb.Image(encoded=data)),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from diptych_runtime import tier
+from diptych_runtime.engine import tier
+from diptych_runtime.engine.tier import Tier, TierChoice, choose_tier, cpu_multiplies_bfloat16
 from diptych_runtime.machine import processor_flags
-from diptych_runtime.tier import Tier, TierChoice, choose_tier, cpu_multiplies_bfloat16
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from serving_helpers import picture, png
 
 from diptych import OutputOptions
 from diptych.segment import v1 as pb
-from diptych_runtime.live_session import Event, FrameReply, LiveSession, Result
+from diptych_runtime.engine import VideoOptions
 from diptych_runtime.settings import RuntimeSettings
-from diptych_runtime.video import VideoOptions
+from diptych_runtime.worker.live_session import Event, FrameReply, LiveSession, Result
 
 
 class Engine(FakeVideoEngine):

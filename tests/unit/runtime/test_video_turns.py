@@ -10,9 +10,9 @@ import pytest
 
 from diptych.segment import v1 as pb
 from diptych_runtime.engine import Answer, DeviceLostError, Steps
-from diptych_runtime.lanes import Lane
-from diptych_runtime.scheduler import Scheduler
-from diptych_runtime.work import Work
+from diptych_runtime.ipc.lanes import Lane
+from diptych_runtime.worker.scheduler import Scheduler
+from diptych_runtime.worker.work import Work
 
 
 class Model:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from weights_site import CHECKPOINT, CONVERTER, CUT, Site, running_site
 
-from diptych_runtime import download, weights
-from diptych_runtime.weights import OfficialWeights, WeightsError, locate, pull
+from diptych_runtime.weights import OfficialWeights, WeightsError, download, locate, pull
+from diptych_runtime.weights import store as weights
 
 COMMAND = "diptych-example pull tiny"
 

@@ -19,10 +19,10 @@ from skimage import data
 
 from diptych import AutomaticOptions, OutputOptions, Prompt, Segment, Task
 from diptych_runtime.engine import Answer, Features, Job, Pixels
-from diptych_sam2.checkpoints import choose, read_state
 from diptych_sam2.engine import Sam2Engine
-from diptych_sam2.models import build_model
+from diptych_sam2.network.build import build_model
 from diptych_sam2.settings import EngineSettings
+from diptych_sam2.weights.checkpoints import choose, read_state
 
 T = TypeVar("T")
 SCENES = Path(__file__).parents[3] / "demo-weights"

@@ -15,14 +15,13 @@ from sam2.utils.transforms import SAM2Transforms
 from sam2_video_helpers import OPTIONS
 
 from diptych import AutomaticOptions, Box, OutputOptions, Point, Prompt, Task
-from diptych_runtime.engine import DeviceLostError, Job, LoadError
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.engine import DeviceLostError, Job, LoadError, Reason, ServiceError
 from diptych_sam2 import engine as engine_module
 from diptych_sam2.engine import Sam2Engine, create
 from diptych_sam2.faults import device_guard
+from diptych_sam2.network.quick.upsampling import Upsampler
+from diptych_sam2.network.transforms import normalised_square
 from diptych_sam2.settings import EngineSettings
-from diptych_sam2.transforms import normalised_square
-from diptych_sam2.upsampling import Upsampler
 
 EVERYTHING = Job(
     Task.INSTANCE_SEGMENTATION, (), OutputOptions(), AutomaticOptions(points_per_side=6)

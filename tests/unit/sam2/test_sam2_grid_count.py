@@ -6,7 +6,7 @@ import pytest
 from sam2.utils.amg import build_all_layer_point_grids, generate_crop_boxes
 
 from diptych.segment import v1 as pb
-from diptych_runtime.checks import grid_points
+from diptych_runtime.wire.checks import grid_points
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diptych import Box, LowResLogits, Mask, Point, Prompt
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.engine import Reason, ServiceError
 
 SAME = 0.999
 SCENES = range(6)

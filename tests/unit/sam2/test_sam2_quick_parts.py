@@ -14,11 +14,11 @@ from torch import Tensor
 
 from diptych import AutomaticOptions, OutputOptions, Task
 from diptych_runtime.engine import Job, Pixels
-from diptych_sam2.decoder import Decoder
-from diptych_sam2.encoder import Encoder
 from diptych_sam2.engine import Sam2Engine
-from diptych_sam2.hiera import Trunk, channels_first, in_windows
-from diptych_sam2.memory_attention import QuickMemoryAttention
+from diptych_sam2.network.quick.decoder import Decoder
+from diptych_sam2.network.quick.encoder import Encoder
+from diptych_sam2.network.quick.hiera import Trunk, channels_first, in_windows
+from diptych_sam2.network.quick.memory_attention import QuickMemoryAttention
 from diptych_sam2.settings import EngineSettings
 
 SCENES = 16

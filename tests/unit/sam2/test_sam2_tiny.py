@@ -20,12 +20,12 @@ from torch import Tensor
 
 from diptych_runtime.engine import LoadError
 from diptych_runtime.weights import OfficialWeights, file_sha256, pull
-from diptych_sam2.checkpoints import packaged_config
 from diptych_sam2.engine import Sam2Engine
-from diptych_sam2.models import build_model
-from diptych_sam2.network import Network, PromptBatch
-from diptych_sam2.parts import assemble
+from diptych_sam2.network.build import build_model
+from diptych_sam2.network.image import Network, PromptBatch
+from diptych_sam2.network.parts import assemble
 from diptych_sam2.settings import EngineSettings
+from diptych_sam2.weights.checkpoints import packaged_config
 
 CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
 NAME = "sam2.1-hiera-tiny"
@@ -97,7 +97,9 @@ def test_a_published_checkpoint_is_pulled_converted_and_loaded(
     weights = OfficialWeights(NAME, url, size, 38_962_498, file_sha256(checkpoint))
     cache = tmp_path / "cache"
     monkeypatch.setenv("DIPTYCH_WEIGHTS_DIR", str(cache))
-    path = pull(weights, converter=[sys.executable, "-m", "diptych_sam2.convert"], progress=False)
+    path = pull(
+        weights, converter=[sys.executable, "-m", "diptych_sam2.weights.convert"], progress=False
+    )
 
     engine = Sam2Engine(EngineSettings(sam_2_weights=NAME, device="cpu", threads=1))
     loaded = engine.load()

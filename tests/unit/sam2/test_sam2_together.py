@@ -13,11 +13,11 @@ import torch
 
 from diptych import Box, LowResLogits, OutputOptions, Point, Prompt, Segment, Task
 from diptych_runtime.engine import Asked, BatchingEngine, Features, Job, Pixels
-from diptych_sam2.checkpoints import packaged_config
-from diptych_sam2.decoder import DecoderInput
-from diptych_sam2.models import build_model
-from diptych_sam2.network import Network, PromptBatch
-from diptych_sam2.parts import assemble
+from diptych_sam2.network.build import build_model
+from diptych_sam2.network.image import Network, PromptBatch
+from diptych_sam2.network.parts import assemble
+from diptych_sam2.network.quick.decoder import DecoderInput
+from diptych_sam2.weights.checkpoints import packaged_config
 
 POINT = Prompt(points=(Point(60, 70),))
 OTHER = Prompt(points=(Point(120, 90),))

@@ -14,12 +14,11 @@ from sam2_video_helpers import BOX, OPTIONS, POINT, demo_network, feed, noise, s
 from torch import Tensor
 
 from diptych import Box, Mask, Prompt
-from diptych_runtime.engine import Pixels
-from diptych_runtime.tier import Tier
-from diptych_sam2 import memory_products
-from diptych_sam2.memory_products import attention_to_memories
-from diptych_sam2.video import Sam2VideoSession
-from diptych_sam2.video_network import VideoNetwork
+from diptych_runtime.engine import Pixels, Tier
+from diptych_sam2.network.quick import memory_products
+from diptych_sam2.network.quick.memory_products import attention_to_memories
+from diptych_sam2.network.video import VideoNetwork
+from diptych_sam2.video.session import Sam2VideoSession
 
 SCENES = Path(__file__).parents[3] / "demo-weights"
 OTHER = Prompt(box=Box(50, 10, 120, 90))

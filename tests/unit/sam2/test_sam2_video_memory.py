@@ -16,9 +16,9 @@ from sam2_video_helpers import (
     small_network,
 )
 
-from diptych_sam2.video import Sam2VideoSession
-from diptych_sam2.video_memory import FrameMemory, ObjectMemory, Window
-from diptych_sam2.video_network import VideoNetwork
+from diptych_sam2.network.video import VideoNetwork
+from diptych_sam2.video.memory import FrameMemory, ObjectMemory, Window
+from diptych_sam2.video.session import Sam2VideoSession
 
 
 @pytest.fixture(scope="module")

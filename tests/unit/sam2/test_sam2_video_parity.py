@@ -28,15 +28,15 @@ from sam2.utils.misc import load_video_frames
 from sam2_video_stock import Clip, Stock, stock_of
 
 from diptych import Mask, OutputOptions, Point, Prompt
-from diptych_runtime.video import FrameAnswer, VideoOptions
-from diptych_sam2 import video_network
-from diptych_sam2.checkpoints import choose, packaged_config, read_state
-from diptych_sam2.models import build_model
-from diptych_sam2.parts import assemble
+from diptych_runtime.engine import FrameAnswer, VideoOptions
+from diptych_sam2.network import video as video_network
+from diptych_sam2.network.build import build_model
+from diptych_sam2.network.parts import assemble
+from diptych_sam2.network.video import VideoNetwork
 from diptych_sam2.settings import EngineSettings
-from diptych_sam2.video import Sam2VideoSession
-from diptych_sam2.video_frames import normalised, squashed
-from diptych_sam2.video_network import VideoNetwork
+from diptych_sam2.video.frames import normalised, squashed
+from diptych_sam2.video.session import Sam2VideoSession
+from diptych_sam2.weights.checkpoints import choose, packaged_config, read_state
 
 SCENES = Path(__file__).parents[3] / "demo-weights"
 TINY = "configs/sam2.1/sam2.1_hiera_t.yaml"

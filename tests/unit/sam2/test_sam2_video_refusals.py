@@ -20,12 +20,11 @@ from sam2_video_helpers import (
 )
 
 from diptych import Box, LowResLogits, Mask, Point, Prompt
-from diptych_runtime.engine import LoadError
-from diptych_runtime.errors import Reason, ServiceError
-from diptych_sam2 import video_network
-from diptych_sam2.video import Sam2VideoSession
-from diptych_sam2.video_memory import FrameMemory
-from diptych_sam2.video_network import VideoNetwork
+from diptych_runtime.engine import LoadError, Reason, ServiceError
+from diptych_sam2.network import video as video_network
+from diptych_sam2.network.video import VideoNetwork
+from diptych_sam2.video.memory import FrameMemory
+from diptych_sam2.video.session import Sam2VideoSession
 
 
 @pytest.fixture(scope="module")

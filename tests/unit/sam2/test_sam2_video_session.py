@@ -22,10 +22,9 @@ from sam2_video_helpers import (
 )
 
 from diptych import Mask, Point, Prompt
-from diptych_runtime.engine import Pixels
-from diptych_runtime.video import FrameAnswer
-from diptych_sam2.video import Sam2VideoSession
-from diptych_sam2.video_network import VideoNetwork
+from diptych_runtime.engine import FrameAnswer, Pixels
+from diptych_sam2.network.video import VideoNetwork
+from diptych_sam2.video.session import Sam2VideoSession
 
 SCENES = Path(__file__).parents[3] / "demo-weights"
 

@@ -14,17 +14,17 @@ from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
 from diptych import OutputOptions, Point, Prompt, Task
 from diptych.segment import v1 as pb
-from diptych_runtime.cards import build_card
 from diptych_runtime.engine import Job, LoadError
 from diptych_runtime.settings import read_settings
 from diptych_runtime.weights import file_sha256
+from diptych_runtime.wire.cards import build_card
 from diptych_sam2.card import read_card
-from diptych_sam2.checkpoints import choose, read_state
-from diptych_sam2.convert import convert
 from diptych_sam2.engine import Sam2Engine
-from diptych_sam2.models import build_model
-from diptych_sam2.official import CHECKPOINTS, OFFICIAL
+from diptych_sam2.network.build import build_model
 from diptych_sam2.settings import EngineSettings
+from diptych_sam2.weights.checkpoints import choose, read_state
+from diptych_sam2.weights.convert import convert
+from diptych_sam2.weights.official import CHECKPOINTS, OFFICIAL
 
 NAMES = [checkpoint.weights.name for checkpoint in CHECKPOINTS]
 
@@ -150,7 +150,7 @@ def test_published_configurations_have_the_parameters_that_the_table_says() -> N
     for checkpoint in CHECKPOINTS:
         if not checkpoint.weights.name.endswith("tiny"):
             continue
-        from diptych_sam2.checkpoints import packaged_config
+        from diptych_sam2.weights.checkpoints import packaged_config
 
         model = build_model(packaged_config(checkpoint.config))
         count = sum(parameter.numel() for parameter in model.parameters())

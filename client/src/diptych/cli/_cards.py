@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from .. import Client, DiptychError, KnownModel, ModelStats, UnsupportedCallError
-from .._card_markdown import card_file, cards_table
-from .._card_rows import CardItem, card_rows
-from .._documents import model_document
+from .._export.card_markdown import card_file, cards_table
+from .._export.card_rows import CardItem, card_rows
+from ..documents.results import model_document
 from ._json import print_json
 from ._options import connect, connection_options
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .. import Comparison
-from .._documents import comparison_document
+from ..documents.results import comparison_document
 from ._exits import exit_code_of_all, report
 from ._json import print_json
 from ._options import (

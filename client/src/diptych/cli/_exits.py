@@ -6,7 +6,7 @@ import errno
 
 import click
 
-from .._errors import (
+from .._types.errors import (
     AuthenticationError,
     DeadlineExceededError,
     DiptychError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .. import Client, DiptychError, ServingStatus
-from .._documents import error_document
+from ..documents.results import error_document
 from ._cards import known_models
 from ._exits import FAILED, UNAVAILABLE, describe
 from ._json import print_json

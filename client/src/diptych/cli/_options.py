@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from .. import Box, Client, Mask, OutputOptions, Point, Prompt, Task
-from .._timeouts import DEFAULT_TIMEOUT_S
+from .._transport.timeouts import DEFAULT_TIMEOUT_S
 from ._security import SECURITY_OPTIONS, security
 
 _F = TypeVar("_F", bound=Callable[..., Any])

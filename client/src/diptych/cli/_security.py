@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from .._tls import CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, TLS_VARIABLE, TlsOptions
-from .._token import TOKEN_VARIABLE, TokenFile
+from .._transport.tls import CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, TLS_VARIABLE, TlsOptions
+from .._transport.token import TOKEN_VARIABLE, TokenFile
 
 _GIVEN = f"{__name__}.given"
 

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from .. import Client, ManyItem, SegmentResult
-from .._documents import error_document, result_document
 from .._images import list_images
+from ..documents.results import error_document, result_document
 from ._exits import FAILED, exit_code_of_all, report
 from ._json import print_json
 from ._options import ask_arguments, ask_options, check_figure_path, connect, connection_options

@@ -11,15 +11,9 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import (
-    VideoFrame,
-    VideoPanel,
-    VideoReader,
-    VideoWriter,
-    side_by_side,
-)
-from .._documents import error_document
-from .._video_documents import video_frame_document
+from .. import VideoFrame, VideoPanel, VideoReader, VideoWriter, side_by_side
+from ..documents.results import error_document
+from ..documents.video import video_frame_document
 from ._exits import describe
 from ._tables import milliseconds
 from ._video_follow import Settled, busy_seconds

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from .._video_draw import SERVER_IDS, object_name
+from .._drawing.video import SERVER_IDS, object_name
 from ._tables import milliseconds, simple_table, stdout
 from ._video_follow import Settled, busy_seconds
 

@@ -11,7 +11,7 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from .._errors import Violation
+from .._types.errors import Violation
 
 _C = grpc.StatusCode
 CODES: Mapping[str, grpc.StatusCode] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from .._errors import Violation
+from .._types.errors import Violation
 from ._failures import Failed, make_failure
 
 

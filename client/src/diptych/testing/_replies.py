@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from itertools import combinations
 
-from .._segment import Segment
-from .._types import Box, Task
-from ..masks import Mask
+from .._types.prompts import Box, Task
+from .._types.segment import Segment
+from ..masks.mask import Mask
 from ..segment import v1 as pb
 
 _WEIGHTS_SHA256 = hashlib.sha256(b"fake weights").digest()

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from .._errors import Violation
-from .._health import ServingStatus
-from .._segment import Segment
+from .._types.errors import Violation
+from .._types.health import ServingStatus
+from .._types.segment import Segment
 from ..limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 from ..segment import v1 as pb
 from ._failures import Failed, Failure, make_failure

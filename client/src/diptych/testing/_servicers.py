@@ -11,8 +11,8 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
-from .._health import ServingStatus
-from .._segment import Segment
+from .._types.health import ServingStatus
+from .._types.segment import Segment
 from ..segment import v1 as pb
 from ._failures import Failed, abort, make_failure
 from ._replies import agreement_messages, segment_message

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
 
-from .._video import VideoObject
-from ..masks import Mask
+from .._types.video import VideoObject
+from ..masks.mask import Mask
 from ..segment import v1 as pb
 from ._failures import Failed, make_failure
 from ._pictures import image_size

@@ -13,30 +13,31 @@ from google.protobuf.message import DecodeError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from diptych._card_rows import cards_document
-from diptych._convert_cards import known_model
-from diptych._convert_out import comparison, model_stats, segment_result
-from diptych._documents import comparison_document, model_document, result_document
+from diptych._export.card_rows import cards_document
+from diptych.documents.results import comparison_document, model_document, result_document
 from diptych.segment import v1 as pb
-from diptych_runtime.errors import Reason, ServiceError, draining
+from diptych.wire.cards import known_model
+from diptych.wire.replies import comparison, model_stats, segment_result
+from diptych_runtime.engine.errors import Reason, ServiceError, draining
+from diptych_runtime.grpc_server.interceptor import log_fields
 from diptych_runtime.logs import logger
-from diptych_runtime.rpc import log_fields
 
-from .. import metrics, passthrough
-from ..comparison import plan
+from .. import metrics
+from ..backend import passthrough
+from ..backend.image_cache import PictureCache
+from ..backend.registry import Registry
+from ..compare.comparison import plan
+from ..compare.fanout import FanOut
+from ..compare.replies import compared
 from ..deadline import Deadline
-from ..fanout import FanOut
 from ..messages import serialize
 from ..metrics import Metrics
-from ..pictures import PictureCache
-from ..registry import Registry
-from ..replies import compared
 from ..settings import Settings
 from ..statuses import failed
+from .description.names import outcome_in_form_names
 from .events import ComparisonEvents
 from .forms import Form, read_form
 from .leaving import unless_left
-from .names import outcome_in_form_names
 from .options import read_compare, read_segment
 from .problems import RefusedError
 

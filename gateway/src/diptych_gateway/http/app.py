@@ -14,11 +14,11 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .. import tokens
+from ..security import tokens
 from . import problems, video_socket
 from .api import Api
+from .description.openapi import describe
 from .guard import READ, Endpoint, Guard, Handler
-from .openapi import describe
 from .packed import PackedFiles
 from .problems import RefusedError
 from .video_socket import VideoSockets

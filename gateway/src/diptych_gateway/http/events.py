@@ -10,14 +10,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from diptych import ModelOutcome
-from diptych._convert_out import compare_event
-from diptych._documents import agreement_document, outcome_document
+from diptych.documents.results import agreement_document, outcome_document
 from diptych.segment import v1 as pb
+from diptych.wire.replies import compare_event
 
-from ..fanout import FanOut
-from ..replies import ComparisonStream
+from ..compare.fanout import FanOut
+from ..compare.replies import ComparisonStream
+from .description.names import outcome_in_form_names
 from .leaving import unless_left
-from .names import outcome_in_form_names
 
 MEDIA_TYPE = "text/event-stream"
 _QUIET_S = 15.0  # proxies close connections on which nothing happens for a minute or less

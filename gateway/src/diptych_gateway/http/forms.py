@@ -12,7 +12,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from diptych.limits import MAX_REQUEST_BYTES
-from diptych_runtime.errors import Reason, invalid
+from diptych_runtime.engine import Reason, invalid
 
 from .leaving import ClientLeftError
 from .problems import RefusedError

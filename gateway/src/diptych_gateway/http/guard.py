@@ -11,13 +11,13 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from diptych import DiptychError
-from diptych_runtime.calls import Calls
-from diptych_runtime.errors import ServiceError, draining
+from diptych_runtime.engine.errors import ServiceError, draining
+from diptych_runtime.grpc_server.in_flight import Calls
+from diptych_runtime.grpc_server.interceptor import RequestLog, begin
 from diptych_runtime.logs import logger
-from diptych_runtime.rpc import RequestLog, begin
 
-from .. import tokens
-from ..gate import TokenGate
+from ..security import tokens
+from ..security.gate import TokenGate
 from ..statuses import BackendError
 from . import events, problems
 from .leaving import ClientLeftError

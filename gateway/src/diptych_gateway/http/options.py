@@ -13,13 +13,13 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from diptych import AutomaticOptions, Mask, OutputOptions, Prompt, Task
-from diptych._ask import make_ask, make_box, make_point
-from diptych._convert_in import compare_request, segment_request
+from diptych._options import make_ask, make_box, make_point
 from diptych.segment import v1 as pb
-from diptych_runtime.errors import Reason, ServiceError, Violation, invalid
+from diptych.wire.requests import compare_request, segment_request
+from diptych_runtime.engine import Reason, ServiceError, Violation, invalid
 
+from .description.schemas import notes
 from .forms import Form
-from .schemas import notes
 
 _CONFIG = ConfigDict(
     extra="forbid", strict=True, allow_inf_nan=False, frozen=True, use_attribute_docstrings=True

@@ -11,12 +11,12 @@ from google.rpc import status_pb2
 from starlette.responses import Response
 
 from diptych import DiptychError, Violation
-from diptych._documents import plain
-from diptych._statuses import error_from_status
-from diptych_runtime.errors import Reason, ServiceError, http_status
+from diptych.documents.results import plain
+from diptych.wire.statuses import error_from_status
+from diptych_runtime.engine.errors import Reason, ServiceError, http_status
 
 from ..statuses import BackendError, to_status
-from .names import in_form_names
+from .description.names import in_form_names
 
 MEDIA_TYPE = "application/problem+json"
 

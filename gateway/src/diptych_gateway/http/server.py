@@ -12,14 +12,14 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from diptych.limits import MAX_REQUEST_BYTES
-from diptych_runtime import serving
-from diptych_runtime.serving import PortTakenError
-from diptych_runtime.tls import ServerTls
+from diptych_runtime.grpc_server import server as serving
+from diptych_runtime.grpc_server.server import PortTakenError
+from diptych_runtime.grpc_server.tls import ServerTls
 
-from ..gate import TokenGate
+from ..backend.image_cache import PictureCache
+from ..backend.registry import Registry
 from ..metrics import Metrics
-from ..pictures import PictureCache
-from ..registry import Registry
+from ..security.gate import TokenGate
 from ..settings import Settings
 from .api import About, Api
 from .app import application, routes

@@ -13,8 +13,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from diptych import OutputOptions, Prompt, VideoRefusal
-from diptych._convert_out import seconds
-from diptych._convert_video import (
+from diptych._types.video import VideoOptions
+from diptych.documents.results import plain
+from diptych.documents.video import video_frame_document
+from diptych.segment import v1 as pb
+from diptych.wire.replies import seconds
+from diptych.wire.video import (
     frame_message,
     prompt_message,
     removal_message,
@@ -22,11 +26,7 @@ from diptych._convert_video import (
     started,
     video_event,
 )
-from diptych._documents import plain
-from diptych._video import VideoOptions
-from diptych._video_documents import video_frame_document
-from diptych.segment import v1 as pb
-from diptych_runtime.errors import Reason, invalid
+from diptych_runtime.engine import Reason, invalid
 
 from . import problems
 from .options import FIELDS, Output, PromptOptions, fitting_numbers, refusal

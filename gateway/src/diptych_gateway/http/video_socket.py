@@ -18,17 +18,17 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from diptych import DiptychError
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
-from diptych_runtime.calls import Calls
-from diptych_runtime.errors import Reason, ServiceError, draining
+from diptych_runtime.engine.errors import Reason, ServiceError, draining
+from diptych_runtime.grpc_server.in_flight import Calls
+from diptych_runtime.grpc_server.interceptor import RequestLog, begin, log_fields
 from diptych_runtime.logs import logger
-from diptych_runtime.rpc import RequestLog, begin, log_fields
 
-from .. import tokens
+from ..backend.registry import Registry
+from ..backend.video import open_relay
 from ..deadline import Deadline
 from ..metrics import Metrics
-from ..registry import Registry
+from ..security import tokens
 from ..settings import Settings
-from ..video import open_relay
 from . import problems
 from .guard import KNOWN, LEFT, Guard
 from .leaving import ClientLeftError

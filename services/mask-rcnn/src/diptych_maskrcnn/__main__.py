@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diptych_runtime.main import ServiceSpec, run
 
-from .official import OFFICIAL
+from .weights.official import OFFICIAL
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
             default_port=50061,
             engine="diptych_maskrcnn.engine:create",
             official=OFFICIAL,
-            converter="diptych_maskrcnn.convert",
+            converter="diptych_maskrcnn.weights.convert",
         )
     )
 

@@ -13,7 +13,7 @@ from torchvision.models.detection import (
 
 from diptych_runtime.weights import WeightsError
 
-from .demo_model import DEMO_CATEGORIES
+from .network.demo_model import DEMO_CATEGORIES
 
 _BACKGROUND = frozenset({"background", "__background__", "_background_"})
 

@@ -8,8 +8,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
-from diptych_runtime.engine import DeviceLostError
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.engine import DeviceLostError, Reason, ServiceError
 from diptych_runtime.settings import SettingsError
 
 P = ParamSpec("P")

@@ -18,25 +18,28 @@ from diptych_runtime.engine import (
     LoadedModel,
     LoadError,
     Pixels,
+    Reason,
+    ServiceError,
     Steps,
+    Tier,
     Variant,
+    VideoEngine,
+    VideoOptions,
+    choose_tier,
 )
-from diptych_runtime.errors import Reason, ServiceError
 from diptych_runtime.settings import SettingsError, from_environment
-from diptych_runtime.tier import Tier, choose_tier
-from diptych_runtime.video import VideoEngine, VideoOptions
 from diptych_runtime.weights import WeightsError
 
-from . import categories, demo_model
+from . import categories
 from .card import read_card
-from .detect import detect, fill_masks
 from .device import capability, choose_device, describe, peak_bytes, prepare
 from .keypoints import answer_keypoints
-from .models import parameter_count
-from .networks import MASK_OFFICIAL, bundled_size, load_keypoint, load_mask
+from .network import demo_model
+from .network.build import parameter_count
+from .network.detect import detect, fill_masks
+from .network.pyramid import Pyramid, embed
+from .network.rewrite import rewrite
 from .prompts import answer_prompts
-from .pyramid import Pyramid, embed
-from .rewrite import rewrite
 from .segments import (
     DEFAULT_MAX_SEGMENTS,
     DEFAULT_MIN_SCORE,
@@ -46,7 +49,8 @@ from .segments import (
     select,
 )
 from .settings import EngineSettings
-from .video import MaskRcnnVideoSession
+from .video.session import MaskRcnnVideoSession
+from .weights.networks import MASK_OFFICIAL, bundled_size, load_keypoint, load_mask
 
 MASK = "mask"
 KEYPOINT = "keypoint"
@@ -60,7 +64,7 @@ _WARM_UP_SHAPE = (16, 320, 3)  # rescaled to a narrow strip, a tenth of a usual 
 
 
 class MaskRcnnEngine:
-    """See ``diptych_runtime.video.VideoEngine``.
+    """See ``diptych_runtime.engine.video.VideoEngine``.
 
     Holds nothing of a request: what belongs to a picture is in its ``Features``, and a session has
     memory of its own.

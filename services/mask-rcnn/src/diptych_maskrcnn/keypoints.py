@@ -15,9 +15,9 @@ from diptych import Keypoint
 from diptych_runtime.engine import Answer, Job, Steps
 
 from .categories import KEYPOINT_NAMES
-from .detect import batches, detect, rows
 from .device import step
-from .pyramid import Detections, Pyramid
+from .network.detect import batches, detect, rows
+from .network.pyramid import Detections, Pyramid
 from .segments import Network, box_segment, select
 
 PERSON_LABEL = 1

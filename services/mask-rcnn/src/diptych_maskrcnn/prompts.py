@@ -17,13 +17,12 @@ from torch import Tensor
 from torchvision.models.detection.transform import resize_boxes
 
 from diptych import Box, Mask, OutputOptions, Prompt, Segment
-from diptych_runtime.engine import Answer, Job, Steps
-from diptych_runtime.errors import Reason, ServiceError, Violation
+from diptych_runtime.engine import Answer, Job, Reason, ServiceError, Steps, Violation
 
-from .detect import batches, classify, detect, fill_masks, mask_probabilities
 from .device import step
+from .network.detect import batches, classify, detect, fill_masks, mask_probabilities
+from .network.pyramid import Detections, Pyramid
 from .paste import covers, placements
-from .pyramid import Detections, Pyramid
 from .segments import DEFAULT_MAX_SEGMENTS, Network, allowed, mask_segment, pasted
 
 Candidates = dict[int, list[Segment]]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from diptych import Box, Mask, OutputOptions, Segment
 from diptych_runtime.engine import LoadedWeights
 
+from .network.pyramid import Detections, Pyramid
 from .paste import paste, placements
-from .pyramid import Detections, Pyramid
 
 DEFAULT_MIN_SCORE = 0.5
 DEFAULT_MAX_SEGMENTS = 100

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from diptych_runtime.tier import TierChoice
+from diptych_runtime.engine import TierChoice
 
 
 class EngineSettings(BaseSettings):
@@ -25,7 +25,7 @@ class EngineSettings(BaseSettings):
     threads: int | None = Field(default=None, ge=1)
     """Threads of the CPU that one operation may use; unset leaves it to torch."""
     tier: TierChoice = "auto"
-    """How exact to compute; see ``diptych_runtime.tier``."""
+    """How exact to compute; see ``diptych_runtime.engine.tier``."""
 
     @property
     def keypoint_choice(self) -> str:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from . import logs
 from .allocator import keep_freed_memory
-from .engine import LoadError
-from .service import ModelService
-from .serving import PortTakenError, wait_for_stop_signal
+from .engine.protocol import LoadError
+from .front.service import ModelService
+from .front.supervisor import EngineGoneError
+from .grpc_server.server import PortTakenError, wait_for_stop_signal
 from .settings import SettingsError, read_settings
-from .supervisor import EngineGoneError
 from .watchdog import watch_loop
-from .weights import OfficialWeights, WeightsError, cache_dir, pull
+from .weights.store import OfficialWeights, WeightsError, cache_dir, pull
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

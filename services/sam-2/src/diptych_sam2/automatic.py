@@ -20,11 +20,11 @@ from torchvision.ops import batched_nms
 from diptych import AutomaticOptions, LowResLogits, Mask
 from diptych_runtime.engine import Pixels, Steps
 
-from .network import LOGIT_LIMIT, Network, PictureFeatures, Predictions, PromptBatch
+from .network.image import LOGIT_LIMIT, Network, PictureFeatures, Predictions, PromptBatch
+from .network.quick.upsampling import Upsampler
+from .network.transforms import to_square
 from .regions import without_small_regions
 from .shapes import Shape, returned_logits, shape_of
-from .transforms import to_square
-from .upsampling import Upsampler
 
 _POINTS_PER_BATCH = 64  # as stock
 _POINTS_PER_BATCH_CPU = 16

@@ -18,28 +18,30 @@ from diptych_runtime.engine import (
     LoadedModel,
     LoadError,
     Pixels,
+    Reason,
+    ServiceError,
     Steps,
+    Tier,
     Together,
     Variant,
+    VideoOptions,
+    choose_tier,
 )
-from diptych_runtime.errors import Reason, ServiceError
 from diptych_runtime.settings import SettingsError, from_environment
-from diptych_runtime.tier import Tier, choose_tier
-from diptych_runtime.video import VideoOptions
 from diptych_runtime.weights import WeightsError
 
 from .automatic import Candidate, Options, find_everything
 from .card import StaticCard, read_card
-from .checkpoints import Chosen, choose, read_state
 from .faults import device_guard
-from .models import build_model
-from .network import Network, PictureFeatures
-from .official import OFFICIAL
-from .parts import Parts, assemble
+from .network.build import build_model
+from .network.image import Network, PictureFeatures
+from .network.parts import Parts, assemble
+from .network.video import VideoNetwork
 from .prompts import Question, answer_prompts, answer_questions, batch_key
 from .settings import EngineSettings
-from .video import Sam2VideoSession
-from .video_network import VideoNetwork
+from .video.session import Sam2VideoSession
+from .weights.checkpoints import Chosen, choose, read_state
+from .weights.official import OFFICIAL
 
 _PICTURE_TASKS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION)
 _TASKS = (*_PICTURE_TASKS, Task.VIDEO_SEGMENTATION)

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from diptych_runtime.engine import DeviceLostError
-from diptych_runtime.errors import Reason, ServiceError
+from diptych_runtime.engine import DeviceLostError, Reason, ServiceError
 
 _CPU_ALLOCATOR = "can't allocate memory"
 

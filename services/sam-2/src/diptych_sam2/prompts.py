@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from diptych import LowResLogits, Mask, OutputOptions, Prompt, Segment
-from diptych_runtime.engine import Steps
-from diptych_runtime.errors import Reason, invalid
+from diptych_runtime.engine import Reason, Steps, invalid
 
-from .network import LOGIT_LIMIT, Network, PictureFeatures, Predictions, PromptBatch
+from .network.image import LOGIT_LIMIT, Network, PictureFeatures, Predictions, PromptBatch
+from .network.quick.upsampling import Upsampler
+from .network.transforms import mask_logits, to_square
 from .shapes import returned_logits, shape_of
-from .transforms import mask_logits, to_square
-from .upsampling import Upsampler
 
 _BATCH = 16
 _BOX_CORNERS = (2, 3)

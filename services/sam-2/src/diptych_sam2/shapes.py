@@ -9,8 +9,8 @@ from torch import Tensor
 
 from diptych import Box, LowResLogits, Mask
 
-from .network import LOGIT_LIMIT
-from .upsampling import Window
+from .network.image import LOGIT_LIMIT
+from .network.quick.upsampling import Window
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Pictures of results: colours, panels, figures, and frames of clips."""

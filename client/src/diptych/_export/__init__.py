@@ -1,0 +1,1 @@
+"""Results and cards in the forms that other tools and people read."""

@@ -1,0 +1,246 @@
+"""The table that compares models: which rows there are, what they are called and what they say.
+
+The command line prints it and the gateway's page shows it, so there is no second list of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict, cast
+
+from .._types.cards import KnownModel, Metric, ModelCard, Variant, Weights
+from .._types.prompts import PromptKind, Task
+from .._types.results import ModelStats
+from ..documents.results import plain
+from .card_figures import answers, measured_on, memory
+
+_SHOWN_CATEGORIES = 8
+
+
+@dataclass(frozen=True)
+class CardItem:
+    """One thing that a cell says."""
+
+    text: str
+    url: str = ""
+    """Where the text leads."""
+    note: str = ""
+    """Of less weight, behind the text."""
+    digest: str = ""
+    """SHA-256 in hexadecimal; where there is little room its beginning is enough."""
+
+
+Cell = tuple[CardItem, ...]
+
+
+@dataclass(frozen=True)
+class CardRow:
+    """One row of the table."""
+
+    group: str
+    name: str
+    kind: str
+    """``"text"``, ``"flag"`` for yes or no, ``"list"``, or ``"prose"``: a card's own Markdown."""
+    cells: tuple[Cell, ...]
+    """By model; an empty one says that nothing is known."""
+
+
+class CardHead(TypedDict):
+    """The head of one model's column."""
+
+    model_id: str
+    name: str
+    problem: str
+    """Why it cannot be reached; empty if it can."""
+
+
+class CardsDocument(TypedDict):
+    """The table as JSON."""
+
+    models: list[CardHead]
+    rows: list[CardRow]
+
+
+@dataclass(frozen=True)
+class _Model:
+    known: KnownModel
+    card: ModelCard | None
+    stats: ModelStats | None
+
+
+def card_rows(models: Sequence[KnownModel], stats: Mapping[str, ModelStats]) -> tuple[CardRow, ...]:
+    """All rows for these models; ``stats`` by model id, of those that told theirs."""
+    columns = [_Model(known, known.card, stats.get(known.model_id)) for known in models]
+    features = dict.fromkeys(
+        name for column in columns if column.card for name in column.card.features
+    )
+    rows = [*_about_model(), *_what_it_does(features), *_weights_and_figures(), *_in_words()]
+    return tuple(
+        CardRow(group, name, kind, tuple(tuple(read(column)) for column in columns))
+        for group, name, kind, read in rows
+    )
+
+
+def cards_document(models: Sequence[KnownModel], stats: Mapping[str, ModelStats]) -> CardsDocument:
+    """The table as JSON: names and troubles of the models, and the rows."""
+    heads: list[CardHead] = [
+        {
+            "model_id": model.model_id,
+            "name": model.card.display_name if model.card else model.model_id,
+            "problem": str(model.error) if model.error else "",
+        }
+        for model in models
+    ]
+    rows = cast("list[CardRow]", plain(card_rows(models, stats)))
+    return {"models": heads, "rows": rows}
+
+
+_Read = Callable[[_Model], Iterable[CardItem]]
+_Spec = tuple[str, str, str, _Read]
+
+
+def _text(read: Callable[[ModelCard], str]) -> _Read:
+    """A cell of one text of the card; empty if the card says nothing."""
+    return _of_card(lambda card: [CardItem(text)] if (text := read(card)) else [])
+
+
+def _flag(read: Callable[[ModelCard], bool]) -> _Read:
+    return _of_card(lambda card: [CardItem("yes" if read(card) else "no")])
+
+
+def _of_card(read: Callable[[ModelCard], Iterable[CardItem]]) -> _Read:
+    return lambda model: read(model.card) if model.card else ()
+
+
+def _texts(read: Callable[[ModelCard], Iterable[str]]) -> _Read:
+    return _of_card(lambda card: [CardItem(text) for text in read(card)])
+
+
+def _about_model() -> list[_Spec]:
+    model, licences = "Model", "Licences"
+    return [
+        (model, "Name", "text", _text(lambda card: card.display_name)),
+        (model, "Organisation", "text", _text(lambda card: card.organization)),
+        (model, "Category", "text", _text(lambda card: card.category)),
+        (model, "Modality", "text", _text(lambda card: card.modality)),
+        (model, "Release date", "text", _text(lambda card: card.release_date)),
+        (model, "Context window", "text", _text(lambda card: _tokens(card.context_window))),
+        (model, "Parameters", "text", _of_card(_parameters)),
+        (model, "Foundation model", "flag", _flag(lambda card: card.foundation)),
+        (licences, "Licence of the code", "text", _text(lambda card: card.licenses.code)),
+        (licences, "Licence of the weights", "text", _text(lambda card: card.licenses.weights)),
+        (licences, "Licence as published", "text", _text(lambda card: card.licenses.published)),
+    ]
+
+
+def _what_it_does(features: Iterable[str]) -> list[_Spec]:
+    """Rows of yes and no; ``features`` are those that any card has."""
+    rows: list[_Spec] = [
+        ("Tasks", task_name(task), "flag", _flag(lambda card, task=task: task in card.tasks))  # type: ignore[misc]
+        for task in Task
+    ]
+    for kind in PromptKind:
+        name = f"{kind.value.capitalize()} prompts"
+        takes = _flag(lambda card, kind=kind: kind in card.prompt_kinds)  # type: ignore[misc]
+        rows.append(("Prompts", name, "flag", takes))
+    rows.append(("Prompts", "Class labels", "text", _text(_labels)))
+    for feature in features:
+        has = _flag(lambda card, feature=feature: feature in card.features)  # type: ignore[misc]
+        rows.append(("Features", feature, "flag", has))
+    return rows
+
+
+def _weights_and_figures() -> list[_Spec]:
+    weights, here = "Weights", "On this server"
+    return [
+        (weights, "Weights loaded", "list", _of_card(lambda card: map(_weights, card.weights))),
+        (weights, "Weights made", "text", _text(lambda card: card.weights_date)),
+        (weights, "Tier", "text", _text(lambda card: card.tier)),
+        (weights, "Weights to load instead", "list", _texts(_variants)),
+        ("Figures", "Published figures", "list", _of_card(lambda card: _metrics(card, True))),
+        (here, "Status", "text", _status),
+        (here, "Answers take", "list", _measured),
+        (here, "Memory", "list", _of_stats(memory)),
+        (here, "Measured on", "text", _of_stats(measured_on)),
+    ]
+
+
+def _in_words() -> list[_Spec]:
+    about = "About"
+    return [
+        (about, "Overview", "prose", _text(lambda card: card.overview)),
+        (about, "Intended uses", "prose", _texts(lambda card: card.intended_uses)),
+        (about, "Limitations", "prose", _texts(lambda card: card.limitations)),
+        (
+            about,
+            "References",
+            "list",
+            _of_card(lambda card: [CardItem(url, url=url) for url in card.references]),
+        ),
+    ]
+
+
+def task_name(task: Task) -> str:
+    """A task in words, such as ``Instance segmentation``."""
+    return task.value.replace("-", " ").capitalize()
+
+
+def _tokens(tokens: int | None) -> str:
+    return "not applicable" if tokens is None else f"{tokens:,} tokens"
+
+
+def _parameters(card: ModelCard) -> list[CardItem]:
+    counts = [count for v in card.variants if (count := v.parameter_count)]
+    others = f"others to load: {min(counts):,} to {max(counts):,}" if counts else ""
+    return [CardItem(f"{card.parameter_count:,}", note=others)]
+
+
+def _labels(card: ModelCard) -> str:
+    if not card.categories:
+        return "none: it does not tell classes apart"
+    names = [category.name for category in card.categories[:_SHOWN_CATEGORIES]]
+    more = ", …" if len(card.categories) > _SHOWN_CATEGORIES else ""
+    return f"{len(card.categories)}: {', '.join(names)}{more}"
+
+
+def _weights(weights: Weights) -> CardItem:
+    size = f"{weights.size_bytes / 1e6:.1f} MB"
+    return CardItem(weights.name, url=weights.url, note=size, digest=weights.sha256)
+
+
+def _variants(card: ModelCard) -> list[str]:
+    def describe(variant: Variant) -> str:
+        size = variant.size_bytes / 1e6
+        return f"{variant.name}: {variant.parameter_count:,} parameters, {size:.1f} MB"
+
+    return [describe(variant) for variant in card.variants]
+
+
+def _metrics(card: ModelCard, published: bool) -> list[CardItem]:
+    return [_metric(metric) for metric in card.metrics if bool(metric.source) is published]
+
+
+def _metric(metric: Metric) -> CardItem:
+    on = f" on {metric.dataset}" if metric.dataset else ""
+    figure = f"{metric.name}: {metric.value:g} {metric.unit}{on}"
+    return CardItem(figure, note=f"Source: {metric.source}" if metric.source else "")
+
+
+def _of_stats(read: Callable[[ModelStats], Iterable[str]]) -> _Read:
+    return lambda model: [CardItem(text) for text in read(model.stats)] if model.stats else ()
+
+
+def _measured(model: _Model) -> Iterable[CardItem]:
+    """From the answers that there were, and what the card itself says was measured."""
+    if model.stats:
+        yield from (CardItem(text) for text in answers(model.stats))
+    if model.card:
+        yield from _metrics(model.card, False)
+
+
+def _status(model: _Model) -> Iterable[CardItem]:
+    if model.known.error is None:
+        return [CardItem("reachable")]
+    seen = "last seen card; " if model.card else ""
+    return [CardItem(f"{seen}{model.known.error}")]

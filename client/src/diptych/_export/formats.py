@@ -1,0 +1,105 @@
+"""Results in the forms that other tools read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._types.errors import MissingExtraError
+from .._types.segment import Segment
+
+if TYPE_CHECKING:
+    import supervision
+
+    from .._types.results import SegmentResult
+
+
+@dataclass(frozen=True)
+class SegmentArrays:
+    """Segments as parallel arrays; row ``i`` is segment ``i``."""
+
+    masks: NDArray[np.bool_] | None
+    """``(N, H, W)``; ``None`` if the answer holds boxes only."""
+    xyxy: NDArray[np.float32]
+    """``(N, 4)``: left, top, right and bottom edge; zeros where there is no box."""
+    scores: NDArray[np.float32]
+    """``(N,)``, in [0, 1]."""
+    category_ids: NDArray[np.int32]
+    """``(N,)``, 0 for class-agnostic models."""
+
+
+def to_numpy(result: SegmentResult) -> SegmentArrays:
+    """See ``SegmentResult.to_numpy``."""
+    segments = result.segments
+    masks: NDArray[np.bool_] | None = None
+    if not segments or any(segment.mask is not None for segment in segments):
+        masks = np.zeros((len(segments), *result.image_size), dtype=np.bool_)
+        for row, segment in zip(masks, segments, strict=True):
+            if segment.mask is not None:
+                row[:] = segment.mask.to_array()
+    edges = [segment.box.xyxy if segment.box else (0.0, 0.0, 0.0, 0.0) for segment in segments]
+    return SegmentArrays(
+        masks=masks,
+        xyxy=np.array(edges, dtype=np.float32).reshape(-1, 4),
+        scores=np.array([segment.score for segment in segments], dtype=np.float32),
+        category_ids=np.array([segment.category_id for segment in segments], dtype=np.int32),
+    )
+
+
+def to_coco(result: SegmentResult, image_id: int, first_id: int) -> list[dict[str, Any]]:
+    """See ``SegmentResult.to_coco``."""
+    return [
+        _annotation(segment, result.image_size, image_id, first_id + index)
+        for index, segment in enumerate(result.segments)
+    ]
+
+
+def _annotation(
+    segment: Segment, size: tuple[int, int], image_id: int, annotation_id: int
+) -> dict[str, Any]:
+    box = segment.box.xywh if segment.box else (0.0, 0.0, 0.0, 0.0)
+    annotation: dict[str, Any] = {
+        "id": annotation_id,
+        "image_id": image_id,
+        "category_id": segment.category_id,
+        "bbox": [round(edge, 3) for edge in box],
+        "area": segment.area if segment.mask else round(box[2] * box[3], 3),
+        "iscrowd": 0,
+        "score": round(segment.score, 6),
+    }
+    if segment.mask is not None:
+        annotation["segmentation"] = {
+            "size": list(size),
+            "counts": segment.mask.to_coco().decode("ascii"),
+        }
+    if segment.keypoints:
+        # Visibility 2 says "labelled and visible"; the models do not tell visible from hidden.
+        annotation["keypoints"] = [
+            value for point in segment.keypoints for value in (point.x, point.y, 2)
+        ]
+        annotation["num_keypoints"] = len(segment.keypoints)
+    return annotation
+
+
+def to_supervision(result: SegmentResult) -> supervision.Detections:
+    """See ``SegmentResult.to_supervision``."""
+    try:
+        import supervision
+    except ImportError as error:
+        raise MissingExtraError(
+            "to_supervision needs an extra: pip install 'diptych[supervision]'"
+        ) from error
+    kept = [i for i, segment in enumerate(result.segments) if segment.box is not None]
+    if not kept:
+        return supervision.Detections.empty()
+    arrays = to_numpy(result)
+    return supervision.Detections(
+        xyxy=arrays.xyxy[kept],
+        mask=None if arrays.masks is None else arrays.masks[kept],
+        confidence=arrays.scores[kept],
+        class_id=arrays.category_ids[kept].astype(int),
+        data={"class_name": np.array([result.segments[i].label for i in kept])},
+    )

@@ -1,0 +1,166 @@
+"""The wire of ``AsyncClient``; ``_transport`` is its twin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+
+from .._images import ImageLike, encode_image
+from .._types.errors import ImageNotHeldError
+from ..segment import v1 as pb
+from ..wire.health import HEALTH_METHOD
+from .calls import Attempts, BaseTransport, RequestBuilder
+from .timeouts import Deadline, Timeout
+
+if TYPE_CHECKING:
+    from ..segment.v1.gateway_service_pb2_grpc import GatewayServiceAsyncStub
+    from ..segment.v1.segment_service_pb2_grpc import SegmentServiceAsyncStub
+
+_RequestT = TypeVar("_RequestT", bound=Message)
+_ReplyT = TypeVar("_ReplyT")
+_MessageT = TypeVar("_MessageT", bound=Message)
+
+
+_READ_IN_THREAD_FROM = 256 * 1024  # masks of this size take about 20 ms to read
+
+
+async def read(convert: Callable[[_MessageT], _ReplyT], message: _MessageT) -> _ReplyT:
+    """``convert`` of a reply, outside the event loop if it is large."""
+    if message.ByteSize() < _READ_IN_THREAD_FROM:
+        return convert(message)
+    return await asyncio.to_thread(convert, message)
+
+
+class AsyncTransport(BaseTransport):
+    """One channel and every call that can go through it.
+
+    The channel is made by the first call, since it belongs to the event loop that runs then.
+    """
+
+    @cached_property
+    def _channel(self) -> grpc.aio.Channel:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self.address, options=self._arguments)
+        return grpc.aio.secure_channel(self.address, self._credentials, options=self._arguments)
+
+    @cached_property
+    def segments(self) -> SegmentServiceAsyncStub:
+        """Methods of ``SegmentService``."""
+        return pb.SegmentServiceStub(self._channel)
+
+    @cached_property
+    def gateway(self) -> GatewayServiceAsyncStub:
+        """Methods of ``GatewayService``."""
+        return pb.GatewayServiceStub(self._channel)
+
+    @cached_property
+    def health(self) -> grpc.aio.UnaryUnaryMultiCallable[StringValue, Int32Value]:
+        """The standard health check."""
+        return self._channel.unary_unary(
+            HEALTH_METHOD,
+            request_serializer=StringValue.SerializeToString,
+            response_deserializer=Int32Value.FromString,
+        )
+
+    async def rpc(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
+        request: _RequestT,
+        timeout: Timeout,
+    ) -> _ReplyT:
+        """A unary call."""
+        return await self._send(method, request, self.deadline(timeout))
+
+    async def _send(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
+        request: _RequestT,
+        deadline: Deadline,
+    ) -> _ReplyT:
+        # The one way of every unary call: size, deadline, and errors of our own kind.
+        self.check(request)
+        try:
+            return await method(request, timeout=deadline.left(), metadata=self.metadata())
+        except grpc.aio.AioRpcError as failure:
+            raise self.error(failure, deadline) from failure
+
+    async def ask(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
+        image: ImageLike,
+        build: RequestBuilder[_RequestT],
+        timeout: Timeout,
+    ) -> _ReplyT:
+        """A unary call about a picture, by digest where the server should hold it."""
+        deadline = self.deadline(timeout)
+        attempts = await self._attempts(image)
+        try:
+            reply = await self._send(method, build(attempts.source()), deadline)
+        except ImageNotHeldError:
+            if not attempts.by_digest:
+                raise
+            attempts.not_held()
+            reply = await self._send(method, build(attempts.source()), deadline)
+        attempts.held()
+        return reply
+
+    async def stream_compare(
+        self, image: ImageLike, build: RequestBuilder[pb.StreamCompareRequest], timeout: Timeout
+    ) -> AsyncGenerator[pb.StreamCompareResponse, None]:
+        """The events of a streamed comparison; starts when the first is taken."""
+        deadline = self.deadline(timeout)
+        attempts = await self._attempts(image)
+        try:
+            async with aclosing(self._events(build(attempts.source()), deadline)) as events:
+                async for event in events:
+                    yield event
+        except ImageNotHeldError:
+            if not attempts.by_digest:
+                raise
+            attempts.not_held()
+            async with aclosing(self._events(build(attempts.source()), deadline)) as events:
+                async for event in events:
+                    yield event
+        attempts.held()
+
+    async def _events(
+        self, request: pb.StreamCompareRequest, deadline: Deadline
+    ) -> AsyncGenerator[pb.StreamCompareResponse, None]:
+        self.check(request)
+        call = self.gateway.StreamCompare(
+            request, timeout=deadline.left(), metadata=self.metadata()
+        )
+        try:
+            async for event in call:
+                yield event
+        except grpc.aio.AioRpcError as failure:
+            raise self.error(failure, deadline) from failure
+        finally:
+            call.cancel()
+
+    def open_video(
+        self, requests: AsyncIterator[pb.SegmentVideoRequest], deadline: Deadline
+    ) -> grpc.aio.StreamStreamCall[pb.SegmentVideoRequest, pb.SegmentVideoResponse]:
+        """A video session, whose messages gRPC takes from ``requests`` in a task of its own."""
+        self.check(pb.SegmentVideoRequest())
+        return self.segments.SegmentVideo(
+            requests, timeout=deadline.left(), metadata=self.metadata()
+        )
+
+    async def _attempts(self, image: ImageLike) -> Attempts:
+        # Reading, encoding and hashing take milliseconds a megabyte: not in the event loop.
+        return await asyncio.to_thread(lambda: Attempts(self._sent, encode_image(image)))
+
+    async def aclose(self) -> None:
+        """Closes the channel; calls that are on their way are cancelled."""
+        self._closed = True
+        if "_channel" in self.__dict__:
+            await self._channel.close()

@@ -1,0 +1,140 @@
+"""The wire of ``Client``; ``_async_transport`` is its twin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+
+from .._images import ImageLike, encode_image
+from .._types.errors import ImageNotHeldError
+from ..segment import v1 as pb
+from ..wire.health import HEALTH_METHOD
+from .calls import Attempts, BaseTransport, RequestBuilder
+from .channel import ChannelOptions
+from .timeouts import Deadline, Timeout
+from .tls import TlsOptions
+from .token import Token
+
+_RequestT = TypeVar("_RequestT", bound=Message)
+_ReplyT = TypeVar("_ReplyT")
+
+
+class Transport(BaseTransport):
+    """One channel and every call that can go through it."""
+
+    def __init__(
+        self,
+        address: str | None,
+        *,
+        timeout: float | None,
+        retry: bool,
+        options: ChannelOptions,
+        tls: bool | TlsOptions | None,
+        token: Token | None,
+    ) -> None:
+        super().__init__(
+            address, timeout=timeout, retry=retry, options=options, tls=tls, token=token
+        )
+        self._channel = (
+            grpc.insecure_channel(self.address, options=self._arguments)
+            if self._credentials is None
+            else grpc.secure_channel(self.address, self._credentials, options=self._arguments)
+        )
+        self.segments = pb.SegmentServiceStub(self._channel)
+        self.gateway = pb.GatewayServiceStub(self._channel)
+        self.health: grpc.UnaryUnaryMultiCallable[StringValue, Int32Value] = (
+            self._channel.unary_unary(
+                HEALTH_METHOD,
+                request_serializer=StringValue.SerializeToString,
+                response_deserializer=Int32Value.FromString,
+            )
+        )
+
+    def rpc(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
+        request: _RequestT,
+        timeout: Timeout,
+    ) -> _ReplyT:
+        """A unary call."""
+        return self._send(method, request, self.deadline(timeout))
+
+    def _send(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
+        request: _RequestT,
+        deadline: Deadline,
+    ) -> _ReplyT:
+        # The one way of every unary call: size, deadline, and errors of our own kind.
+        self.check(request)
+        try:
+            return method(request, timeout=deadline.left(), metadata=self.metadata())
+        except grpc.RpcError as failure:
+            raise self.error(failure, deadline) from failure
+
+    def ask(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
+        image: ImageLike,
+        build: RequestBuilder[_RequestT],
+        timeout: Timeout,
+    ) -> _ReplyT:
+        """A unary call about a picture, by digest where the server should hold it."""
+        deadline = self.deadline(timeout)
+        attempts = Attempts(self._sent, encode_image(image))
+        try:
+            reply = self._send(method, build(attempts.source()), deadline)
+        except ImageNotHeldError:
+            if not attempts.by_digest:
+                raise
+            attempts.not_held()
+            reply = self._send(method, build(attempts.source()), deadline)
+        attempts.held()
+        return reply
+
+    def stream_compare(
+        self, image: ImageLike, build: RequestBuilder[pb.StreamCompareRequest], timeout: Timeout
+    ) -> Iterator[pb.StreamCompareResponse]:
+        """The events of a streamed comparison; starts when the first is taken."""
+        deadline = self.deadline(timeout)
+        attempts = Attempts(self._sent, encode_image(image))
+        try:
+            yield from self._events(build(attempts.source()), deadline)
+        except ImageNotHeldError:
+            if not attempts.by_digest:
+                raise
+            attempts.not_held()
+            yield from self._events(build(attempts.source()), deadline)
+        attempts.held()
+
+    def _events(
+        self, request: pb.StreamCompareRequest, deadline: Deadline
+    ) -> Iterator[pb.StreamCompareResponse]:
+        self.check(request)
+        call = self.gateway.StreamCompare(
+            request, timeout=deadline.left(), metadata=self.metadata()
+        )
+        try:
+            yield from call
+        except grpc.RpcError as failure:
+            raise self.error(failure, deadline) from failure
+        finally:
+            call.cancel()
+
+    def open_video(
+        self, requests: Iterator[pb.SegmentVideoRequest], deadline: Deadline
+    ) -> Iterator[pb.SegmentVideoResponse]:
+        """A video session, whose messages gRPC takes from ``requests`` in a thread of its own."""
+        self.check(pb.SegmentVideoRequest())
+        return self.segments.SegmentVideo(
+            requests, timeout=deadline.left(), metadata=self.metadata()
+        )
+
+    def close(self) -> None:
+        """Closes the channel; calls that are on their way are cancelled."""
+        self._closed = True
+        self._channel.close()

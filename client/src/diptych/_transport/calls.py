@@ -1,0 +1,106 @@
+"""What both transports share: address, deadlines, sizes, attempts and errors. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from .._images import EncodedImage
+from .._types.errors import DiptychError, MessageTooLargeError
+from ..segment import v1 as pb
+from ..wire.requests import image_by_bytes, image_by_digest
+from ..wire.statuses import error_from_rpc
+from .channel import ChannelOptions, resolve_address
+from .digests import SentImages
+from .timeouts import Deadline, Default, Timeout, checked_timeout
+from .tls import TlsOptions, resolve_tls
+from .token import Authorization, Metadata, Token, is_local
+
+_RequestT = TypeVar("_RequestT", bound=Message)
+
+
+class Attempts:
+    """How to send one picture: its digest first if the server should hold it, then its bytes."""
+
+    def __init__(self, sent: SentImages, image: EncodedImage) -> None:
+        self._sent = sent
+        self._image = image
+        self.by_digest = sent.has(image)
+        """The next attempt sends the digest; if the server does not hold it, try again."""
+
+    def source(self) -> pb.Image:
+        """What to send now."""
+        return image_by_digest(self._image) if self.by_digest else image_by_bytes(self._image)
+
+    def not_held(self) -> None:
+        """The server holds the picture no longer: the next attempt sends the bytes."""
+        self._sent.forget(self._image)
+        self.by_digest = False
+
+    def held(self) -> None:
+        """The server has answered, so it holds the picture."""
+        self._sent.add(self._image)
+
+
+class BaseTransport:
+    """The part of a transport that does no I/O."""
+
+    def __init__(
+        self,
+        address: str | None,
+        *,
+        timeout: float | None,
+        retry: bool,
+        options: ChannelOptions,
+        tls: bool | TlsOptions | None,
+        token: Token | None,
+    ) -> None:
+        self.address = resolve_address(address)
+        self._timeout = checked_timeout(timeout)
+        self._options = options
+        resolved = resolve_tls(tls)
+        self._arguments = (
+            *options.to_grpc(retry=retry),
+            *(resolved.to_grpc() if resolved else ()),
+            # Else gRPC would go to "localhost" by the proxy of the environment, away from here.
+            *((("grpc.enable_http_proxy", 0),) if is_local(self.address) else ()),
+        )
+        self._credentials = _credentials(resolved) if resolved else None
+        encrypted = resolved is not None
+        self._authorization = Authorization(token, address=self.address, encrypted=encrypted)
+        self._sent = SentImages()
+        self._closed = False
+
+    def deadline(self, timeout: Timeout) -> Deadline:
+        """The deadline of a call that starts now."""
+        if isinstance(timeout, Default):
+            return Deadline(self._timeout)
+        return Deadline(checked_timeout(timeout))
+
+    def metadata(self) -> Metadata | None:
+        """What goes along with a call that starts now."""
+        return self._authorization.metadata()
+
+    def check(self, request: Message) -> None:
+        """Raises if the client is closed or the message is too large to be sent."""
+        if self._closed:
+            raise RuntimeError(f"the client of {self.address} is closed")
+        size, limit = request.ByteSize(), self._options.max_request_bytes
+        if size > limit:
+            raise MessageTooLargeError(f"request: expected at most {limit} bytes, got {size}")
+
+    def error(self, failure: grpc.RpcError, deadline: Deadline) -> DiptychError:
+        """The exception for a failed call."""
+        return error_from_rpc(failure, address=self.address, timeout=deadline.timeout)
+
+
+def _credentials(tls: TlsOptions) -> grpc.ChannelCredentials:
+    ca, cert, key = tls.read()
+    return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+RequestBuilder = Callable[[pb.Image], _RequestT]
+"""Makes the request around a picture or its digest."""

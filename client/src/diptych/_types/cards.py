@@ -1,0 +1,147 @@
+"""What a user should know about a model, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .errors import DiptychError
+from .prompts import AutomaticOptions, PromptKind, Task
+
+if TYPE_CHECKING:
+    from ..segment.v1 import ModelCard as ModelCardMessage
+
+
+@dataclass(frozen=True)
+class Licenses:
+    """Three licences that are easily taken for one another, as SPDX identifiers or names."""
+
+    code: str
+    """Of the code that runs the model."""
+    weights: str
+    """Of the weights that are loaded."""
+    published: str
+    """As the original publication states it."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a card."""
+
+    name: str
+    value: float
+    unit: str
+    dataset: str
+    """The data or the input, such as ``"COCO val2017"``."""
+    source: str
+    """Where it was published; empty for a figure measured on this server."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights that are loaded."""
+
+    name: str
+    sha256: str
+    """Of the file, in hexadecimal."""
+    url: str
+    """Where it came from; empty for bundled weights."""
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Weights that could be loaded instead."""
+
+    name: str
+    parameter_count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Category:
+    """A category: COCO's id, or the model's own number, and its name."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class KeypointSchema:
+    """Names of a body's points, and the lines between them as pairs of indices."""
+
+    names: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model service accepts; 0 for what it does not offer."""
+
+    max_message_bytes: int
+    max_image_px: int
+    min_side_px: int
+    max_aspect_ratio: int
+    max_prompts: int
+    max_points_per_prompt: int
+    max_segments: int
+    max_video_objects: int
+    max_grid_points: int
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a user should know about a model before using it."""
+
+    id: str
+    display_name: str
+    organization: str
+    category: str
+    """``"open"`` or ``"closed"``."""
+    modality: str
+    release_date: str
+    """Year and month: ``"2017-10"``."""
+    context_window: int | None
+    """Tokens; ``None`` for models that have no such thing."""
+    parameter_count: int
+    """Of the model that is loaded, counted."""
+    licenses: Licenses
+    tasks: tuple[Task, ...]
+    prompt_kinds: tuple[PromptKind, ...]
+    foundation: bool
+    overview: str
+    """Two or three paragraphs of Markdown."""
+    intended_uses: tuple[str, ...]
+    limitations: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    weights: tuple[Weights, ...]
+    """One entry per network."""
+    categories: tuple[Category, ...]
+    """Empty for class-agnostic models."""
+    limits: Limits
+    references: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    keypoint_schema: KeypointSchema | None
+    default_min_score: float
+    default_max_segments: int
+    default_automatic: AutomaticOptions | None
+    """``None`` for models without an automatic mode."""
+    features: tuple[str, ...]
+    """What sets it apart, a word or two each."""
+    weights_date: str
+    """Year and month; empty if unknown."""
+    tier: str
+    """``exact`` or ``fast``."""
+    raw: ModelCardMessage | None = field(default=None, repr=False, compare=False)
+    """The message as it came."""
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """What the gateway knows of a model."""
+
+    model_id: str
+    card: ModelCard | None
+    """The last one seen if it cannot be reached; ``None`` if it never was."""
+    error: DiptychError | None
+    """Why it cannot be reached; ``None`` if it can."""

@@ -1,0 +1,164 @@
+"""What a caller says: tasks, prompts and options.
+
+Coordinates are pixels of the picture as it was sent, after EXIF orientation was applied; x grows
+to the right, y grows downwards, and the top left corner of the top left pixel is (0, 0).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ..masks.mask import Mask
+
+
+class Task(str, enum.Enum):
+    """What to do with a picture."""
+
+    INSTANCE_SEGMENTATION = "instance-segmentation"
+    OBJECT_DETECTION = "object-detection"
+    KEYPOINT_DETECTION = "keypoint-detection"
+    PROMPTED_SEGMENTATION = "prompted-segmentation"
+    VIDEO_SEGMENTATION = "video-segmentation"
+
+
+class PromptKind(str, enum.Enum):
+    """A kind of prompt that a model takes."""
+
+    POINT = "point"
+    BOX = "box"
+    MASK = "mask"
+
+
+class MaskEncoding(str, enum.Enum):
+    """How masks travel; all but ``POLYGONS`` are exact, ``NONE`` sends boxes only."""
+
+    COCO_RLE = "coco-rle"
+    PNG = "png"
+    POLYGONS = "polygons"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place on the wanted object (``positive``) or off it."""
+
+    x: float
+    y: float
+    positive: bool = True
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open box: ``x_min <= x < x_max``, ``y_min <= y < y_max``."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+    @classmethod
+    def from_xywh(cls, x: float, y: float, width: float, height: float) -> Box:
+        """The box with this top left corner and size."""
+        return cls(x, y, x + width, y + height)
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom edge."""
+        return (self.x_min, self.y_min, self.x_max, self.y_max)
+
+    @property
+    def xywh(self) -> tuple[float, float, float, float]:
+        """Left and top edge, width and height, as COCO writes boxes."""
+        return (self.x_min, self.y_min, self.x_max - self.x_min, self.y_max - self.y_min)
+
+    @property
+    def area(self) -> float:
+        """Width times height; 0 for a box without an inside."""
+        return max(self.x_max - self.x_min, 0.0) * max(self.y_max - self.y_min, 0.0)
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union with another box. Range [0, 1]."""
+        width = min(self.x_max, other.x_max) - max(self.x_min, other.x_min)
+        height = min(self.y_max, other.y_max) - max(self.y_min, other.y_min)
+        both = max(width, 0.0) * max(height, 0.0)
+        either = self.area + other.area - both
+        return both / either if either > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class LowResLogits:
+    """A mask before the threshold, in the model's own resolution, row by row.
+
+    Opaque to callers: an answer's logits sent back as a prompt refine that answer.
+    """
+
+    height: int
+    width: int
+    float16_le: bytes
+
+    @classmethod
+    def from_numpy(cls, logits: NDArray[np.floating]) -> LowResLogits:
+        """From ``(height, width)`` floats; values beyond float16 are clipped."""
+        limit = float(np.finfo(np.float16).max)
+        halves = np.clip(logits, -limit, limit).astype("<f2")
+        return cls(logits.shape[0], logits.shape[1], halves.tobytes())
+
+    def to_numpy(self) -> NDArray[np.float32]:
+        """``(height, width)`` float32."""
+        flat = np.frombuffer(self.float16_le, "<f2")
+        return flat.reshape(self.height, self.width).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One wanted object: points, a box and an earlier guess that belong together."""
+
+    points: tuple[Point, ...] = ()
+    box: Box | None = None
+    mask: Mask | LowResLogits | None = None
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What a reply holds; ``None`` means the model's default, which its card names."""
+
+    min_score: float | None = None
+    """Segments below it are dropped. Range [0, 1]. Answers to prompts are never dropped."""
+    max_segments: int | None = None
+    """No more segments than this, best first."""
+    mask_encoding: MaskEncoding = MaskEncoding.COCO_RLE
+    """How masks travel."""
+    all_candidates: bool = False
+    """Every candidate mask of an ambiguous prompt instead of the best one."""
+    low_res_logits: bool = False
+    """Fills ``Segment.low_res_logits``."""
+    category_ids: tuple[int, ...] = ()
+    """Only these categories; empty means all. Models without categories ignore it."""
+
+
+@dataclass(frozen=True)
+class AutomaticOptions:
+    """Tuning of a mode that finds objects from a grid of points.
+
+    Names and meanings are those of ``SAM2AutomaticMaskGenerator``; ``None`` means the model's
+    default, which its card names.
+    """
+
+    points_per_side: int | None = None
+    pred_iou_thresh: float | None = None
+    stability_score_thresh: float | None = None
+    box_nms_thresh: float | None = None
+    crop_n_layers: int | None = None
+    min_mask_region_area: int | None = None
+    stability_score_offset: float | None = None
+    crop_nms_thresh: float | None = None
+    crop_overlap_ratio: float | None = None
+    crop_n_points_downscale_factor: int | None = None
+    multimask_output: bool | None = None
+    use_m2m: bool | None = None

@@ -1,0 +1,277 @@
+"""What a caller gets back, frozen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from .._export import formats as _export
+from .._images import ImageLike
+from .errors import DiptychError
+from .prompts import Task
+from .segment import Segment
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import supervision
+
+    from ..segment.v1 import CompareResponse, SegmentResponse
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of one request went in the service that ran the model, in seconds."""
+
+    queue_s: float = 0.0
+    """Waiting for the model."""
+    decode_s: float = 0.0
+    """Image bytes to pixels."""
+    encode_s: float = 0.0
+    """Pixels to features: the part that a held image saves."""
+    predict_s: float = 0.0
+    """Features to segments."""
+    postprocess_s: float = 0.0
+    """Segments to the encoded reply."""
+    total_s: float = 0.0
+    """From the request's arrival to the reply."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What produced an answer."""
+
+    model_id: str
+    weights: str
+    """Name of the weights, as in the card."""
+    weights_sha256: str
+    """Of the weights file, in hexadecimal."""
+    tier: str
+    """``"exact"`` or ``"fast"``."""
+    device: str
+    dtype: str
+    image_cache_hit: bool
+    """The features of this image were still held, so the encoder did not run."""
+    software: str
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """What one model found in one picture."""
+
+    model_id: str
+    segments: tuple[Segment, ...]
+    """By prompt and candidate for prompted tasks, else best score first."""
+    image_size: tuple[int, int]
+    """Height and width of the picture that the coordinates refer to."""
+    image_sha256: str = ""
+    """Of the picture file, in hexadecimal."""
+    timings: Timings = field(default_factory=Timings)
+    provenance: tuple[Provenance, ...] = ()
+    """One entry per model that took part."""
+    request_id: str = ""
+    """The request, as in the server's log."""
+    omitted: int = 0
+    """Segments that were found but left out because of ``OutputOptions.max_segments``."""
+    raw: SegmentResponse | None = field(default=None, repr=False, compare=False)
+    """The message as it came."""
+
+    def to_coco(self, image_id: int = 1, *, first_id: int = 1) -> list[dict[str, Any]]:
+        """Annotations as in a COCO file: ``bbox`` as xywh, ``segmentation`` as compressed RLE.
+
+        Ids count up from ``first_id``. ``COCO.loadRes`` of pycocotools takes the list, too.
+        """
+        return _export.to_coco(self, image_id, first_id)
+
+    def to_numpy(self) -> _export.SegmentArrays:
+        """Parallel arrays; every mask is decoded to full size, one byte a pixel."""
+        return _export.to_numpy(self)
+
+    def to_supervision(self) -> supervision.Detections:
+        """As ``supervision.Detections``; segments that have neither box nor mask are left out.
+
+        Raises:
+            MissingExtraError: without ``pip install 'diptych[supervision]'``.
+        """
+        return _export.to_supervision(self)
+
+    def plot(self, image: ImageLike | None = None) -> matplotlib.figure.Figure:
+        """A figure of the segments on the picture, or on grey without one.
+
+        Raises:
+            MissingExtraError: without ``pip install 'diptych[viz]'``.
+        """
+        from .._drawing.plot import figure_of_result
+
+        return figure_of_result(self, image)
+
+    def save(self, path: str | os.PathLike[str], *, image: ImageLike | None = None) -> None:
+        """Writes the figure of ``plot``; the suffix decides on the format (PNG, PDF, SVG, …)."""
+        from .._drawing.plot import save_figure
+
+        save_figure(self.plot(image), path)
+
+
+@dataclass(frozen=True)
+class ModelOutcome:
+    """What one model answered in a comparison: a result or an error, never both."""
+
+    model_id: str
+    result: SegmentResult | None
+    error: DiptychError | None
+    elapsed_s: float
+    """From asking to this answer, as the gateway saw it, in seconds."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two segments that two models agree on, as indices into their results."""
+
+    index_a: int
+    index_b: int
+    iou: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two models agree on one picture, without ground truth."""
+
+    model_id_a: str
+    model_id_b: str
+    basis: str
+    """What was compared: ``"mask-iou"``, ``"box-iou"`` or ``"prompt"``."""
+    matches: tuple[Match, ...]
+    """One to one."""
+    only_a: tuple[int, ...]
+    """Segments of the first model without a match."""
+    only_b: tuple[int, ...]
+    """Segments of the second model without a match."""
+    mean_match_iou: float | None
+    """``None`` if nothing matches."""
+    foreground_iou: float | None
+    """Of all pixels that the models call object; ``None`` without masks."""
+
+
+@dataclass(frozen=True)
+class Agreements:
+    """The end of a streamed comparison: one entry per pair of models that both answered."""
+
+    pairs: tuple[Agreement, ...]
+
+    def __iter__(self) -> Iterator[Agreement]:
+        return iter(self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What several models say about one picture."""
+
+    results: tuple[ModelOutcome, ...]
+    """In the order asked."""
+    agreements: tuple[Agreement, ...]
+    """One per pair of models that both answered."""
+    raw: CompareResponse | None = field(default=None, repr=False, compare=False)
+    """The message as it came."""
+
+    def __getitem__(self, model_id: str) -> ModelOutcome:
+        """The outcome of one model; ``KeyError`` if it was not asked."""
+        for outcome in self.results:
+            if outcome.model_id == model_id:
+                return outcome
+        raise KeyError(model_id)
+
+    def plot(
+        self, image: ImageLike | None = None, *, original: bool = True
+    ) -> matplotlib.figure.Figure:
+        """A figure with the models side by side, after the ``original`` picture if wanted.
+
+        Segments that match across models have the same colour.
+
+        Raises:
+            MissingExtraError: without ``pip install 'diptych[viz]'``.
+        """
+        from .._drawing.plot import figure_of_comparison
+
+        return figure_of_comparison(self, image, original=original)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        image: ImageLike | None = None,
+        original: bool = True,
+    ) -> None:
+        """Writes the figure of ``plot``; the suffix decides on the format (PNG, PDF, SVG, …)."""
+        from .._drawing.plot import save_figure
+
+        save_figure(self.plot(image, original=original), path)
+
+
+@dataclass(frozen=True, eq=False)
+class ManyItem:
+    """One picture of many: its result or why there is none."""
+
+    source: ImageLike
+    """The picture as it was given; a path for folders."""
+    result: SegmentResult | None
+    error: Exception | None
+    """A ``DiptychError``, or what went wrong when the picture was read."""
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Time that all requests together spent in one stage."""
+
+    count: int
+    """How many requests went through it."""
+    total_s: float
+
+
+@dataclass(frozen=True)
+class AnswerTime:
+    """How long the newest answers of one kind took at the model service, without waiting."""
+
+    task: Task | None
+    """``None`` for one that this version does not know."""
+    image_held: bool
+    """Whether the encoder did not have to run."""
+    count: int
+    """How many answers the figures are from."""
+    p50_s: float
+    """Half of them took this long or less."""
+    p95_s: float
+
+
+@dataclass(frozen=True)
+class ModelStats:
+    """What a model has done since its process started."""
+
+    outcomes: Mapping[str, int]
+    """Requests by outcome: ``"OK"`` or the name of a gRPC code."""
+    stages: Mapping[str, StageTime]
+    """By name of the stage: ``"queue"``, ``"decode"``, ``"encode"``, …"""
+    queue_length: int
+    running_count: int
+    session_count: int
+    held_image_count: int
+    held_bytes: int
+    image_cache_hit_count: int
+    encoder_run_count: int
+    engine_restart_count: int
+    answer_times: tuple[AnswerTime, ...] = ()
+    counting_since: datetime | None = None
+    """With a time zone; ``None`` if the server does not say."""
+    device: str = ""
+    """What computes, such as ``"cuda:0 NVIDIA A10G"``."""
+    engine_memory_bytes: int = 0
+    """What the engine process takes now; 0 if it is not known, as for the next two."""
+    engine_peak_memory_bytes: int = 0
+    device_peak_memory_bytes: int = 0
+    """The most memory of a GPU that the engine has taken."""
+    batch_sizes: Mapping[int, int] = field(default_factory=dict)
+    """Answers by how many requests the model answered at once."""

@@ -1,0 +1,130 @@
+"""What a caller of a video session says and gets back, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DiptychError
+from .prompts import OutputOptions, Prompt
+from .results import Timings
+from .segment import Segment
+
+if TYPE_CHECKING:
+    from .._video.frames import FrameLike
+    from ..segment.v1 import VideoFrameSegments
+
+DEFAULT_JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class VideoLimits:
+    """What the server allows in a session."""
+
+    max_objects: int
+    """No more objects than this at a time."""
+    held_frames: int
+    """Prompts are accepted on this many of the newest frames; at least 1."""
+    max_frames_in_flight: int
+    """Frames that may be sent ahead of the results that were taken."""
+    idle_timeout_s: float
+    """A session without a message for this long is closed."""
+    max_sessions: int = 0
+    """Sessions that the server holds at a time, for all its clients; 0 if it does not tell."""
+
+
+@dataclass(frozen=True)
+class VideoObject:
+    """One object on one frame."""
+
+    object_id: int
+    """The caller's id, or one of 2**30 and above that the server chose."""
+    segment: Segment
+    """Its mask and box; both ``None`` where the object is hidden."""
+    presence: float
+    """How sure the model is that the object is visible. Range [0, 1]."""
+
+
+@dataclass(frozen=True)
+class VideoFrameResult:
+    """Every tracked object on one frame."""
+
+    frame_index: int
+    revision: int
+    """0 for the first answer for this frame, growing with each correction."""
+    objects: tuple[VideoObject, ...]
+    image_size: tuple[int, int]
+    """Height and width of the frame."""
+    timings: Timings = field(default_factory=Timings)
+    raw: VideoFrameSegments | None = field(default=None, repr=False, compare=False)
+    """The message as it came."""
+
+    def draw(self, frame: FrameLike) -> NDArray[np.uint8]:
+        """A copy of the frame, RGB uint8, with masks, outlines and labels drawn on it.
+
+        A label is the object's id, its class if there is one, and its presence; ids keep their
+        colours. Needs no extra, and takes some milliseconds.
+
+        Raises:
+            OSError, TypeError, ValueError: ``frame`` is no picture, or not of the result's size.
+        """
+        from .._drawing.video import draw_result
+
+        return draw_result(self, frame)
+
+
+@dataclass(frozen=True)
+class VideoRefusal:
+    """Something that the server refused without a trace; the session goes on."""
+
+    error: DiptychError
+    """Why, as it would be raised for a call."""
+    frame_index: int | None = None
+    """The frame that was refused, or the one that the refused prompt was for."""
+    object_id: int | None = None
+    """The object of a refused prompt or removal."""
+
+
+VideoEvent: TypeAlias = VideoFrameResult | VideoRefusal
+"""What iterating a session yields."""
+
+
+@dataclass(frozen=True)
+class VideoPrompt:
+    """Where an object was said to be."""
+
+    object_id: int
+    frame_index: int
+    prompt: Prompt
+
+
+@dataclass(frozen=True)
+class VideoCheckpoint:
+    """What a new session needs to go on where another one was lost."""
+
+    model: str | None
+    output: OutputOptions
+    track_all: bool
+    frames: tuple[tuple[int, bytes], ...] = field(repr=False)
+    """Index and file of each frame that was still held, oldest first."""
+    prompts: tuple[VideoPrompt, ...]
+    """Prompts on those frames, in order. An object whose own prompts were on older frames is
+    prompted with its last mask, or its last box if the model names classes."""
+    lost_objects: tuple[int, ...] = ()
+    """Objects that were not visible on any held frame: they have to be prompted again."""
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """What a session is opened with."""
+
+    model: str | None = None
+    output: OutputOptions = field(default_factory=OutputOptions)
+    track_all: bool = False
+    raise_refusals: bool = False
+    jpeg_quality: int | None = DEFAULT_JPEG_QUALITY
+    timeout: float | None = None
+    checkpoint: VideoCheckpoint | None = None

@@ -1,0 +1,1 @@
+"""Video: sessions, their state, and clips as files."""

@@ -1,0 +1,106 @@
+"""Frames as callers have them, turned into the bytes that are sent."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._images import ImageLike, encode_image, open_rgb
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+_AS_JPEG = ("RGB", "L", "CMYK", "YCbCr", "LAB", "HSV")
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFrame:
+    """One frame of a clip, as ``read_video`` yields it."""
+
+    index: int
+    """Number of the frame in its file or folder, from 0, whatever was left out before it."""
+    time_s: float
+    """Seconds since the first frame of the file or folder."""
+    image: ImageLike = field(repr=False)
+    """What is sent: the bytes of a folder's file, or the pixels of a video's frame."""
+    source: str = ""
+    """The file it comes from."""
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """``(height, width, 3)`` RGB, upright; read-only.
+
+        Raises:
+            OSError, ValueError: the file of a folder is no picture.
+        """
+        return frame_pixels(self.image)
+
+
+FrameLike = ImageLike | VideoFrame
+"""What a video session takes as a frame."""
+
+
+def frame_pixels(frame: FrameLike) -> NDArray[np.uint8]:
+    """``(height, width, 3)`` RGB, upright, not to be written to.
+
+    Raises:
+        OSError, TypeError, ValueError: if it is no picture.
+    """
+    if isinstance(frame, VideoFrame):
+        return frame.pixels
+    if isinstance(frame, np.ndarray):
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise ValueError(
+                "frame: expected an RGB array of shape (H, W, 3) and dtype uint8, "
+                f"got shape {frame.shape} and dtype {frame.dtype}"
+            )
+        return frame
+    return np.asarray(open_rgb(frame))
+
+
+def checked_quality(quality: int | None) -> int | None:
+    """The quality back, or ``ValueError`` unless it is 1 to 100 or ``None``."""
+    if quality is not None and not 1 <= quality <= 100:
+        raise ValueError(f"jpeg_quality: expected 1 to 100 or None, got {quality}")
+    return quality
+
+
+def frame_index(frame: FrameLike, index: int | None) -> int | None:
+    """The index to send it with: the one that is given, else its own if it has one."""
+    return frame.index if index is None and isinstance(frame, VideoFrame) else index
+
+
+def encode_frame(frame: FrameLike, quality: int | None) -> bytes:
+    """The bytes to send: files and bytes unchanged, pixels as JPEG, or as PNG without a quality.
+
+    A PIL image with transparency or more than 8 bits a channel is always sent as PNG.
+
+    Raises:
+        OSError, TypeError, ValueError: if it is no picture.
+        MessageTooLargeError: if the bytes cannot fit a request.
+    """
+    image = frame.image if isinstance(frame, VideoFrame) else frame
+    if quality is not None and isinstance(image, np.ndarray):
+        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
+            from PIL import Image
+
+            return _jpeg(Image.fromarray(np.ascontiguousarray(image)), quality)
+    elif quality is not None and getattr(image, "mode", None) in _AS_JPEG:
+        from PIL import Image
+
+        if isinstance(image, Image.Image) and "transparency" not in image.info:
+            return _jpeg(image, quality)
+    return encode_image(image).data
+
+
+def _jpeg(image: PIL.Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    picture = image if image.mode in ("RGB", "L") else image.convert("RGB")
+    # Colours at full resolution: masks follow edges that halved chroma would blur.
+    picture.save(buffer, format="JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()

@@ -1,0 +1,279 @@
+"""What both kinds of video session know of their stream: order, window, held frames. No I/O.
+
+Not safe between threads; the sessions guard it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._options import BoxLike, PointLike, make_box, make_point
+from .._transport.timeouts import checked_timeout
+from .._types.errors import DiptychError, SessionLostError, UnavailableError
+from .._types.prompts import LowResLogits, OutputOptions, Prompt
+from .._types.results import Provenance
+from .._types.segment import Segment
+from .._types.video import (
+    VideoCheckpoint,
+    VideoEvent,
+    VideoFrameResult,
+    VideoLimits,
+    VideoOptions,
+    VideoPrompt,
+    VideoRefusal,
+)
+from ..masks.mask import Mask
+from ..segment import v1 as pb
+from ..wire.video import frame_message, prompt_message, removal_message, start_message, started
+from .frames import checked_quality
+
+MAX_WAITING = 1024
+"""Prompts and removals that may be unanswered."""
+
+
+def make_prompt(
+    points: Sequence[PointLike], box: BoxLike | None, mask: Mask | NDArray[np.bool_] | None
+) -> Prompt:
+    """One object's prompt; ``ValueError`` or ``TypeError`` if it cannot be one."""
+    if isinstance(mask, LowResLogits):
+        raise TypeError("mask: expected a Mask or an array, got the logits of an image answer")
+    return Prompt(
+        points=tuple(make_point(point) for point in points),
+        box=None if box is None else make_box(box),
+        mask=Mask.from_array(mask) if isinstance(mask, np.ndarray) else mask,
+    )
+
+
+def make_video_options(
+    model: str | None,
+    output: OutputOptions | None,
+    track_all: bool,
+    resume: SessionLostError | None,
+    raise_refusals: bool,
+    jpeg_quality: int | None,
+    timeout: float | None,
+) -> VideoOptions:
+    """Options of a new session, or of one that goes on from a lost one.
+
+    Raises:
+        ValueError: one cannot be used, or the error holds no session.
+    """
+    checkpoint = resume.checkpoint if resume is not None else None
+    if checkpoint is not None:
+        model, output = model or checkpoint.model, output or checkpoint.output
+        track_all = track_all or checkpoint.track_all
+    elif resume is not None:
+        raise ValueError("resume: expected the error of an open session, got one without any")
+    return VideoOptions(
+        model=model,
+        output=output or OutputOptions(),
+        track_all=track_all,
+        raise_refusals=raise_refusals,
+        jpeg_quality=checked_quality(jpeg_quality),
+        timeout=checked_timeout(timeout),
+        checkpoint=checkpoint,
+    )
+
+
+class SessionState:
+    """Everything about one stream but the stream."""
+
+    def __init__(self, options: VideoOptions) -> None:
+        self._options = options
+        self._seq = 0
+        self._newest_index = -1
+        self._frames: dict[int, bytes] = {}
+        self._unanswered: dict[int, pb.SegmentVideoRequest] = {}
+        self._unanswered_frames: set[int] = set()
+        self._unanswered_prompts: dict[int, VideoPrompt] = {}
+        self._prompts: dict[tuple[int, int], VideoPrompt] = {}
+        self._last_seen: dict[int, tuple[int, Prompt | None]] = {}
+        self.limits: VideoLimits | None = None
+        self.provenance: tuple[Provenance, ...] = ()
+        self.going_away_s: float | None = None
+
+    def start(self) -> pb.SegmentVideoRequest:
+        """The first message."""
+        message = start_message(self._options)
+        self.sent(message)
+        return message
+
+    def opened(self, message: pb.SegmentVideoResponse) -> None:
+        """Takes the first answer; ``ServerError`` if it is another."""
+        self.limits, self.provenance = started(message)
+        self._unanswered.clear()
+
+    @property
+    def has_room(self) -> bool:
+        """Another frame may be sent."""
+        assert self.limits is not None
+        return len(self._unanswered_frames) < self.limits.max_frames_in_flight
+
+    @property
+    def all_answered(self) -> bool:
+        """Nothing that was sent waits for an answer."""
+        return not self._unanswered
+
+    def frame(self, encoded: bytes, index: int | None) -> pb.SegmentVideoRequest:
+        """The next frame; ``ValueError`` if its index does not grow."""
+        if index is None:
+            index = self._newest_index + 1
+        elif index <= self._newest_index:
+            raise ValueError(f"index: expected more than {self._newest_index}, got {index}")
+        return frame_message(index, encoded)
+
+    def prompt(self, object_id: int, index: int | None, prompt: Prompt) -> pb.SegmentVideoRequest:
+        """A prompt, for the newest frame if no index is given.
+
+        Raises:
+            ValueError: no frame was sent yet.
+            RuntimeError: too many prompts are not answered.
+        """
+        if index is None:
+            if not self._frames:
+                raise ValueError("prompt: send a frame first")
+            index = next(reversed(self._frames))
+        self._check_waiting()
+        return prompt_message(object_id, index, prompt)
+
+    def removal(self, object_id: int) -> pb.SegmentVideoRequest:
+        """The end of an object; ``RuntimeError`` if too many are not answered."""
+        self._check_waiting()
+        return removal_message(object_id)
+
+    def _check_waiting(self) -> None:
+        if len(self._unanswered) - len(self._unanswered_frames) >= MAX_WAITING:
+            raise RuntimeError(
+                f"{MAX_WAITING} prompts wait for an answer: read results of the session"
+            )
+
+    def sent(self, message: pb.SegmentVideoRequest, prompt: Prompt | None = None) -> None:
+        """Numbers a message that is sent now, and remembers it until it is answered."""
+        self._seq += 1
+        message.seq = self._seq
+        kind = message.WhichOneof("event")
+        if kind == "frame":
+            self._newest_index = message.frame.frame_index
+            self._hold(self._newest_index, message.frame.encoded)
+            self._unanswered_frames.add(self._seq)
+            # Without its megabytes.
+            kept = pb.SegmentVideoRequest(frame=pb.VideoFrame(frame_index=self._newest_index))
+            self._unanswered[self._seq] = kept
+        else:
+            self._unanswered[self._seq] = message
+        if kind == "prompt" and prompt is not None:
+            asked = VideoPrompt(message.prompt.object_id, message.prompt.frame_index, prompt)
+            self._unanswered_prompts[self._seq] = asked
+        elif kind == "removal":
+            self._forget(message.removal.object_id)
+
+    def _hold(self, index: int, encoded: bytes) -> None:
+        assert self.limits is not None
+        self._frames[index] = encoded
+        while len(self._frames) > self.limits.held_frames:
+            del self._frames[next(iter(self._frames))]
+        self._prompts = {k: p for k, p in self._prompts.items() if p.frame_index in self._frames}
+
+    def _forget(self, object_id: int) -> None:
+        self._prompts = {k: p for k, p in self._prompts.items() if p.object_id != object_id}
+        self._unanswered_prompts = {
+            seq: p for seq, p in self._unanswered_prompts.items() if p.object_id != object_id
+        }
+        self._last_seen.pop(object_id, None)
+
+    def settle(
+        self, message: pb.SegmentVideoResponse, event: VideoEvent | None
+    ) -> VideoEvent | None:
+        """Takes an answer and what it was read as; what the caller is to see of it."""
+        if message.WhichOneof("event") == "going_away":
+            self.going_away_s = message.going_away.grace.ToNanoseconds() / 1e9
+        seq = message.in_reply_to_seq
+        request = self._unanswered.pop(seq, None)
+        self._unanswered_frames.discard(seq)
+        prompt = self._unanswered_prompts.pop(seq, None)
+        if isinstance(event, VideoRefusal):
+            return self._refused(event, request)
+        if prompt is not None:
+            # The newest last, as the server had them.
+            self._prompts.pop((prompt.object_id, prompt.frame_index), None)
+            self._prompts[prompt.object_id, prompt.frame_index] = prompt
+            self._last_seen.setdefault(prompt.object_id, (-1, None))
+        if isinstance(event, VideoFrameResult):
+            self._keep_sights(event)
+        return event
+
+    def _refused(
+        self, refusal: VideoRefusal, request: pb.SegmentVideoRequest | None
+    ) -> VideoRefusal:
+        kind = request.WhichOneof("event") if request is not None else None
+        if request is None:
+            return refusal
+        if kind == "frame":
+            self._frames.pop(request.frame.frame_index, None)
+            return replace(refusal, frame_index=request.frame.frame_index)
+        if kind == "prompt":
+            asked = request.prompt
+            return replace(refusal, frame_index=asked.frame_index, object_id=asked.object_id)
+        return replace(refusal, object_id=request.removal.object_id)
+
+    def _keep_sights(self, result: VideoFrameResult) -> None:
+        for found in result.objects:
+            known = self._last_seen.get(found.object_id)
+            seen = _prompt_for(found.segment)
+            if known and result.frame_index >= known[0] and seen is not None:
+                self._last_seen[found.object_id] = (result.frame_index, seen)
+
+    def checkpoint(self) -> VideoCheckpoint:
+        """What another session needs to go on from here."""
+        prompts = [*self._prompts.values(), *self._unanswered_prompts.values()]
+        prompts = [prompt for prompt in prompts if prompt.frame_index in self._frames]
+        prompted = {prompt.object_id for prompt in prompts}
+        lost = []
+        for object_id, (index, seen) in self._last_seen.items():
+            if object_id in prompted:
+                continue
+            if seen is not None and index in self._frames:
+                prompts.append(VideoPrompt(object_id, index, seen))
+            else:
+                lost.append(object_id)
+        return VideoCheckpoint(
+            model=self._options.model,
+            output=self._options.output,
+            track_all=self._options.track_all,
+            frames=tuple(self._frames.items()),
+            prompts=tuple(prompts),
+            lost_objects=tuple(lost),
+        )
+
+    def lost(self, error: DiptychError) -> DiptychError:
+        """The error as the caller is to see it: one that a new session can go on from."""
+        if self.limits is None or not isinstance(error, (SessionLostError, UnavailableError)):
+            return error
+        if not isinstance(error, SessionLostError):
+            # The server went away under an open session: it cannot say so itself.
+            error = SessionLostError(
+                str(error),
+                code=error.code,
+                reason=error.reason,
+                metadata=error.metadata,
+                request_id=error.request_id,
+                retry_after_s=error.retry_after_s,
+            )
+        error.checkpoint = self.checkpoint()
+        return error
+
+
+def _prompt_for(segment: Segment) -> Prompt | None:
+    """What asks for an object again where it was seen; ``None`` if nothing of it was.
+
+    Models that name a class detect, and know a detection by its box; they may take no masks.
+    """
+    if segment.mask is None or not segment.mask.area:
+        return None
+    if segment.category_id and segment.box is not None:
+        return Prompt(box=segment.box)
+    return Prompt(mask=segment.mask)

@@ -1,0 +1,1 @@
+"""Results as JSON documents, for the command line and for servers (no promise of stability)."""

@@ -1,0 +1,121 @@
+"""Results as JSON documents: what ``diptych --json`` prints and the gateway's HTTP answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any, cast
+
+from .._types.cards import KnownModel
+from .._types.errors import DiptychError
+from .._types.results import Agreement, Comparison, ModelOutcome, SegmentResult
+from .types import (
+    ComparisonDocument,
+    ErrorDocument,
+    ModelDocument,
+    OutcomeDocument,
+    ResultDocument,
+    SegmentDocument,
+)
+
+NOT_SHOWN = frozenset({"raw"})
+"""Fields of results that documents leave out."""
+
+
+def plain(value: Any) -> Any:
+    """A frozen result as dicts, lists and numbers."""
+    if isinstance(value, DiptychError):
+        return error_document(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.name not in NOT_SHOWN
+        }
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def result_document(result: SegmentResult) -> ResultDocument:
+    """An answer: what is known of it, and its segments as COCO annotations and more."""
+    height, width = result.image_size
+    return {
+        "model_id": result.model_id,
+        "image_size": {"height": height, "width": width},
+        "image_sha256": result.image_sha256,
+        "request_id": result.request_id,
+        "omitted": result.omitted,
+        "timings": plain(result.timings),
+        "provenance": plain(result.provenance),
+        "segments": _segments(result),
+    }
+
+
+def outcome_document(outcome: ModelOutcome) -> OutcomeDocument:
+    """What one model answered in a comparison."""
+    return {
+        "model_id": outcome.model_id,
+        "elapsed_s": outcome.elapsed_s,
+        "result": result_document(outcome.result) if outcome.result else None,
+        "error": _diptych_error_document(outcome.error) if outcome.error else None,
+    }
+
+
+def comparison_document(comparison: Comparison) -> ComparisonDocument:
+    """What several models say about one picture."""
+    return {
+        "results": [outcome_document(outcome) for outcome in comparison.results],
+        "agreements": [plain(pair) for pair in comparison.agreements],
+    }
+
+
+def model_document(model: KnownModel) -> ModelDocument:
+    """What is known of a model: its card and whether it can be reached."""
+    document: ModelDocument = plain(model)
+    return document
+
+
+def agreement_document(agreement: Agreement) -> dict[str, Any]:
+    """How far two models agree."""
+    document: dict[str, Any] = plain(agreement)
+    return document
+
+
+def error_document(error: Exception) -> dict[str, Any]:
+    """An error, machine-readable."""
+    if isinstance(error, DiptychError):
+        return {**_diptych_error_document(error)}
+    return {"type": type(error).__name__, "message": str(error)}
+
+
+def _diptych_error_document(error: DiptychError) -> ErrorDocument:
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "code": error.code.name if error.code else None,
+        "reason": error.reason,
+        "request_id": error.request_id,
+        "metadata": dict(error.metadata),
+        "violations": plain(error.violations),
+        "retry_after_s": error.retry_after_s,
+    }
+
+
+def _segments(result: SegmentResult) -> list[SegmentDocument]:
+    documents: list[SegmentDocument] = []
+    for segment, annotation in zip(result.segments, result.to_coco(), strict=True):
+        extra = {
+            "label": segment.label,
+            "prompt_index": segment.prompt_index,
+            "candidate_index": segment.candidate_index,
+            "stability_score": segment.stability_score,
+            "source_iou": segment.source_iou,
+            "keypoint_names": [point.name for point in segment.keypoints] or None,
+            "keypoint_scores": [point.score for point in segment.keypoints] or None,
+        }
+        shown = {key: value for key, value in extra.items() if value is not None}
+        documents.append(cast(SegmentDocument, annotation | shown))
+    return documents

@@ -1,0 +1,140 @@
+"""Shapes of the JSON documents that ``_documents`` makes; HTTP's description is read off them.
+
+Where a field is a class of the SDK, the document has what ``_documents.plain`` makes of it. The
+pairs of an ``Annotated`` type are keywords of JSON Schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, TypedDict
+
+from .._types.cards import ModelCard
+from .._types.errors import Violation
+from .._types.results import Agreement, Provenance, Timings
+
+Sha256 = Annotated[str, ("pattern", "^([0-9a-f]{64})?$")]
+Share = Annotated[float, ("minimum", 0), ("maximum", 1)]
+Count = Annotated[int, ("minimum", 0)]
+Side = Annotated[int, ("minimum", 1)]
+NotNegative = Annotated[float, ("minimum", 0)]
+
+
+class ImageSizeDocument(TypedDict):
+    """Of the picture that coordinates refer to, in pixels."""
+
+    height: Side
+    width: Side
+
+
+class RleDocument(TypedDict):
+    """A mask as compressed COCO run lengths."""
+
+    size: tuple[Side, Side]
+    """Height and width."""
+    counts: str
+
+
+class _AnnotationDocument(TypedDict):
+    id: Annotated[int, ("minimum", 1)]
+    """Counts up from 1 in the order of the segments."""
+    image_id: int
+    category_id: Count
+    """COCO category id, or 0 for class-agnostic models."""
+    bbox: tuple[float, float, NotNegative, NotNegative]
+    """Left, top, width and height in pixels; zeros where there is no box."""
+    area: NotNegative
+    """Pixels of the mask; without a mask, of the box."""
+    iscrowd: Annotated[int, ("const", 0)]
+    score: Share
+    """How sure the model is. Not comparable between models."""
+
+
+class SegmentDocument(_AnnotationDocument, total=False):
+    """One thing found in a picture: an annotation as in a COCO file, and more."""
+
+    segmentation: RleDocument
+    """Not for detection and keypoint tasks."""
+    keypoints: list[float]
+    """x, y and COCO's visibility of each, one after another."""
+    num_keypoints: Count
+    label: str
+    """Class name, or empty for class-agnostic models."""
+    prompt_index: Count
+    """Index into the request's prompts; prompted tasks only."""
+    candidate_index: Count
+    """Which candidate for that prompt, 0 being the best; prompted tasks only."""
+    stability_score: float
+    """Share of pixels that stay when the threshold is shifted; automatic mode only."""
+    source_iou: Share
+    """Overlap with the mask of the detector that prompted it; cascades only."""
+    keypoint_names: list[str]
+    keypoint_scores: list[float]
+    """Heat-map logits, not probabilities."""
+
+
+class ResultDocument(TypedDict):
+    """What one model found in one picture."""
+
+    model_id: str
+    image_size: ImageSizeDocument
+    image_sha256: Sha256
+    """Of the picture file, in hexadecimal; send it instead of the file from now on."""
+    request_id: str
+    """The request, as in the server's log."""
+    omitted: Count
+    """Segments that were found but left out because of ``max_segments``."""
+    timings: Timings
+    provenance: list[Provenance]
+    """One entry per model that took part."""
+    segments: list[SegmentDocument]
+    """By prompt and candidate for prompted tasks, else best score first."""
+
+
+class ErrorDocument(TypedDict):
+    """Why a model did not answer."""
+
+    type: str
+    """Name of the SDK's exception."""
+    message: str
+    """What was expected and what came."""
+    code: str | None
+    """Name of the gRPC code; null if the problem was found before anything was sent."""
+    reason: str
+    """Machine-readable cause; stable. Empty when gRPC itself spoke."""
+    request_id: str
+    metadata: Mapping[str, str]
+    """Variables of the message."""
+    violations: list[Violation]
+    """Fields that cannot be used."""
+    retry_after_s: NotNegative | None
+    """When the server suggests to try again, in seconds."""
+
+
+class OutcomeDocument(TypedDict):
+    """What one model answered in a comparison: a result or an error, never both."""
+
+    model_id: str
+    elapsed_s: NotNegative
+    """From asking to this answer, as the gateway saw it, in seconds."""
+    result: ResultDocument | None
+    error: ErrorDocument | None
+
+
+class ComparisonDocument(TypedDict):
+    """What several models say about one picture."""
+
+    results: list[OutcomeDocument]
+    """In the order asked."""
+    agreements: list[Agreement]
+    """One per pair of models that both answered and can be compared."""
+
+
+class ModelDocument(TypedDict):
+    """What is known of a model."""
+
+    model_id: str
+    card: ModelCard | None
+    """The last one seen if it cannot be reached; null if it never was."""
+    error: ErrorDocument | None
+    """Why it cannot be reached; null if it can."""

@@ -1,0 +1,1 @@
+"""The models behind the gateway: endpoints, connections, and calls whose bytes are passed on."""

@@ -1,0 +1,1 @@
+"""Two models that answer as one."""

@@ -1,0 +1,1 @@
+"""One image to several models, and how far they agree."""

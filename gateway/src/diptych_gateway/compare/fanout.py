@@ -1,0 +1,195 @@
+"""One image to several models: each one's result as it comes, then how far they agree.
+
+Every model has its own outcome; nothing that happens to one is felt by the others. All work lives
+in one task group, so it ends when the caller leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
+
+from diptych.limits import MAX_REPLY_BYTES
+from diptych.segment import v1 as pb
+from diptych_runtime.engine import ServiceError
+from diptych_runtime.grpc_server.interceptor import request_id
+from diptych_runtime.logs import logger
+
+from ..backend import passthrough
+from ..backend.image_cache import PictureCache
+from ..backend.registry import Registry
+from ..deadline import Deadline
+from ..messages import addressed, parse, serialize
+from ..statuses import BackendError, failed, task_unsupported, to_status
+from . import wire as convert
+from .agreement import Answer, Basis, StoppedError, agree
+from .comparison import Plan
+
+Emit = Callable[[pb.ModelResult], None]
+"""Told of each model's result, as it comes."""
+
+
+@dataclass(frozen=True)
+class FanOut:
+    """Runs one comparison."""
+
+    plan: Plan
+    registry: Registry
+    pictures: PictureCache
+    deadline: Deadline
+
+    async def run(self, emit: Emit) -> list[pb.Agreement]:
+        """Ask every model, tell ``emit`` of each result; returns the agreements.
+
+        Pairs that cannot be compared, or not in time, are left out and logged.
+        """
+        shared = await serialize(self.plan.request)
+        picture = _Picture(self.plan.request.image.encoded, self.pictures)
+        agreements = _Agreements(self.plan, self.deadline)
+        async with asyncio.TaskGroup() as group:
+            for model_id in self.plan.model_ids:
+                ask = partial(self._ask, model_id, shared, picture)
+                group.create_task(self._one(model_id, ask, emit, agreements, group))
+        return agreements.in_order()
+
+    async def _one(
+        self,
+        model_id: str,
+        ask: Callable[[], Awaitable[pb.SegmentResponse]],
+        emit: Emit,
+        agreements: _Agreements,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        result = pb.ModelResult(model_id=model_id)
+        started = time.monotonic_ns()
+        try:
+            response = await ask()
+            result.response.CopyFrom(response)
+        except (BackendError, ServiceError) as error:
+            result.error.CopyFrom(to_status(error, request_id()))
+        except Exception as error:  # a fault of ours in one model's part must not spoil the others
+            logger().error("model's part failed", model=model_id, exc_info=error)
+            result.error.CopyFrom(failed(model_id).to_status(request_id()))
+        result.elapsed.FromNanoseconds(time.monotonic_ns() - started)
+        emit(result)
+        if result.HasField("response"):
+            group.create_task(agreements.add(model_id, result.response, group))
+
+    async def _ask(self, model_id: str, shared: bytes, picture: _Picture) -> pb.SegmentResponse:
+        model = self.registry.model(model_id)
+        request = self.plan.request
+        if self.registry.lists_task(model_id, request.task) is False:
+            raise task_unsupported(model_id, request.task)
+        raw = await passthrough.segment(
+            model, addressed(shared, model_id), request.image, self.deadline, self.pictures
+        )
+        try:
+            response = await parse(pb.SegmentResponse, raw)
+        except DecodeError as error:
+            logger().error("answer is no answer", model=model_id)
+            raise failed(model_id) from error
+        await picture.hold(response.image_sha256)
+        return response
+
+
+class _Picture:
+    """The file that all models are asked about; empty if the request names a digest."""
+
+    def __init__(self, file: bytes, pictures: PictureCache) -> None:
+        self._file = file
+        self._pictures = pictures
+        self._said: set[bytes] = set()
+
+    async def hold(self, said: bytes) -> None:
+        """Keep it for later requests by the digest that a model says, once for each digest."""
+        if said not in self._said:
+            self._said.add(said)
+            await self._pictures.put(self._file, said)
+
+
+class _Agreements:
+    """Compares every two answers as soon as both are there."""
+
+    def __init__(self, plan: Plan, deadline: Deadline) -> None:
+        self._plan = plan
+        self._deadline = deadline
+        self._answers: dict[str, Answer] = {}
+        self._done: dict[tuple[str, str], pb.Agreement] = {}
+
+    async def add(
+        self, model_id: str, response: pb.SegmentResponse, group: asyncio.TaskGroup
+    ) -> None:
+        """Take one more answer, and compare it with those that are there."""
+        with_masks = self._plan.basis is not Basis.BOX
+        try:
+            answer = await asyncio.to_thread(convert.to_answer, response, with_masks=with_masks)
+        except Exception as error:  # whatever a model sends, its answer still goes out as it is
+            logger().warning("answer cannot be compared", model=model_id, cause=str(error))
+            return
+        others = list(self._answers)
+        self._answers[model_id] = answer
+        for other in others:
+            first, second = sorted((model_id, other), key=self._plan.model_ids.index)
+            group.create_task(self._compare(first, second))
+
+    async def _compare(self, model_id_a: str, model_id_b: str) -> None:
+        stop = threading.Event()
+        try:
+            async with asyncio.timeout(max(self._deadline.for_agreement_s(), 0.0)):
+                agreement = await asyncio.to_thread(
+                    agree,
+                    self._answers[model_id_a],
+                    self._answers[model_id_b],
+                    basis=self._plan.basis,
+                    match_iou=self._plan.match_iou,
+                    stopped=stop.is_set,
+                )
+        except (TimeoutError, StoppedError):
+            logger().warning("no time to compare", models=[model_id_a, model_id_b])
+        except Exception as error:  # two answers that do not fit together, such as in size
+            cause = str(error)
+            logger().warning("not comparable", models=[model_id_a, model_id_b], cause=cause)
+        else:
+            self._done[model_id_a, model_id_b] = convert.to_message(
+                agreement,
+                model_id_a=model_id_a,
+                model_id_b=model_id_b,
+                basis=self._plan.basis,
+            )
+        finally:
+            stop.set()  # the thread of a comparison that nobody waits for ends at its next step
+
+    def in_order(self) -> list[pb.Agreement]:
+        """Every pair that was compared, in the order asked."""
+        pairs = combinations(self._plan.model_ids, 2)
+        return [self._done[pair] for pair in pairs if pair in self._done]
+
+
+def fit_reply(results: Iterable[pb.ModelResult]) -> None:
+    """Replace the largest answers by an error until all fit into one reply.
+
+    Two answers that each fit may not fit together, and gRPC would refuse the whole reply.
+    """
+    room = MAX_REPLY_BYTES - 1024 * 1024  # for agreements and framing
+    sizes = [(result.ByteSize(), result) for result in results]
+    total = sum(size for size, _ in sizes)
+    for size, result in sorted(sizes, key=lambda pair: -pair[0]):
+        if total <= room or not result.HasField("response"):
+            return
+        result.error.CopyFrom(
+            status_pb2.Status(
+                code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0],
+                message=f"an answer of {size} bytes does not fit into a reply of {room} bytes; "
+                "ask with StreamCompare, for fewer segments or for smaller masks",
+            )
+        )
+        total -= size - result.ByteSize()

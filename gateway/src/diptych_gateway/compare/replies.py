@@ -1,0 +1,63 @@
+"""The replies to a comparison, whole or result by result, whatever transport asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import grpc
+
+from diptych.segment import v1 as pb
+from diptych_runtime.grpc_server.interceptor import log_fields
+
+from .fanout import FanOut, fit_reply
+
+
+async def compared(fan_out: FanOut) -> pb.CompareResponse:
+    """Every result in the order asked, then the agreements."""
+    results: dict[str, pb.ModelResult] = {}
+
+    def keep(result: pb.ModelResult) -> None:
+        results[result.model_id] = result
+
+    agreements = await fan_out.run(keep)
+    ordered = [results[model_id] for model_id in fan_out.plan.model_ids]
+    fit_reply(ordered)
+    _log_results(ordered)
+    return pb.CompareResponse(results=ordered, agreements=agreements)
+
+
+class ComparisonStream:
+    """Asks the models in a task of its own, from the moment it is made.
+
+    A task group must not span a yield, because a generator that is left there is closed from
+    another task, and late: whoever learns first that nobody listens calls ``cancel``.
+    """
+
+    def __init__(self, fan_out: FanOut) -> None:
+        self._events: asyncio.Queue[pb.ModelResult | None] = asyncio.Queue()
+        self._running = asyncio.create_task(fan_out.run(self._events.put_nowait))
+        self._running.add_done_callback(lambda _: self._events.put_nowait(None))
+
+    def cancel(self) -> None:
+        """End the work."""
+        self._running.cancel()
+
+    async def events(self) -> AsyncIterator[pb.StreamCompareResponse]:
+        """Results as they come, the agreements last."""
+        results = []
+        try:
+            while (result := await self._events.get()) is not None:
+                fit_reply([result])
+                results.append(result)
+                yield pb.StreamCompareResponse(result=result)
+            agreements = pb.Agreements(agreements=await self._running)
+            _log_results(results)
+            yield pb.StreamCompareResponse(agreements=agreements)
+        finally:
+            self.cancel()
+
+
+def _log_results(results: Sequence[pb.ModelResult]) -> None:
+    codes = {code.value[0]: code.name for code in grpc.StatusCode}
+    log_fields(results={r.model_id: codes.get(r.error.code, "UNKNOWN") for r in results})

@@ -1,0 +1,195 @@
+"""The OpenAPI description of the routes, made from the routes and the types of their documents."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute, Route
+
+from diptych._export.card_rows import CardsDocument
+from diptych.documents.types import ComparisonDocument, ModelDocument, ResultDocument
+
+from .. import events, problems, video_socket
+from ..api import About, Alive, Ready
+from ..guard import Endpoint
+from ..options import CompareOptions, SegmentOptions
+from ..problems import Problem
+from . import examples
+from .schemas import REF, Schema, Schemas
+
+_NOT_DESCRIBED = ("/api/docs", "/api/{path:path}")
+_OPTIONS = {
+    "/api/segment": SegmentOptions,
+    "/api/compare": CompareOptions,
+    "/api/compare/stream": CompareOptions,
+}
+_ANSWERS = {
+    "/api/models": list[ModelDocument],
+    "/api/models/{model_id}": ModelDocument,
+    "/api/cards": CardsDocument,
+    "/api/server": About,
+    "/api/segment": ResultDocument,
+    "/api/compare": ComparisonDocument,
+    "/healthz": Alive,
+    "/readyz": Ready,
+}
+_OF_READING = (401, 403, 500)
+# In a comparison, what a model refuses is in that model's place.
+_OF_COMPARING = (400, 401, 403, 413, 415, 422, 500, 503, 504)
+_CODES = {
+    "/api/models/{model_id}": (401, 403, 404, 500),
+    "/api/segment": tuple(examples.REFUSALS),
+    "/api/compare": _OF_COMPARING,
+    "/api/compare/stream": _OF_COMPARING,
+    "/api/cards": (*_OF_READING, 503),
+    "/api/server": (401, 403),
+    "/metrics": (*_OF_READING, 503),
+    "/readyz": (503,),
+}
+_STREAM = (
+    "Server-sent events, whose data is JSON: `outcome`, an Outcome, for each model as it answers; "
+    "then `agreements`, a list of Agreement; `error`, a Problem, if it breaks off."
+)
+_REQUEST_ID = {"schema": {"type": "string"}, "description": "The request, as in the server's log."}
+_HEADERS: dict[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"schema": {"const": "Bearer"}}},
+    429: {"Retry-After": {"schema": {"type": "string"}, "description": "In whole seconds."}},
+    503: {"Retry-After": {"schema": {"type": "string"}, "description": "In whole seconds."}},
+}
+
+
+def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
+    """The whole description of what these routes serve."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Diptych",
+            "version": "1",
+            "description": "Segment a picture with several models, and see how far they agree.",
+        },
+        "paths": {
+            route.path: _path(route.path, route.endpoint)
+            for route in routes
+            if isinstance(route, Route)
+            and isinstance(route.endpoint, Endpoint)
+            and route.path not in _NOT_DESCRIBED
+        },
+        "x-websockets": {
+            video_socket.PATH: "A video session: JSON and frames, as README describes them."
+        },
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _path(path: str, endpoint: Endpoint) -> dict[str, Any]:
+    method = endpoint.methods[0].lower()
+    codes = _CODES.get(path, () if endpoint.public else _OF_READING)
+    said = _STREAM if path == "/api/compare/stream" else "The answer."
+    answer = {"description": said, "headers": {"X-Request-ID": _REQUEST_ID}}
+    operation: dict[str, Any] = {
+        "operationId": endpoint.handler.__name__,
+        "summary": (endpoint.handler.__doc__ or "").strip(),
+        "security": [] if endpoint.public else [{}, {"token": []}],
+        "responses": {
+            "200": {**answer, "content": _content(path)},
+            **{str(code): _refusal(code) for code in codes},
+        },
+    }
+    if endpoint.scope is not None:
+        operation["description"] = f"A token has to be for `{endpoint.scope}`, or for everything."
+    if "{model_id}" in path:
+        model_id = {"name": "model_id", "in": "path", "required": True}
+        operation["parameters"] = [model_id | {"schema": {"type": "string"}}]
+    if path in _OPTIONS:
+        operation["requestBody"] = _form(_OPTIONS[path].__name__)
+    return {method: operation}
+
+
+def _content(path: str) -> dict[str, Any]:
+    if path == "/metrics":
+        return {"text/plain": {"schema": {"type": "string"}}}
+    if path == "/api/compare/stream":
+        return {events.MEDIA_TYPE: _events()}
+    if path not in _ANSWERS:
+        return {"application/json": {"schema": {"type": "object"}}}
+    content: dict[str, Any] = {"schema": _made().of(_ANSWERS[path])}
+    if path == "/api/segment":
+        content["example"] = examples.result()
+    if path == "/api/compare":
+        content["example"] = examples.comparison()
+    return {"application/json": content}
+
+
+def _events() -> dict[str, Any]:
+    """OpenAPI 3.1 has no words for the kinds of events, so they have a field of their own."""
+    comparison = _schemas()["Comparison"]["properties"]
+    return {
+        "example": examples.stream(),
+        "x-events": {
+            "outcome": comparison["results"]["items"],
+            "agreements": {"type": "array", "items": comparison["agreements"]["items"]},
+            "error": {"$ref": f"{REF}Problem"},
+        },
+    }
+
+
+def _refusal(code: int) -> dict[str, Any]:
+    schema = {"$ref": f"{REF}Problem"}
+    text, _ = examples.REFUSALS[code]
+    return {
+        "description": text,
+        "headers": {"X-Request-ID": _REQUEST_ID, **_HEADERS.get(code, {})},
+        "content": {problems.MEDIA_TYPE: {"schema": schema, "example": examples.refusal(code)}},
+    }
+
+
+def _form(options: str) -> dict[str, Any]:
+    picture = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP file"}
+    digest = {
+        "type": "string",
+        "pattern": "^([0-9a-fA-F]{64})?$",
+        "description": "Of one sent before; empty is none.",
+        "examples": [""],  # or viewers fill the field with a digest of nothing
+    }
+    schema = {
+        "type": "object",
+        "properties": {
+            "image": picture,
+            "image_sha256": digest,
+            "options": {"$ref": REF + options},
+        },
+        "oneOf": [{"required": ["image"]}, {"required": ["image_sha256"]}],
+        "additionalProperties": False,
+    }
+    encoding = {"options": {"contentType": "application/json"}}
+    return {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": schema, "encoding": encoding}},
+    }
+
+
+def _schemas() -> dict[str, Schema]:
+    return _made().by_name | _asked()
+
+
+@functools.cache
+def _made() -> Schemas:
+    made = Schemas(taken=_asked())
+    for kind in (*_ANSWERS.values(), Problem):
+        made.of(kind)
+    return made
+
+
+@functools.cache
+def _asked() -> dict[str, Schema]:
+    """Of what a form may say."""
+    kinds = [(SegmentOptions, "validation"), (CompareOptions, "validation")]
+    _, made = models_json_schema(kinds, ref_template=REF + "{model}")  # type: ignore[arg-type]
+    found: dict[str, Schema] = made["$defs"]
+    return found

@@ -1,0 +1,1 @@
+"""The networks: torchvision's, rewritten to answer the same in less time and memory."""

@@ -1,0 +1,1 @@
+"""Mask R-CNN through a live stream."""

@@ -1,0 +1,1 @@
+"""The front process: listens, checks, admits, queues, and watches the engine process."""

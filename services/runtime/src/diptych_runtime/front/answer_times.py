@@ -1,0 +1,50 @@
+"""How long the newest answers took, by what was asked."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Sequence
+
+from diptych import Task
+from diptych.segment import v1 as pb
+
+from ..wire.convert import duration, task_to_wire
+
+NEWEST = 500
+"""How many answers of one kind the figures are from. A constant number bounds memory, and lets a
+figure follow when the traffic or the machine changes."""
+
+
+class AnswerTimes:
+    """Seconds of the newest answers of each kind."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[Task, bool], deque[float]] = defaultdict(
+            lambda: deque(maxlen=NEWEST)
+        )
+
+    def add(self, task: Task, image_held: bool, seconds: float) -> None:
+        """One answer, without the time that it waited for others."""
+        self._seconds[task, image_held].append(seconds)
+
+    def messages(self) -> list[pb.AnswerTime]:
+        """The figures as they are now."""
+        found = []
+        for (task, image_held), newest in self._seconds.items():
+            ordered = sorted(newest)
+            found.append(
+                pb.AnswerTime(
+                    task=task_to_wire(task),
+                    image_held=image_held,
+                    count=len(ordered),
+                    p50=duration(quantile(ordered, 0.5)),
+                    p95=duration(quantile(ordered, 0.95)),
+                )
+            )
+        return found
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The smallest of these that at least ``share`` of them do not exceed (nearest rank)."""
+    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]

@@ -1,0 +1,78 @@
+"""One model service: a server, a servicer and a supervised engine."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+
+from ..grpc_server.server import NOTICE_S, GrpcServer, listen_address
+from ..grpc_server.tls import ServerTls
+from ..logs import logger
+from ..settings import RuntimeSettings
+from .servicer import SERVICE, ModelServicer
+from .supervisor import Supervisor
+from .worker_client import EngineClient
+
+CONNECTION_AGE_S = 60.0
+"""A gateway finds replicas that have joined only when it connects anew. Not for the gateway itself:
+a large request can be lost at that moment, which its own clients would have to send again."""
+
+
+class ModelService:
+    """Serves one engine, named as ``module:function``, on one port.
+
+    Raises:
+        SettingsError: a certificate or key cannot be used.
+    """
+
+    def __init__(self, engine: str, settings: RuntimeSettings, *, port: int) -> None:
+        self._settings = settings
+        self.supervisor = Supervisor(engine, settings, on_state=self._on_state)
+        self.servicer = ModelServicer(self.supervisor, settings)
+        self._server = GrpcServer(
+            address=listen_address(settings.host, port),
+            handlers=[self.servicer.handler()],
+            services=[SERVICE],
+            with_reflection=settings.reflection,
+            observer=self._observe,
+            tls=ServerTls.if_set(settings.tls_cert, settings.tls_key, settings.tls_client_ca),
+            connection_age_s=CONNECTION_AGE_S,
+        )
+        self.engine_task: asyncio.Task[None] | None = None
+        self.port = 0
+
+    async def start(self) -> int:
+        """Listen and begin to load the model; returns the port.
+
+        Raises:
+            PortTakenError: the address cannot be listened on.
+        """
+        self.port = await self._server.start()
+        logger().info("listening", host=self._settings.host, port=self.port)
+        self.engine_task = asyncio.create_task(self.supervisor.run())
+        return self.port
+
+    async def ready(self, timeout_s: float) -> EngineClient:
+        """The engine, once it serves."""
+        return await self.supervisor.wait_ready(timeout_s)
+
+    async def stop(self) -> None:
+        """Drain, then end the engine."""
+        # Without an engine for good, no grace brings an answer.
+        gone = self.engine_task is not None and self.engine_task.done()
+        grace_s = 0 if gone else self._settings.drain_s
+        self.servicer.videos.go_away(NOTICE_S + grace_s)
+        await self._server.drain(grace_s)
+        if self.engine_task:
+            self.engine_task.cancel()
+            await asyncio.gather(self.engine_task, return_exceptions=True)
+
+    async def _on_state(self, serving: bool) -> None:
+        if engine := self.supervisor.engine:
+            self.servicer.expect_batches(engine.max_batch)
+        await self._server.set_serving(serving)
+
+    def _observe(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        if method.endswith("/Segment"):
+            self.servicer.stats.count_outcome(code)

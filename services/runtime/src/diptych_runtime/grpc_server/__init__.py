@@ -1,0 +1,1 @@
+"""The gRPC server that model services and the gateway share."""

@@ -1,0 +1,282 @@
+"""The border between handlers and gRPC: errors become statuses, each request becomes one log line.
+
+Handlers raise ``ServiceError``; whatever else leaves one is answered INTERNAL with a request id and
+without its text, because exception texts carry addresses and paths.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import grpc
+from google.rpc import status_pb2
+
+from diptych.wire.statuses import CODES
+
+from ..engine.errors import Reason, ServiceError, draining, invalid
+from ..logs import logger
+from .in_flight import Calls
+
+STATUS_DETAILS_KEY = "grpc-status-details-bin"
+_HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
+_C = grpc.StatusCode
+_REFUSED = (_C.UNAUTHENTICATED, _C.PERMISSION_DENIED)
+
+
+@dataclass
+class RequestLog:
+    """What is known of the request that this task serves."""
+
+    request_id: str
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+_current: contextvars.ContextVar[RequestLog] = contextvars.ContextVar("diptych_request")
+
+
+def request_id() -> str:
+    """Id of the request being served, as in the log and in errors; empty outside of one."""
+    current = _current.get(None)
+    return current.request_id if current else ""
+
+
+def begin(fields: Mapping[str, object] = MappingProxyType({})) -> RequestLog:
+    """This task serves a new request from now on; ``fields`` begin its log line."""
+    log = RequestLog(os.urandom(8).hex(), dict(fields))
+    _current.set(log)
+    return log
+
+
+def log_fields(**fields: object) -> None:
+    """Add fields to the log line of the request being served."""
+    current = _current.get(None)
+    if current:
+        current.fields.update(fields)
+
+
+Observer = Callable[[str, grpc.StatusCode, float], None]
+"""Told of each finished call: full method name, code, seconds."""
+
+
+Gate = Callable[[grpc.HandlerCallDetails, dict[str, object]], None]
+"""Asked about each call, also of methods that do not exist, before its request is read. Adds to the
+fields of its log line; raises a ``ServiceError`` to refuse it."""
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps every handler of a server; must be the outermost interceptor.
+
+    ``calls`` are those under way.
+    """
+
+    def __init__(self, observer: Observer | None = None, gate: Gate | None = None) -> None:
+        self._observer = observer
+        self._gate = gate
+        self.calls = Calls()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Replace the handler's behaviour by a guarded one."""
+        handler: Any = await continuation(handler_call_details)
+        fields: dict[str, object] = {}
+        try:
+            if self._gate:
+                self._gate(handler_call_details, fields)
+        except Exception as error:  # a gate that fails lets nobody in
+            handler = _refusal(error)
+        if handler is None:
+            return None
+        method = handler_call_details.method
+        kind = _kind(handler)
+        wrap = self._single if kind.endswith("unary") else self._many
+        read = _reader(handler.request_deserializer, streams=handler.request_streaming)
+        guard = partial(self._guard, method, fields)
+        behaviour = wrap(guard, getattr(handler, kind), read)
+        # Requests are read inside the guard: what grpcio says of unreadable ones is not ours.
+        guarded: grpc.RpcMethodHandler[Any, Any] = handler._replace(
+            request_deserializer=None, **{kind: behaviour}
+        )
+        return guarded
+
+    def _guard(
+        self,
+        method: str,
+        fields: Mapping[str, object],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> _Guard:
+        return _Guard(method, fields, context, self._observer, self.calls)
+
+    def _single(self, guard: _MakeGuard, behaviour: Any, read: Callable[[Any], Any]) -> Any:
+        async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            async with guard(context):
+                return await behaviour(read(request), context)
+
+        return guarded
+
+    def _many(self, guard: _MakeGuard, behaviour: Any, read: Callable[[Any], Any]) -> Any:
+        if inspect.iscoroutinefunction(behaviour):
+            # It writes its replies to the context itself, as the Watch of health does.
+            return self._single(guard, behaviour, read)
+
+        async def guarded(
+            request: Any, context: grpc.aio.ServicerContext[Any, Any]
+        ) -> AsyncIterator[Any]:
+            async with guard(context):
+                async for reply in behaviour(read(request), context):
+                    yield reply
+
+        return guarded
+
+
+def _kind(handler: Any) -> str:
+    """The attribute that has a handler's behaviour."""
+    request = "stream" if handler.request_streaming else "unary"
+    response = "stream" if handler.response_streaming else "unary"
+    return f"{request}_{response}"
+
+
+def _refusal(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
+    """A handler that fails with ``error``, for a method of any kind.
+
+    As one of streams it is handed no request, so that the megabytes of a refused picture are never
+    read; a unary handler runs only when they are.
+    """
+
+    async def refuse(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        raise error
+
+    handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(refuse)
+    return handler
+
+
+def _reader(parse: Callable[[bytes], Any] | None, *, streams: bool) -> Callable[[Any], Any]:
+    """Turns what grpcio hands over (bytes, or an iterator of bytes) into what a handler expects."""
+    if parse is None:
+        return lambda request: request
+
+    def read(raw: bytes) -> Any:
+        try:
+            return parse(raw)
+        except Exception as error:
+            raise unreadable(raw) from error
+
+    async def read_each(stream: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for raw in stream:
+            yield read(raw)
+
+    return read_each if streams else read
+
+
+def unreadable(raw: bytes) -> ServiceError:
+    """The error for bytes that are not the message of their method."""
+    text = f"expected the message of this method, got {len(raw)} bytes of something else"
+    return invalid(Reason.OPTION_INVALID, "request", text)
+
+
+class _Guard:
+    """Runs around one call; ``fields`` begin its log line."""
+
+    def __init__(
+        self,
+        method: str,
+        fields: Mapping[str, object],
+        context: grpc.aio.ServicerContext[Any, Any],
+        observer: Observer | None,
+        calls: Calls,
+    ) -> None:
+        self._method = method
+        self._context = context
+        self._observer = observer
+        self._calls = calls
+        self._fields = fields
+        self._hidden = method.startswith(_HIDDEN)
+
+    async def __aenter__(self) -> None:
+        self._started = time.monotonic()
+        self._task = self._calls.enter(probe=self._hidden)
+        self._log = begin(self._fields)
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        try:
+            await self._settle(error)
+        finally:
+            self._calls.leave(self._task)
+        return False
+
+    async def _settle(self, error: BaseException | None) -> None:
+        """Log what became of the call; answer an error that gRPC cannot answer well itself."""
+        if error is None or isinstance(error, grpc.aio.AbortError):
+            self._finish(_code_of(self._context, failed=error is not None))
+            return
+        if isinstance(error, GeneratorExit):  # the client left while replies were sent to it
+            self._finish(_C.CANCELLED)
+            return
+        if self._calls.ended(self._task):
+            error = draining()
+        elif isinstance(error, asyncio.CancelledError) and self._task.cancelling():
+            # gRPC cancels the task when the client leaves; context.cancelled() does not tell.
+            late = self._context.time_remaining() == 0
+            self._finish(_C.DEADLINE_EXCEEDED if late else _C.CANCELLED)
+            return
+        # Any other CancelledError is a fault, and would leave the client waiting for ever.
+        if not isinstance(error, ServiceError):
+            logger().error("handler failed", request_id=self._log.request_id, exc_info=error)
+            error = ServiceError(Reason.MODEL_FAILED, f"internal error {self._log.request_id}")
+        self._log.fields["reason"] = error.reason.value
+        self._finish(error.code)
+        await abort_with(self._context, error.to_status(self._log.request_id))
+
+    def _finish(self, code: grpc.StatusCode) -> None:
+        if self._hidden and code not in _REFUSED:
+            return
+        seconds = time.monotonic() - self._started
+        if self._observer:
+            self._observer(self._method, code, seconds)
+        if code is _C.OK:
+            # In the next turn of the loop, so that the reply does not wait for it.
+            asyncio.get_running_loop().call_soon(self._write, code, seconds)
+        else:
+            self._write(code, seconds)
+
+    def _write(self, code: grpc.StatusCode, seconds: float) -> None:
+        logger().info(
+            "request",
+            method=self._method.rpartition("/")[2],
+            request_id=self._log.request_id,
+            code=code.name,
+            seconds=round(seconds, 4),
+            **self._log.fields,
+        )
+
+
+_MakeGuard = Callable[[grpc.aio.ServicerContext[Any, Any]], _Guard]
+
+
+def _code_of(context: grpc.aio.ServicerContext[Any, Any], *, failed: bool) -> grpc.StatusCode:
+    """The code that a handler set; grpcio gives it as an enum member, a number or nothing."""
+    code: Any = context.code()
+    if isinstance(code, grpc.StatusCode):
+        return code
+    return CODES.get(code or 0, _C.UNKNOWN if failed else _C.OK)
+
+
+async def abort_with(
+    context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status
+) -> None:
+    """End a call with a rich status. Does not return: grpcio raises."""
+    details = ((STATUS_DETAILS_KEY, status.SerializeToString()),)
+    await context.abort(CODES[status.code], status.message, details)

@@ -1,0 +1,171 @@
+"""One grpc.aio server: options, port, health, reflection, and a stop that loses no call."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import signal
+from collections.abc import Iterable, Sequence
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+
+from ..logs import logger
+from .interceptor import ErrorInterceptor, Gate, Observer
+from .tls import ServerTls
+
+NOTICE_S = 0.5
+"""Time for clients that watch health to look elsewhere before calls are refused."""
+
+_STOP_RESERVE_S = 5.0
+
+SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", MAX_REPLY_BYTES),
+    ("grpc.max_concurrent_streams", 200),
+    ("grpc.max_metadata_size", 8192),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Without a header table clients cannot send an older timeout that is up to 3 % longer.
+    ("grpc.http2.hpack_table_size.decoder", 0),
+)
+
+
+class PortTakenError(Exception):
+    """The address cannot be listened on; the message is one line."""
+
+
+class GrpcServer:
+    """A server with health per service, reflection and a drain.
+
+    ``services`` are the full names that health and reflection speak of. ``gate`` is asked about
+    every call of every one of them before the call is read. Clients have to connect anew every
+    ``connection_age_s`` seconds; calls under way stay on the connection that they have.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        services: Sequence[str],
+        with_reflection: bool = True,
+        observer: Observer | None = None,
+        gate: Gate | None = None,
+        tls: ServerTls | None = None,
+        connection_age_s: float | None = None,
+    ) -> None:
+        self._address = address
+        self._tls = tls
+        self._following: asyncio.Task[None] | None = None
+        self._services = ("", *services)
+        interceptor = ErrorInterceptor(observer, gate)
+        self._calls = interceptor.calls
+        options = SERVER_OPTIONS
+        if connection_age_s is not None:
+            options += (("grpc.max_connection_age_ms", round(connection_age_s * 1000)),)
+        self._server = grpc.aio.server(interceptors=[interceptor], options=options)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_generic_rpc_handlers(tuple(handlers))
+        if with_reflection:
+            names = [*services, health.SERVICE_NAME, reflection.SERVICE_NAME]
+            reflection.enable_server_reflection(names, self._server)
+        self.draining = False
+
+    async def start(self) -> int:
+        """Listen; returns the port. Health says NOT_SERVING until told otherwise.
+
+        Raises:
+            PortTakenError: the address is in use or not ours.
+        """
+        await self.set_serving(False)
+        try:
+            port = self._add_port()
+        except RuntimeError as error:
+            raise PortTakenError(
+                f"cannot listen on {self._address}: the port is in use or the address is not ours"
+            ) from error
+        await self._server.start()
+        if self._tls:
+            self._following = asyncio.create_task(self._tls.follow())
+        elif not is_loopback(self._address):
+            logger().warning(
+                "serving without TLS: whoever shares the network can read along",
+                address=self._address,
+            )
+        return port
+
+    def _add_port(self) -> int:
+        if self._tls is None:
+            return self._server.add_insecure_port(self._address)
+        return self._server.add_secure_port(self._address, self._tls.credentials())
+
+    async def set_serving(self, serving: bool) -> None:
+        """What health says of every service."""
+        if self.draining and serving:
+            return
+        state = health_pb2.HealthCheckResponse
+        status = state.SERVING if serving else state.NOT_SERVING
+        for name in self._services:
+            await self._health.set(name, status)
+
+    async def drain(self, grace_s: float) -> None:
+        """Say NOT_SERVING, let clients notice, finish running calls, then stop.
+
+        Calls that are not done after ``grace_s`` seconds are answered DRAINING.
+        """
+        self.draining = True
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(NOTICE_S)
+        # First no new calls, then the end of those under way; its own grace only has to be longer.
+        stopped = asyncio.create_task(self._server.stop(grace_s + _STOP_RESERVE_S))
+        await self._calls.finish(grace_s)
+        await stopped
+        if self._following:
+            self._following.cancel()
+
+
+def listen_address(host: str, port: int) -> str:
+    """Host and port as gRPC reads them: an IPv6 address needs brackets."""
+    bare = ":" in host and not host.startswith("[")
+    return f"[{host}]:{port}" if bare else f"{host}:{port}"
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach ``host:port``."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def wait_for_stop_signal(also: Iterable[asyncio.Future[None]] = ()) -> None:
+    """Return at SIGTERM or SIGINT, or when one of ``also`` is done (its error is raised).
+
+    From then on a second SIGINT, an impatient Ctrl-C, ends the process at once; SIGTERM does not,
+    because process runners like to repeat themselves.
+    """
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[None] = loop.create_future()
+
+    def tell(number: signal.Signals) -> None:
+        if not told.done():
+            logger().info("stopping", signal=number.name)
+            told.set_result(None)
+        elif number is signal.SIGINT:
+            os._exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell, number)
+    done, _ = await asyncio.wait([told, *also], return_when=asyncio.FIRST_COMPLETED)
+    for future in done:
+        future.result()

@@ -1,0 +1,1 @@
+"""What goes between the front and the engine process."""

@@ -1,0 +1,1 @@
+"""Checks of messages, and the model card as a message."""

@@ -1,0 +1,1 @@
+"""The engine process: decodes images, runs the model, writes replies."""

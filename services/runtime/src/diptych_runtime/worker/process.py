@@ -1,0 +1,285 @@
+"""The process that owns a device: decodes pictures, runs the model, writes replies.
+
+Started by the front as ``python -m diptych_runtime.worker.process``; ends when the front is gone.
+Threads: this one reads requests; one loads and runs the model; one for each lane prepares requests,
+one decoded picture ahead of the model; one writes replies. While nobody else waits, the model's
+thread prepares a request and writes a small reply itself: waking another takes longer. Models that
+follow objects have two more, one to decode frames and one to write replies of video sessions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from diptych import Task
+from diptych.segment import v1 as pb
+
+from .. import logs
+from ..engine.errors import Reason, ServiceError
+from ..engine.protocol import Answer, DeviceLostError, Engine, LoadError
+from ..ipc.lanes import Lane
+from ..ipc.pipe import EnginePipe, Header, PipeClosedError
+from ..ipc.shared_memory import PictureReader
+from ..logs import logger
+from ..machine import device_name
+from ..settings import RuntimeSettings, SettingsError
+from ..weights.download import WeightsError
+from ..wire.cards import CardError, build_card
+from .batching import batcher_of
+from .image_cache import HeldPictures
+from .replies import ReplyWriter
+from .scheduler import Scheduler
+from .sessions import SessionHost
+from .work import CancelledWorkError, Work, Workshop
+
+EXIT_BROKEN = 70
+_PULSE_EVERY_S = 0.2
+_FEW_SEGMENTS = 4
+_QUICK_ENCODINGS = frozenset(
+    {
+        pb.MaskEncoding.MASK_ENCODING_UNSPECIFIED,
+        pb.MaskEncoding.MASK_ENCODING_COCO_RLE,
+        pb.MaskEncoding.MASK_ENCODING_NONE,
+    }
+)
+"""Those that masks come in already."""
+
+Queue = queue.SimpleQueue
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What there is once the model is loaded."""
+
+    workshop: Workshop
+    replies: ReplyWriter
+
+
+class EngineProcess:
+    """Everything that runs behind one pipe."""
+
+    def __init__(
+        self, pipe: EnginePipe, pictures: PictureReader, engine: str, settings: RuntimeSettings
+    ) -> None:
+        self._pipe = pipe
+        self._pictures = pictures
+        self._engine = engine
+        self._settings = settings
+        self._scheduler = Scheduler(done=self._answered, pulse=self._pulse)
+        self._to_prepare: dict[Lane, Queue[Work]] = {lane: Queue() for lane in Lane}
+        self._to_reply: Queue[tuple[Work, Answer | Exception]] = Queue()
+        self._order = threading.Lock()
+        self._inside: dict[int, Work] = {}
+        self._pulsed = 0.0
+        self._sessions: SessionHost | None = None
+        self._loaded: _Loaded | None = None
+
+    def run(self) -> None:
+        """Load the model and serve until the front is gone."""
+        _thread("model", self._model)
+        while True:
+            # From the start, so that the end of the front is noticed while the model loads.
+            header, body = self._pipe.receive()
+            if header["op"] == "work":
+                self._accept(header, body)
+            elif header["op"] == "cancel" and (work := self._inside.get(header["id"])):
+                work.cancelled.set()
+            elif header["op"].startswith("session_"):
+                assert self._sessions is not None  # the front waits for the card
+                self._sessions.receive(header, body)
+
+    def _model(self) -> None:
+        """Everything that touches the engine happens in this thread."""
+        try:
+            engine = create_engine(self._engine)
+            model = engine.load()
+            card = build_card(model, self._settings)
+        except (LoadError, CardError, SettingsError, WeightsError) as error:
+            self._pipe.send({"op": "failed", "message": str(error)})
+            return
+        held = HeldPictures(self._settings.cache_bytes)
+        workshop = Workshop(engine, model, held, self._settings)
+        loaded = self._loaded = _Loaded(workshop, ReplyWriter(card.id, model))
+        for lane in Lane:
+            _thread(f"prepare {lane}", partial(self._prepare_all, lane, loaded))
+        _thread("reply", lambda: _forever(lambda: self._reply(*self._to_reply.get(), loaded)))
+        if Task.VIDEO_SEGMENTATION in model.tasks:
+            self._host_sessions(workshop, card.id)
+        batcher = batcher_of(workshop)
+        loaded_header: Header = {
+            "op": "loaded",
+            "device": device_name(model.device),
+            "max_batch": batcher.max_batch if batcher else 1,
+        }
+        self._pipe.send(loaded_header, card.SerializeToString())
+        self._scheduler.run(workshop, batcher)
+
+    def _host_sessions(self, workshop: Workshop, model_id: str) -> None:
+        # Threads of their own: the decoder of pictures waits while enough of them are ready, and
+        # frames must not wait behind it.
+        host = self._sessions = SessionHost(self._pipe, self._scheduler, workshop, model_id)
+        _thread("frames", lambda: _forever(host.prepare_next))
+        _thread("video replies", lambda: _forever(host.reply_next))
+
+    def _accept(self, header: Header, body: bytes) -> None:
+        place, size = header["place"], header["picture_bytes"]
+        end = len(body) - (size if place is None else 0)
+        sent = body[end:] if place is None else self._pictures.view(place, size)
+        work = Work(
+            id=header["id"],
+            request_id=header["request_id"],
+            digest=header["digest"] or "",
+            hash_picture=header["digest"] is None,
+            received=header["received"],
+            deadline=header["deadline"],
+            request=pb.SegmentRequest.FromString(body[:end]),
+            sent=sent,
+        )
+        copied = work.copied
+        self._inside[work.id] = work
+        lane = Lane(header["lane"])
+        # Prompts on held pictures have nothing to decode, and are put together once prepared.
+        if lane is not Lane.HELD and self._scheduler.offer(lane, work):
+            self._pulsed = time.monotonic()  # the front waits from now on
+        else:
+            self._to_prepare[lane].put(work)
+        # Only now: the copy takes as long as the hash that another thread makes meanwhile.
+        copied.set_result(sent if isinstance(sent, bytes) else self._pictures.read(place, size))
+
+    def _prepare_all(self, lane: Lane, loaded: _Loaded) -> None:
+        while True:
+            # Nothing is kept in a name: it would keep a picture until the next one comes.
+            self._prepare(self._to_prepare[lane].get(), lane, loaded)
+
+    def _prepare(self, work: Work, lane: Lane, loaded: _Loaded) -> None:
+        if lane is Lane.HELD and not loaded.workshop.held.get(work.digest):
+            self._to_prepare[Lane.NEW].put(work)  # dropped since the front looked
+            return
+        try:
+            loaded.workshop.prepare(work)
+        except Exception as error:
+            self._done(work, error)
+        else:
+            self._scheduler.add(lane, work)
+
+    def _done(self, work: Work, result: Answer | Exception) -> None:
+        self._to_reply.put((work, result))
+
+    def _answered(self, work: Work, result: Answer | Exception) -> None:
+        """Called by the model's thread."""
+        if self._loaded is None or self._scheduler.pressed or not _is_small(work, result):
+            self._done(work, result)
+        else:
+            self._reply(work, result, self._loaded)
+
+    def _reply(self, work: Work, result: Answer | Exception, loaded: _Loaded) -> None:
+        header: Header = {
+            "op": "done",
+            "id": work.id,
+            "encoder_ran": work.encoder_ran,
+            "cache_hit": work.cache_hit,
+            "model_s": work.model_s,
+            "together": work.together,
+        }
+        body = b""
+        if not isinstance(result, Exception):
+            try:
+                body, header["stages"] = loaded.replies.write(work, result)
+            except Exception as error:
+                result = error
+        if isinstance(result, Exception):
+            header["op"] = "error"
+            body = _status(work, result)
+        header["device_peak_bytes"] = loaded.replies.loaded.peak_device_bytes()
+        del self._inside[work.id]
+        with self._order:  # else the front could hear of a picture's end before its beginning
+            header.update(loaded.workshop.held.changes())
+            self._pipe.send(header, body)
+
+    def _pulse(self) -> None:
+        """Tell the front that the model makes progress."""
+        now = time.monotonic()
+        if now - self._pulsed > _PULSE_EVERY_S:
+            self._pulsed = now
+            self._pipe.send({"op": "pulse"})
+
+
+def _is_small(work: Work, result: Answer | Exception) -> bool:
+    """Whether writing the reply takes no longer than waking a thread for it."""
+    if not isinstance(result, Answer):  # an error, or what an engine should not have given
+        return isinstance(result, Exception)
+    quick = work.request.output.mask_encoding in _QUICK_ENCODINGS
+    return len(result.segments) <= (_FEW_SEGMENTS if quick else 0)
+
+
+def _status(work: Work, error: Exception) -> bytes:
+    """A serialised ``Status``; what is not a ``ServiceError`` is logged and hidden."""
+    if isinstance(error, CancelledWorkError):
+        error = ServiceError(Reason.DEADLINE, "cancelled; nobody reads this")
+    if not isinstance(error, ServiceError):
+        logger().error("request failed", request_id=work.request_id, exc_info=error)
+        error = ServiceError(Reason.MODEL_FAILED, f"internal error {work.request_id}")
+    status: bytes = error.to_status(work.request_id).SerializeToString()
+    return status
+
+
+def _forever(do: Callable[[], None]) -> None:
+    while True:
+        do()
+
+
+def _thread(name: str, loop: Callable[[], None]) -> None:
+    """Start a thread whose end ends the process: one that has lost a part of itself is broken."""
+
+    def guarded() -> None:
+        try:
+            loop()
+        except PipeClosedError:
+            os._exit(0)
+        except DeviceLostError as error:
+            logger().error("device lost", error=str(error))
+        except BaseException as error:
+            logger().error("engine thread ended", thread=name, exc_info=error)
+        os._exit(EXIT_BROKEN)
+
+    threading.Thread(target=guarded, name=name, daemon=True).start()
+
+
+def create_engine(name: str) -> Engine:
+    """The engine that ``module:function`` makes."""
+    module, _, function = name.partition(":")
+    made: Any = getattr(importlib.import_module(module), function)()
+    engine: Engine = made
+    return engine
+
+
+def main() -> None:
+    """Load the model and serve the front that started this process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--pictures", type=int, required=True)
+    parser.add_argument("--engine", required=True)
+    args = parser.parse_args()
+    pipe = EnginePipe(socket.socket(fileno=args.fd))
+    pictures = PictureReader(args.pictures)
+    try:
+        header, _ = pipe.receive()
+        settings = RuntimeSettings(**header["settings"])
+        logs.configure(settings.log_level, process="engine")
+        EngineProcess(pipe, pictures, args.engine, settings).run()
+    except PipeClosedError:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

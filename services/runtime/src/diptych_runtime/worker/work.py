@@ -1,0 +1,188 @@
+"""One request inside the engine process, from bytes to an answer."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+
+from diptych import AutomaticOptions, Prompt, Task
+from diptych.segment import v1 as pb
+
+from ..engine.errors import Reason, ServiceError, not_held
+from ..engine.protocol import Answer, Asked, Engine, Features, Job, LoadedModel, Pixels, Steps
+from ..settings import RuntimeSettings
+from ..wire.convert import automatic_from_wire, output_from_wire, task_from_wire
+from ..wire.prompt_checks import check_prompts
+from .image_cache import HeldPicture, HeldPictures
+from .images import decode
+
+
+@dataclass
+class Work:
+    """A request, what became of it so far, and where its time went (seconds)."""
+
+    id: int
+    request_id: str
+    digest: str
+    """SHA-256 of the picture's file in hexadecimal; a picture without one is not held."""
+    received: float
+    """Reading of the monotonic clock, which all processes of a machine share."""
+    deadline: float
+    request: pb.SegmentRequest
+    """All but the picture."""
+    hash_picture: bool = False
+    """Whether ``digest`` has yet to be computed."""
+    sent: bytes | memoryview = b""
+    """The picture's file where it came to, if it was sent; empty again once ``picture`` has it."""
+    copied: Future[bytes] = field(default_factory=Future)
+    """A copy of it to keep, which may still be made while ``sent`` is looked at."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    picture: HeldPicture | None = None
+    pixels: Pixels | None = None
+    prompts: tuple[Prompt, ...] = ()
+    batch_key: Hashable | None = None
+    """See ``BatchingEngine``; ``None`` until company is looked for."""
+    most_together: int | None = None
+    """With how many it may be answered, itself among them; ``None`` until company is looked for."""
+    together: int = 1
+    """With how many it is answered, itself among them."""
+    cache_hit: bool = False
+    encoder_ran: bool = False
+    decode_s: float = 0.0
+    encode_s: float = 0.0
+    model_s: float = 0.0
+
+    def check_alive(self) -> None:
+        """Called between steps.
+
+        Raises:
+            ServiceError: the deadline has passed.
+            CancelledWorkError: the caller has gone.
+        """
+        if self.cancelled.is_set():
+            raise CancelledWorkError
+        if time.monotonic() >= self.deadline:
+            raise ServiceError(Reason.DEADLINE, "the deadline passed while the model was working")
+
+
+class CancelledWorkError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What all requests of an engine process share."""
+
+    engine: Engine
+    loaded: LoadedModel
+    held: HeldPictures
+    settings: RuntimeSettings
+
+    def prepare(self, work: Work) -> None:
+        """Find or decode the picture and check the prompts against it.
+
+        Raises:
+            ServiceError: the picture or a prompt cannot be used, or its digest is not held.
+        """
+        work.check_alive()
+        if work.hash_picture:
+            work.digest = hashlib.sha256(work.sent).hexdigest()
+        work.picture = self.held.get(work.digest) or self._open(work)
+        work.sent, work.copied = b"", Future()
+        size, logits_size = work.picture.size, self.loaded.logits_size
+        work.prompts = check_prompts(work.request, size, logits_size, between=work.check_alive)
+
+    def _open(self, work: Work) -> HeldPicture:
+        if not work.sent:
+            raise not_held(work.digest)
+        encoded = work.copied.result()
+        started = time.monotonic()
+        work.pixels = self._decode(encoded)
+        work.decode_s = time.monotonic() - started
+        return HeldPicture(encoded, (work.pixels.shape[0], work.pixels.shape[1]))
+
+    def answer(self, work: Work) -> Steps[Answer]:
+        """Encode the picture if need be, then answer; yields between steps. What is not prepared
+        yet is prepared first."""
+        if work.picture is None:
+            started = time.monotonic()
+            self.prepare(work)
+            work.model_s -= time.monotonic() - started
+        job = self.job(work)
+        kind = self.engine.features_kind(job.task)
+        features = self.features(work, job.task)
+        picture = work.picture
+        assert picture is not None
+        work.cache_hit = features is not None
+        pixels = self._pixel_source(work)
+        if features is None:
+            image = pixels()
+            started = time.monotonic()
+            features = self.engine.embed(image, kind)
+            work.encode_s = time.monotonic() - started
+            work.encoder_ran = True
+            picture.features[kind] = features
+        if work.digest:
+            self.held.put(work.digest, picture)
+        if work.encoder_ran:
+            yield
+        return (yield from self.engine.segment(features, pixels, job))
+
+    def features(self, work: Work, task: Task) -> Features | None:
+        """What is held of a request's picture for a task."""
+        # Another request may have brought the same picture while this one waited.
+        picture = work.picture = self.held.get(work.digest) or work.picture
+        assert picture is not None
+        return picture.features.get(self.engine.features_kind(task))
+
+    def asked(self, work: Work, wanted: Callable[[], bool]) -> Asked:
+        """A request on features that are held, for an engine that answers several."""
+        job = self.job(work)
+        features = self.features(work, job.task)
+        assert features is not None
+        assert work.picture is not None
+        work.cache_hit = True
+        self.held.put(work.digest, work.picture)
+        return Asked(features, self._pixel_source(work), job, wanted)
+
+    def _decode(self, encoded: bytes) -> Pixels:
+        return decode(
+            encoded,
+            max_pixels=self.settings.max_image_px,
+            min_side=self.settings.min_side_px,
+            max_aspect_ratio=self.settings.max_aspect_ratio,
+        )
+
+    def _pixel_source(self, work: Work) -> Callable[[], Pixels]:
+        def pixels() -> Pixels:
+            if work.pixels is None:
+                assert work.picture is not None
+                started = time.monotonic()
+                work.pixels = self._decode(work.picture.encoded)
+                spent = time.monotonic() - started
+                work.decode_s += spent
+                work.model_s -= spent  # it is decoding although the model waits for it
+            return work.pixels
+
+        return pixels
+
+    def job(self, work: Work) -> Job:
+        """What the engine is asked, every default filled in."""
+        request, loaded = work.request, self.loaded
+        task = task_from_wire(request.task)
+        assert task is not None
+        output = output_from_wire(request.output)
+        default_score = 0.0 if task is Task.PROMPTED_SEGMENTATION else loaded.default_min_score
+        output = replace(
+            output,
+            min_score=default_score if output.min_score is None else output.min_score,
+            max_segments=output.max_segments or loaded.default_max_segments,
+        )
+        automatic: AutomaticOptions | None = None
+        if loaded.default_automatic is not None:
+            automatic = automatic_from_wire(request.automatic, loaded.default_automatic)
+        return Job(task, work.prompts, output, automatic)

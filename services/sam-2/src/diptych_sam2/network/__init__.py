@@ -1,0 +1,1 @@
+"""The network without state, as still pictures and videos use it."""

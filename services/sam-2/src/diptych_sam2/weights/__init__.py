@@ -1,0 +1,1 @@
+"""Weights: which there are, how they are chosen and converted."""
