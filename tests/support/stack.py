@@ -14,11 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service_list import MODELS
+
 import diptych
 from diptych import ServingStatus
 
 START_S = 120.0
-MODELS = {"mask-rcnn": "diptych_maskrcnn", "sam-2": "diptych_sam2"}
 
 
 def free_port() -> int:
@@ -62,7 +63,7 @@ class Stack:
 
     def start(self, name: str) -> None:
         """Start one part; its log goes to a file in the folder."""
-        module = MODELS.get(name, "diptych_gateway")
+        module = MODELS[name].package if name in MODELS else "diptych_gateway"
         models = ",".join(f"{model}={self.address(model)}" for model in self.models)
         environment = {
             **os.environ,
