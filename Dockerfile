@@ -30,7 +30,7 @@ COPY services /src/services
 COPY gateway /src/gateway
 RUN pip --python /tools/bin/python wheel -q --no-cache-dir --no-deps \
         --no-build-isolation --wheel-dir /wheels \
-        /src/client /src/services/* /src/gateway
+        /src/client /src/services/*/ /src/gateway
 
 
 FROM base AS build-gateway

@@ -35,6 +35,7 @@ from diptych_torch.card import read_card
 from diptych_torch.weights import BundledWeights, WeightsSetting, parameter_count
 
 BUNDLED = Path(diptych_maskrcnn.__file__).parent / "weights"
+FILES = "a .safetensors, .pth or .pt file"
 NAMES = [f"kind {number}" for number in range(1, 9)]
 
 
@@ -213,11 +214,11 @@ def test_missing_class_list_is_named(tuned: Path) -> None:
         ({"keypoint_weights": "coco"}, "run: diptych-mask-rcnn pull keypoint-coco"),
         (
             {"mask_rcnn_weights": "coco-v9"},
-            "expected demo, coco-v1, coco-v2 or a .safetensors, .pth or .pt file",
+            f"expected demo, coco-v1, coco-v2 or {FILES}",
         ),
         (
             {"keypoint_weights": "coco-v1"},
-            "expected demo, coco, off or a .safetensors, .pth or .pt",
+            f"expected demo, coco, off or {FILES}",
         ),
         ({"mask_rcnn_weights": "/not/there.pth"}, "there is no such file"),
     ],

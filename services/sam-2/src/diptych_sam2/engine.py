@@ -9,7 +9,8 @@ import numpy as np
 from diptych import OutputOptions, Point, Prompt, Segment, Task
 from diptych_runtime.engine import (
     Answer,
-    Asked,
+    BatchItem,
+    BatchSteps,
     Features,
     Job,
     LoadedModel,
@@ -17,7 +18,6 @@ from diptych_runtime.engine import (
     Reason,
     ServiceError,
     Steps,
-    Together,
     VideoOptions,
 )
 from diptych_runtime.settings import from_environment
@@ -125,9 +125,9 @@ class Sam2Engine:
         return batch_key(job.prompts, job.output)
 
     @guarded_steps
-    def segment_together(self, asked: Sequence[Asked]) -> Together:
-        """Answer prompts on several pictures; steps as in ``segment``."""
-        questions = [_question(one) for one in asked]
+    def segment_batch(self, items: Sequence[BatchItem]) -> BatchSteps:
+        """Answer prompts on several images; steps as in ``segment``."""
+        questions = [_question(item) for item in items]
         for told in answer_questions(self._loaded_network(), questions):
             yield None if told is None else (told[0], Answer(told[1]))
 
@@ -181,10 +181,10 @@ class Sam2Engine:
         session.close()
 
 
-def _question(asked: Asked) -> Question:
-    features, job = asked.features.payload, asked.job
+def _question(item: BatchItem) -> Question:
+    features, job = item.features.payload, item.job
     assert isinstance(features, PictureFeatures)
-    return Question(features, job.prompts, job.output, asked.wanted)
+    return Question(features, job.prompts, job.output, item.wanted)
 
 
 def _unsupported(task: Task) -> ServiceError:
