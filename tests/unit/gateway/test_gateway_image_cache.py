@@ -5,7 +5,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diptych_gateway.backend.image_cache import PictureCache
+from diptych_gateway.backend.passthrough import ImageCache
 
 
 def digest(picture: bytes) -> bytes:
@@ -13,7 +13,7 @@ def digest(picture: bytes) -> bytes:
 
 
 async def test_the_least_recently_used_goes_first() -> None:
-    cache = PictureCache(10)
+    cache = ImageCache(10)
     for picture in (b"aaaa", b"bbbb"):
         await cache.put(picture)
     assert await cache.get(digest(b"aaaa")) == b"aaaa"
@@ -24,14 +24,14 @@ async def test_the_least_recently_used_goes_first() -> None:
 
 
 async def test_large_pictures_are_hashed_the_same() -> None:
-    cache = PictureCache(8 * 1024 * 1024)
+    cache = ImageCache(8 * 1024 * 1024)
     picture = bytes(3 * 1024 * 1024)
     await cache.put(picture)
     assert await cache.get(digest(picture)) is picture
 
 
 async def test_nothing_and_too_much_are_not_held() -> None:
-    cache = PictureCache(10)
+    cache = ImageCache(10)
     await cache.put(b"")
     await cache.put(b"x" * 11)
     assert (len(cache), cache.nbytes) == (0, 0)
@@ -39,7 +39,7 @@ async def test_nothing_and_too_much_are_not_held() -> None:
 
 @given(st.lists(st.binary(max_size=12), max_size=30), st.integers(0, 30))
 async def test_never_more_bytes_than_allowed(pictures: list[bytes], most: int) -> None:
-    cache = PictureCache(most)
+    cache = ImageCache(most)
     for picture in pictures:
         await cache.put(picture)
         assert cache.nbytes <= most
@@ -51,7 +51,7 @@ async def test_never_more_bytes_than_allowed(pictures: list[bytes], most: int) -
 
 
 async def test_a_wrong_digest_gets_nobody_a_wrong_picture() -> None:
-    cache = PictureCache(100)
+    cache = ImageCache(100)
     await cache.put(b"this", digest(b"that"))
     assert await cache.get(digest(b"that")) is None
     assert (len(cache), cache.nbytes) == (0, 0)
@@ -60,13 +60,13 @@ async def test_a_wrong_digest_gets_nobody_a_wrong_picture() -> None:
 
 
 async def test_a_digest_that_is_none_is_computed() -> None:
-    cache = PictureCache(100)
+    cache = ImageCache(100)
     await cache.put(b"this", b"short")
     assert await cache.get(digest(b"this")) == b"this"
 
 
 async def test_a_view_does_not_keep_much_else() -> None:
-    cache = PictureCache(100_000)
+    cache = ImageCache(100_000)
     message = bytearray(50_000)
     with memoryview(message) as whole, whole[:10] as part:
         await cache.put(part)

@@ -1,4 +1,4 @@
-"""Fields by the names that they have in a form; models call them as the messages do."""
+"""Paths of fields as a form has them; models name fields as the messages do."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _RENAMED = tuple(
 
 
 def form_path(path: str) -> str:
-    """``models[1]`` for ``model_ids[1]``: where something is in a form."""
+    """Translate the path of a field in a message, such as ``model_ids[1]``: ``models[1]``."""
     for pattern, name in _RENAMED:
         path = pattern.sub(name, path)
     return path
 
 
-def in_form_names(error: Error) -> Error:
-    """The same error with the paths of a form, in its violations and before its message."""
+def with_form_paths(error: Error) -> Error:
+    """Copy an error with the paths of a form, in its violations and before its message."""
     message = str(error)
     for violation in error.violations:
         if message.startswith(f"{violation.field}: "):
@@ -50,6 +50,6 @@ def in_form_names(error: Error) -> Error:
     )
 
 
-def outcome_in_form_names(outcome: ModelOutcome) -> ModelOutcome:
-    """The same outcome; its error, if there is one, as ``in_form_names``."""
-    return replace(outcome, error=in_form_names(outcome.error)) if outcome.error else outcome
+def outcome_with_form_paths(outcome: ModelOutcome) -> ModelOutcome:
+    """Copy an outcome; its error, if there is one, as ``with_form_paths``."""
+    return replace(outcome, error=with_form_paths(outcome.error)) if outcome.error else outcome

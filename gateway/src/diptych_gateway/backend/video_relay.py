@@ -9,7 +9,8 @@ more than one message in each direction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
@@ -18,14 +19,13 @@ from diptych.segment import v1 as pb
 from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.grpc_server.interceptor import log_fields
 
-from ..deadline import Deadline
 from ..messages import parse_request
-from ..statuses import from_rpc_error, too_late, unreachable
-from .backends import Backend
+from ..statuses import from_rpc_error, unreachable
+from .connection import Connection
 
 
 async def read_start(requests: AsyncIterator[bytes], *, within_s: float) -> tuple[bytes, str]:
-    """The first message of a session, as it came, and the model it names.
+    """Read the first message of a session; returns it as it came, and the model that it names.
 
     Raises:
         ServiceError: there is none within ``within_s`` seconds, or it is no ``start``.
@@ -46,31 +46,26 @@ async def read_start(requests: AsyncIterator[bytes], *, within_s: float) -> tupl
     return raw, message.start.model_id
 
 
-def open_relay(
-    backend: Backend, start: bytes, requests: AsyncIterator[bytes], deadline: Deadline | None
-) -> Relay:
-    """What passes a session on that begins with ``start`` and goes on with ``requests``.
+class VideoRelay:
+    """Passes one session on. Make it for one call and iterate ``answers`` once.
 
-    Raises:
-        ServiceError: it is too late to begin.
+    ``permit`` is held while the session runs; ``holding`` counts the bytes of a message while it
+    is written.
     """
-    timeout_s = deadline.for_backend_s() if deadline else None
-    if timeout_s is not None and timeout_s <= 0:
-        raise too_late(backend.model_id)
-    return Relay(backend, start, requests, timeout_s)
-
-
-class Relay:
-    """Passes one session on. Make it for one call and iterate ``answers`` once."""
 
     def __init__(
         self,
-        backend: Backend,
+        model_id: str,
+        permit: AbstractContextManager[Connection],
+        holding: Callable[[bytes], AbstractContextManager[None]],
+        *,
         start: bytes,
         requests: AsyncIterator[bytes],
         timeout_s: float | None,
     ) -> None:
-        self._backend = backend
+        self._model_id = model_id
+        self._permit = permit
+        self._holding = holding
         self._start = start
         self._requests = requests
         self._timeout_s = timeout_s
@@ -79,13 +74,13 @@ class Relay:
         self._request_count = self._reply_count = 0
 
     async def answers(self) -> AsyncGenerator[bytes, None]:
-        """What the model answers, until it ends the session.
+        """Yield what the model answers, until it ends the session.
 
         Raises:
             BackendError: the model's own status.
             ServiceError: it cannot be reached, is late, was lost, or has too many calls already.
         """
-        with self._backend.place() as connection:
+        with self._permit as connection:
             self._call = connection.open_video(timeout_s=self._timeout_s)
             self._writing = asyncio.create_task(self._write_all())
             try:
@@ -106,7 +101,7 @@ class Relay:
             self._call.cancel()
 
     async def _read(self) -> bytes | None:
-        """The next answer; ``None`` after the last one of a session that ended well."""
+        """Read the next answer; ``None`` after the last one of a session that ended well."""
         try:
             reply = await self._call.read()
         except grpc.aio.AioRpcError as error:
@@ -136,23 +131,22 @@ class Relay:
             raise
 
     async def _write(self, raw: bytes) -> None:
-        with self._backend.holding(raw):
+        with self._holding(raw):
             await self._call.write(raw)
         self._request_count += 1
 
     def _failure(self, error: grpc.aio.AioRpcError) -> Exception:
-        failure = from_rpc_error(error, self._backend.model_id)
+        failure = from_rpc_error(error, self._model_id)
         if isinstance(failure, ServiceError) and failure.reason is Reason.MODEL_LOADING:
             return self._lost()
         return failure
 
     def _lost(self) -> ServiceError:
-        """The error for a model that is not there (any more)."""
-        model_id = self._backend.model_id
+        """Make the error for a model that is not there (any more)."""
         if not self._reply_count:
-            return unreachable(model_id)
+            return unreachable(self._model_id)
         return ServiceError(
             Reason.SESSION_LOST,
-            f"model {model_id!r} went away and the session with it: open a new one",
-            metadata={"modelId": model_id},
+            f"model {self._model_id!r} went away and the session with it: open a new one",
+            metadata={"modelId": self._model_id},
         )

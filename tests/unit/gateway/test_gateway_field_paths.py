@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from diptych import InvalidRequestError, OverloadedError, Violation
-from diptych_gateway.http.description.names import form_path, in_form_names
+from diptych_gateway.http.field_paths import form_path, with_form_paths
 
 PATHS = {
     "model_ids[1]": "models[1]",
@@ -44,11 +44,11 @@ def test_an_error_stays_what_it_is() -> None:
         metadata={"modelId": "one"},
         violations=[Violation("image.sha256", "expected 32 bytes"), Violation("model_id", "b")],
     )
-    renamed = in_form_names(error)
+    renamed = with_form_paths(error)
     assert type(renamed) is InvalidRequestError
     assert str(renamed) == "image_sha256: expected 32 bytes, got 1 (and 1 more)"
     assert [v.field for v in renamed.violations] == ["image_sha256", "model"]
     assert (renamed.reason, renamed.request_id) == ("OPTION_INVALID", "abc")
     assert renamed.metadata == error.metadata
-    waiting = in_form_names(OverloadedError("full", retry_after_s=2.0))
+    waiting = with_form_paths(OverloadedError("full", retry_after_s=2.0))
     assert (str(waiting), waiting.retry_after_s) == ("full", 2.0)
