@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
 from diptych.segment import v1 as pb
+from diptych.wire.cards import cards_reply
 from diptych_runtime.grpc_server.interceptor import abort_with, log_fields
 
 from .backend import passthrough
@@ -123,7 +124,7 @@ class Handlers:
         """Answer a ``ListModelCardsRequest`` from what is known, asking nobody."""
         await parse_request(pb.ListModelCardsRequest, raw)
         models = self._registry.known_models()
-        return await serialize(pb.ListModelCardsResponse(models=models))
+        return await serialize(cards_reply(models))
 
     async def _fan_out(
         self,

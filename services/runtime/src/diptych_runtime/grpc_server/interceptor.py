@@ -20,13 +20,12 @@ from typing import Any
 import grpc
 from google.rpc import status_pb2
 
-from diptych.wire.statuses import CODES
+from diptych.wire.statuses import CODES_BY_NUMBER, code_of, trailers
 
 from ..engine.errors import Reason, ServiceError, draining, invalid
 from ..logs import logger
 from .in_flight import Calls
 
-STATUS_DETAILS_KEY = "grpc-status-details-bin"
 _HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
 _C = grpc.StatusCode
 _REFUSED = (_C.UNAUTHENTICATED, _C.PERMISSION_DENIED)
@@ -271,12 +270,11 @@ def _code_of(context: grpc.aio.ServicerContext[Any, Any], *, failed: bool) -> gr
     code: Any = context.code()
     if isinstance(code, grpc.StatusCode):
         return code
-    return CODES.get(code or 0, _C.UNKNOWN if failed else _C.OK)
+    return CODES_BY_NUMBER.get(code or 0, _C.UNKNOWN if failed else _C.OK)
 
 
 async def abort_with(
     context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status
 ) -> None:
     """End a call with a rich status. Does not return: grpcio raises."""
-    details = ((STATUS_DETAILS_KEY, status.SerializeToString()),)
-    await context.abort(CODES[status.code], status.message, details)
+    await context.abort(code_of(status), status.message, trailers(status))
