@@ -12,7 +12,8 @@ from typing import Any
 import grpc
 
 from diptych.segment import v1 as pb
-from diptych_runtime.grpc_server.interceptor import abort_with, log_fields
+from diptych_runtime.calls import log_fields
+from diptych_runtime.grpc_server.interceptor import abort_with
 
 from .backend import passthrough
 from .backend.connection import SEGMENT_SERVICE

@@ -15,9 +15,9 @@ from google.rpc import status_pb2
 from diptych import Segment, Task
 from diptych.segment import v1 as pb
 from diptych.wire.statuses import CODES
+from diptych_runtime.calls import request_id
 from diptych_runtime.engine import Reason, ServiceError, invalid
 from diptych_runtime.front.stats import Stats
-from diptych_runtime.grpc_server.interceptor import request_id
 from diptych_runtime.logs import logger
 from diptych_runtime.wire.convert import encoding_from_wire, task_from_wire
 from diptych_runtime.wire.split import SplitRequest

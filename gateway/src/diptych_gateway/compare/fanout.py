@@ -20,8 +20,8 @@ from google.rpc import status_pb2
 
 from diptych.limits import MAX_REPLY_BYTES
 from diptych.segment import v1 as pb
+from diptych_runtime.calls import request_id
 from diptych_runtime.engine import ServiceError
-from diptych_runtime.grpc_server.interceptor import request_id
 from diptych_runtime.logs import logger
 
 from ..backend import passthrough

@@ -18,8 +18,8 @@ from diptych.documents.results import comparison_document, model_document, resul
 from diptych.segment import v1 as pb
 from diptych.wire.cards import known_model
 from diptych.wire.replies import comparison, model_stats, segment_result
+from diptych_runtime.calls import log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
-from diptych_runtime.grpc_server.interceptor import log_fields
 from diptych_runtime.logs import logger
 
 from .. import metrics
