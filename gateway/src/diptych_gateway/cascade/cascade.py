@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
 import grpc
@@ -23,18 +23,19 @@ from diptych_runtime.wire.convert import encoding_from_wire, task_from_wire
 from diptych_runtime.wire.split import SplitRequest
 
 from ..backend import passthrough
-from ..backend.endpoint import Known
-from ..backend.image_cache import PictureCache
-from ..backend.permits import Places
+from ..backend.endpoint import Permits
+from ..backend.model import Model
+from ..backend.passthrough import ImageCache, addressed, in_run_lengths
+from ..backend.video_relay import VideoRelay
 from ..deadline import Deadline
-from ..messages import addressed, in_run_lengths, serialize, split_request
+from ..messages import serialize
 from ..statuses import BackendError, failed, of_part, task_unsupported, too_late
 from . import redraw
 from .card import compose, unfit
 
 
 class Cascade:
-    """A ``Model`` made of two services; it has no process and no state of its own but counters.
+    """A ``Model`` made of two others; it has no process and no state of its own but counters.
 
     Errors of either keep code and reason and name the one that they come from.
     """
@@ -42,25 +43,27 @@ class Cascade:
     def __init__(
         self,
         model_id: str,
-        detector: Known,
-        segmenter: Known,
+        detector: Model,
+        segmenter: Model,
         *,
-        pictures: PictureCache,
+        cache: ImageCache,
         in_flight_requests: int,
         in_flight_bytes: int,
     ) -> None:
         self.model_id = model_id
         self._detector = detector
         self._segmenter = segmenter
-        self._pictures = pictures
-        # The picture is kept while the segmenter works, when the detector has let go of it.
-        self._places = Places(model_id, requests=in_flight_requests, request_bytes=in_flight_bytes)
+        self._cache = cache
+        # The image is kept while the segmenter works, when the detector has let go of it.
+        self._permits = Permits(
+            model_id, requests=in_flight_requests, request_bytes=in_flight_bytes
+        )
         self._stats = Stats()
 
     @property
     def in_flight(self) -> int:
         """Calls that it has at this moment."""
-        return self._places.in_flight
+        return self._permits.in_flight
 
     @property
     def card(self) -> pb.ModelCard | None:
@@ -76,11 +79,15 @@ class Cascade:
         return self._detector.status if self._detector.status.code else self._segmenter.status
 
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
-        """As ``Model.call``; a card or figures are told while both models can be reached."""
+        """Answer as ``Model.call``; card and figures are known while both models can be reached."""
         if method == "Segment":
             deadline = Deadline(time.monotonic() + timeout_s, reserve_s=0.0)
-            with self._counted(), self._places.taken(len(request)), self._places.holding(request):
+            with self._counted(), self._permits.taken(len(request)), self._permits.holding(request):
                 return await self._segment(request, deadline)
+        if method not in ("GetModelCard", "GetModelStats"):
+            raise LookupError(
+                f"expected Segment, GetModelCard or GetModelStats, got {method[:100]!r}"
+            )
         if self.status.code:
             raise BackendError(self.status)
         if method == "GetModelCard":
@@ -89,8 +96,14 @@ class Cascade:
         stats.running_count = self.in_flight
         return stats.SerializeToString()
 
+    def video(
+        self, start: bytes, requests: AsyncIterator[bytes], deadline: Deadline | None
+    ) -> VideoRelay:
+        """Refuse: a cascade answers about single images. As ``Model.video``."""
+        raise task_unsupported(self.model_id, pb.Task.TASK_VIDEO_SEGMENTATION)
+
     async def _segment(self, raw: bytes, deadline: Deadline) -> bytes:
-        asked = await split_request(raw)
+        asked = await passthrough.split_request(raw)
         request = asked.request
         self._check(request)
         found = await self._find(raw, request.image, deadline)
@@ -126,10 +139,10 @@ class Cascade:
 
     async def _find(self, raw: bytes, image: pb.Image, deadline: Deadline) -> redraw.Read:
         """What the detector answers to the very request, with masks to compare."""
-        model = self._detector.backend
+        model = self._detector
         asked = in_run_lengths(addressed(raw, model.model_id))
         with _speaking_of(model.model_id):
-            reply = await passthrough.segment(model, asked, image, deadline, self._pictures)
+            reply = await passthrough.segment(model, asked, image, deadline, self._cache)
         return await _read(model.model_id, reply)
 
     async def _draw(
@@ -162,8 +175,8 @@ class Cascade:
         asked: SplitRequest,
         deadline: Deadline,
     ) -> redraw.Read:
-        """Ask by digest: in a comparison the segmenter has the picture already, or has it soon."""
-        model = self._segmenter.backend
+        """Ask by digest: in a comparison the segmenter has the image already, or has it soon."""
+        model = self._segmenter
         image = pb.Image(sha256=found.response.image_sha256)
         request = pb.SegmentRequest(
             model_id=model.model_id,
@@ -181,8 +194,8 @@ class Cascade:
                 request.SerializeToString(),
                 image,
                 deadline,
-                self._pictures,
-                at_hand=asked.picture,
+                self._cache,
+                encoded=asked.picture,
             )
         return await _read(model.model_id, reply)
 

@@ -24,7 +24,7 @@ from diptych_runtime.logs import logger
 
 from .. import metrics
 from ..backend import passthrough
-from ..backend.image_cache import PictureCache
+from ..backend.passthrough import ImageCache
 from ..backend.registry import Registry
 from ..compare.comparison import plan
 from ..compare.fanout import FanOut
@@ -34,10 +34,10 @@ from ..messages import serialize
 from ..metrics import Metrics
 from ..settings import Settings
 from ..statuses import failed
-from .description.names import outcome_in_form_names
+from .disconnect import unless_disconnected
 from .events import ComparisonEvents
+from .field_paths import outcome_with_form_paths
 from .forms import Form, read_form
-from .leaving import unless_left
 from .options import read_compare, read_segment
 from .problems import RefusedError
 
@@ -73,14 +73,14 @@ class Api:
         self,
         settings: Settings,
         registry: Registry,
-        pictures: PictureCache,
+        cache: ImageCache,
         figures: Metrics,
         draining: Callable[[], bool],
         about: Callable[[], About],
     ) -> None:
         self._settings = settings
         self._registry = registry
-        self._pictures = pictures
+        self._cache = cache
         self._metrics = figures
         self._draining = draining
         self._about = about
@@ -117,21 +117,21 @@ class Api:
         form = await self._read_form(request)
         options, message = await asyncio.to_thread(read_segment, form)
         deadline = Deadline.within(options.timeout_s, self._settings, since_s=began_s)
-        return await unless_left(request.receive, self._segment(message, deadline))
+        return await unless_disconnected(request.receive, self._segment(message, deadline))
 
     async def _segment(self, message: pb.SegmentRequest, deadline: Deadline) -> Response:
         log_fields(model=message.model_id[:100], request_bytes=message.ByteSize())
         model = self._registry.model(message.model_id)
         raw = await serialize(message)
         reply = await passthrough.segment_and_hold(
-            model, raw, message.image, message.image.encoded, deadline, self._pictures
+            model, raw, message.image, message.image.encoded, deadline, self._cache
         )
         return await asyncio.to_thread(_segment_response, reply, message.model_id)
 
     async def compare(self, request: Request) -> Response:
         """What several models find in a picture, and how far they agree."""
         fan_out = await self._fan_out(request)
-        return await unless_left(request.receive, _compare(fan_out))
+        return await unless_disconnected(request.receive, _compare(fan_out))
 
     async def compare_stream(self, request: Request) -> Response:
         """The same, result by result."""
@@ -144,7 +144,7 @@ class Api:
         planned = plan(message, self._registry)
         log_fields(models=list(planned.model_ids), request_bytes=message.ByteSize())
         deadline = Deadline.within(options.timeout_s, self._settings, since_s=began_s)
-        return FanOut(planned, self._registry, self._pictures, deadline)
+        return FanOut(planned, self._registry, self._cache, deadline)
 
     async def _read_form(self, request: Request) -> Form:
         try:
@@ -190,7 +190,7 @@ async def _compare(fan_out: FanOut) -> Response:
 
 def _compare_response(message: pb.CompareResponse) -> Response:
     read = comparison(message)
-    results = tuple(outcome_in_form_names(outcome) for outcome in read.results)
+    results = tuple(outcome_with_form_paths(outcome) for outcome in read.results)
     return _json_response(comparison_document(replace(read, results=results)))
 
 

@@ -19,7 +19,7 @@ from ..security import tokens
 from ..security.gate import TokenGate
 from ..statuses import BackendError
 from . import events, problems
-from .leaving import ClientLeftError
+from .disconnect import ClientDisconnectedError
 from .origin import check_origin
 from .problems import RefusedError
 
@@ -118,7 +118,7 @@ class Endpoint:
             self._check(request, call)
             response = await self.handler(request)
             await response(request.scope, request.receive, reply.send)
-        except ClientLeftError:
+        except ClientDisconnectedError:
             reply.status = LEFT
         except KNOWN as error:
             if reason := getattr(error, "reason", ""):

@@ -23,14 +23,13 @@ from diptych_runtime.engine.errors import Reason, ServiceError, draining
 from diptych_runtime.logs import logger
 
 from ..backend.registry import Registry
-from ..backend.video import open_relay
 from ..deadline import Deadline
 from ..metrics import Metrics
 from ..security import tokens
 from ..settings import Settings
 from . import problems
+from .disconnect import ClientDisconnectedError
 from .guard import KNOWN, LEFT, Guard, header_pairs
-from .leaving import ClientLeftError
 from .problems import RefusedError
 from .video_messages import (
     StartMessage,
@@ -115,7 +114,7 @@ class _Session:
             if self._sockets.draining.is_set():
                 raise draining()
             await self._socket.close(_ENDED)
-        except (ClientLeftError, WebSocketDisconnect):
+        except (ClientDisconnectedError, WebSocketDisconnect):
             self.status = _OPEN if self._closed_well else LEFT
         except KNOWN as error:
             await self.fail(error)
@@ -169,10 +168,10 @@ class _Session:
 
     async def _relay(self, start: StartMessage) -> None:
         log_fields(model=start.model[:100])
-        backend = self._sockets.registry.video_backend(start.model)
+        model = self._sockets.registry.model(start.model)
         deadline = Deadline.of_session_within(start.timeout_s, self._sockets.settings)
         first = _numbered(start.request(), self._number)
-        relay = open_relay(backend, first, self._requests(), deadline)
+        relay = model.video(first, self._requests(), deadline)
         async with aclosing(relay.answers()) as answers:
             async for raw in answers:
                 await self._answer(raw, start.model)
@@ -205,7 +204,7 @@ class _Session:
         """The next message; ``None`` when the server stops.
 
         Raises:
-            ClientLeftError: there is none any more.
+            ClientDisconnectedError: there is none any more.
         """
         coming = asyncio.ensure_future(self._socket.receive())
         stopping = asyncio.ensure_future(self._sockets.draining.wait())
@@ -219,7 +218,7 @@ class _Session:
             stopping.cancel()
         if message["type"] == "websocket.disconnect":
             self._closed_well = message["code"] == _ENDED
-            raise ClientLeftError
+            raise ClientDisconnectedError
         return message
 
 
