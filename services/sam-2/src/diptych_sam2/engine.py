@@ -1,4 +1,4 @@
-"""SAM 2 behind the engine protocol: still pictures and video."""
+"""SAM 2 behind the engine protocol: still images and video."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from .automatic import Candidate, Options, find_everything
 from .card import StaticCard, read_card
 from .faults import device_guard
 from .network.build import build_model
-from .network.image import Network, PictureFeatures
+from .network.image import ImageFeatures, Network
 from .network.parts import Parts, assemble
 from .network.video import VideoNetwork
-from .prompts import Question, answer_prompts, answer_questions, batch_key
-from .settings import EngineSettings
+from .prompts import answer_batch, answer_prompts, batch_key
+from .settings import EngineSettings, NetworkChoice
 from .video.session import Sam2VideoSession
 from .weights.checkpoints import Chosen, choose, read_state
 from .weights.official import OFFICIAL
 
-_PICTURE_TASKS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION)
-_TASKS = (*_PICTURE_TASKS, Task.VIDEO_SEGMENTATION)
-_KIND = "picture"
+_IMAGE_TASKS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION)
+_TASKS = (*_IMAGE_TASKS, Task.VIDEO_SEGMENTATION)
+_KIND = "image"
 _FEATURE_FRAMES = 2
 _MIN_SCORE = 0.0
 _MAX_SEGMENTS = 1000
@@ -66,7 +66,7 @@ def create() -> Sam2Engine:
 class Sam2Engine:
     """Implements ``VideoEngine`` and ``BatchingEngine`` of ``diptych_runtime``.
 
-    Holds no picture: features travel outside, sessions have memory of their own.
+    Holds no image: features travel outside, sessions have memory of their own.
     """
 
     def __init__(self, settings: EngineSettings) -> None:
@@ -94,29 +94,29 @@ class Sam2Engine:
         self._card = read_card(chosen.card)
         model = build_model(chosen.config, state)
         tier = choose_tier(self._settings.tier, _capability(device))
-        parts = assemble(model, device, tier)
+        parts = assemble(model, device, tier, self._settings.sam_2_network)
         self._network = Network(parts)
         self._video_network = VideoNetwork(parts)
         self._warm_up()
-        return _loaded(parts, tier, self._card, chosen)
+        return _loaded(parts, tier, self._card, chosen, self._settings.sam_2_network)
 
     def features_kind(self, task: Task) -> str:
-        """One encoder serves every task."""
-        if task not in _PICTURE_TASKS:
+        """Return the one kind there is: one encoder serves every task on images."""
+        if task not in _IMAGE_TASKS:
             raise _unsupported(task)
         return _KIND
 
     def embed(self, pixels: Pixels, kind: str) -> Features:
-        """Run the image encoder on one picture."""
+        """Run the image encoder on one image, ``(height, width, 3)`` uint8 RGB."""
         with device_guard():
             features = self._loaded_network().encode(pixels)
         return Features(features, features.nbytes)
 
     def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
         """Answer one job; steps are batches of points, groups of masks, and crops."""
-        if job.task not in _PICTURE_TASKS:
+        if job.task not in _IMAGE_TASKS:
             raise _unsupported(job.task)
-        assert isinstance(features.payload, PictureFeatures)
+        assert isinstance(features.payload, ImageFeatures)
         with device_guard():
             if job.task is Task.PROMPTED_SEGMENTATION:
                 segments = yield from answer_prompts(
@@ -126,20 +126,18 @@ class Sam2Engine:
             return (yield from self._automatic(features.payload, pixels, job))
 
     def batch_key(self, features: Features, job: Job) -> Hashable | None:
-        """Prompts of one form share a call of the decoder, also those on different pictures."""
+        """Let prompts of one shape share a decoder batch, also those on different images."""
         if job.task is not Task.PROMPTED_SEGMENTATION:
             return None
         return batch_key(job.prompts, job.output)
 
     def segment_together(self, asked: Sequence[Asked]) -> Together:
-        """Answer prompts on several pictures; steps as in ``segment``."""
-        questions = [_question(one) for one in asked]
+        """Answer prompts on several images; steps as in ``segment``."""
         with device_guard():
-            for told in answer_questions(self._loaded_network(), questions):
-                yield None if told is None else (told[0], Answer(told[1]))
+            yield from answer_batch(self._loaded_network(), asked)
 
     def open_session(self, options: VideoOptions) -> Sam2VideoSession:
-        """A session of its own memory; the network is shared by all."""
+        """Open a session with memory of its own; the network is shared by all."""
         if self._video_network is None:
             raise RuntimeError("load() was not called")
         return Sam2VideoSession(
@@ -150,7 +148,7 @@ class Sam2Engine:
         )
 
     def _automatic(
-        self, features: PictureFeatures, pixels: Callable[[], Pixels], job: Job
+        self, features: ImageFeatures, pixels: Callable[[], Pixels], job: Job
     ) -> Steps[Answer]:
         assert self._card is not None
         found = yield from find_everything(
@@ -188,12 +186,6 @@ class Sam2Engine:
         session.close()
 
 
-def _question(asked: Asked) -> Question:
-    features, job = asked.features.payload, asked.job
-    assert isinstance(features, PictureFeatures)
-    return Question(features, job.prompts, job.output, asked.wanted)
-
-
 def _device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
@@ -213,7 +205,15 @@ def _capability(device: torch.device) -> tuple[int, int] | None:
     return torch.cuda.get_device_capability(device) if device.type == "cuda" else None
 
 
-def _loaded(parts: Parts, tier: Tier, card: StaticCard, chosen: Chosen) -> LoadedModel:
+def _software(network: NetworkChoice) -> str:
+    """Libraries that compute; a network that is not the default is named."""
+    libraries = f"torch {torch.__version__}, sam2 {metadata.version('sam2')}"
+    return libraries if network == "quick" else f"{libraries}, {network} network"
+
+
+def _loaded(
+    parts: Parts, tier: Tier, card: StaticCard, chosen: Chosen, network: NetworkChoice
+) -> LoadedModel:
     device = str(parts.device)
     if parts.device.type == "cuda":
         device = f"{device} {torch.cuda.get_device_name(parts.device)}"
@@ -226,7 +226,7 @@ def _loaded(parts: Parts, tier: Tier, card: StaticCard, chosen: Chosen) -> Loade
         device=device,
         dtype=str(parts.dtype).removeprefix("torch."),
         tier=tier,
-        software=f"torch {torch.__version__}, sam2 {metadata.version('sam2')}",
+        software=_software(network),
         default_min_score=_MIN_SCORE,
         default_max_segments=_MAX_SEGMENTS,
         variants=tuple(Variant(w.name, w.parameter_count, w.size_bytes) for w in OFFICIAL),

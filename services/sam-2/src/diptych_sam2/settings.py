@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from diptych_runtime.engine import TierChoice
+
+NetworkChoice: TypeAlias = Literal["quick", "stock"]
 
 DEMO = "demo"
 """Name of the weights that come with the package."""
@@ -28,6 +30,9 @@ class EngineSettings(BaseSettings):
     ``configs/sam2.1/sam2.1_hiera_t.yaml``, or a path to a YAML file of that form."""
     sam_2_conditioning_frames: int = Field(default=8, ge=2)
     """Prompted frames that an object in a video is remembered by."""
+    sam_2_network: NetworkChoice = "quick"
+    """``quick``: parts rewritten for speed. ``stock``: the sam2 package's own modules, for parity,
+    bisection, and devices on which the rewrites lose."""
     device: Literal["auto", "cpu", "cuda:0"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     """Threads of the CPU that one operation may use; unset leaves it to torch."""
