@@ -12,7 +12,8 @@ import torch
 from diptych import OutputOptions, Point, Prompt, Segment, Task
 from diptych_runtime.engine import (
     Answer,
-    Asked,
+    BatchItem,
+    BatchSteps,
     Features,
     Job,
     LoadedModel,
@@ -22,7 +23,6 @@ from diptych_runtime.engine import (
     ServiceError,
     Steps,
     Tier,
-    Together,
     Variant,
     VideoOptions,
     choose_tier,
@@ -131,10 +131,10 @@ class Sam2Engine:
             return None
         return batch_key(job.prompts, job.output)
 
-    def segment_together(self, asked: Sequence[Asked]) -> Together:
+    def segment_batch(self, items: Sequence[BatchItem]) -> BatchSteps:
         """Answer prompts on several images; steps as in ``segment``."""
         with device_guard():
-            yield from answer_batch(self._loaded_network(), asked)
+            yield from answer_batch(self._loaded_network(), items)
 
     def open_session(self, options: VideoOptions) -> Sam2VideoSession:
         """Open a session with memory of its own; the network is shared by all."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diptych import LowResLogits, Mask, OutputOptions, Prompt, Segment
-from diptych_runtime.engine import Answer, Asked, Reason, Steps, Together, invalid
+from diptych_runtime.engine import Answer, BatchItem, BatchSteps, Reason, Steps, invalid
 
 from .masks import LOGIT_LIMIT, Upsampler, returned_logits, shape_of
 from .network.image import (
@@ -97,7 +97,7 @@ def answer_prompts(
     return owner.segments()
 
 
-def answer_batch(network: Network, items: Sequence[Asked]) -> Together:
+def answer_batch(network: Network, items: Sequence[BatchItem]) -> BatchSteps:
     """Answer the prompts of several jobs, each as ``answer_prompts`` would but for rounding.
 
     The payloads of their features are ``ImageFeatures``.
@@ -116,7 +116,7 @@ def batch_key(prompts: Sequence[Prompt], output: OutputOptions) -> Hashable | No
     return (*shapes, len(prompts))
 
 
-def _image_prompts(network: Network, index: int, item: Asked) -> _ImagePrompts:
+def _image_prompts(network: Network, index: int, item: BatchItem) -> _ImagePrompts:
     features, job = item.features.payload, item.job
     assert isinstance(features, ImageFeatures)
     return _ImagePrompts(
