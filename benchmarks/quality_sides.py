@@ -87,9 +87,7 @@ class Sam2:
     def segments(self, tier: str, pixels: Pixels, job: Job) -> Sequence[Segment]:
         """Our answer to a job."""
         engine = self.engines[tier]
-        return finished(
-            engine.segment(engine.embed(pixels, "picture"), lambda: pixels, job)
-        ).segments
+        return finished(engine.segment(engine.embed(pixels, "image"), lambda: pixels, job)).segments
 
 
 class Prompted:

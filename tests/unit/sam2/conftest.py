@@ -135,7 +135,7 @@ def prompted(engine: Sam2Engine, finish: Any) -> Callable[..., tuple[Segment, ..
     """Our answer to prompts on a picture."""
 
     def of(pixels: Pixels, *prompts: Prompt, **output: Any) -> tuple[Segment, ...]:
-        features = engine.embed(pixels, "picture")
+        features = engine.embed(pixels, "image")
         job = Job(Task.PROMPTED_SEGMENTATION, prompts, OutputOptions(**output), None)
         answer: Answer
         answer, _ = finish(engine.segment(features, lambda: pixels, job))
@@ -155,7 +155,7 @@ def automatic(engine: Sam2Engine, finish: Any) -> Callable[..., Answer]:
         output: OutputOptions | None = None,
         **options: Any,
     ) -> Answer:
-        features: Features = engine.embed(pixels, "picture")
+        features: Features = engine.embed(pixels, "image")
         # What a test leaves open is stock's default on both sides, not that of the demo card.
         job = Job(task, (), output or OutputOptions(), AutomaticOptions(**(STOCK | options)))
         answer: Answer

@@ -16,8 +16,8 @@ from sam2_video_helpers import OPTIONS
 from diptych import AutomaticOptions, Box, OutputOptions, Point, Prompt, Task
 from diptych_runtime.engine import Job, LoadError, Reason, ServiceError
 from diptych_sam2.engine import Sam2Engine, create
-from diptych_sam2.network.quick.upsampling import Upsampler
-from diptych_sam2.network.transforms import normalised_square
+from diptych_sam2.masks import Upsampler
+from diptych_sam2.network.image import normalised_square
 from diptych_sam2.settings import EngineSettings
 
 EVERYTHING = Job(
@@ -47,11 +47,11 @@ def test_interleaved_work_on_two_pictures_answers_as_each_alone(
     pictures = [scene(0), wide, scene(5)]
     jobs = [prompt_job(*(Prompt(points=(Point(x, 80),)) for x in range(10, 150, 9))), EVERYTHING]
     alone = [
-        finish(engine.segment(engine.embed(pixels, "picture"), giving(pixels), job))[0]
+        finish(engine.segment(engine.embed(pixels, "image"), giving(pixels), job))[0]
         for pixels in pictures
         for job in jobs
     ]
-    held = [engine.embed(pixels, "picture") for pixels in pictures]
+    held = [engine.embed(pixels, "image") for pixels in pictures]
     running = [
         engine.segment(features, giving(pixels), job)
         for features, pixels in zip(held, pictures, strict=True)
@@ -69,14 +69,14 @@ def test_interleaved_work_on_two_pictures_answers_as_each_alone(
 
 
 def test_a_mode_of_torch_does_not_leak_between_steps(engine: Sam2Engine, scene: Any) -> None:
-    steps = engine.segment(engine.embed(scene(0), "picture"), lambda: scene(0), EVERYTHING)
+    steps = engine.segment(engine.embed(scene(0), "image"), lambda: scene(0), EVERYTHING)
     next(steps)
     assert not torch.is_inference_mode_enabled()
     steps.close()
 
 
 def test_features_count_all_memory_they_keep(engine: Sam2Engine, scene: Any) -> None:
-    features = engine.embed(scene(0), "picture")
+    features = engine.embed(scene(0), "image")
     # 128 channels at 16x16 and three projections to half of them, 16 at 64x64 and 32 at 32x32,
     # float32.
     assert features.nbytes == 4 * ((128 + 3 * 64) * 16**2 + 16 * 64**2 + 32 * 32**2)
@@ -108,7 +108,7 @@ def test_other_tasks_are_refused(engine: Sam2Engine, scene: Any) -> None:
     with pytest.raises(ServiceError) as caught:
         engine.features_kind(Task.KEYPOINT_DETECTION)
     assert caught.value.reason is Reason.TASK_UNSUPPORTED
-    features = engine.embed(scene(0), "picture")
+    features = engine.embed(scene(0), "image")
     job = Job(Task.KEYPOINT_DETECTION, (), OutputOptions(), None)
     with pytest.raises(ServiceError):
         next(engine.segment(features, lambda: scene(0), job))
@@ -121,7 +121,7 @@ def test_nothing_warns(scene: Any, finish: Any) -> None:
         engine.load()
         pixels = scene(0)
         pixels.flags.writeable = False
-        features = engine.embed(pixels, "picture")
+        features = engine.embed(pixels, "image")
         finish(engine.segment(features, lambda: pixels, prompt_job(Prompt(box=Box(9, 9, 99, 99)))))
         finish(engine.segment(features, lambda: pixels, EVERYTHING))
 
@@ -129,7 +129,7 @@ def test_nothing_warns(scene: Any, finish: Any) -> None:
 def test_memory_that_runs_out_between_steps_fails_the_request_only(
     engine: Sam2Engine, scene: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    features = engine.embed(scene(0), "picture")
+    features = engine.embed(scene(0), "image")
     job = prompt_job(Prompt(points=(Point(99, 99),)))
     expected, _ = finish(engine.segment(features, lambda: scene(0), job))
 

@@ -31,10 +31,10 @@ from diptych import Mask, OutputOptions, Point, Prompt
 from diptych_runtime.engine import FrameAnswer, VideoOptions
 from diptych_sam2.network import video as video_network
 from diptych_sam2.network.build import build_model
+from diptych_sam2.network.frames import normalised, squashed
 from diptych_sam2.network.parts import assemble
 from diptych_sam2.network.video import VideoNetwork
 from diptych_sam2.settings import EngineSettings
-from diptych_sam2.video.frames import normalised, squashed
 from diptych_sam2.video.session import Sam2VideoSession
 from diptych_sam2.weights.checkpoints import choose, packaged_config
 

@@ -60,7 +60,7 @@ def test_a_file_with_its_configuration_answers_like_the_weights_in_it(
     assert loaded.card["display_name"] == "SAM 2 (own weights)"
     prompts = (Prompt(points=(Point(128, 128),)),)
     job = Job(Task.PROMPTED_SEGMENTATION, prompts, OutputOptions(), None)
-    answer, _ = finish(engine.segment(engine.embed(scene(0), "picture"), lambda: scene(0), job))
+    answer, _ = finish(engine.segment(engine.embed(scene(0), "image"), lambda: scene(0), job))
     assert answer.segments == prompted(scene(0), *prompts)
 
 

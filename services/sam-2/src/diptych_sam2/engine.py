@@ -1,4 +1,4 @@
-"""SAM 2 behind the engine protocol: still pictures and video."""
+"""SAM 2 behind the engine protocol: still images and video."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from diptych_runtime.engine import (
     VideoOptions,
 )
 from diptych_runtime.settings import from_environment
-from diptych_torch.device import Compute
+from diptych_torch.device import Compute, ComputeFields
 from diptych_torch.faults import guarded_step, guarded_steps, load_errors
 
 from .automatic import Candidate, Options, find_everything
 from .card import StaticCard, read_card
 from .network.build import build_model
-from .network.image import Network, PictureFeatures
+from .network.image import ImageFeatures, Network
 from .network.parts import assemble
 from .network.video import VideoNetwork
-from .prompts import Question, answer_prompts, answer_questions, batch_key
-from .settings import EngineSettings
+from .prompts import answer_batch, answer_prompts, batch_key
+from .settings import EngineSettings, NetworkChoice
 from .video.session import Sam2VideoSession
 from .weights.checkpoints import WEIGHTS, choose
 
-_PICTURE_TASKS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION)
-_TASKS = (*_PICTURE_TASKS, Task.VIDEO_SEGMENTATION)
-_KIND = "picture"
+_IMAGE_TASKS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION)
+_TASKS = (*_IMAGE_TASKS, Task.VIDEO_SEGMENTATION)
+_KIND = "image"
 _FEATURE_FRAMES = 2
 _MIN_SCORE = 0.0
 _MAX_SEGMENTS = 1000
@@ -56,7 +56,7 @@ def create() -> Sam2Engine:
 class Sam2Engine:
     """Implements ``VideoEngine`` and ``BatchingEngine`` of ``diptych_runtime``.
 
-    Holds no picture: features travel outside, sessions have memory of their own.
+    Holds no image: features travel outside, sessions have memory of their own.
     """
 
     def __init__(self, settings: EngineSettings) -> None:
@@ -76,12 +76,12 @@ class Sam2Engine:
         chosen = choose(self._settings)
         card = self._card = read_card(chosen.weights.section)
         model = build_model(chosen.config, chosen.weights.read_state())
-        parts = assemble(model, compute.device, compute.tier)
+        parts = assemble(model, compute.device, compute.tier, self._settings.sam_2_network)
         self._network = Network(parts)
         self._video_network = VideoNetwork(parts)
         self._warm_up()
         return LoadedModel(
-            **compute.card_fields("sam2"),
+            **_card_fields(compute, self._settings.sam_2_network),
             card=card.fields,
             tasks=_TASKS,
             weights=(chosen.weights.loaded,),
@@ -94,23 +94,23 @@ class Sam2Engine:
         )
 
     def features_kind(self, task: Task) -> str:
-        """One encoder serves every task."""
-        if task not in _PICTURE_TASKS:
+        """Return the one kind there is: one encoder serves every task on images."""
+        if task not in _IMAGE_TASKS:
             raise _unsupported(task)
         return _KIND
 
     @guarded_step
     def embed(self, pixels: Pixels, kind: str) -> Features:
-        """Run the image encoder on one image."""
+        """Run the image encoder on one image, ``(height, width, 3)`` uint8 RGB."""
         features = self._loaded_network().encode(pixels)
         return Features(features, features.nbytes)
 
     @guarded_steps
     def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
         """Answer one job; steps are batches of points, groups of masks, and crops."""
-        if job.task not in _PICTURE_TASKS:
+        if job.task not in _IMAGE_TASKS:
             raise _unsupported(job.task)
-        assert isinstance(features.payload, PictureFeatures)
+        assert isinstance(features.payload, ImageFeatures)
         if job.task is Task.PROMPTED_SEGMENTATION:
             segments = yield from answer_prompts(
                 self._loaded_network(), features.payload, job.prompts, job.output
@@ -119,7 +119,7 @@ class Sam2Engine:
         return (yield from self._automatic(features.payload, pixels, job))
 
     def batch_key(self, features: Features, job: Job) -> Hashable | None:
-        """Prompts of one form share a call of the decoder, also those on different pictures."""
+        """Let prompts of one shape share a decoder batch, also those on different images."""
         if job.task is not Task.PROMPTED_SEGMENTATION:
             return None
         return batch_key(job.prompts, job.output)
@@ -127,12 +127,10 @@ class Sam2Engine:
     @guarded_steps
     def segment_batch(self, items: Sequence[BatchItem]) -> BatchSteps:
         """Answer prompts on several images; steps as in ``segment``."""
-        questions = [_question(item) for item in items]
-        for told in answer_questions(self._loaded_network(), questions):
-            yield None if told is None else (told[0], Answer(told[1]))
+        yield from answer_batch(self._loaded_network(), items)
 
     def open_session(self, options: VideoOptions) -> Sam2VideoSession:
-        """A session of its own memory; the network is shared by all."""
+        """Open a session with memory of its own; the network is shared by all."""
         if self._video_network is None:
             raise RuntimeError("load() was not called")
         return Sam2VideoSession(
@@ -143,7 +141,7 @@ class Sam2Engine:
         )
 
     def _automatic(
-        self, features: PictureFeatures, pixels: Callable[[], Pixels], job: Job
+        self, features: ImageFeatures, pixels: Callable[[], Pixels], job: Job
     ) -> Steps[Answer]:
         assert self._card is not None
         found = yield from find_everything(
@@ -181,10 +179,12 @@ class Sam2Engine:
         session.close()
 
 
-def _question(item: BatchItem) -> Question:
-    features, job = item.features.payload, item.job
-    assert isinstance(features, PictureFeatures)
-    return Question(features, job.prompts, job.output, item.wanted)
+def _card_fields(compute: Compute, network: NetworkChoice) -> ComputeFields:
+    """What the card says of device and software; a network that is not the default is named."""
+    fields = compute.card_fields("sam2")
+    if network != "quick":
+        fields["software"] += f", {network} network"
+    return fields
 
 
 def _unsupported(task: Task) -> ServiceError:

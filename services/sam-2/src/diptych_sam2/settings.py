@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from pydantic import Field
 
 from diptych_torch.settings import TorchSettings
+
+NetworkChoice: TypeAlias = Literal["quick", "stock"]
 
 
 class EngineSettings(TorchSettings):
@@ -18,3 +22,6 @@ class EngineSettings(TorchSettings):
     ``configs/sam2.1/sam2.1_hiera_t.yaml``, or a path to a YAML file of that form."""
     sam_2_conditioning_frames: int = Field(default=8, ge=2)
     """Prompted frames that an object in a video is remembered by."""
+    sam_2_network: NetworkChoice = "quick"
+    """``quick``: parts rewritten for speed. ``stock``: the sam2 package's own modules, for parity,
+    bisection, and devices on which the rewrites lose."""
