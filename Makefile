@@ -36,7 +36,7 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 NOT_HERE := not gpu and not browser and not compose and not official_weights
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint proto bench bench-gpu demo-weights clean
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint proto services bench bench-gpu demo-weights clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -114,11 +114,15 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, curre
 	@echo "lint: mypy" && $(BIN)/mypy $(PACKAGES) demo.py certificates.py
 	@echo "lint: contract" && $(BIN)/python proto/lint.py
 	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
+	@echo "lint: list of services" && $(BIN)/python services/render.py --check
 
 # Making what is committed.
 
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
+
+services: $(READY) ## Write what follows from services/services.toml
+	@$(BIN)/python services/render.py
 
 # BENCH="video_memory sam2_encoder@large" runs some of them; behind the @ is a size of SAM 2.
 BENCH ?= quality sam2_encoder sam2_encoder@large sam2_compilers sam2_automatic sam2_video mask_rcnn \
