@@ -14,7 +14,9 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
 from diptych.segment import v1 as pb
-from diptych_runtime.grpc_server.interceptor import abort_with, log_fields
+from diptych.wire.cards import cards_reply
+from diptych_runtime.calls import log_fields
+from diptych_runtime.grpc_server.interceptor import abort_with
 
 from .backend import passthrough
 from .backend.passthrough import ImageCache
@@ -123,7 +125,7 @@ class Handlers:
         """Answer a ``ListModelCardsRequest`` from what is known, asking nobody."""
         await parse_request(pb.ListModelCardsRequest, raw)
         models = self._registry.known_models()
-        return await serialize(pb.ListModelCardsResponse(models=models))
+        return await serialize(cards_reply(models))
 
     async def _fan_out(
         self,

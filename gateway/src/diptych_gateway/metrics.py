@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from diptych.segment import v1 as pb
+from diptych.wire.requests import stats_request
 from diptych_runtime.engine import ServiceError
 
 from .backend.model import Model
@@ -113,7 +114,7 @@ async def _ask(model: Model) -> _Model:
 
 async def ask_stats(model: Model) -> pb.GetModelStatsResponse | None:
     """Ask a model for its counters; ``None`` if it does not answer within 2 seconds."""
-    request = pb.GetModelStatsRequest(model_id=model.model_id).SerializeToString()
+    request = stats_request(model.model_id).SerializeToString()
     try:
         raw = await model.call("GetModelStats", request, timeout_s=_STATS_TIMEOUT_S)
         return pb.GetModelStatsResponse.FromString(raw)

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from diptych import ModelOutcome
 from diptych.documents.results import agreement_document, outcome_document
 from diptych.segment import v1 as pb
-from diptych.wire.replies import compare_event
+from diptych.wire.comparison import read_compare_event
 
 from ..compare.fanout import FanOut
 from ..compare.replies import ComparisonStream
@@ -59,7 +59,7 @@ def event(name: str, document: object) -> bytes:
 
 
 def _event_of(message: pb.StreamCompareResponse) -> bytes:
-    read = compare_event(message)
+    read = read_compare_event(message)
     assert read is not None
     if isinstance(read, ModelOutcome):
         return event("outcome", outcome_document(outcome_with_form_paths(read)))

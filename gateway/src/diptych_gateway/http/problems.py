@@ -12,8 +12,9 @@ from starlette.responses import Response
 
 from diptych import DiptychError, Violation
 from diptych.documents.results import plain
+from diptych.wire.reasons import http_status
 from diptych.wire.statuses import error_from_status
-from diptych_runtime.engine.errors import Reason, ServiceError, http_status
+from diptych_runtime.engine import Reason, ServiceError
 
 from ..statuses import BackendError, to_status
 from .field_paths import with_form_paths
