@@ -21,6 +21,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
+SPACE := $(subst ,, )
 BUILD_TOOLS := setuptools wheel hatchling editables
 DEV_TOOLS := buf-bin cryptography grpcio-status honcho httpx hypothesis mypy playwright pycocotools pytest pytest-asyncio \
 	pytest-timeout pytest-xdist ruff schemathesis scikit-image \
@@ -111,7 +112,8 @@ endef
 
 lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, current stubs
 	@echo "lint: ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@echo "lint: mypy" && $(BIN)/mypy $(PACKAGES) demo.py certificates.py
+	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES)) $(BIN)/mypy \
+		$(PACKAGES) demo.py certificates.py services/render.py
 	@echo "lint: contract" && $(BIN)/python proto/lint.py
 	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
 	@echo "lint: list of services" && $(BIN)/python services/render.py --check
