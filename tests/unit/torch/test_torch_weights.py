@@ -189,13 +189,12 @@ def test_a_file_that_is_no_safetensors(model: Model, tmp_path: Path) -> None:
     assert "none.safetensors cannot be read as safetensors: " in model.refusal(path)
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".pt"])
-def test_a_file_that_is_no_pickle(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"none{suffix}"
+def test_a_file_that_is_no_pickle(tmp_path: Path) -> None:
+    path = tmp_path / "none.pth"
     path.write_bytes(b"x" * 1000)
     message = MODELS["sam-2"].refusal(path)
     expected = "could not be converted to safetensors: not a checkpoint of tensors only"
-    assert f"none{suffix} {expected}" in message
+    assert f"none.pth {expected}" in message
 
 
 @pytest.mark.parametrize(
@@ -223,10 +222,8 @@ def test_why_a_pickle_is_not_converted_is_said(tmp_path: Path, cache: Path) -> N
     path = tmp_path / "lists.pth"
     torch.save({"weight": [1, 2]}, path)
     message = MODELS["mask-rcnn"].refusal(path)
-    assert (
-        "lists.pth could not be converted to safetensors: expected names and tensors, " in message
-    )
-    assert "found 'weight': list" in message
+    assert "lists.pth could not be converted to safetensors: " in message
+    assert "expected names and tensors, found 'weight': list" in message
     assert list((cache / "converted").iterdir()) == []
 
 
