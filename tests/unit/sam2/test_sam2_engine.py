@@ -233,6 +233,7 @@ def test_auto_takes_the_first_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DIPTYCH_DEVICE", "tpu"),
         ("DIPTYCH_DEVICE", "cuda:7"),
         ("DIPTYCH_SAM_2_CONDITIONING_FRAMES", "1"),
+        ("DIPTYCH_SAM_2_NETWORK", "slow"),
     ],
 )
 def test_settings_that_cannot_be_used_are_named(

@@ -52,7 +52,7 @@ _MAX_SEGMENTS = 1000
 
 
 def create() -> Sam2Engine:
-    """An engine with the settings of the environment, not loaded yet.
+    """Make an engine with the settings of the environment, not loaded yet.
 
     Raises:
         LoadError: a variable has a value that cannot be used.
