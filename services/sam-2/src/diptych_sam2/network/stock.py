@@ -38,7 +38,7 @@ class StockEncoder:
         self._model = model
 
     def __call__(self, square: Tensor) -> list[Tensor]:
-        """Return feature maps of ``(1, 3, side, side)``, the finest first: each ``(1, c, h, w)``."""
+        """Return maps of ``(1, 3, side, side)``, the finest first: each ``(1, c, h, w)``."""
         maps: list[Tensor] = self._model.forward_image(square)["backbone_fpn"]
         return maps[-self._model.num_feature_levels :]
 

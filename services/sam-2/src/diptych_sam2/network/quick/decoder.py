@@ -198,8 +198,8 @@ class _Layer:
         self.to_tokens = ImageAttention(layer.cross_attn_image_to_token, position, to_image=False)
 
     def self_attention(self, tokens: Tensor, prompt: Tensor | None) -> Tensor:
-        """Let ``(n, t, c)`` tokens attend to each other; in the first layer they are the prompt itself,
-        and ``prompt`` is ``None``."""
+        """Let ``(n, t, c)`` tokens attend to each other; in the first layer they are the prompt
+        itself, and ``prompt`` is ``None``."""
         layer = self._layer
         if prompt is None and layer.skip_first_layer_pe:
             return layer.norm1(layer.self_attn(q=tokens, k=tokens, v=tokens))  # type: ignore[no-any-return]

@@ -57,8 +57,9 @@ class _VideoMaskDecoder(nn.Module):
         repeat_image: bool,
         high_res_features: Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return what ``MaskDecoder.forward`` does: logits ``(n, masks, 4 side, 4 side)``, qualities
-        ``(n, masks)``, mask tokens ``(n, 1 or 3, c)`` and presence ``(n, 1)``, all float32."""
+        """Return what ``MaskDecoder.forward`` does: logits ``(n, masks, 4 side, 4 side)``,
+        qualities ``(n, masks)``, mask tokens ``(n, 1 or 3, c)`` and presence ``(n, 1)``, all
+        float32."""
         decoder = self._decoder
         fine = [_shared_row(level) for level in high_res_features or ()]
         image = decoder.prepare(image_embeddings, fine, dense_prompt_embeddings)
