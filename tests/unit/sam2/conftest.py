@@ -22,7 +22,7 @@ from diptych_runtime.engine import Answer, Features, Job, Pixels
 from diptych_sam2.engine import Sam2Engine
 from diptych_sam2.network.build import build_model
 from diptych_sam2.settings import EngineSettings
-from diptych_sam2.weights.checkpoints import choose, read_state
+from diptych_sam2.weights.checkpoints import choose
 
 T = TypeVar("T")
 SCENES = Path(__file__).parents[3] / "demo-weights"
@@ -51,7 +51,7 @@ def engine() -> Sam2Engine:
 def demo_model() -> Any:
     """A second model with the demo weights, for the sam2 package's own classes."""
     chosen = choose(EngineSettings())
-    return build_model(chosen.config, read_state(chosen))
+    return build_model(chosen.config, chosen.weights.read_state())
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import warnings
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +14,8 @@ from sam2.utils.transforms import SAM2Transforms
 from sam2_video_helpers import OPTIONS
 
 from diptych import AutomaticOptions, Box, OutputOptions, Point, Prompt, Task
-from diptych_runtime.engine import DeviceLostError, Job, LoadError, Reason, ServiceError
-from diptych_sam2 import engine as engine_module
+from diptych_runtime.engine import Job, LoadError, Reason, ServiceError
 from diptych_sam2.engine import Sam2Engine, create
-from diptych_sam2.faults import device_guard
 from diptych_sam2.masks import Upsampler
 from diptych_sam2.network.image import normalised_square
 from diptych_sam2.settings import EngineSettings
@@ -129,51 +126,6 @@ def test_nothing_warns(scene: Any, finish: Any) -> None:
         finish(engine.segment(features, lambda: pixels, EVERYTHING))
 
 
-@pytest.mark.parametrize(
-    ("failure", "expected"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory"), ServiceError),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), ServiceError),
-        (MemoryError(), ServiceError),
-        (torch.AcceleratorError("CUDA error: an illegal memory access"), DeviceLostError),
-        (RuntimeError("shapes do not match"), RuntimeError),
-    ],
-)
-def test_faults_of_the_device_are_named(failure: Exception, expected: type[Exception]) -> None:
-    with pytest.raises(expected) as caught, device_guard():
-        raise failure
-    if isinstance(caught.value, ServiceError):
-        assert caught.value.reason is Reason.DEVICE_MEMORY
-
-
-def test_what_a_request_held_is_gone_before_the_cache_is_emptied(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    held: list[weakref.ref[torch.Tensor]] = []
-    left = []
-
-    def run_out() -> None:
-        features = torch.zeros(4)
-        held.append(weakref.ref(features))
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: left.append(held[0]()))
-    with pytest.raises(ServiceError), device_guard():
-        run_out()
-    assert left == [None]
-
-
-def test_a_device_that_fails_while_its_cache_is_emptied_is_lost(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fail() -> None:
-        raise torch.AcceleratorError("CUDA error: an illegal memory access\nmore")
-
-    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
-    with pytest.raises(DeviceLostError, match=r"access$"), device_guard():
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-
 def test_memory_that_runs_out_between_steps_fails_the_request_only(
     engine: Sam2Engine, scene: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,31 +164,11 @@ def test_windows_hold_what_interpolation_gives(size: tuple[int, int], level: flo
         assert window.binary.numel() == window.outer == 0
 
 
-def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(LoadError, match="DIPTYCH_DEVICE='cuda:0': this process sees no CUDA"):
-        Sam2Engine(EngineSettings(device="cuda:0")).load()
-
-
-def test_auto_takes_the_first_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert engine_module._device("auto") == torch.device("cuda:0")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert engine_module._device("auto") == torch.device("cpu")
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("DIPTYCH_THREADS", "two"),
-        ("DIPTYCH_THREADS", "0"),
-        ("DIPTYCH_DEVICE", "tpu"),
-        ("DIPTYCH_DEVICE", "cuda:7"),
-        ("DIPTYCH_SAM_2_CONDITIONING_FRAMES", "1"),
-        ("DIPTYCH_SAM_2_NETWORK", "slow"),
-    ],
+    [("DIPTYCH_SAM_2_CONDITIONING_FRAMES", "1"), ("DIPTYCH_SAM_2_NETWORK", "slow")],
 )
-def test_settings_that_cannot_be_used_are_named(
+def test_a_setting_of_this_engine_that_cannot_be_used_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)

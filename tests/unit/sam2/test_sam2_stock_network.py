@@ -43,7 +43,7 @@ from diptych_sam2.network.parts import assemble
 from diptych_sam2.network.quick.replace import quick_parts
 from diptych_sam2.network.stock import StockDecoder, StockEncoder
 from diptych_sam2.settings import EngineSettings, NetworkChoice
-from diptych_sam2.weights.checkpoints import choose, read_state
+from diptych_sam2.weights.checkpoints import choose
 
 SCENES = Path(__file__).parents[3] / "demo-weights"
 SAME = 0.999
@@ -326,7 +326,7 @@ def test_stock_serves_what_the_quick_network_cannot(tmp_path: Path) -> None:
     tree.model.memory_attention.layer.activation = "gelu"
     config = tmp_path / "gelu.yaml"
     OmegaConf.save(tree, config)
-    state = read_state(chosen)
+    state = chosen.weights.read_state()
     with pytest.raises(ValueError, match="ReLU"):
         quick_parts(build_model(config, state), torch.float32)
     with pytest.raises(LoadError, match=r"ReLU, got gelu; with DIPTYCH_SAM_2_NETWORK=stock"):

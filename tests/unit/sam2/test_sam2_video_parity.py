@@ -36,7 +36,7 @@ from diptych_sam2.network.parts import assemble
 from diptych_sam2.network.video import VideoNetwork
 from diptych_sam2.settings import EngineSettings
 from diptych_sam2.video.session import Sam2VideoSession
-from diptych_sam2.weights.checkpoints import choose, packaged_config, read_state
+from diptych_sam2.weights.checkpoints import choose, packaged_config
 
 SCENES = Path(__file__).parents[3] / "demo-weights"
 TINY = "configs/sam2.1/sam2.1_hiera_t.yaml"
@@ -175,7 +175,7 @@ class Side:
 def demo(request: pytest.FixtureRequest) -> tuple[VideoNetwork, SAM2VideoPredictor]:
     """The demo weights, in the quick network or in the one that a test names."""
     chosen = choose(EngineSettings())
-    state = read_state(chosen)
+    state = chosen.weights.read_state()
     network = getattr(request, "param", "quick")
     parts = assemble(build_model(chosen.config, state), CPU, network=network)
     return VideoNetwork(parts), stock_of(chosen.config, state)

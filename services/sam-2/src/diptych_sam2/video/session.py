@@ -18,8 +18,8 @@ from diptych_runtime.engine import (
     VideoOptions,
 )
 from diptych_runtime.engine.video_errors import not_held, other_size, out_of_order
+from diptych_torch.faults import guarded_steps
 
-from ..faults import device_guard
 from ..masks import Upsampler, shape_of
 from ..network.frames import squashed
 from ..network.memory import FrameMemory, MemoryWindow, ObjectMemory
@@ -99,6 +99,7 @@ class Sam2VideoSession:
         tracks = sum(track.nbytes for track in self._tracks.values())
         return self._frames.nbytes + tracks + self._ids.nbytes
 
+    @guarded_steps
     def add_frame(self, frame_index: int, pixels: Pixels) -> Steps[FrameAnswer]:
         """Take the next frame and find every object on it; a step is the encoder, one
         object or one batch of objects.
@@ -107,7 +108,7 @@ class Sam2VideoSession:
             ServiceError: ``SESSION_ORDER`` if the index does not grow, ``IMAGE_SHAPE`` for a frame
                 of another size, ``DEVICE_MEMORY``.
         """
-        with self._exclusive(), device_guard():
+        with self._exclusive():
             newest = self._frames.newest
             self._check_frame(frame_index, pixels, newest)
             square = squashed(pixels, self._network.image_size)
@@ -133,6 +134,7 @@ class Sam2VideoSession:
             self._tracks = tracks
             return self._answer(frame)
 
+    @guarded_steps
     def prompt(
         self, object_id: int, frame_index: int, prompt: Prompt
     ) -> Steps[tuple[FrameAnswer, ...]]:
@@ -145,7 +147,7 @@ class Sam2VideoSession:
             ServiceError: ``FRAME_NOT_HELD``, ``OBJECT_UNKNOWN`` for an id of a removed object,
                 ``OBJECT_LIMIT``, ``PROMPT_INVALID``, ``DEVICE_MEMORY``.
         """
-        with self._exclusive(), device_guard():
+        with self._exclusive():
             frame = self._held(frame_index)
             self._ids.check(object_id, self._tracks)
             size = self._known_size()
