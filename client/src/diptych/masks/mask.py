@@ -59,7 +59,10 @@ class Mask:
 
     @classmethod
     def from_counts(cls, counts: ArrayLike, size: tuple[int, int]) -> Mask:
-        """From run lengths, column by column, background first (0 if the object comes first)."""
+        """From ``(runs,)`` lengths, column by column, background first, 0 if there is none.
+
+        Raises ``ValueError`` for lengths that do not add up to a mask of ``size`` (height, width).
+        """
         height, width = _checked(size)
         return cls._made(size, counts=runs.check(np.asarray(counts), height * width))
 
@@ -98,7 +101,7 @@ class Mask:
 
     @property
     def counts(self) -> NDArray[np.uint32]:
-        """Run lengths, column by column, background first (0 if the object comes first).
+        """Run lengths ``(runs,)``, column by column, background first, 0 if there is none.
 
         Read-only. Raises ``ValueError`` if the source turns out to be broken, as everything does
         that looks at pixels.

@@ -47,7 +47,7 @@ def decode(data: bytes, size: Size) -> NDArray[np.bool_]:
 
 
 def encode(mask: NDArray[np.bool_]) -> bytes:
-    """A single-channel 8-bit PNG, 0 or 255."""
+    """Write ``(height, width)`` bool as a single-channel 8-bit PNG, 0 or 255."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -95,7 +95,7 @@ def _links(
 
 
 def checked(rings: Iterable[ArrayLike]) -> tuple[Points, ...]:
-    """Copies of the rings as points; ``ValueError`` for odd or non-finite coordinates."""
+    """Copy rings as ``(points, 2)`` float64; ``ValueError`` for odd or non-finite coordinates."""
     copies = []
     for index, ring in enumerate(rings):
         flat = np.array(ring, np.float64)
@@ -111,7 +111,8 @@ def checked(rings: Iterable[ArrayLike]) -> tuple[Points, ...]:
 
 
 def fill(rings: Sequence[Points], size: Size) -> Counts:
-    """Run lengths of the pixels whose centre lies inside, by the non-zero winding rule."""
+    """Make ``(runs,)`` run lengths of the pixels whose centre lies inside, by the non-zero winding
+    rule."""
     height, width = size
     none = np.zeros((0, 2))
     starts = np.concatenate([none, *rings])
