@@ -15,7 +15,8 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from diptych.segment import v1 as pb
 from diptych.wire.cards import cards_reply
-from diptych_runtime.grpc_server.interceptor import abort_with, log_fields
+from diptych_runtime.calls import log_fields
+from diptych_runtime.grpc_server.interceptor import abort_with
 
 from .backend import passthrough
 from .backend.passthrough import ImageCache

@@ -9,11 +9,11 @@ import pytest
 from diptych.segment import v1 as pb
 from diptych.wire.requests import read_task
 from diptych_gateway.cascade.card import compose, unfit
-from diptych_maskrcnn.card import read_card as mask_rcnn_card
 from diptych_runtime.engine import LoadedModel, LoadedWeights
 from diptych_runtime.settings import RuntimeSettings
 from diptych_runtime.wire.cards import build_card
 from diptych_sam2.card import read_card as sam_2_card
+from diptych_torch.card import read_card
 
 INSTANCE = pb.Task.TASK_INSTANCE_SEGMENTATION
 PROMPTED = pb.Task.TASK_PROMPTED_SEGMENTATION
@@ -46,7 +46,7 @@ def card_of(fields: Any, weights: str, *tasks: int, **more: Any) -> pb.ModelCard
 @pytest.fixture
 def detector() -> pb.ModelCard:
     return card_of(
-        mask_rcnn_card(["demo"]),
+        read_card("diptych_maskrcnn", ["demo"]),
         "eyes",
         INSTANCE,
         parameter_count=100,

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 
 from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+from diptych_runtime.calls import outgoing_metadata
 
 from ..contract import SEGMENT, is_unary, path
 
@@ -85,15 +86,17 @@ class Connection:
         return call  # type: ignore[no-any-return]
 
     def call(self, method: str, request: bytes, *, timeout_s: float) -> Awaitable[bytes]:
-        """Send a unary call of raw bytes; raises what grpcio raises."""
-        return self._unary[method](request, timeout=timeout_s)
+        """Send a unary call of raw bytes, with the id and trace of the request being served;
+        raises what grpcio raises."""
+        return self._unary[method](request, timeout=timeout_s, metadata=outgoing_metadata())
 
     def open_video(self, *, timeout_s: float | None) -> Any:
-        """Open a ``SegmentVideo`` call of raw bytes, which is never tried again.
+        """Open a ``SegmentVideo`` call of raw bytes, which is never tried again, with the id and
+        trace of the request being served.
 
         Without a timeout it has none. Its reads and writes raise what grpcio raises.
         """
-        return self._video(timeout=timeout_s)
+        return self._video(timeout=timeout_s, metadata=outgoing_metadata())
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -16,8 +16,8 @@ from typing import Any
 import grpc
 
 from diptych.segment import v1 as pb
+from diptych_runtime.calls import log_fields
 from diptych_runtime.engine import Reason, ServiceError
-from diptych_runtime.grpc_server.interceptor import log_fields
 
 from ..messages import parse_request
 from ..statuses import from_rpc_error, unreachable

@@ -25,9 +25,9 @@ from diptych.wire.requests import (
 )
 from diptych.wire.serialized import with_encoding, with_model_id
 from diptych.wire.statuses import code_of
+from diptych_runtime.calls import request_id
 from diptych_runtime.engine import Reason, ServiceError, invalid
 from diptych_runtime.front.stats import Stats
-from diptych_runtime.grpc_server.interceptor import request_id
 from diptych_runtime.logs import logger
 from diptych_runtime.wire.split import SplitRequest
 

@@ -23,8 +23,8 @@ from diptych.segment import v1 as pb
 from diptych.wire.comparison import outcome_message
 from diptych.wire.serialized import with_model_id
 from diptych.wire.statuses import status_message
+from diptych_runtime.calls import request_id
 from diptych_runtime.engine import ServiceError
-from diptych_runtime.grpc_server.interceptor import request_id
 from diptych_runtime.logs import logger
 
 from ..backend import passthrough

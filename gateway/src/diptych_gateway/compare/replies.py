@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from diptych.segment import v1 as pb
 from diptych.wire.comparison import agreements_event, comparison_message, outcome_event
 from diptych.wire.statuses import code_of
-from diptych_runtime.grpc_server.interceptor import log_fields
+from diptych_runtime.calls import log_fields
 
 from .fanout import FanOut, fit_reply
 

@@ -20,8 +20,8 @@ from diptych.wire.cards import read_known_model
 from diptych.wire.comparison import read_comparison
 from diptych.wire.replies import read_result
 from diptych.wire.stats import read_stats
+from diptych_runtime.calls import log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
-from diptych_runtime.grpc_server.interceptor import log_fields
 from diptych_runtime.logs import logger
 
 from .. import metrics

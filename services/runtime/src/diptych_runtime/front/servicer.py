@@ -16,8 +16,9 @@ from diptych import Task
 from diptych.segment import v1 as pb
 from diptych.wire.cards import card_reply
 
+from ..calls import log_fields, request_id
 from ..engine.errors import not_held
-from ..grpc_server.interceptor import log_fields, request_id, unreadable
+from ..grpc_server.interceptor import unreadable
 from ..ipc.lanes import lane_of
 from ..machine import process_memory
 from ..settings import RuntimeSettings

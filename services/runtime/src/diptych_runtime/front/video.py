@@ -18,8 +18,9 @@ from google.protobuf.message import DecodeError
 from diptych.segment import v1 as pb
 from diptych.wire.video import going_away_reply, refusal_reply
 
+from ..calls import log_fields, request_id
 from ..engine.errors import Reason, ServiceError, draining
-from ..grpc_server.interceptor import log_fields, request_id, unreadable
+from ..grpc_server.interceptor import unreadable
 from ..settings import RuntimeSettings
 from ..wire.video_checks import check_event, check_follows, check_start
 from .supervisor import Supervisor
