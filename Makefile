@@ -21,6 +21,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
+SPACE := $(subst ,, )
 BUILD_TOOLS := setuptools wheel hatchling editables
 DEV_TOOLS := buf-bin cryptography grpcio-status honcho httpx hypothesis mypy playwright pycocotools pytest pytest-asyncio \
 	pytest-timeout pytest-xdist ruff schemathesis scikit-image \
@@ -36,7 +37,7 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 NOT_HERE := not gpu and not browser and not compose and not official_weights
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint proto bench bench-gpu demo-weights clean
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint proto services bench bench-gpu demo-weights clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -111,14 +112,19 @@ endef
 
 lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, current stubs
 	@echo "lint: ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@echo "lint: mypy" && $(BIN)/mypy $(PACKAGES) demo.py certificates.py
+	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES)) $(BIN)/mypy \
+		$(PACKAGES) demo.py certificates.py services/render.py
 	@echo "lint: contract" && $(BIN)/python proto/lint.py
 	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
+	@echo "lint: list of services" && $(BIN)/python services/render.py --check
 
 # Making what is committed.
 
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
+
+services: $(READY) ## Write what follows from services/services.toml
+	@$(BIN)/python services/render.py
 
 # BENCH="video_memory sam2_encoder@large" runs some of them; behind the @ is a size of SAM 2.
 BENCH ?= quality sam2_encoder sam2_encoder@large sam2_compilers sam2_automatic sam2_video mask_rcnn \
