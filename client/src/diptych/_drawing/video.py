@@ -26,7 +26,7 @@ Pixels = NDArray[np.uint8]
 
 SERVER_IDS = 2**30
 """Objects that the server found by itself have ids from here on."""
-_ALPHA_OF_256 = 107  # 0.42, as figures of still pictures have
+_ALPHA_OF_256 = 107  # 0.42, as figures of still images have
 _GROUND, _INK, _FAINT, _ALARM = "#ffffff", "#1a1a1a", "#666666", "#b00020"
 _GAP_PX = 4
 
@@ -42,7 +42,7 @@ class VideoPanel:
     note: str = ""
     """Small, at the right of the title."""
     error: str = ""
-    """Why there is no answer: written over the paled picture."""
+    """Why there is no answer: written over the paled image."""
 
 
 def draw_result(result: VideoFrameResult, frame: FrameLike) -> Pixels:

@@ -70,7 +70,7 @@ class VideoFrameResult:
         colours. Needs no extra, and takes some milliseconds.
 
         Raises:
-            OSError, TypeError, ValueError: ``frame`` is no picture, or not of the result's size.
+            OSError, TypeError, ValueError: ``frame`` is no image, or not of the result's size.
         """
         from .._drawing.video import draw_result
 

@@ -1,6 +1,6 @@
 """Masks as outlines along pixel edges, and outlines back to masks.
 
-Picture coordinates: x to the right, y down. "Anticlockwise" is as a person sees the picture, so an
+Image coordinates: x to the right, y down. "Anticlockwise" is as a person sees the image, so an
 outer ring goes down on the left and up on the right of its object, and its shoelace sum
 ``sum(x[i] * y[i + 1] - x[i + 1] * y[i])`` is negative.
 """
@@ -89,7 +89,7 @@ def _links(
     copy[1:] = (y[1:] == y[:-1]) & (x[1:] == x[:-1])
     order = np.lexsort((copy ^ (quads == 0b0110), y, x))
     upper, lower = order[::2], order[1::2]
-    downwards = (quads[upper] & 0b1000) != 0  # the object is on the right of the picture's edge
+    downwards = (quads[upper] & 0b1000) != 0  # the object is on the right of the image's edge
     following[np.where(downwards, upper, lower)] = np.where(downwards, lower, upper)
     return following
 
