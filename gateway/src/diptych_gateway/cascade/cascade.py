@@ -20,7 +20,6 @@ from diptych_runtime.engine import Reason, ServiceError, invalid
 from diptych_runtime.front.stats import Stats
 from diptych_runtime.logs import logger
 from diptych_runtime.wire.convert import encoding_from_wire, task_from_wire
-from diptych_runtime.wire.split import SplitRequest
 
 from ..backend import passthrough
 from ..backend.endpoint import Permits
@@ -28,7 +27,7 @@ from ..backend.model import Model
 from ..backend.passthrough import ImageCache, addressed, in_run_lengths
 from ..backend.video_relay import VideoRelay
 from ..deadline import Deadline
-from ..messages import serialize
+from ..messages import parse_request, serialize
 from ..statuses import BackendError, failed, of_part, task_unsupported, too_late
 from . import redraw
 from .card import compose, unfit
@@ -103,12 +102,11 @@ class Cascade:
         raise task_unsupported(self.model_id, pb.Task.TASK_VIDEO_SEGMENTATION)
 
     async def _segment(self, raw: bytes, deadline: Deadline) -> bytes:
-        asked = await passthrough.split_request(raw)
-        request = asked.request
+        request = await parse_request(pb.SegmentRequest, raw)
         self._check(request)
         found = await self._find(raw, request.image, deadline)
         prompts = redraw.box_prompts(found)
-        drawn, answers = await self._draw(found, [*prompts.values()], asked, deadline)
+        drawn, answers = await self._draw(found, [*prompts.values()], request, deadline)
         redrawn = dict(zip(prompts, drawn, strict=True))
         reply = await self._combine(found, redrawn, answers, request, deadline)
         held = all(part.image_cache_hit for part in reply.provenance)
@@ -149,7 +147,7 @@ class Cascade:
         self,
         found: redraw.Read,
         prompts: Sequence[pb.ObjectPrompt],
-        asked: SplitRequest,
+        request: pb.SegmentRequest,
         deadline: Deadline,
     ) -> tuple[list[Segment], list[pb.SegmentResponse]]:
         """The segmenter's best answer to each prompt, and its replies: one for as many prompts as
@@ -160,7 +158,7 @@ class Cascade:
         replies: list[pb.SegmentResponse] = []
         for start in range(0, len(prompts), at_a_time):
             part = prompts[start : start + at_a_time]
-            reply = await self._ask_segmenter(found, part, asked, deadline)
+            reply = await self._ask_segmenter(found, part, request, deadline)
             try:
                 drawn += redraw.best_answers(reply, len(part), found.size)
             except ValueError as error:
@@ -172,30 +170,30 @@ class Cascade:
         self,
         found: redraw.Read,
         prompts: Sequence[pb.ObjectPrompt],
-        asked: SplitRequest,
+        request: pb.SegmentRequest,
         deadline: Deadline,
     ) -> redraw.Read:
         """Ask by digest: in a comparison the segmenter has the image already, or has it soon."""
         model = self._segmenter
         image = pb.Image(sha256=found.response.image_sha256)
-        request = pb.SegmentRequest(
+        question = pb.SegmentRequest(
             model_id=model.model_id,
             image=image,
             task=pb.Task.TASK_PROMPTED_SEGMENTATION,
             prompts=prompts,
             output=pb.OutputOptions(
                 mask_encoding=pb.MaskEncoding.MASK_ENCODING_COCO_RLE,
-                low_res_logits=asked.request.output.low_res_logits,
+                low_res_logits=request.output.low_res_logits,
             ),
         )
         with _speaking_of(model.model_id):
             reply = await passthrough.segment(
                 model,
-                request.SerializeToString(),
+                question.SerializeToString(),
                 image,
                 deadline,
                 self._cache,
-                encoded=asked.picture,
+                encoded=request.image.encoded,
             )
         return await _read(model.model_id, reply)
 

@@ -14,22 +14,24 @@ from functools import partial
 from typing import Any
 
 import grpc
+import structlog
 from google.rpc import status_pb2
 
 from diptych.wire.statuses import CODES
 
 from ..calls import REQUEST_ID_KEY, Calls, request_id
 from ..engine.errors import Reason, ServiceError, draining, invalid
-from ..logs import logger
 
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 _HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
 _C = grpc.StatusCode
 _REFUSED = (_C.UNAUTHENTICATED, _C.PERMISSION_DENIED)
 
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
 
 Observer = Callable[[str, grpc.StatusCode, float], None]
-"""Told of each finished call: full method name, code, seconds."""
+"""Gets each finished call: full method name, code, seconds."""
 
 
 Gate = Callable[[grpc.HandlerCallDetails, dict[str, object]], None]
@@ -99,14 +101,14 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _kind(handler: Any) -> str:
-    """The attribute that has a handler's behaviour."""
+    """Name the attribute that has a handler's behaviour."""
     request = "stream" if handler.request_streaming else "unary"
     response = "stream" if handler.response_streaming else "unary"
     return f"{request}_{response}"
 
 
 def _refusal(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
-    """A handler that fails with ``error``, for a method of any kind.
+    """Make a handler that fails with ``error``, for a method of any kind.
 
     As one of streams it is handed no request, so that the megabytes of a refused picture are never
     read; a unary handler runs only when they are.
@@ -120,7 +122,7 @@ def _refusal(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
 
 
 def _reader(parse: Callable[[bytes], Any] | None, *, streams: bool) -> Callable[[Any], Any]:
-    """Turns what grpcio hands over (bytes, or an iterator of bytes) into what a handler expects."""
+    """Make a reader of what grpcio hands over, bytes or an iterator of bytes, for a handler."""
     if parse is None:
         return lambda request: request
 
@@ -138,7 +140,7 @@ def _reader(parse: Callable[[bytes], Any] | None, *, streams: bool) -> Callable[
 
 
 def unreadable(raw: bytes) -> ServiceError:
-    """The error for bytes that are not the message of their method."""
+    """Make the error for bytes that are not the message of their method."""
     text = f"expected the message of this method, got {len(raw)} bytes of something else"
     return invalid(Reason.OPTION_INVALID, "request", text)
 
@@ -192,7 +194,7 @@ class _Guard:
             return
         # Any other CancelledError is a fault, and would leave the client waiting for ever.
         if not isinstance(error, ServiceError):
-            logger().error("handler failed", request_id=self._call.request_id, exc_info=error)
+            _log.error("handler failed", request_id=self._call.request_id, exc_info=error)
             error = ServiceError(Reason.MODEL_FAILED, f"internal error {self._call.request_id}")
         self._call.fields["reason"] = error.reason.value
         self._finish(error.code)
@@ -211,7 +213,7 @@ class _Guard:
             self._write(code, seconds)
 
     def _write(self, code: grpc.StatusCode, seconds: float) -> None:
-        logger().info(
+        _log.info(
             "request",
             method=self._details.method.rpartition("/")[2],
             request_id=self._call.request_id,
@@ -225,7 +227,7 @@ _MakeGuard = Callable[[grpc.aio.ServicerContext[Any, Any]], _Guard]
 
 
 def _code_of(context: grpc.aio.ServicerContext[Any, Any], *, failed: bool) -> grpc.StatusCode:
-    """The code that a handler set; grpcio gives it as an enum member, a number or nothing."""
+    """Read the code that a handler set; grpcio gives it as an enum member, a number or nothing."""
     code: Any = context.code()
     if isinstance(code, grpc.StatusCode):
         return code

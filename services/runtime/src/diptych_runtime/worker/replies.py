@@ -25,8 +25,8 @@ class ReplyWriter:
         started = time.monotonic()
         encoding = encoding_from_wire(work.request.output.mask_encoding)
         assert encoding is not None
-        assert work.picture is not None
-        height, width = work.picture.size
+        assert work.image is not None
+        height, width = work.image.size
         reply = pb.SegmentResponse(
             model_id=self.model_id,
             segments=[segment_to_wire(segment, encoding) for segment in answer.segments],
