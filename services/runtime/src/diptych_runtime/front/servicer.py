@@ -94,7 +94,7 @@ class ModelServicer:
             if engine is None:
                 engine = await self._supervisor.wait_ready(max(deadline - time.monotonic(), 0))
             reply = await engine.run(request, on_released=permit.hand_over())
-        # In the next turn of the loop, so that the reply does not wait for it.
+        # In the next iteration of the loop, so that the reply does not wait for it.
         asyncio.get_running_loop().call_soon(self._count, request, reply)
         return reply.body
 

@@ -257,7 +257,7 @@ class EngineClient:
 
     def _fail_all(self) -> int:
         """Fail every request and session in the process; returns how many those were."""
-        # The supervisor is told first, so that what waits meets the next process and not this one.
+        # The supervisor notices first, so that what waits meets the next process and not this one.
         self.ended.set_result(None)
         requests, sessions = list(self._pending.values()), list(self._sessions.values())
         self._pending.clear()

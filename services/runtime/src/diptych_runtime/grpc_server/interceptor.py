@@ -35,7 +35,7 @@ Observer = Callable[[str, grpc.StatusCode, float], None]
 
 
 Gate = Callable[[grpc.HandlerCallDetails, dict[str, object]], None]
-"""Asked about each call, also of methods that do not exist, before its request is read. Adds to the
+"""Checks each call, also of methods that do not exist, before its request is read. Adds to the
 fields of its log line; raises a ``ServiceError`` to refuse it."""
 
 
@@ -110,7 +110,7 @@ def _kind(handler: Any) -> str:
 def _refusal(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
     """Make a handler that fails with ``error``, for a method of any kind.
 
-    As one of streams it is handed no request, so that the megabytes of a refused picture are never
+    As one of streams it is handed no request, so that the megabytes of a refused image are never
     read; a unary handler runs only when they are.
     """
 
@@ -188,7 +188,7 @@ class _Guard:
         if self._calls.ended(self._call):
             error = draining()
         elif isinstance(error, asyncio.CancelledError) and self._call.task.cancelling():
-            # gRPC cancels the task when the client leaves; context.cancelled() does not tell.
+            # gRPC cancels the task when the client leaves; context.cancelled() does not say so.
             late = self._context.time_remaining() == 0
             self._finish(_C.DEADLINE_EXCEEDED if late else _C.CANCELLED)
             return
@@ -207,7 +207,7 @@ class _Guard:
         if self._observer:
             self._observer(self._details.method, code, seconds)
         if code is _C.OK:
-            # In the next turn of the loop, so that the reply does not wait for it.
+            # In the next iteration of the loop, so that the reply does not wait for it.
             asyncio.get_running_loop().call_soon(self._write, code, seconds)
         else:
             self._write(code, seconds)

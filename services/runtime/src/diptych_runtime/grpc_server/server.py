@@ -19,7 +19,7 @@ from .interceptor import ErrorInterceptor, Gate, Observer
 from .tls import ServerTls
 
 NOTICE_S = 0.5
-"""Time for clients that watch health to look elsewhere before calls are refused."""
+"""Time for clients that watch health to go elsewhere before calls are refused."""
 
 _STOP_RESERVE_S = 5.0
 

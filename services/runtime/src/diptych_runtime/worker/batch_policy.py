@@ -85,7 +85,7 @@ class _Kind:
         return best
 
     def _to_try(self, best: int, top: int) -> int:
-        """``best``, or a level beside it about which too little is known."""
+        """Choose ``best``, or a level beside it about which too little is known."""
         if not self._is_judged(best):
             return best
         for beside in (best + 1, best - 1):

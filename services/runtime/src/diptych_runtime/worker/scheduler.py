@@ -205,7 +205,7 @@ class Scheduler:
             lane.current = SingleRun(work, context.answer(work), self._on_done)
 
     def _retry(self, works: list[Work]) -> None:
-        """Put requests back to the front of the lane of held images, out of which they came."""
+        """Put requests back to the front of the lane of held images, where they were before."""
         with self._changed:
             self._lanes[Lane.HELD].ready.extendleft(reversed(works))
 
