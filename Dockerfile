@@ -30,7 +30,7 @@ COPY services /src/services
 COPY gateway /src/gateway
 RUN pip --python /tools/bin/python wheel -q --no-cache-dir --no-deps \
         --no-build-isolation --wheel-dir /wheels \
-        /src/client /src/services/runtime /src/services/mask-rcnn /src/services/sam-2 /src/gateway
+        /src/client /src/services/*/ /src/gateway
 
 
 FROM base AS build-gateway
@@ -72,12 +72,14 @@ RUN python -m venv --without-pip /opt/diptych \
 COPY --from=wheels /wheels /wheels
 
 
+# <<< services.toml: images
 FROM above-torch AS build-mask-rcnn
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
 RUN pip --python /opt/diptych/bin/python install -q --no-cache-dir \
         -c /opt/constraints.txt \
-        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_maskrcnn-*.whl
+        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl \
+        /wheels/diptych_maskrcnn-*.whl
 
 FROM torch AS mask-rcnn
 COPY --from=build-mask-rcnn /opt/diptych /opt/diptych
@@ -92,10 +94,10 @@ ENTRYPOINT ["diptych-mask-rcnn"]
 FROM above-torch AS build-sam-2
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
-# sam2 imports torch while it is built, and would compile a CUDA extension that nothing here uses.
 RUN SAM2_BUILD_CUDA=0 pip --python /opt/diptych/bin/python install -q --no-cache-dir \
         -c /opt/constraints.txt --no-build-isolation \
-        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_sam2-*.whl
+        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl \
+        /wheels/diptych_sam2-*.whl
 
 FROM torch AS sam-2
 COPY --from=build-sam-2 /opt/diptych /opt/diptych
@@ -105,3 +107,4 @@ LABEL org.opencontainers.image.title="diptych-sam-2" \
 USER 10001:10001
 EXPOSE 50062
 ENTRYPOINT ["diptych-sam-2"]
+# >>>

@@ -19,8 +19,9 @@ PROTO_TOOLS := .tools/proto
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 
-DISTRIBUTIONS := services/runtime services/mask-rcnn services/sam-2 gateway
+DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
+SPACE := $(subst ,, )
 BUILD_TOOLS := setuptools wheel hatchling editables
 DEV_TOOLS := buf-bin cryptography grpcio-status honcho httpx hypothesis mypy playwright pycocotools pytest pytest-asyncio \
 	pytest-timeout pytest-xdist ruff schemathesis scikit-image \
@@ -36,7 +37,7 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 NOT_HERE := not gpu and not browser and not compose and not official_weights
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint proto bench bench-gpu demo-weights clean
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint proto services bench bench-gpu demo-weights clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -66,7 +67,7 @@ $(DONE)/sam2: $(DONE)/torch
 	@touch $@
 
 $(DONE)/packages: $(DONE)/sam2 client/pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) Makefile
-	@echo "setup 4/4: the five distributions and what tests and lints them"
+	@echo "setup 4/4: our distributions and what tests and lints them"
 	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt --no-build-isolation \
 		-e './client[viz,supervision,video]' $(addprefix -e ./,$(DISTRIBUTIONS)) $(DEV_TOOLS)
 	@touch $@
@@ -111,14 +112,19 @@ endef
 
 lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, current stubs
 	@echo "lint: ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@echo "lint: mypy" && $(BIN)/mypy $(PACKAGES) demo.py certificates.py
+	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES)) $(BIN)/mypy \
+		$(PACKAGES) demo.py certificates.py services/render.py
 	@echo "lint: contract" && $(BIN)/python proto/lint.py
 	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
+	@echo "lint: list of services" && $(BIN)/python services/render.py --check
 
 # Making what is committed.
 
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
+
+services: $(READY) ## Write what follows from services/services.toml
+	@$(BIN)/python services/render.py
 
 # BENCH="video_memory sam2_encoder@large" runs some of them; behind the @ is a size of SAM 2.
 BENCH ?= quality sam2_encoder sam2_encoder@large sam2_compilers sam2_automatic sam2_video mask_rcnn \

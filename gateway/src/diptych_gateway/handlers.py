@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
 from diptych.segment import v1 as pb
+from diptych.wire.cards import cards_reply
 from diptych_runtime.calls import log_fields
 from diptych_runtime.grpc_server.interceptor import abort_with
 
@@ -121,7 +122,7 @@ class Handlers:
         """Answer a ``ListModelCardsRequest`` from what is known, asking nobody."""
         await parse_request(pb.ListModelCardsRequest, raw)
         models = self._registry.known_models()
-        return await serialize(pb.ListModelCardsResponse(models=models))
+        return await serialize(cards_reply(models))
 
     async def _fan_out(
         self,
@@ -140,7 +141,7 @@ class Handlers:
 def _with_rich_status(
     behaviour: Callable[[bytes, _Context], Awaitable[bytes]],
 ) -> Callable[[bytes, _Context], Awaitable[bytes]]:
-    """Let a model's own status pass to the client with its details."""
+    """Pass a model's own status to the client with its details."""
 
     async def answer(raw: bytes, context: _Context) -> bytes:
         try:

@@ -8,8 +8,9 @@ from google.rpc import status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diptych import MaskEncoding
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.passthrough import addressed, in_run_lengths, with_image
+from diptych.wire.serialized import with_encoding, with_image, with_model_id
 from diptych_gateway.messages import parse_request, serialize
 from diptych_gateway.statuses import BackendError, from_rpc_error, of_part
 from diptych_runtime.engine import Reason, ServiceError
@@ -26,7 +27,7 @@ def test_an_appended_model_id_wins(image: bytes, before: str, after: str) -> Non
         prompts=[pb.ObjectPrompt(points=[pb.PointPrompt(x_px=1.5)])],
         output=pb.OutputOptions(min_score=0.0),
     )
-    got = pb.SegmentRequest.FromString(addressed(request.SerializeToString(), after))
+    got = pb.SegmentRequest.FromString(with_model_id(request.SerializeToString(), after))
     request.model_id = after or before
     assert got == request
 
@@ -35,7 +36,9 @@ def test_an_appended_model_id_wins(image: bytes, before: str, after: str) -> Non
 def test_an_appended_encoding_leaves_the_other_options(encoding: Any, min_score: float) -> None:
     output = pb.OutputOptions(mask_encoding=encoding, min_score=min_score, category_ids=[3, 4])
     request = pb.SegmentRequest(model_id="a", output=output)
-    got = pb.SegmentRequest.FromString(in_run_lengths(request.SerializeToString()))
+    got = pb.SegmentRequest.FromString(
+        with_encoding(request.SerializeToString(), MaskEncoding.COCO_RLE)
+    )
     request.output.mask_encoding = pb.MaskEncoding.MASK_ENCODING_COCO_RLE
     assert got == request
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from diptych import Task
-from diptych.segment import v1 as pb
+from diptych import AnswerTime, Task
+from diptych.wire.stats import read_stats
 from diptych_runtime.front.stats import NEWEST, Stats, quantile
 
 
@@ -30,11 +30,10 @@ def test_kinds_of_requests_are_told_apart() -> None:
     for seconds in (0.5, 0.25, 4.0):
         answered(stats, Task.PROMPTED_SEGMENTATION, seconds)
     answered(stats, Task.PROMPTED_SEGMENTATION, 0.125, held=True)
-    fresh, held = stats.message().answer_times
-    assert fresh.task == held.task == pb.Task.TASK_PROMPTED_SEGMENTATION
-    assert (fresh.image_held, fresh.count) == (False, 3)
-    assert (fresh.p50.ToMilliseconds(), fresh.p95.ToMilliseconds()) == (500, 4000)
-    assert (held.image_held, held.count, held.p50.ToMilliseconds()) == (True, 1, 125)
+    fresh, held = read_stats(stats.message()).answer_times
+    task = Task.PROMPTED_SEGMENTATION
+    assert fresh == AnswerTime(task, image_held=False, count=3, p50_s=0.5, p95_s=4.0)
+    assert held == AnswerTime(task, image_held=True, count=1, p50_s=0.125, p95_s=0.125)
 
 
 def test_only_the_newest_answers_count() -> None:

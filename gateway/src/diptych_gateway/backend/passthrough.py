@@ -1,8 +1,6 @@
 """Requests passed on as the bytes that came, and the images that are kept to be sent again.
 
-Protobuf defines that parsing the concatenation of two serialised messages merges them, the later
-value of a field winning. So a field is added to a request that is already serialised by appending
-it, whatever megabytes come before; the file of an image is never copied into another message.
+The file of an image is never copied into another message.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from collections import OrderedDict
 from google.protobuf.message import DecodeError
 
 from diptych.segment import v1 as pb
+from diptych.wire.serialized import with_image
 from diptych_runtime.engine import Reason
 
 from ..deadline import Deadline
@@ -85,23 +84,6 @@ async def _sha256(encoded: bytes) -> bytes:
     if len(encoded) > _THREAD_FROM_BYTES:
         return await asyncio.to_thread(lambda: hashlib.sha256(encoded).digest())
     return hashlib.sha256(encoded).digest()
-
-
-def addressed(request: bytes, model_id: str) -> bytes:
-    """Set the model id of a serialised ``SegmentRequest``."""
-    return request + pb.SegmentRequest(model_id=model_id).SerializeToString()
-
-
-def in_run_lengths(request: bytes) -> bytes:
-    """Make a serialised ``SegmentRequest`` ask for its masks as COCO RLE."""
-    output = pb.OutputOptions(mask_encoding=pb.MaskEncoding.MASK_ENCODING_COCO_RLE)
-    return request + pb.SegmentRequest(output=output).SerializeToString()
-
-
-def with_image(request: bytes, encoded: bytes) -> bytes:
-    """Put the file of the image into a serialised ``SegmentRequest`` instead of its digest."""
-    image = pb.SegmentRequest(image=pb.Image(encoded=encoded))
-    return request + image.SerializeToString()
 
 
 async def _image_digest(reply: bytes) -> bytes:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
+from diptych.wire.cards import known_model_message
+from diptych.wire.requests import card_request
+from diptych.wire.statuses import ok_status
 from diptych_runtime.engine import Reason, ServiceError, invalid
 from diptych_runtime.logs import logger
 
@@ -101,7 +103,7 @@ class Registry:
     def known_models(self) -> list[pb.KnownModel]:
         """List every model with its last card and its status."""
         return [
-            pb.KnownModel(model_id=model_id, model_card=model.card, status=model.status)
+            known_model_message(model_id, model.card, model.status)
             for model_id, model in self._models.items()
         ]
 
@@ -140,7 +142,7 @@ class Registry:
 async def _read_card(endpoint: ModelEndpoint) -> bool:
     """Read the card of a service that is reachable; returns whether that worked."""
     model_id = endpoint.model_id
-    request = pb.GetModelCardRequest(model_id=model_id).SerializeToString()
+    request = card_request(model_id).SerializeToString()
     try:
         raw = await endpoint.call("GetModelCard", request, timeout_s=_CARD_TIMEOUT_S)
         card = pb.GetModelCardResponse.FromString(raw).model_card
@@ -157,5 +159,5 @@ async def _read_card(endpoint: ModelEndpoint) -> bool:
     if card.id != model_id and (endpoint.card is None or endpoint.card.id != card.id):
         logger().warning("card has another id", model=model_id, card_id=card.id)
     endpoint.card = card
-    endpoint.status = status_pb2.Status()
+    endpoint.status = ok_status()
     return True

@@ -12,19 +12,28 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
-from diptych import Segment, Task
+from diptych import DiptychError, MaskEncoding, OutputOptions, Prompt, Segment, SegmentResult, Task
 from diptych.segment import v1 as pb
-from diptych.wire.statuses import CODES
+from diptych.wire.cards import card_reply
+from diptych.wire.replies import read_timings, stages
+from diptych.wire.requests import (
+    RequestOptions,
+    image_by_digest,
+    read_encoding,
+    read_task,
+    segment_request,
+)
+from diptych.wire.serialized import with_encoding, with_model_id
+from diptych.wire.statuses import code_of
 from diptych_runtime.calls import request_id
 from diptych_runtime.engine import Reason, ServiceError, invalid
 from diptych_runtime.front.stats import Stats
 from diptych_runtime.logs import logger
-from diptych_runtime.wire.convert import encoding_from_wire, task_from_wire
 
 from ..backend import passthrough
 from ..backend.endpoint import Permits
 from ..backend.model import Model
-from ..backend.passthrough import ImageCache, addressed, in_run_lengths
+from ..backend.passthrough import ImageCache
 from ..backend.video_relay import VideoRelay
 from ..deadline import Deadline
 from ..messages import parse_request, serialize
@@ -90,7 +99,7 @@ class Cascade:
         if self.status.code:
             raise BackendError(self.status)
         if method == "GetModelCard":
-            return pb.GetModelCardResponse(model_card=self.card).SerializeToString()
+            return card_reply(self.card).SerializeToString()
         stats = self._stats.message()
         stats.running_count = self.in_flight
         return stats.SerializeToString()
@@ -104,14 +113,14 @@ class Cascade:
     async def _segment(self, raw: bytes, deadline: Deadline) -> bytes:
         request = await parse_request(pb.SegmentRequest, raw)
         self._check(request)
-        found = await self._find(raw, request.image, deadline)
+        found = await self._detect(raw, request.image, deadline)
         prompts = redraw.box_prompts(found)
         drawn, answers = await self._draw(found, [*prompts.values()], request, deadline)
         redrawn = dict(zip(prompts, drawn, strict=True))
         reply = await self._combine(found, redrawn, answers, request, deadline)
         held = all(part.image_cache_hit for part in reply.provenance)
         task = Task.INSTANCE_SEGMENTATION
-        self._stats.count_answer(task, redraw.stages(reply.timings), held=held)
+        self._stats.count_answer(task, stages(read_timings(reply.timings)), held=held)
         return await serialize(reply)
 
     def _check(self, request: pb.SegmentRequest) -> None:
@@ -124,72 +133,71 @@ class Cascade:
         detector, segmenter = self._detector.card, self._segmenter.card
         if detector is None or segmenter is None:
             raise BackendError((self._segmenter if detector else self._detector).status)
-        if task_from_wire(request.task) is None:
+        if read_task(request.task) is None:
             text = f"expected one of the tasks, got {request.task}"
             raise invalid(Reason.OPTION_INVALID, "task", text)
         why = unfit(detector, segmenter)
         if why or request.task != pb.Task.TASK_INSTANCE_SEGMENTATION:
             raise task_unsupported(self.model_id, request.task, why)
         encoding = request.output.mask_encoding
-        if encoding_from_wire(encoding) is None:
+        if read_encoding(encoding) is None:
             text = f"expected one of the encodings, got {encoding}"
             raise invalid(Reason.OPTION_INVALID, "output.mask_encoding", text)
 
-    async def _find(self, raw: bytes, image: pb.Image, deadline: Deadline) -> redraw.Read:
-        """What the detector answers to the very request, with masks to compare."""
+    async def _detect(self, raw: bytes, image: pb.Image, deadline: Deadline) -> SegmentResult:
+        """Send the detector the very request; its answer has masks to compare."""
         model = self._detector
-        asked = in_run_lengths(addressed(raw, model.model_id))
-        with _speaking_of(model.model_id):
-            reply = await passthrough.segment(model, asked, image, deadline, self._cache)
+        request = with_encoding(with_model_id(raw, model.model_id), MaskEncoding.COCO_RLE)
+        with _naming_errors(model.model_id):
+            reply = await passthrough.segment(model, request, image, deadline, self._cache)
         return await _read(model.model_id, reply)
 
     async def _draw(
         self,
-        found: redraw.Read,
-        prompts: Sequence[pb.ObjectPrompt],
+        found: SegmentResult,
+        prompts: Sequence[Prompt],
         request: pb.SegmentRequest,
         deadline: Deadline,
-    ) -> tuple[list[Segment], list[pb.SegmentResponse]]:
-        """The segmenter's best answer to each prompt, and its replies: one for as many prompts as
-        it takes at a time, one after the other, so that its other callers get their turns."""
+    ) -> tuple[list[Segment], list[SegmentResult]]:
+        """Ask the segmenter for its best answer to each prompt; returns those, and its replies.
+
+        There is one reply for as many prompts as it takes at a time, one after the other, so that
+        its other callers are served in between.
+        """
         card = self._segmenter.card
-        at_a_time = (card.limits.max_prompts if card else 0) or max(len(prompts), 1)
+        batch_size = (card.limits.max_prompts if card else 0) or max(len(prompts), 1)
         drawn: list[Segment] = []
-        replies: list[pb.SegmentResponse] = []
-        for start in range(0, len(prompts), at_a_time):
-            part = prompts[start : start + at_a_time]
-            reply = await self._ask_segmenter(found, part, request, deadline)
+        replies: list[SegmentResult] = []
+        for start in range(0, len(prompts), batch_size):
+            batch = prompts[start : start + batch_size]
+            reply = await self._ask_segmenter(found, batch, request, deadline)
             try:
-                drawn += redraw.best_answers(reply, len(part), found.size)
+                drawn += redraw.best_answers(reply, len(batch), found.image_size)
             except ValueError as error:
                 raise _broken(self._segmenter.model_id, error) from error
-            replies.append(reply.response)
+            replies.append(reply)
         return drawn, replies
 
     async def _ask_segmenter(
         self,
-        found: redraw.Read,
-        prompts: Sequence[pb.ObjectPrompt],
+        found: SegmentResult,
+        prompts: Sequence[Prompt],
         request: pb.SegmentRequest,
         deadline: Deadline,
-    ) -> redraw.Read:
+    ) -> SegmentResult:
         """Ask by digest: in a comparison the segmenter has the image already, or has it soon."""
         model = self._segmenter
-        image = pb.Image(sha256=found.response.image_sha256)
-        question = pb.SegmentRequest(
-            model_id=model.model_id,
-            image=image,
-            task=pb.Task.TASK_PROMPTED_SEGMENTATION,
-            prompts=prompts,
-            output=pb.OutputOptions(
-                mask_encoding=pb.MaskEncoding.MASK_ENCODING_COCO_RLE,
-                low_res_logits=request.output.low_res_logits,
-            ),
+        image = image_by_digest(bytes.fromhex(found.image_sha256))
+        options = RequestOptions(
+            model.model_id,
+            Task.PROMPTED_SEGMENTATION,
+            tuple(prompts),
+            OutputOptions(low_res_logits=request.output.low_res_logits),
         )
-        with _speaking_of(model.model_id):
+        with _naming_errors(model.model_id):
             reply = await passthrough.segment(
                 model,
-                question.SerializeToString(),
+                segment_request(options, image).SerializeToString(),
                 image,
                 deadline,
                 self._cache,
@@ -199,18 +207,18 @@ class Cascade:
 
     async def _combine(
         self,
-        found: redraw.Read,
+        found: SegmentResult,
         redrawn: dict[int, Segment],
-        answers: list[pb.SegmentResponse],
+        answers: list[SegmentResult],
         request: pb.SegmentRequest,
         deadline: Deadline,
     ) -> pb.SegmentResponse:
-        """The answer of both, in the encoding asked for.
+        """Put the answers of both together, in the encoding asked for.
 
         Raises:
             ServiceError: there was no time left for it.
         """
-        encoding = encoding_from_wire(request.output.mask_encoding)
+        encoding = read_encoding(request.output.mask_encoding)
         assert encoding is not None
         stop = threading.Event()
         try:
@@ -227,13 +235,13 @@ class Cascade:
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        """Counts how a request ends."""
+        """Count how a request ends."""
         code = grpc.StatusCode.INTERNAL
         try:
             yield
             code = grpc.StatusCode.OK
         except BackendError as error:
-            code = CODES.get(error.status.code, grpc.StatusCode.UNKNOWN)
+            code = code_of(error.status)
             raise
         except ServiceError as error:
             code = error.code
@@ -246,18 +254,18 @@ class Cascade:
 
 
 @contextmanager
-def _speaking_of(model_id: str) -> Iterator[None]:
-    """Statuses of a service say which one it was; the caller asked for neither of both."""
+def _naming_errors(model_id: str) -> Iterator[None]:
+    """Name the service in its statuses, as the caller asked for neither of both."""
     try:
         yield
     except BackendError as error:
         raise of_part(error, model_id) from error
 
 
-async def _read(model_id: str, reply: bytes) -> redraw.Read:
+async def _read(model_id: str, reply: bytes) -> SegmentResult:
     try:
         return await asyncio.to_thread(redraw.read, reply)
-    except (DecodeError, ValueError) as error:
+    except (DecodeError, DiptychError) as error:
         raise _broken(model_id, error) from error
 
 

@@ -20,19 +20,22 @@ from google.rpc import status_pb2
 
 from diptych.limits import MAX_REPLY_BYTES
 from diptych.segment import v1 as pb
+from diptych.wire.comparison import outcome_message
+from diptych.wire.serialized import with_model_id
+from diptych.wire.statuses import status_message
 from diptych_runtime.calls import request_id
 from diptych_runtime.engine import ServiceError
 from diptych_runtime.logs import logger
 
 from ..backend import passthrough
-from ..backend.passthrough import ImageCache, addressed
+from ..backend.passthrough import ImageCache
 from ..backend.registry import Registry
 from ..deadline import Deadline
 from ..messages import parse, serialize
 from ..statuses import BackendError, failed, task_unsupported, to_status
-from . import wire as convert
 from .agreement import Answer, Basis, StoppedError, agree
 from .comparison import Plan
+from .wire import to_answer, to_message
 
 Emit = Callable[[pb.ModelResult], None]
 """Called with each model's result, as it comes."""
@@ -69,17 +72,16 @@ class FanOut:
         agreements: _Agreements,
         group: asyncio.TaskGroup,
     ) -> None:
-        result = pb.ModelResult(model_id=model_id)
-        started = time.monotonic_ns()
+        started = time.monotonic()
+        outcome: pb.SegmentResponse | status_pb2.Status
         try:
-            response = await ask()
-            result.response.CopyFrom(response)
+            outcome = await ask()
         except (BackendError, ServiceError) as error:
-            result.error.CopyFrom(to_status(error, request_id()))
+            outcome = to_status(error, request_id())
         except Exception as error:  # a fault of ours in one model's part must not spoil the others
             logger().error("model's part failed", model=model_id, exc_info=error)
-            result.error.CopyFrom(failed(model_id).to_status(request_id()))
-        result.elapsed.FromNanoseconds(time.monotonic_ns() - started)
+            outcome = failed(model_id).to_status(request_id())
+        result = outcome_message(model_id, outcome, time.monotonic() - started)
         emit(result)
         if result.HasField("response"):
             group.create_task(agreements.add(model_id, result.response, group))
@@ -90,7 +92,7 @@ class FanOut:
         if self.registry.lists_task(model_id, request.task) is False:
             raise task_unsupported(model_id, request.task)
         raw = await passthrough.segment(
-            model, addressed(shared, model_id), request.image, self.deadline, self.cache
+            model, with_model_id(shared, model_id), request.image, self.deadline, self.cache
         )
         try:
             response = await parse(pb.SegmentResponse, raw)
@@ -131,7 +133,7 @@ class _Agreements:
         """Take one more answer, and compare it with those that are there."""
         with_masks = self._plan.basis is not Basis.BOX
         try:
-            answer = await asyncio.to_thread(convert.to_answer, response, with_masks=with_masks)
+            answer = await asyncio.to_thread(to_answer, response, with_masks=with_masks)
         except Exception as error:  # whatever a model sends, its answer still goes out as it is
             logger().warning("answer cannot be compared", model=model_id, cause=str(error))
             return
@@ -159,7 +161,7 @@ class _Agreements:
             cause = str(error)
             logger().warning("not comparable", models=[model_id_a, model_id_b], cause=cause)
         else:
-            self._done[model_id_a, model_id_b] = convert.to_message(
+            self._done[model_id_a, model_id_b] = to_message(
                 agreement,
                 model_id_a=model_id_a,
                 model_id_b=model_id_b,
@@ -186,9 +188,9 @@ def fit_reply(results: Iterable[pb.ModelResult]) -> None:
         if total <= room or not result.HasField("response"):
             return
         result.error.CopyFrom(
-            status_pb2.Status(
-                code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0],
-                message=f"an answer of {size} bytes does not fit into a reply of {room} bytes; "
+            status_message(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"an answer of {size} bytes does not fit into a reply of {room} bytes; "
                 "ask with StreamCompare, for fewer segments or for smaller masks",
             )
         )

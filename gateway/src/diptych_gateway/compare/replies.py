@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-import grpc
-
 from diptych.segment import v1 as pb
+from diptych.wire.comparison import agreements_event, comparison_message, outcome_event
+from diptych.wire.statuses import code_of
 from diptych_runtime.calls import log_fields
 
 from .fanout import FanOut, fit_reply
 
 
 async def compared(fan_out: FanOut) -> pb.CompareResponse:
-    """Every result in the order asked, then the agreements."""
+    """Collect every result in the order asked, then the agreements."""
     results: dict[str, pb.ModelResult] = {}
 
     def keep(result: pb.ModelResult) -> None:
@@ -24,14 +24,14 @@ async def compared(fan_out: FanOut) -> pb.CompareResponse:
     ordered = [results[model_id] for model_id in fan_out.plan.model_ids]
     fit_reply(ordered)
     _log_results(ordered)
-    return pb.CompareResponse(results=ordered, agreements=agreements)
+    return comparison_message(ordered, agreements)
 
 
 class ComparisonStream:
     """Asks the models in a task of its own, from the moment it is made.
 
     A task group must not span a yield, because a generator that is left there is closed from
-    another task, and late: whoever learns first that nobody listens calls ``cancel``.
+    another task, and late: whoever notices first that the client has left calls ``cancel``.
     """
 
     def __init__(self, fan_out: FanOut) -> None:
@@ -44,20 +44,19 @@ class ComparisonStream:
         self._running.cancel()
 
     async def events(self) -> AsyncIterator[pb.StreamCompareResponse]:
-        """Results as they come, the agreements last."""
+        """Yield results as they come, the agreements last."""
         results = []
         try:
             while (result := await self._events.get()) is not None:
                 fit_reply([result])
                 results.append(result)
-                yield pb.StreamCompareResponse(result=result)
-            agreements = pb.Agreements(agreements=await self._running)
+                yield outcome_event(result)
+            agreements = await self._running
             _log_results(results)
-            yield pb.StreamCompareResponse(agreements=agreements)
+            yield agreements_event(agreements)
         finally:
             self.cancel()
 
 
 def _log_results(results: Sequence[pb.ModelResult]) -> None:
-    codes = {code.value[0]: code.name for code in grpc.StatusCode}
-    log_fields(results={r.model_id: codes.get(r.error.code, "UNKNOWN") for r in results})
+    log_fields(results={result.model_id: code_of(result.error).name for result in results})

@@ -13,11 +13,13 @@ from google.protobuf.message import DecodeError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from diptych._export.card_rows import cards_document
+from diptych.documents.cards import cards_document
 from diptych.documents.results import comparison_document, model_document, result_document
 from diptych.segment import v1 as pb
-from diptych.wire.cards import known_model
-from diptych.wire.replies import comparison, model_stats, segment_result
+from diptych.wire.cards import read_known_model
+from diptych.wire.comparison import read_comparison
+from diptych.wire.replies import read_result
+from diptych.wire.stats import read_stats
 from diptych_runtime.calls import log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
 from diptych_runtime.logs import logger
@@ -87,24 +89,24 @@ class Api:
 
     async def models(self, request: Request) -> Response:
         """Every model with its card, in the gateway's order."""
-        return _json_response([model_document(known_model(m)) for m in self._known()])
+        return _json_response([model_document(read_known_model(m)) for m in self._known()])
 
     async def model(self, request: Request) -> Response:
         """One model with its card."""
         model_id = request.path_params["model_id"]
         self._registry.model(model_id)
         (known,) = (known for known in self._known() if known.model_id == model_id)
-        return _json_response(model_document(known_model(known)))
+        return _json_response(model_document(read_known_model(known)))
 
     async def cards(self, request: Request) -> Response:
         """The table that compares all models, row by row, with what they measured."""
-        known = [known_model(model) for model in self._known()]
+        known = [read_known_model(model) for model in self._known()]
         reachable = [model.model_id for model in known if model.error is None]
         asked = await asyncio.gather(
             *(metrics.ask_stats(self._registry.model(model_id)) for model_id in reachable)
         )
-        told = zip(reachable, asked, strict=True)
-        stats = {model_id: model_stats(message) for model_id, message in told if message}
+        answered = zip(reachable, asked, strict=True)
+        stats = {model_id: read_stats(message) for model_id, message in answered if message}
         return _json_response(cards_document(known, stats))
 
     async def server(self, request: Request) -> Response:
@@ -187,7 +189,7 @@ async def _compare(fan_out: FanOut) -> Response:
 
 
 def _compare_response(message: pb.CompareResponse) -> Response:
-    read = comparison(message)
+    read = read_comparison(message)
     results = tuple(outcome_with_form_paths(outcome) for outcome in read.results)
     return _json_response(comparison_document(replace(read, results=results)))
 
@@ -198,7 +200,7 @@ def _segment_response(raw: bytes, model_id: str) -> Response:
     except DecodeError as error:
         logger().error("answer is no answer", model=model_id)
         raise failed(model_id) from error
-    return _json_response(result_document(segment_result(message)))
+    return _json_response(result_document(read_result(message)))
 
 
 def _json_response(document: Any) -> Response:

@@ -13,18 +13,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from diptych import OutputOptions, Prompt, VideoRefusal
-from diptych._types.video import VideoOptions
 from diptych.documents.results import plain
 from diptych.documents.video import video_frame_document
 from diptych.segment import v1 as pb
-from diptych.wire.replies import seconds
 from diptych.wire.video import (
-    frame_message,
-    prompt_message,
-    removal_message,
-    start_message,
-    started,
-    video_event,
+    frame_request,
+    prompt_request,
+    read_going_away,
+    read_started,
+    read_video_event,
+    removal_request,
+    start_request,
 )
 from diptych_runtime.engine import Reason, invalid
 
@@ -52,7 +51,7 @@ class StartMessage(BaseModel):
 
     def request(self) -> pb.SegmentVideoRequest:
         output = OutputOptions(**dict(self.output)) if self.output else OutputOptions()
-        return start_message(VideoOptions(self.model, output, self.track_all))
+        return start_request(self.model, output, self.track_all)
 
 
 class PromptMessage(PromptOptions):
@@ -64,7 +63,7 @@ class PromptMessage(PromptOptions):
 
     def request(self) -> pb.SegmentVideoRequest:
         prompt = Prompt(self.points, self.box, self.mask)  # type: ignore[arg-type]
-        return prompt_message(self.object_id, self.frame_index, prompt)
+        return prompt_request(self.object_id, self.frame_index, prompt)
 
 
 class RemovalMessage(BaseModel):
@@ -76,7 +75,7 @@ class RemovalMessage(BaseModel):
     object_id: _ObjectId
 
     def request(self) -> pb.SegmentVideoRequest:
-        return removal_message(self.object_id)
+        return removal_request(self.object_id)
 
 
 class EndMessage(BaseModel):
@@ -98,7 +97,7 @@ _FIELDS = FIELDS.union(
 
 
 def read_start(text: str) -> StartMessage:
-    """The first message.
+    """Read the first message.
 
     Raises:
         ServiceError: it is none.
@@ -110,7 +109,7 @@ def read_start(text: str) -> StartMessage:
 
 
 def read_text(text: str) -> pb.SegmentVideoRequest | None:
-    """Any later message of text, not numbered yet; ``None`` for the end.
+    """Read any later message of text, not numbered yet; ``None`` for the end.
 
     Raises:
         ServiceError: it is none.
@@ -141,7 +140,7 @@ def _kind(text: str) -> type[PromptMessage] | type[RemovalMessage] | type[EndMes
 
 
 def read_frame(data: bytes) -> pb.SegmentVideoRequest:
-    """A frame, not numbered yet.
+    """Read a frame, not numbered yet.
 
     Raises:
         ServiceError: it is none.
@@ -150,11 +149,11 @@ def read_frame(data: bytes) -> pb.SegmentVideoRequest:
     if len(data) <= INDEX_BYTES or index >= _MAX_INDEX:
         text = f"expected {INDEX_BYTES} bytes of an index below 2**63 and a file"
         raise invalid(Reason.OPTION_INVALID, "frame", f"{text}, got {len(data)} bytes")
-    return frame_message(index, data[INDEX_BYTES:])
+    return frame_request(index, data[INDEX_BYTES:])
 
 
 def answer_text(raw: bytes, request_id: str) -> str | None:
-    """A model's answer as it is sent; ``None`` for one that this side does not know.
+    """Translate a model's answer as it is sent; ``None`` for one that this side does not know.
 
     Raises:
         DecodeError, DiptychError: it is no answer.
@@ -163,13 +162,13 @@ def answer_text(raw: bytes, request_id: str) -> str | None:
     event = message.WhichOneof("event")
     number = message.in_reply_to_seq
     if event == "started":
-        limits, provenance = started(message)
+        limits, provenance = read_started(message)
         return _text(event, number, limits=plain(limits), provenance=plain(provenance))
     if event == "ack":
         return _text("done", number)
     if event == "going_away":
-        return _text(event, number, grace_s=seconds(message.going_away.grace))
-    found = video_event(message)
+        return _text(event, number, grace_s=read_going_away(message))
+    found = read_video_event(message)
     if isinstance(found, VideoRefusal):
         return refused_text(found.error, number, request_id, found.frame_index)
     return None if found is None else _text("frame", number, **video_frame_document(found))
@@ -178,13 +177,13 @@ def answer_text(raw: bytes, request_id: str) -> str | None:
 def refused_text(
     error: Exception, number: int, request_id: str, frame_index: int | None = None
 ) -> str:
-    """That a message was refused; the session goes on."""
+    """Say that a message was refused; the session goes on."""
     problem = problems.document(error, request_id)
     return _text("refused", number, frame_index=frame_index, problem=problem)
 
 
 def failed_text(problem: Any) -> str:
-    """Why the session is over; the last message."""
+    """Say why the session is over; the last message."""
     return _text("failed", 0, problem=problem)
 
 

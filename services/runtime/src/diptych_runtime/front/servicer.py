@@ -14,6 +14,8 @@ from google.protobuf.message import DecodeError
 
 from diptych import Task
 from diptych.segment import v1 as pb
+from diptych.wire.cards import card_reply
+from diptych.wire.requests import take_image
 
 from ..calls import log_fields, request_id
 from ..engine.errors import not_held
@@ -25,7 +27,7 @@ from .admission import Admission, Estimates, Kind, lane_of, work_units
 from .stats import Stats
 from .supervisor import Supervisor
 from .video_sessions import VideoSessions
-from .worker_client import EngineReply, PendingRequest, take_image
+from .worker_client import EngineReply, PendingRequest
 
 SERVICE = "diptych.segment.v1.SegmentService"
 # More than this would stall other requests.
@@ -125,7 +127,7 @@ class ModelServicer:
     ) -> pb.GetModelCardResponse:
         """Answer ``GetModelCard``."""
         check_model(request.model_id, self._card())
-        return pb.GetModelCardResponse(model_card=self._card())
+        return card_reply(self._card())
 
     async def get_model_stats(
         self, request: pb.GetModelStatsRequest, context: Context

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from diptych import Task
+from diptych import AnswerTime, ModelStats, StageTime, Task
 from diptych.segment import v1 as pb
+from diptych.wire.stats import stats_message
 
-from ..wire.convert import duration, task_to_wire
 from .worker_client import EngineReply
 
 NEWEST = 500
@@ -33,8 +33,7 @@ class Stats:
         self._answer_seconds: dict[tuple[Task, bool], deque[float]] = defaultdict(
             lambda: deque(maxlen=NEWEST)
         )
-        self._since = Timestamp()
-        self._since.GetCurrentTime()
+        self._since = datetime.now(timezone.utc)
 
     def count_outcome(self, code: grpc.StatusCode) -> None:
         """Count a ``Segment`` call that has ended."""
@@ -62,34 +61,27 @@ class Stats:
 
     def message(self) -> pb.GetModelStatsResponse:
         """Return the counters; the caller adds what is counted elsewhere."""
-        return pb.GetModelStatsResponse(
-            outcomes=[pb.OutcomeCount(outcome=k, count=v) for k, v in self._outcomes.items()],
-            stages=[
-                pb.StageTime(stage=stage, count=count, total=duration(self._stage_seconds[stage]))
-                for stage, count in self._stage_counts.items()
-            ],
-            batch_sizes=[
-                pb.BatchSize(size=size, answer_count=count)
-                for size, count in sorted(self._batch_sizes.items())
-            ],
-            image_cache_hit_count=self._cache_hits,
-            encoder_run_count=self._encoder_runs,
-            answer_times=[
-                _answer_time(task, held, sorted(newest))
-                for (task, held), newest in self._answer_seconds.items()
-            ],
-            counting_since=self._since,
+        return stats_message(
+            ModelStats(
+                outcomes=self._outcomes,
+                stages={
+                    stage: StageTime(count, self._stage_seconds[stage])
+                    for stage, count in self._stage_counts.items()
+                },
+                batch_sizes=self._batch_sizes,
+                image_cache_hit_count=self._cache_hits,
+                encoder_run_count=self._encoder_runs,
+                answer_times=tuple(
+                    _answer_time(task, held, sorted(newest))
+                    for (task, held), newest in self._answer_seconds.items()
+                ),
+                counting_since=self._since,
+            )
         )
 
 
-def _answer_time(task: Task, held: bool, ordered: Sequence[float]) -> pb.AnswerTime:
-    return pb.AnswerTime(
-        task=task_to_wire(task),
-        image_held=held,
-        count=len(ordered),
-        p50=duration(quantile(ordered, 0.5)),
-        p95=duration(quantile(ordered, 0.95)),
-    )
+def _answer_time(task: Task, held: bool, ordered: Sequence[float]) -> AnswerTime:
+    return AnswerTime(task, held, len(ordered), quantile(ordered, 0.5), quantile(ordered, 0.95))
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

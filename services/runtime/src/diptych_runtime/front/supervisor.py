@@ -11,12 +11,19 @@ import numpy as np
 import structlog
 from PIL import Image
 
+from diptych import Task
 from diptych.segment import v1 as pb
+from diptych.wire.requests import (
+    image_by_bytes,
+    make_options,
+    read_task,
+    segment_request,
+    take_image,
+)
 
 from ..engine.errors import Reason, ServiceError
 from ..settings import RuntimeSettings
-from ..wire.convert import task_from_wire
-from .worker_client import EngineClient, PendingRequest, take_image
+from .worker_client import EngineClient, PendingRequest
 from .worker_spawn import start_engine
 
 _CANARY_S = 120.0
@@ -138,7 +145,7 @@ class Supervisor:
     async def _try_canary(self, client: EngineClient) -> None:
         """Send a small request before anybody else does; any answer of the right model will do."""
         message = canary(client.card)
-        task = task_from_wire(message.task)
+        task = read_task(message.task)
         assert task is not None
         encoded = take_image(message)
         now = time.monotonic()
@@ -163,13 +170,11 @@ def canary(card: pb.ModelCard) -> pb.SegmentRequest:
     shade = np.arange(_CANARY_SIDE_PX, dtype=np.uint8) * 3
     file = io.BytesIO()
     Image.fromarray(np.stack([np.add.outer(shade, shade)] * 3, axis=2)).save(file, "PNG")
-    request = pb.SegmentRequest(image=pb.Image(encoded=file.getvalue()))
+    tasks = [task for value in card.tasks if (task := read_task(value))]
+    middle = _CANARY_SIDE_PX / 2
     points = pb.PromptKind.PROMPT_KIND_POINT in card.prompt_kinds
-    if points and pb.Task.TASK_PROMPTED_SEGMENTATION in card.tasks:
-        request.task = pb.Task.TASK_PROMPTED_SEGMENTATION
-        middle = _CANARY_SIDE_PX / 2
-        label = pb.PointLabel.POINT_LABEL_FOREGROUND
-        request.prompts.add().points.add(x_px=middle, y_px=middle, label=label)
+    if points and Task.PROMPTED_SEGMENTATION in tasks:
+        options = make_options(points=[(middle, middle)])
     else:
-        request.task = card.tasks[0]
-    return request
+        options = make_options(task=tasks[0])
+    return segment_request(options, image_by_bytes(file.getvalue()))

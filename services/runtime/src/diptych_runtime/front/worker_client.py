@@ -81,18 +81,6 @@ class PendingRequest:
             self.answer.set_result(reply)
 
 
-def take_image(request: pb.SegmentRequest) -> bytes:
-    """Take the file of the image out of a request, which keeps an empty one in its place.
-
-    Returns:
-        The file; empty if the request has none.
-    """
-    encoded = request.image.encoded
-    if encoded:
-        request.image.encoded = b""
-    return encoded
-
-
 def engine_lost() -> ServiceError:
     """Make the error of requests that were in an engine process when it ended."""
     return ServiceError(
@@ -118,7 +106,7 @@ class EngineClient:
         self._progressed = True
         self._killed = False
         self._tasks: list[asyncio.Task[None]] = []
-        self.card = pb.ModelCard()
+        self.card: pb.ModelCard  # set by ``serve``
         self.held: set[str] = set()
         self.held_bytes = 0
         self.device = ""
@@ -133,7 +121,7 @@ class EngineClient:
 
     def serve(self, loaded: Header, card: bytes, *, step_timeout_s: float) -> None:
         """Go over to requests once the model is loaded, with what the process says of it."""
-        self.card.ParseFromString(card)
+        self.card = pb.ModelCard.FromString(card)
         self.device = loaded["device"]
         self.max_batch = loaded["max_batch"]
         self._tasks = [asyncio.create_task(self._watch(step_timeout_s))]

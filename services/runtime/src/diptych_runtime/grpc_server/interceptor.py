@@ -17,12 +17,11 @@ import grpc
 import structlog
 from google.rpc import status_pb2
 
-from diptych.wire.statuses import CODES
+from diptych.wire.statuses import CODES_BY_NUMBER, code_of, trailers
 
 from ..calls import REQUEST_ID_KEY, Calls, request_id
 from ..engine.errors import Reason, ServiceError, draining, invalid
 
-STATUS_DETAILS_KEY = "grpc-status-details-bin"
 _HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
 _C = grpc.StatusCode
 _REFUSED = (_C.UNAUTHENTICATED, _C.PERMISSION_DENIED)
@@ -231,15 +230,12 @@ def _code_of(context: grpc.aio.ServicerContext[Any, Any], *, failed: bool) -> gr
     code: Any = context.code()
     if isinstance(code, grpc.StatusCode):
         return code
-    return CODES.get(code or 0, _C.UNKNOWN if failed else _C.OK)
+    return CODES_BY_NUMBER.get(code or 0, _C.UNKNOWN if failed else _C.OK)
 
 
 async def abort_with(
     context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status
 ) -> None:
     """End the call being served with a rich status. Does not return: grpcio raises."""
-    trailers = (
-        (REQUEST_ID_KEY, request_id()),
-        (STATUS_DETAILS_KEY, status.SerializeToString()),
-    )
-    await context.abort(CODES[status.code], status.message, trailers)
+    own: tuple[tuple[str, str | bytes], ...] = ((REQUEST_ID_KEY, request_id()),)
+    await context.abort(code_of(status), status.message, own + trailers(status))

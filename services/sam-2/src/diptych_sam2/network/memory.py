@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Window:
+class MemoryWindow:
     """How far back a session remembers."""
 
     memory_frames: int
@@ -50,7 +50,7 @@ class FrameMemory:
 class ObjectMemory:
     """One object's past, by frame number; numbers are consecutive."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: MemoryWindow) -> None:
         self.conditioning: dict[int, FrameMemory] = {}
         """Frames that every later frame looks back at."""
         self.tracked: dict[int, FrameMemory] = {}
@@ -61,24 +61,24 @@ class ObjectMemory:
         self._window = window
 
     def copy(self) -> ObjectMemory:
-        """A memory to try things on; tensors are shared, none is ever changed."""
-        made = ObjectMemory(self._window)
-        made.conditioning = dict(self.conditioning)
-        made.tracked = dict(self.tracked)
-        made.pending = self.pending
-        return made
+        """Copy the memory, to try things on; tensors are shared, none is ever changed."""
+        copied = ObjectMemory(self._window)
+        copied.conditioning = dict(self.conditioning)
+        copied.tracked = dict(self.tracked)
+        copied.pending = self.pending
+        return copied
 
-    def knows(self, number: int) -> bool:
-        """Whether the stream has passed this frame with this object."""
+    def covers(self, number: int) -> bool:
+        """Return whether the stream has passed this frame with this object."""
         return number in self.conditioning or number in self.tracked
 
     @property
     def numbers(self) -> tuple[frozenset[int], frozenset[int]]:
-        """Conditioning and tracked frames that are remembered."""
+        """Numbers of the conditioning and of the tracked frames that are remembered."""
         return frozenset(self.conditioning), frozenset(self.tracked)
 
     def latest(self, number: int) -> FrameMemory | None:
-        """The last answer for a frame, a pending one first."""
+        """Return the last answer for a frame, a pending one first."""
         if self.pending is not None and self.pending[0] == number:
             return self.pending[1]
         return self.conditioning.get(number, self.tracked.get(number))

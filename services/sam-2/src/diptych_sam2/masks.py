@@ -1,8 +1,8 @@
-"""Low-res logits to masks of the picture's size, without full-size floats.
+"""Low-res logits to masks of the image's size, without full-size floats.
 
-One mask of a 12 MP picture is 48 MB as floats. Here only the window that a mask can reach is
-looked at, and that in blocks of rows which fit a processor's cache; what remains is one bit of
-truth for each pixel of the window.
+One mask of a 12 MP image is 48 MB as floats. Here only the window that a mask can reach is
+interpolated, and that in blocks of rows which fit a processor's cache; what remains is one bit for
+each pixel of the window, and run lengths of those.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from diptych import Box, LowResLogits, Mask
+
+LOGIT_LIMIT = 32.0
+"""Low-res logits are clipped to plus and minus this before they leave or return."""
 _BLOCK_PX = {"cpu": 1 << 18, "cuda": 1 << 26}
 """Pixels of floats that exist at once: 1 MiB stays in a core's cache, a GPU wants large pieces."""
 
 
 @dataclass(frozen=True)
-class Window:
-    """The part of a picture in which a mask lies."""
+class MaskWindow:
+    """The part of an image in which a mask lies."""
 
     binary: Tensor
     """``(rows, columns)`` bool: logits over 0."""
@@ -29,6 +34,17 @@ class Window:
     """Pixels with logits over the offset; 0 without an offset."""
     outer: int
     """Pixels with logits over minus the offset; 0 without an offset."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A binary mask in the coordinates of an image."""
+
+    mask: Mask
+    area: int
+    """Pixels of the mask."""
+    box: Box | None
+    """The smallest box around it, half-open; ``None`` for an empty mask."""
 
 
 class Upsampler:
@@ -42,9 +58,13 @@ class Upsampler:
         self._block = _BLOCK_PX[device.type]
 
     @torch.inference_mode()
-    def window(self, logits: Tensor, offset: float = 0.0) -> Window:
-        """The mask of ``(h, w)`` low-res logits, and how many pixels stay when the threshold is
-        shifted by ``offset`` up or down."""
+    def window(self, logits: Tensor, offset: float = 0.0) -> MaskWindow:
+        """Upsample one mask, and count how many pixels stay when its threshold is shifted.
+
+        Args:
+            logits: ``(h, w)`` float32 low-res logits, on the device.
+            offset: By how much the threshold is shifted up and down; 0 counts nothing.
+        """
         # Interpolation never leaves the range of its neighbours, so where all of them lie below
         # the lowest threshold, nothing can pass it.
         above = logits > -offset
@@ -61,14 +81,14 @@ class Upsampler:
             if offset:
                 inner = inner + torch.count_nonzero(block > offset)
                 outer = outer + torch.count_nonzero(block > -offset)
-        return Window(binary, (left, top), int(inner), int(outer))
+        return MaskWindow(binary, (left, top), int(inner), int(outer))
 
 
 class _Axis:
-    """Between which two low-res lines each line of the picture lies, and how close to which."""
+    """Between which two low-res lines each line of the image lies, and how close to which."""
 
     def __init__(self, low: int, high: int, device: torch.device) -> None:
-        self._low, self._high = low, high
+        self._high = high
         self._scale = low / high
         # Float32 throughout, as torch itself computes these.
         at = (torch.arange(high, dtype=torch.float32, device=device) + 0.5) * self._scale - 0.5
@@ -78,8 +98,8 @@ class _Axis:
         self._share = (at - self._before)[:, None]
 
     def reach(self, lines: Tensor) -> tuple[int, int]:
-        """First line of the picture that the marked low-res lines can touch, and one past the
-        last; equal if none is marked."""
+        """First line of the image that the marked low-res lines can touch, and one past the last;
+        equal if none is marked."""
         marked = lines.nonzero().flatten()
         if not len(marked):
             return 0, 0
@@ -89,8 +109,27 @@ class _Axis:
         return max(start, 0), min(stop, self._high)
 
     def interpolate(self, lines: Tensor, start: int, stop: int) -> Tensor:
-        """``(stop - start, n)``: lines of the picture from ``(low, n)`` low-res lines."""
+        """``(stop - start, n)``: lines of the image from ``(low, n)`` low-res lines."""
         share = self._share[start:stop]
         before = lines.index_select(0, self._before[start:stop])
         after = lines.index_select(0, self._after[start:stop])
         return before.mul_(1 - share).add_(after.mul_(share))
+
+
+def shape_of(window: MaskWindow, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> Shape:
+    """Place a window in an image of ``size`` (height, width); ``corner`` (x, y) is where the crop
+    that the window belongs to begins."""
+    binary = window.binary.cpu().numpy()
+    rows, columns = (np.flatnonzero(binary.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return Shape(Mask.from_counts([size[0] * size[1]], size), 0, None)
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    x, y = corner[0] + window.corner[0] + left, corner[1] + window.corner[1] + top
+    mask = Mask.from_crop(binary[top:bottom, left:right], x, y, size=size)
+    return Shape(mask, mask.area, Box(x, y, x + right - left, y + bottom - top))
+
+
+def returned_logits(logits: Tensor) -> LowResLogits:
+    """Clip ``(h, w)`` logits as ``SAM2ImagePredictor`` does, and copy them to the CPU."""
+    return LowResLogits.from_numpy(logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).cpu().numpy())

@@ -1,7 +1,7 @@
-"""``python -m diptych_maskrcnn.weights.convert CHECKPOINT OUTPUT``: a state dict to safetensors.
+"""``python -m diptych_torch.convert CHECKPOINT OUTPUT``: a pickled state dict to safetensors.
 
-Meant for a process that is thrown away. The checkpoint is a pickle; it is read with
-``weights_only=True``, which builds tensors and plain containers and runs nothing else.
+Meant for a process that is thrown away. The checkpoint is read with ``weights_only=True``, which
+builds tensors and plain containers and runs nothing else.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-_WRAPPERS = ("model", "state_dict", "model_state_dict")
+WRAPPERS = ("model", "state_dict", "model_state_dict", "module")
+"""Names under which training scripts put a state dict."""
+
+_MAX_DEPTH = 4  # a pickle may contain itself
 
 
 class CheckpointError(Exception):
     """The file holds no state dict; the message is one line."""
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a checkpoint, also one level down, as training scripts save it.
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Read the state dict in a pickle, also from within ``WRAPPERS``, one in another.
 
     Raises:
         CheckpointError: it cannot be read as tensors only, or holds something else.
@@ -33,8 +36,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"not a checkpoint of tensors only ({type(error).__name__})"
         ) from error
-    if isinstance(content, dict):
-        content = next((content[key] for key in _WRAPPERS if key in content), content)
+    for _ in range(_MAX_DEPTH):
+        content = _inner(content)
     if not isinstance(content, dict) or not content:
         raise CheckpointError(f"expected a state dict, found {type(content).__name__}")
     for key, value in content.items():
@@ -45,14 +48,21 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return content
 
 
+def _inner(content: object) -> object:
+    if not isinstance(content, dict):
+        return content
+    inner = (content[name] for name in WRAPPERS if isinstance(content.get(name), dict))
+    return next(inner, content)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Convert one file; the last line on stderr says why it failed."""
+    """Convert one file and return the exit status; the last line on stderr says why it failed."""
     given = sys.argv[1:] if arguments is None else arguments
     if len(given) != 2:
-        sys.stderr.write("usage: python -m diptych_maskrcnn.weights.convert CHECKPOINT OUTPUT\n")
+        sys.stderr.write("usage: python -m diptych_torch.convert CHECKPOINT OUTPUT\n")
         return 2
     try:
-        state = read_state(Path(given[0]))
+        state = read_checkpoint(Path(given[0]))
     except CheckpointError as error:
         sys.stderr.write(f"{error}\n")
         return 1
