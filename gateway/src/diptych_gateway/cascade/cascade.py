@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
 import grpc
+import structlog
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
@@ -28,7 +29,6 @@ from diptych.wire.statuses import code_of
 from diptych_runtime.calls import request_id
 from diptych_runtime.engine import Reason, ServiceError, invalid
 from diptych_runtime.front.stats import Stats
-from diptych_runtime.logs import logger
 
 from ..backend import passthrough
 from ..backend.endpoint import Permits
@@ -40,6 +40,8 @@ from ..messages import parse_request, serialize
 from ..statuses import BackendError, failed, of_part, task_unsupported, too_late
 from . import redraw
 from .card import compose, unfit
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Cascade:
@@ -270,5 +272,5 @@ async def _read(model_id: str, reply: bytes) -> SegmentResult:
 
 
 def _broken(model_id: str, error: Exception) -> ServiceError:
-    logger().error("answer is no answer", model=model_id, cause=str(error))
+    _log.error("answer is no answer", model=model_id, cause=str(error))
     return failed(model_id)

@@ -62,9 +62,3 @@ class _Stderr:
             sys.stderr.flush()
 
     debug = info = warning = error = critical = exception = msg
-
-
-def logger() -> structlog.typing.FilteringBoundLogger:
-    """The logger of this process."""
-    found: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-    return found
