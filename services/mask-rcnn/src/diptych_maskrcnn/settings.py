@@ -22,6 +22,7 @@ class EngineSettings(BaseSettings):
     keypoint_weights: str | None = None
     """``demo``, ``coco``, ``off`` or a path; unset follows the weights of Mask R-CNN."""
     device: Literal["auto", "cpu", "cuda:0"] = "auto"
+    """``auto`` is the first CUDA device if there is one, else the CPU."""
     threads: int | None = Field(default=None, ge=1)
     """Threads of the CPU that one operation may use; unset leaves it to torch."""
     tier: TierChoice = "auto"

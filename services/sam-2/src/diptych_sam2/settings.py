@@ -29,6 +29,7 @@ class EngineSettings(BaseSettings):
     sam_2_conditioning_frames: int = Field(default=8, ge=2)
     """Prompted frames that an object in a video is remembered by."""
     device: Literal["auto", "cpu", "cuda:0"] = "auto"
+    """``auto`` is the first CUDA device if there is one, else the CPU."""
     threads: int | None = Field(default=None, ge=1)
     """Threads of the CPU that one operation may use; unset leaves it to torch."""
     tier: TierChoice = "auto"
