@@ -19,11 +19,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
+
+import tomllib
 
 from diptych import Client, DiptychError, ServingStatus
 
 ROOT = Path(__file__).resolve().parent
-PORTS = {"mask-rcnn": 50061, "sam-2": 50062, "gateway": 50051}
+SERVICES = ROOT / "services" / "services.toml"
+GATEWAY_PORT = 50051
 PICTURE = ROOT / "client" / "src" / "diptych" / "samples" / "scene.png"
 OUT = ROOT / "demo-out"
 START_S = 180.0
@@ -41,12 +45,23 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def models() -> dict[str, dict[str, Any]]:
+    """The list of model services, by id."""
+    listed: dict[str, dict[str, Any]] = tomllib.loads(SERVICES.read_text())["models"]
+    return listed
+
+
+def ports() -> dict[str, int]:
+    """The port of every process of the Procfile."""
+    return {**{name: entry["port"] for name, entry in models().items()}, "gateway": GATEWAY_PORT}
+
+
 def environment() -> dict[str, str]:
     """Ours without settings that would change the demo, its programs found first."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("DIPTYCH_")}
     kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     kept["DIPTYCH_HTTP_PORT"] = ""  # the demo asks over gRPC, and that port may be taken
-    kept["DIPTYCH_ADDRESS"] = f"localhost:{PORTS['gateway']}"
+    kept["DIPTYCH_ADDRESS"] = f"localhost:{GATEWAY_PORT}"
     for name in ("DIPTYCH_DEVICE", "DIPTYCH_THREADS"):
         if name in os.environ:
             kept[name] = os.environ[name]
@@ -59,7 +74,7 @@ def check_ports() -> None:
     Raises:
         DemoError: a port is in use.
     """
-    for name, port in PORTS.items():
+    for name, port in ports().items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -98,7 +113,7 @@ def wait_serving(runner: subprocess.Popen[bytes], log: Path) -> None:
         DemoError: a process ended, or one took too long.
     """
     until = time.monotonic() + START_S
-    for name, port in PORTS.items():
+    for name, port in ports().items():
         with Client(f"localhost:{port}", timeout=2) as client:
             while not is_serving(client):
                 if runner.poll() is not None:
@@ -142,7 +157,8 @@ def main() -> int:
     log = OUT / "services.log"
     try:
         check_ports()
-        say("Starting Mask R-CNN, SAM 2 and the gateway with the demo weights ...")
+        titles = ", ".join(entry["title"] for entry in models().values())
+        say(f"Starting {titles} and the gateway with the demo weights ...")
         with running(log) as runner:
             wait_serving(runner, log)
             say(f"All are serving after {time.monotonic() - started:.0f} s.")

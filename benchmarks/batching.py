@@ -17,7 +17,16 @@ from collections.abc import Callable, Hashable, Sequence
 import noop
 
 from diptych import Box, Segment, Task
-from diptych_runtime.engine import Answer, Asked, Engine, Features, Job, Pixels, Steps, Together
+from diptych_runtime.engine import (
+    Answer,
+    BatchItem,
+    BatchSteps,
+    Engine,
+    Features,
+    Job,
+    Pixels,
+    Steps,
+)
 from diptych_runtime.main import ServiceSpec, run
 from diptych_runtime.worker import batching
 from diptych_runtime.worker.process import create_engine
@@ -45,11 +54,11 @@ class SleepingEngine(noop.Weightless):
         """All prompts are alike."""
         return "prompt"
 
-    def segment_together(self, asked: Sequence[Asked]) -> Together:
+    def segment_batch(self, items: Sequence[BatchItem]) -> BatchSteps:
         """A box for each."""
-        self._sleep(len(asked))
-        for place in range(len(asked)):
-            yield place, _answer()
+        self._sleep(len(items))
+        for index in range(len(items)):
+            yield index, _answer()
 
     def _sleep(self, prompts: int) -> None:
         time.sleep(self._fixed_s + self._each_s * prompts)

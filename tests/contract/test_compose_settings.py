@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,12 @@ import honcho.environ
 import pytest
 import yaml
 from pydantic_settings import BaseSettings
+from service_list import MODELS
 
 from diptych_gateway.settings import Settings as GatewaySettings
 from diptych_gateway.settings import parse_endpoints
-from diptych_maskrcnn.settings import EngineSettings as MaskRcnnSettings
 from diptych_runtime.grpc_server.server import NOTICE_S
 from diptych_runtime.settings import RuntimeSettings
-from diptych_sam2.settings import EngineSettings as Sam2Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMON = yaml.safe_load((ROOT / "docker-compose.common.yml").read_text())["services"]
@@ -37,10 +39,15 @@ def names(settings: type[BaseSettings]) -> set[str]:
     return {f"DIPTYCH_{name.upper()}" for name in settings.model_fields}
 
 
+def engine_settings(model_id: str) -> type[BaseSettings]:
+    module = importlib.import_module(f"{MODELS[model_id].package}.settings")
+    found: type[BaseSettings] = module.EngineSettings
+    return found
+
+
 ALL = {
     "gateway": names(GatewaySettings),
-    "mask-rcnn": names(RuntimeSettings) | names(MaskRcnnSettings),
-    "sam-2": names(RuntimeSettings) | names(Sam2Settings),
+    **{name: names(RuntimeSettings) | names(engine_settings(name)) for name in MODELS},
 }
 SETTINGS = {name: {s for s in all_of if not FILES.fullmatch(s)} for name, all_of in ALL.items()}
 
@@ -117,7 +124,7 @@ def test_the_cascade_is_on_wherever_both_models_are() -> None:
 
 def test_pulled_weights_go_to_the_volume() -> None:
     (path,) = re.findall(r"DIPTYCH_WEIGHTS_DIR=(\S+)", DOCKERFILE)
-    for name in ("mask-rcnn", "sam-2"):
+    for name in MODELS:
         assert COMMON[name]["volumes"] == [f"weights:{path}"]
 
 
@@ -125,7 +132,7 @@ def test_only_the_gateway_is_published_and_only_gpus_are_pinned() -> None:
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["gateway"]
     assert not any("ports" in service or "deploy" in service for service in COMMON.values())
     pinned = [name for name, service in SERVICES.items() if "deploy" in service]
-    assert pinned == ["mask-rcnn", "sam-2"]
+    assert pinned == [*MODELS]
 
 
 def profiles() -> dict[str, Any]:
@@ -138,8 +145,12 @@ def test_env_chooses_the_profile_and_nothing_else() -> None:
     assert variables == {"COMPOSE_PROFILES": "gpu"}
     assert profiles() == {
         "gateway": [],
-        "mask-rcnn": ["gpu"],
-        "sam-2": ["gpu"],
-        "mask-rcnn-cpu": ["cpu"],
-        "sam-2-cpu": ["cpu"],
+        **{name: ["gpu"] for name in MODELS},
+        **{f"{name}-cpu": ["cpu"] for name in MODELS},
     }
+
+
+def test_what_follows_from_the_list_of_services_is_current() -> None:
+    command = [sys.executable, str(ROOT / "services" / "render.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

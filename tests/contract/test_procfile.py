@@ -27,7 +27,7 @@ eval "$THEN"
 
 def start(name: str, folder: Path, then: str) -> subprocess.Popen[bytes]:
     """Run one line with stand-ins that crash the first time and do ``then`` afterwards."""
-    for command in ("diptych-mask-rcnn", "diptych-sam-2", "diptych-gateway"):
+    for command in (f"diptych-{line}" for line in LINES):
         (folder / command).write_text(STAND_IN)
         (folder / command).chmod(0o755)
     path = f"{folder}:{os.environ['PATH']}"

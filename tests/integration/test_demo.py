@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from service_list import MODELS
 
 DEMO = Path(__file__).resolve().parents[2] / "demo.py"
-PORTS = dict(re.findall(r'"([\w-]+)": (\d+)', DEMO.read_text()))
+PROCFILE = (DEMO.parent / "Procfile").read_text()
+PORTS = dict(re.findall(r"^([\w-]+): .*?DIPTYCH_PORT=(\d+)", PROCFILE, re.MULTILINE))
 PASSING_S = 20.0
 
 
@@ -47,9 +49,7 @@ def test_names_the_port_that_is_in_use(name: str, tmp_path: Path) -> None:
     assert "is in use" in line
 
 
-def test_the_demo_and_the_procfile_mean_the_same_ports() -> None:
-    procfile = (DEMO.parent / "Procfile").read_text()
-    listed = dict(re.findall(r"^([\w-]+): .*?DIPTYCH_PORT=(\d+)", procfile, re.MULTILINE))
-    assert listed == PORTS
-    for name, port in PORTS.items():
-        assert name == "gateway" or f"{name}=localhost:{port}" in procfile
+def test_every_process_is_dialled() -> None:
+    assert list(PORTS) == [*MODELS, "gateway"]
+    for name, service in MODELS.items():
+        assert f"{name}=localhost:{service.port}" in PROCFILE

@@ -24,7 +24,8 @@ from diptych import AutomaticOptions, Box, LowResLogits, Mask, Segment, Task
 from diptych.limits import MAX_REPLY_BYTES
 from diptych_runtime.engine import (
     Answer,
-    Asked,
+    BatchItem,
+    BatchSteps,
     DeviceLostError,
     Features,
     Job,
@@ -34,7 +35,6 @@ from diptych_runtime.engine import (
     Reason,
     ServiceError,
     Steps,
-    Together,
 )
 
 CRASH = (255, 0, 1)
@@ -249,18 +249,18 @@ class BatchingFake(FakeEngine):
             self._compute([(features, job)])
         return (yield from super().segment(features, pixels, job))
 
-    def segment_together(self, asked: Sequence[Asked]) -> Together:
-        note(f"together{len(asked)}")
-        self._compute([(one.features, one.job) for one in asked])
-        for place, one in enumerate(asked):
+    def segment_batch(self, items: Sequence[BatchItem]) -> BatchSteps:
+        note(f"together{len(items)}")
+        self._compute([(item.features, item.job) for item in items])
+        for index, item in enumerate(items):
             yield None
-            if one.wanted():
-                steps = super().segment(one.features, one.pixels, one.job)
+            if item.wanted():
+                steps = super().segment(item.features, item.pixels, item.job)
                 while True:
                     try:
                         next(steps)
                     except StopIteration as end:
-                        yield place, end.value
+                        yield index, end.value
                         break
 
     def _compute(self, jobs: Sequence[tuple[Features, Job]]) -> None:

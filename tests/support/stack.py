@@ -14,11 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service_list import MODELS
+
 import diptych
 from diptych import ServingStatus
 
 START_S = 120.0
-MODELS = {"mask-rcnn": "diptych_maskrcnn", "sam-2": "diptych_sam2"}
 
 
 def free_port() -> int:
@@ -52,6 +53,7 @@ class Stack:
 
     ports: dict[str, int]
     folder: Path
+    models: tuple[str, ...] = tuple(MODELS)
     cascades: str = ""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -61,8 +63,8 @@ class Stack:
 
     def start(self, name: str) -> None:
         """Start one part; its log goes to a file in the folder."""
-        module = MODELS.get(name, "diptych_gateway")
-        models = ",".join(f"{model}={self.address(model)}" for model in MODELS)
+        module = MODELS[name].package if name in MODELS else "diptych_gateway"
+        models = ",".join(f"{model}={self.address(model)}" for model in self.models)
         environment = {
             **os.environ,
             "DIPTYCH_PORT": str(self.ports[name]),
@@ -94,7 +96,8 @@ class Stack:
 def running_stack(folder: Path, cascades: str = "") -> Iterator[Stack]:
     """Both model services and the gateway, all SERVING."""
     names = [*MODELS, "gateway"]
-    stack = Stack({name: free_port() for name in [*names, "http"]}, folder, cascades)
+    ports = {name: free_port() for name in [*names, "http"]}
+    stack = Stack(ports, folder, cascades=cascades)
     try:
         for name in names:
             stack.start(name)

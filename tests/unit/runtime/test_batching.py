@@ -17,14 +17,14 @@ from serving_helpers import point_request
 from diptych import Point, Prompt
 from diptych_runtime.engine import (
     Answer,
-    Asked,
+    BatchItem,
+    BatchSteps,
     DeviceLostError,
     Features,
     Job,
     Reason,
     ServiceError,
     Steps,
-    Together,
 )
 from diptych_runtime.ipc.lanes import Lane
 from diptych_runtime.settings import RuntimeSettings
@@ -56,15 +56,15 @@ class Engine(fake_engine.FakeEngine):
         self.at_step(_x(job))
         return Answer((), omitted=_x(job))
 
-    def segment_together(self, asked: Sequence[Asked]) -> Together:
-        xs = [_x(one.job) for one in asked]
+    def segment_batch(self, items: Sequence[BatchItem]) -> BatchSteps:
+        xs = [_x(item.job) for item in items]
         self.noted.append(xs)
         self.in_call(xs)
-        for place, x in enumerate(xs):
+        for index, x in enumerate(xs):
             yield None
             self.at_step(x)
-            if asked[place].wanted() and x not in self.left_out:
-                yield place, Answer((), omitted=x)
+            if items[index].wanted() and x not in self.left_out:
+                yield index, Answer((), omitted=x)
 
 
 class FixedPolicy:
@@ -233,12 +233,12 @@ def test_those_told_of_before_a_failure_are_not_asked_again(bench: Bench) -> Non
 def test_an_error_that_the_engine_tells_is_of_one_alone(bench: Bench) -> None:
     refused = ServiceError(Reason.PROMPT_INVALID, "no")
 
-    def together(asked: Sequence[Asked]) -> Together:
+    def segment_batch(items: Sequence[BatchItem]) -> BatchSteps:
         yield 1, refused
         yield 0, Answer((), omitted=101)
         yield 2, Answer((), omitted=103)
 
-    bench.engine.segment_together = together  # type: ignore[method-assign]
+    bench.engine.segment_batch = segment_batch  # type: ignore[method-assign]
     bench.add_all(101, 102, 103)
     assert bench.run(3) == []
     assert bench.results[102] is refused

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from diptych import Box, LowResLogits, OutputOptions, Point, Prompt, Segment, Task
-from diptych_runtime.engine import Asked, BatchingEngine, Features, Job, Pixels
+from diptych_runtime.engine import BatchingEngine, BatchItem, Features, Job, Pixels
 from diptych_sam2.network.build import build_model
 from diptych_sam2.network.image import Network, PromptBatch
 from diptych_sam2.network.parts import assemble
@@ -37,10 +37,10 @@ def together(
 ) -> dict[int, tuple[Segment, ...]]:
     """Answers by place."""
     asked = [
-        Asked(features, refuse, one, partial(operator.not_, place in unwanted))
+        BatchItem(features, refuse, one, partial(operator.not_, place in unwanted))
         for place, (features, one) in enumerate(pairs)
     ]
-    told = [item for item in engine.segment_together(asked) if item is not None]
+    told = [item for item in engine.segment_batch(asked) if item is not None]
     assert len({place for place, _ in told}) == len(told)
     return {place: answer.segments for place, answer in told}
 

@@ -12,7 +12,8 @@ import torch
 from diptych import OutputOptions, Point, Prompt, Segment, Task
 from diptych_runtime.engine import (
     Answer,
-    Asked,
+    BatchItem,
+    BatchSteps,
     Features,
     Job,
     LoadedModel,
@@ -22,7 +23,6 @@ from diptych_runtime.engine import (
     ServiceError,
     Steps,
     Tier,
-    Together,
     Variant,
     VideoOptions,
     choose_tier,
@@ -131,9 +131,9 @@ class Sam2Engine:
             return None
         return batch_key(job.prompts, job.output)
 
-    def segment_together(self, asked: Sequence[Asked]) -> Together:
+    def segment_batch(self, items: Sequence[BatchItem]) -> BatchSteps:
         """Answer prompts on several pictures; steps as in ``segment``."""
-        questions = [_question(one) for one in asked]
+        questions = [_question(item) for item in items]
         with device_guard():
             for told in answer_questions(self._loaded_network(), questions):
                 yield None if told is None else (told[0], Answer(told[1]))
@@ -188,10 +188,10 @@ class Sam2Engine:
         session.close()
 
 
-def _question(asked: Asked) -> Question:
-    features, job = asked.features.payload, asked.job
+def _question(item: BatchItem) -> Question:
+    features, job = item.features.payload, item.job
     assert isinstance(features, PictureFeatures)
-    return Question(features, job.prompts, job.output, asked.wanted)
+    return Question(features, job.prompts, job.output, item.wanted)
 
 
 def _device(wanted: str) -> torch.device:

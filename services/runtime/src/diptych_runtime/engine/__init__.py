@@ -11,8 +11,9 @@ from .errors import Reason, ServiceError, Violation, invalid
 from .object_ids import ObjectIds, check_tracked
 from .protocol import (
     Answer,
-    Asked,
     BatchingEngine,
+    BatchItem,
+    BatchSteps,
     DeviceLostError,
     Engine,
     Features,
@@ -22,7 +23,6 @@ from .protocol import (
     LoadError,
     Pixels,
     Steps,
-    Together,
     Variant,
 )
 from .tier import Tier, TierChoice, choose_tier
@@ -38,7 +38,8 @@ from .video import (
 __all__ = [
     "OWN_IDS",
     "Answer",
-    "Asked",
+    "BatchItem",
+    "BatchSteps",
     "BatchingEngine",
     "DeviceLostError",
     "Engine",
@@ -55,7 +56,6 @@ __all__ = [
     "Steps",
     "Tier",
     "TierChoice",
-    "Together",
     "TrackedObject",
     "Variant",
     "VideoEngine",

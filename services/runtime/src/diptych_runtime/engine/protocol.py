@@ -148,7 +148,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
+class BatchItem:
     """One of several jobs that are answered together: what ``segment`` gets, and whether its
     answer is still wanted."""
 
@@ -159,9 +159,9 @@ class Asked:
     """Never true again once it is false; then nothing has to be done for this job any more."""
 
 
-Together: TypeAlias = Generator[tuple[int, Answer | Exception] | None, None, None]
-"""Work in short steps on several jobs. Yields the place of a job and what became of it as soon as
-that is known, in any order, else ``None``; an error is that of one job alone."""
+BatchSteps: TypeAlias = Generator[tuple[int, Answer | Exception] | None, None, None]
+"""Work in short steps on several jobs. Yields the index of a job and its answer or error as soon
+as that is known, in any order, else ``None``; an error is that of one job alone."""
 
 
 @runtime_checkable
@@ -174,7 +174,7 @@ class BatchingEngine(Engine, Protocol):
         without a key is answered by ``segment``."""
         ...
 
-    def segment_together(self, asked: Sequence[Asked]) -> Together:
+    def segment_batch(self, items: Sequence[BatchItem]) -> BatchSteps:
         """Answer jobs of equal key, each as ``segment`` would but for rounding.
 
         An exception is that of all jobs not yet told of: the runtime tries them again in halves,

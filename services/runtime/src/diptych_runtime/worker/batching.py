@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..engine.errors import Reason, ServiceError
-from ..engine.protocol import Answer, BatchingEngine, DeviceLostError, Together
+from ..engine.protocol import Answer, BatchingEngine, BatchSteps, DeviceLostError
 from .batch_policy import BatchPolicy
 from .running import Alone, Done, Running
 from .work import Work, Workshop
@@ -83,14 +83,14 @@ class Batcher:
 
         return learn
 
-    def steps(self, works: list[Work], wanted: Callable[[int], bool]) -> Together:
+    def steps(self, works: list[Work], wanted: Callable[[int], bool]) -> BatchSteps:
         """Have the engine answer them; ``wanted`` is asked by place."""
 
         def asks(place: int) -> Callable[[], bool]:
             return lambda: wanted(place)
 
         asked = [self._workshop.asked(work, asks(place)) for place, work in enumerate(works)]
-        yield from self._engine.segment_together(asked)
+        yield from self._engine.segment_batch(asked)
 
     def learn(self, works: list[Work], seconds: float) -> None:
         """The model answered all of them in so many seconds."""

@@ -13,7 +13,7 @@ from diptych import AutomaticOptions, Prompt, Task
 from diptych.segment import v1 as pb
 
 from ..engine.errors import Reason, ServiceError, not_held
-from ..engine.protocol import Answer, Asked, Engine, Features, Job, LoadedModel, Pixels, Steps
+from ..engine.protocol import Answer, BatchItem, Engine, Features, Job, LoadedModel, Pixels, Steps
 from ..settings import RuntimeSettings
 from ..wire.convert import automatic_from_wire, output_from_wire, task_from_wire
 from ..wire.prompt_checks import check_prompts
@@ -139,7 +139,7 @@ class Workshop:
         assert picture is not None
         return picture.features.get(self.engine.features_kind(task))
 
-    def asked(self, work: Work, wanted: Callable[[], bool]) -> Asked:
+    def asked(self, work: Work, wanted: Callable[[], bool]) -> BatchItem:
         """A request on features that are held, for an engine that answers several."""
         job = self.job(work)
         features = self.features(work, job.task)
@@ -147,7 +147,7 @@ class Workshop:
         assert work.picture is not None
         work.cache_hit = True
         self.held.put(work.digest, work.picture)
-        return Asked(features, self._pixel_source(work), job, wanted)
+        return BatchItem(features, self._pixel_source(work), job, wanted)
 
     def _decode(self, encoded: bytes) -> Pixels:
         return decode(
