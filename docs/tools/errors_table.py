@@ -44,8 +44,8 @@ MEANINGS: Mapping[Reason, str] = {
 }
 GRPC_ITSELF: Mapping[grpc.StatusCode, str] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: "A request over 32 MiB, or a reply over 64 MiB.",
-    grpc.StatusCode.UNIMPLEMENTED: "The server has no such method: a model service, not a "
-    "gateway.",
+    grpc.StatusCode.UNIMPLEMENTED: "Over gRPC alone: the server has no such method. It is a model "
+    "service, not a gateway.",
 }
 
 

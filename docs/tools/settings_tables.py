@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import importlib
 import inspect
 import re
 import textwrap
@@ -12,19 +14,16 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+import tomllib
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from diptych_gateway.settings import Settings as GatewaySettings
-from diptych_maskrcnn.settings import EngineSettings as MaskRcnnSettings
 from diptych_runtime.settings import RuntimeSettings
-from diptych_sam2.settings import EngineSettings as Sam2Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "DIPTYCH_"
 MIB = 1024 * 1024
-MODELS = (MaskRcnnSettings, Sam2Settings)
-"""Settings of torch models, which share some of their fields."""
 
 
 @dataclass(frozen=True)
@@ -165,9 +164,8 @@ def compose_rows() -> list[Row]:
         KeyError: one of them has no meaning here.
     """
     text = "".join(path.read_text() for path in sorted(ROOT.glob("docker-compose*.yml")))
-    known = {f"{PREFIX}{field.upper()}" for kind in ALL for field in kind.model_fields}
     defaults = dict(re.findall(r"\$\{(DIPTYCH_\w+):?-([^}]*)\}", text))
-    own = [name for name in defaults if name not in known]
+    own = [name for name in defaults if name not in known_fields()]
     profile = Row(
         "COMPOSE_PROFILES",
         "`gpu`, `cpu`",
@@ -177,7 +175,10 @@ def compose_rows() -> list[Row]:
     index = Row(
         "PIP_INDEX_URL, PIP_EXTRA_INDEX_URL", "address", "unset", "Package index for a build."
     )
-    rows = [Row(name, _gpu_or_folder(name), f"`{defaults[name]}`", COMPOSE_MEANINGS[name]) for name in own]
+    rows = [
+        Row(name, _gpu_or_folder(name), f"`{defaults[name]}`", COMPOSE_MEANINGS[name])
+        for name in own
+    ]
     return [profile, *sorted(rows, key=lambda row: list(COMPOSE_MEANINGS).index(row.name)), index]
 
 
@@ -185,15 +186,42 @@ def _gpu_or_folder(name: str) -> str:
     return "GPU" if name.endswith("_GPU") else "folder"
 
 
+@functools.cache
+def models() -> dict[str, type[BaseSettings]]:
+    """Settings of the listed models by their titles: ``EngineSettings`` of ``settings.py``."""
+    listed = tomllib.loads((ROOT / "services" / "services.toml").read_text())["models"]
+    found: dict[str, type[BaseSettings]] = {}
+    for model_id, entry in listed.items():
+        module = importlib.import_module(f"diptych_{model_id.replace('-', '')}.settings")
+        found[entry["title"]] = module.EngineSettings
+    return found
+
+
 def shared_fields() -> list[str]:
-    """Fields that all torch models have, in the order of the first."""
-    others = [set(kind.model_fields) for kind in MODELS[1:]]
-    return [name for name in MODELS[0].model_fields if all(name in names for names in others)]
+    """Fields that all models have, in the order of the first."""
+    first, *others = (kind.model_fields for kind in models().values())
+    return [name for name in first if all(name in fields for fields in others)]
 
 
-def own_fields(kind: type[BaseSettings]) -> list[str]:
-    """Fields of one torch model alone."""
-    return [name for name in kind.model_fields if name not in shared_fields()]
+def shared_table() -> str:
+    """What all models read."""
+    return table(rows_of(next(iter(models().values())), shared_fields()))
+
+
+def model_tables() -> str:
+    """What only one model reads, each under its title."""
+    shared = shared_fields()
+    parts = []
+    for title, kind in models().items():
+        own = [name for name in kind.model_fields if name not in shared]
+        parts.append(f"### {title}\n\n{table(rows_of(kind, own))}" if own else "")
+    return "\n".join(part for part in parts if part)
+
+
+def known_fields() -> set[str]:
+    """Every variable that a settings class reads."""
+    kinds = (RuntimeSettings, GatewaySettings, *models().values())
+    return {f"{PREFIX}{field.upper()}" for kind in kinds for field in kind.model_fields}
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -205,13 +233,11 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-ALL: tuple[type[BaseSettings], ...] = (RuntimeSettings, *MODELS, GatewaySettings)
 TABLES: Mapping[str, Callable[[], str]] = {
     "settings-client": lambda: table(CLIENT),
     "settings-services": lambda: table([*rows_of(RuntimeSettings), *WEIGHTS]),
-    "settings-torch": lambda: table(rows_of(MODELS[0], shared_fields())),
-    "settings-mask-rcnn": lambda: table(rows_of(MaskRcnnSettings, own_fields(MaskRcnnSettings))),
-    "settings-sam-2": lambda: table(rows_of(Sam2Settings, own_fields(Sam2Settings))),
+    "settings-torch": shared_table,
+    "settings-models": model_tables,
     "settings-gateway": lambda: table(rows_of(GatewaySettings)),
     "settings-compose": lambda: table(compose_rows()),
 }
