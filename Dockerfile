@@ -30,7 +30,7 @@ COPY services /src/services
 COPY gateway /src/gateway
 RUN pip --python /tools/bin/python wheel -q --no-cache-dir --no-deps \
         --no-build-isolation --wheel-dir /wheels \
-        /src/client /src/services/runtime /src/services/mask-rcnn /src/services/sam-2 /src/gateway
+        /src/client /src/services/*/ /src/gateway
 
 
 FROM base AS build-gateway
@@ -77,7 +77,8 @@ ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
 RUN pip --python /opt/diptych/bin/python install -q --no-cache-dir \
         -c /opt/constraints.txt \
-        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_maskrcnn-*.whl
+        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl \
+        /wheels/diptych_maskrcnn-*.whl
 
 FROM torch AS mask-rcnn
 COPY --from=build-mask-rcnn /opt/diptych /opt/diptych
@@ -95,7 +96,8 @@ ARG PIP_EXTRA_INDEX_URL=
 # sam2 imports torch while it is built, and would compile a CUDA extension that nothing here uses.
 RUN SAM2_BUILD_CUDA=0 pip --python /opt/diptych/bin/python install -q --no-cache-dir \
         -c /opt/constraints.txt --no-build-isolation \
-        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_sam2-*.whl
+        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl \
+        /wheels/diptych_sam2-*.whl
 
 FROM torch AS sam-2
 COPY --from=build-sam-2 /opt/diptych /opt/diptych

@@ -20,7 +20,7 @@ DOCS_TOOLS := .tools/docs
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 
-DISTRIBUTIONS := services/runtime services/mask-rcnn services/sam-2 gateway
+DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 BUILD_TOOLS := setuptools wheel hatchling editables
 DEV_TOOLS := buf-bin check-jsonschema cryptography grpcio-status honcho httpx hypothesis mypy playwright pre-commit pycocotools pytest pytest-asyncio \
@@ -68,7 +68,7 @@ $(DONE)/sam2: $(DONE)/torch
 	@touch $@
 
 $(DONE)/packages: $(DONE)/sam2 client/pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) Makefile
-	@echo "setup 4/4: the five distributions and what tests and lints them"
+	@echo "setup 4/4: our distributions and what tests and lints them"
 	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt --no-build-isolation \
 		-e './client[viz,supervision,video]' $(addprefix -e ./,$(DISTRIBUTIONS)) $(DEV_TOOLS)
 	@touch $@

@@ -29,7 +29,7 @@ from diptych_sam2.card import read_card
 from diptych_sam2.engine import Sam2Engine
 from diptych_sam2.network.build import build_model
 from diptych_sam2.settings import EngineSettings
-from diptych_sam2.weights.checkpoints import choose, read_state
+from diptych_sam2.weights.checkpoints import choose
 
 sys.path.insert(0, str(clips.ROOT / "tests" / "support"))
 from agreement import Labelled
@@ -75,7 +75,7 @@ class Sam2:
             self.engines[tier] = Sam2Engine(EngineSettings(device=str(device), tier=tier))
             self.engines[tier].load()
         self.chosen = choose(EngineSettings())
-        self.state = read_state(self.chosen)
+        self.state = self.chosen.weights.read_state()
         self.model = build_model(self.chosen.config, self.state).to(device)
 
     def fitted(self, predictor: SAM2ImagePredictor) -> SAM2ImagePredictor:
@@ -87,9 +87,7 @@ class Sam2:
     def segments(self, tier: str, pixels: Pixels, job: Job) -> Sequence[Segment]:
         """Our answer to a job."""
         engine = self.engines[tier]
-        return finished(
-            engine.segment(engine.embed(pixels, "picture"), lambda: pixels, job)
-        ).segments
+        return finished(engine.segment(engine.embed(pixels, "image"), lambda: pixels, job)).segments
 
 
 class Prompted:

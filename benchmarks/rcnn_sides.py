@@ -29,7 +29,7 @@ from diptych import Mask, OutputOptions, Task
 from diptych_maskrcnn.engine import MaskRcnnEngine
 from diptych_maskrcnn.network import demo_model
 from diptych_maskrcnn.settings import EngineSettings
-from diptych_maskrcnn.weights.networks import BUNDLED
+from diptych_maskrcnn.weights.load import BUNDLED
 from diptych_runtime.engine import Answer, Job, Steps
 from diptych_runtime.worker.images import decode
 

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from diptych_runtime.engine import Tier
 from diptych_sam2.network.parts import assemble
-from diptych_sam2.network.quick import encoder, hiera, products
+from diptych_sam2.network.quick import attention, encoder
 
 Encodes = Callable[[Tensor], list[Tensor]]
 _Kind = Callable[[str, torch.dtype], nn.Module]
@@ -70,7 +70,7 @@ class _Levels(nn.Module):
 
 
 class _Layer(nn.Module):
-    """What ``products.Product`` computes, as a layer that compilers look into and know the weights
+    """What ``attention.Product`` computes, as a layer that compilers look into and know the weights
     of."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -96,12 +96,12 @@ class _Ours(nn.Module):
         model = sam2_models.stock(size).eval().to(dtype)
         self.layers = nn.ModuleList()
         kind = mock.Mock(side_effect=self._layer, of=lambda one: self._layer(one.weight, one.bias))
-        with mock.patch.object(hiera, "Product", kind), mock.patch.object(encoder, "Product", kind):
-            self.encoder = encoder.Encoder(model)
+        with mock.patch.object(encoder, "Product", kind):
+            self.encoder = encoder.QuickEncoder(model)
         self.rest = model.image_encoder
-        has_amx = products._has_amx()
-        products._has_amx = lambda: has_amx  # type: ignore[assignment]
-        # All places at once: unrolled, the parts would be compiled one by one.
+        has_amx = attention._has_amx()
+        attention._has_amx = lambda: has_amx  # type: ignore[assignment]
+        # All cells at once: unrolled, the parts would be compiled one by one.
         for run in self.encoder._trunk._runs:
             run.local = False
 

@@ -27,7 +27,7 @@ from tiers import Chosen
 
 from diptych_runtime.engine import Tier
 from diptych_sam2.network.image import Network
-from diptych_sam2.network.quick.products import Product
+from diptych_sam2.network.quick.attention import Product
 
 _LARGE = ((4096, 384, 1536), (4096, 1024, 1024), (8192, 768, 768))
 """Rows, inputs and outputs of the products that stand for what a processor reaches."""

@@ -20,14 +20,14 @@ import versus
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from diptych import OutputOptions, Point, Prompt
-from diptych_sam2.network.image import Network, PictureFeatures
+from diptych_sam2.network.image import ImageFeatures, Network
 from diptych_sam2.prompts import answer_prompts
 
 POINT = (250.0, 200.0)
 BOUNDS = (1.5, 3.0)
 
 
-def answer(network: Network, features: PictureFeatures) -> None:
+def answer(network: Network, features: ImageFeatures) -> None:
     """Take all steps of one prompt."""
     prompts = (Prompt(points=(Point(*POINT),)),)
     for _ in answer_prompts(network, features, prompts, OutputOptions(all_candidates=True)):

@@ -19,7 +19,7 @@ _RANDOM = """
 import sys, torch, sam2
 from pathlib import Path
 from safetensors.torch import save_file
-from diptych_sam2.models import build_model
+from diptych_sam2.network.build import build_model
 torch.manual_seed(0)
 model = build_model(Path(sam2.__file__).parent / sys.argv[1])
 save_file({k: v.contiguous() for k, v in model.state_dict().items()}, sys.argv[2])

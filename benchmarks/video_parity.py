@@ -36,7 +36,7 @@ from diptych_sam2.network.parts import assemble
 from diptych_sam2.network.video import VideoNetwork
 from diptych_sam2.settings import EngineSettings
 from diptych_sam2.video.session import Sam2VideoSession
-from diptych_sam2.weights.checkpoints import choose, packaged_config, read_state
+from diptych_sam2.weights.checkpoints import choose, packaged_config
 
 sys.path.insert(0, str(clips.ROOT / "tests" / "support"))
 from sam2_video_stock import Clip, Stock, stock_of
@@ -97,7 +97,7 @@ def sides(weights: str, clip: Clip) -> Sides:
     """Both sides with the same weights."""
     if weights == "demo":
         chosen = choose(EngineSettings(sam_2_weights="demo"))
-        config, state = chosen.config, dict(read_state(chosen))
+        config, state = chosen.config, chosen.weights.read_state()
     else:
         torch.manual_seed(11)
         config = packaged_config(served.TINY)

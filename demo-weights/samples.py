@@ -48,8 +48,12 @@ def truth(one: Scene, seed: int) -> dict[str, Any]:
 
 
 def write_webm(path: Path, pictures: Sequence[NDArray[np.uint8]], fps: int) -> None:
-    """VP9, which every browser plays; H.264 some do not."""
-    with av.open(str(path), "w") as container:
+    """Write a clip as VP9, which every browser plays; H.264 some do not.
+
+    ``pictures`` are RGB, (height, width, 3) each. The same pictures make the same file.
+    """
+    # Without bitexact the file has a random number in its head.
+    with av.open(str(path), "w", container_options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libvpx-vp9", rate=fps, options={"crf": "24", "b": "0"})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
@@ -69,9 +73,11 @@ def main() -> None:
         text = json.dumps(truth(one, seed), indent=1)
         (TESTS / f"{index}.json").write_text(text + "\n")
     Image.fromarray(scene(DEMO_SEED).image).save(DEMO, optimize=True)
+    pictures = [picture for picture, _ in crossing_clip(CLIP_SEED, CLIP_FRAMES)]
     with VideoWriter(CLIP, fps=CLIP_FPS) as writer:
-        for picture, _ in crossing_clip(CLIP_SEED, CLIP_FRAMES):
+        for picture in pictures:
             writer.write(picture)
+    write_webm(PAGE_CLIP, pictures, CLIP_FPS)
 
 
 if __name__ == "__main__":

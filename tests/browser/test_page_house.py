@@ -185,7 +185,7 @@ async def test_masks_are_read_as_the_client_wrote_them(opened: Opened) -> None:
     ]
     decoded = await opened.page.evaluate(
         """async (rles) => {
-          const { covers, decodeMask } = await import("./js/rle.js");
+          const { covers, decodeMask } = await import("./js/canvas/rle.js");
           return rles.map((rle) => {
             const mask = decodeMask(rle);
             const [height, width] = rle.size;
@@ -204,7 +204,7 @@ async def test_masks_that_do_not_fit_are_refused(opened: Opened, counts: str) ->
     await opened.go()
     said = await opened.page.evaluate(
         """async (counts) => {
-          const { decodeMask } = await import("./js/rle.js");
+          const { decodeMask } = await import("./js/canvas/rle.js");
           try { return `decoded ${decodeMask({size: [3, 4], counts}).width}`; }
           catch (error) { return error.name; }
         }""",

@@ -131,7 +131,7 @@ async def test_prompts_are_in_the_code(
     await opened.go()
     texts = await opened.page.evaluate(
         """async ([prompts, address]) => {
-          const { asCommand, asCurl, asPython } = await import("./js/snippets.js");
+          const { asCommand, asCurl, asPython } = await import("./js/take/snippets.js");
           const options = {task: "prompted-segmentation", models: ["first"], prompts};
           const question = {picture: {name: "grey.png"}, options};
           const url = new URL(".", location.href).href;
@@ -168,7 +168,7 @@ async def test_a_mask_prompt_is_python(opened: Opened) -> None:
     await opened.go()
     code = await opened.page.evaluate(
         """async () => {
-          const { asPython } = await import("./js/snippets.js");
+          const { asPython } = await import("./js/take/snippets.js");
           const prompts = [{mask: {size: [2, 3], counts: "06"}}];
           const options = {task: "prompted-segmentation", models: ["first"], prompts};
           const server = {address: "h:1", tls: true, locked: true};

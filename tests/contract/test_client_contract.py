@@ -8,14 +8,12 @@ import pytest
 
 import diptych
 from diptych.segment import v1 as pb
-from diptych.testing._failures import CODES as FAKE_CODES
 from diptych.testing._replies import default_card
-from diptych.wire.cards import model_card
-from diptych.wire.replies import segment_result
-from diptych.wire.requests import segment_request
+from diptych.wire.cards import read_card
+from diptych.wire.replies import read_result, segment_message
+from diptych.wire.requests import RequestOptions, make_options, segment_request
 from diptych.wire.statuses import error_from_status
 from diptych_runtime.engine import Reason, ServiceError, Violation
-from diptych_runtime.engine.errors import CODES as RUNTIME_CODES
 
 MIRRORS = [
     (diptych.ModelCard, pb.ModelCard),
@@ -45,7 +43,7 @@ def test_every_field_of_the_message_is_there(ours: type, message: type) -> None:
 def test_card_values_arrive() -> None:
     message = default_card("sam-2")
     message.context_window = 0
-    card = model_card(message)
+    card = read_card(message)
     assert (card.id, card.context_window) == ("sam-2", 0)
     assert card.tasks[0] is diptych.Task.INSTANCE_SEGMENTATION
     assert [kind.value for kind in card.prompt_kinds] == ["point", "box", "mask"]
@@ -59,7 +57,7 @@ def test_card_values_arrive() -> None:
 
 
 def test_bare_card_is_read() -> None:
-    card = model_card(pb.ModelCard(id="x", tasks=[99]))  # type: ignore[list-item]
+    card = read_card(pb.ModelCard(id="x", tasks=[99]))  # type: ignore[list-item]
     assert (card.tasks, card.context_window, card.keypoint_schema) == ((), None, None)
     assert card.default_automatic is None
 
@@ -73,8 +71,8 @@ def test_each_task_and_encoding_has_its_enum_value() -> None:
         assert pb.MaskEncoding.Name(request.output.mask_encoding).endswith(encoding.name)
 
 
-def ask(task: diptych.Task, output: diptych.OutputOptions | None = None) -> diptych._options.Ask:
-    return diptych._options.make_ask(task=task, output=output)
+def ask(task: diptych.Task, output: diptych.OutputOptions | None = None) -> RequestOptions:
+    return make_options(task=task, output=output)
 
 
 def test_every_field_of_a_segment_arrives() -> None:
@@ -97,7 +95,7 @@ def test_every_field_of_a_segment_arrives() -> None:
     )
     size = pb.ImageSize(height_px=1, width_px=2)
     reply = pb.SegmentResponse(image_size=size, segments=[message, pb.Segment()])
-    full, bare = segment_result(reply).segments
+    full, bare = read_result(reply).segments
     assert full == diptych.Segment(
         score=0.5,
         box=diptych.Box(1, 2, 3, 4),
@@ -113,10 +111,8 @@ def test_every_field_of_a_segment_arrives() -> None:
         source_iou=0.0,
     )
     assert bare == diptych.Segment(score=0.0)
-
-
-def test_fake_and_runtime_know_the_same_reasons() -> None:
-    assert {str(reason): code for reason, code in RUNTIME_CODES.items()} == dict(FAKE_CODES)
+    assert segment_message(full) == message
+    assert segment_message(bare) == pb.Segment()
 
 
 @pytest.mark.parametrize("reason", list(Reason))

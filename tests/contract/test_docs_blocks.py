@@ -68,7 +68,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSeg
 
 
 def test_there_is_something_to_run() -> None:
-    assert len(PROGRAMS) >= 14
+    assert len(PROGRAMS) >= 13
     assert len(DIPTYCH_LINES) >= 14
     assert len(CURL_LINES) == 4
 

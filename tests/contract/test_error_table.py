@@ -5,7 +5,9 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from diptych_runtime.engine.errors import CODES, DOMAIN, Reason, ServiceError, http_status
+from diptych.wire.reasons import CODES, Reason, http_status
+from diptych.wire.statuses import DOMAIN
+from diptych_runtime.engine import ServiceError
 
 TABLE = {
     "INVALID_ARGUMENT": {

@@ -18,22 +18,28 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = {
+SHARED = {
     "diptych": "client",
     "diptych_runtime": "services/runtime",
-    "diptych_maskrcnn": "services/mask-rcnn",
-    "diptych_sam2": "services/sam-2",
+    "diptych_torch": "services/torch",
     "diptych_gateway": "gateway",
 }
+# Every other service is a model, so that a new one need not be named here.
+MODELS = {
+    next((folder / "src").glob("diptych_*")).name: f"services/{folder.name}"
+    for folder in sorted((ROOT / "services").iterdir())
+    if (folder / "pyproject.toml").exists() and f"services/{folder.name}" not in SHARED.values()
+}
+FOLDERS = SHARED | MODELS
 MAY_IMPORT = {
     "diptych": set(),
     "diptych_runtime": {"diptych"},
-    "diptych_maskrcnn": {"diptych", "diptych_runtime"},
-    "diptych_sam2": {"diptych", "diptych_runtime"},
+    "diptych_torch": {"diptych", "diptych_runtime"},
     "diptych_gateway": {"diptych", "diptych_runtime"},
+    **{model: {"diptych", "diptych_runtime", "diptych_torch"} for model in MODELS},
 }
 TORCH = {"torch", "torchvision", "sam2"}
-WITH_TORCH = {"diptych_maskrcnn", "diptych_sam2"}
+WITH_TORCH = {"diptych_torch", *MODELS}
 WITHOUT_TORCH = sorted(set(FOLDERS) - WITH_TORCH)
 TOP_FOLDERS = {
     *("benchmarks", "client", "demo-weights", "docs", "gateway", "proto", "services", "tests"),
@@ -143,9 +149,19 @@ print(sorted({TORCH!r} & set(sys.modules)))
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("package", sorted(WITH_TORCH))
-def test_the_front_of_a_model_service_loads_no_torch(package: str) -> None:
-    program = f"import sys, {package}.__main__; print(sorted({TORCH!r} & set(sys.modules)))"
+def test_the_models_are_known() -> None:
+    assert {"diptych_maskrcnn", "diptych_sam2"} <= set(MODELS)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "diptych_torch.settings",
+        *(f"{model}.{name}" for model in MODELS for name in ("__main__", "settings")),
+    ],
+)
+def test_the_front_of_a_model_service_loads_no_torch(module: str) -> None:
+    program = f"import sys, {module}; print(sorted({TORCH!r} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

@@ -12,7 +12,7 @@ PAGE = Path(diptych_gateway.__file__).parent / "page"
 
 
 def test_the_page_has_the_colours_of_the_client_in_their_order() -> None:
-    text = (PAGE / "js" / "palette.js").read_text()
+    text = (PAGE / "js" / "canvas" / "palette.js").read_text()
     found = re.search(r"\bPALETTE = \[(.*?)\]", text, re.DOTALL)
     assert found is not None
     assert tuple(re.findall(r'"(#[0-9a-f]{6})"', found[1])) == PALETTE

@@ -74,7 +74,7 @@ def serves(client: Client) -> bool:
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ("coco", "expected demo, coco-v1, coco-v2 or a .safetensors or .pth file"),
+        ("coco", "expected demo, coco-v1, coco-v2 or a .safetensors, .pth or .pt file"),
         ("coco-v2", "run: diptych-mask-rcnn pull coco-v2"),
         ("missing.safetensors", "there is no such file"),
         ("none.safetensors", "none.safetensors cannot be read as safetensors"),
@@ -93,10 +93,10 @@ def test_weights_of_mask_rcnn(
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ("sam2.1-hira", "DIPTYCH_SAM_2_WEIGHTS: expected one of demo, sam2.1-hiera-tiny, "),
+        ("sam2.1-hira", "DIPTYCH_SAM_2_WEIGHTS='sam2.1-hira': expected demo, sam2.1-hiera-tiny, "),
         ("sam2.1-hiera-tiny", "run: diptych-sam-2 pull sam2.1-hiera-tiny"),
-        ("missing.pt", "no such file: missing.pt"),
-        ("none.safetensors", "none.safetensors is not a readable safetensors file"),
+        ("missing.pt", "DIPTYCH_SAM_2_WEIGHTS='missing.pt': there is no such file"),
+        ("none.safetensors", "none.safetensors cannot be read as safetensors"),
         ("none.pt", "none.pt could not be converted to safetensors: not a checkpoint of"),
         ("broken.pt", "broken.pt could not be converted to safetensors: not a checkpoint of"),
         (str(OTHER_MODEL), "the weights do not fit sam2.1_hiera_t.yaml"),

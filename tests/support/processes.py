@@ -108,8 +108,12 @@ class ServiceProcess:
 
     def events(self, name: str) -> list[dict[str, object]]:
         """Log lines of one event."""
+        return self.lines_with(event=name)
+
+    def lines_with(self, **fields: object) -> list[dict[str, object]]:
+        """Log lines that have these fields."""
         parsed = [json.loads(line) for line in self.lines if line.startswith("{")]
-        return [line for line in parsed if line.get("event") == name]
+        return [line for line in parsed if fields.items() <= line.items()]
 
     async def event(self, name: str) -> dict[str, object]:
         """The first log line of an event, once it is there."""

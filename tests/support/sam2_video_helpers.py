@@ -18,7 +18,7 @@ from diptych_sam2.network.parts import assemble
 from diptych_sam2.network.video import VideoNetwork
 from diptych_sam2.settings import EngineSettings
 from diptych_sam2.video.session import Sam2VideoSession
-from diptych_sam2.weights.checkpoints import choose, read_state
+from diptych_sam2.weights.checkpoints import choose
 
 SIZE = (96, 128)
 BOX = Prompt(box=Box(20, 20, 60, 70))
@@ -30,7 +30,7 @@ def demo_network(tier: Tier = Tier.EXACT) -> VideoNetwork:
     """The demo weights as they are."""
     chosen = choose(EngineSettings())
     return VideoNetwork(
-        assemble(build_model(chosen.config, read_state(chosen)), torch.device("cpu"), tier)
+        assemble(build_model(chosen.config, chosen.weights.read_state()), torch.device("cpu"), tier)
     )
 
 
@@ -39,7 +39,7 @@ def small_network(tier: Tier = Tier.EXACT) -> VideoNetwork:
     chosen = choose(EngineSettings())
     tree = OmegaConf.load(chosen.config)
     tree.model.image_size = 64
-    state = dict(read_state(chosen))
+    state = chosen.weights.read_state()
     bias = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
     state[bias] = torch.full_like(state[bias], 20.0)
     with tempfile.TemporaryDirectory() as folder:

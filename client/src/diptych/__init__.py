@@ -22,6 +22,7 @@ from ._types.cards import (
     Variant,
     Weights,
 )
+from ._types.checkpoint import VideoCheckpoint, VideoPrompt
 from ._types.errors import (
     AuthenticationError,
     DeadlineExceededError,
@@ -41,14 +42,13 @@ from ._types.errors import (
     VideoFileError,
     Violation,
 )
+from ._types.geometry import Box, Point
 from ._types.health import ServingStatus
 from ._types.prompts import (
     AutomaticOptions,
-    Box,
     LowResLogits,
     MaskEncoding,
     OutputOptions,
-    Point,
     Prompt,
     PromptKind,
     Task,
@@ -69,12 +69,10 @@ from ._types.results import (
 )
 from ._types.segment import Keypoint, Segment
 from ._types.video import (
-    VideoCheckpoint,
     VideoEvent,
     VideoFrameResult,
     VideoLimits,
     VideoObject,
-    VideoPrompt,
     VideoRefusal,
 )
 from ._video.frames import FrameLike, VideoFrame

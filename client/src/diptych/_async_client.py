@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ._images import ImageLike, image_sources
 from ._many import check_concurrency, map_in_order_async
-from ._options import Ask, BoxLike, PointLike, make_ask
+from ._options import BoxLike, PointLike, RequestOptions, make_options
 from ._transport.asynchronous import AsyncTransport, read
 from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions
@@ -33,10 +33,10 @@ from ._types.video import DEFAULT_JPEG_QUALITY
 from ._video.async_session import AsyncVideoSession
 from ._video.state import make_video_options
 from .segment import v1 as pb
-from .wire import cards as _convert_cards
-from .wire import replies as _convert_out
-from .wire import requests as _convert_in
-from .wire.health import health_request, serving_status
+from .wire import comparison, replies, requests
+from .wire.cards import read_card, read_known_model
+from .wire.health import health_request, read_health
+from .wire.stats import read_stats
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -116,8 +116,8 @@ class AsyncClient:
             DiptychError: in one of its kinds.
             OSError, TypeError, ValueError: if the picture or an argument cannot be read.
         """
-        ask = make_ask(model, task, prompts, points, boxes, output, automatic)
-        return await self._segment(image, ask, timeout)
+        options = make_options(model, task, prompts, points, boxes, output, automatic)
+        return await self._segment(image, options, timeout)
 
     def segment_many(
         self,
@@ -139,8 +139,8 @@ class AsyncClient:
         read only a little ahead of the results that are taken. At most ``concurrency`` pictures
         are asked at a time, each with a ``timeout`` of its own. Other arguments as in ``segment``.
         """
-        ask = make_ask(model, task, prompts, points, boxes, output, automatic)
-        work = partial(self._segment_item, ask=ask, timeout=timeout)
+        options = make_options(model, task, prompts, points, boxes, output, automatic)
+        work = partial(self._segment_item, options=options, timeout=timeout)
         return map_in_order_async(
             work, image_sources(images), concurrency=check_concurrency(concurrency)
         )
@@ -167,10 +167,10 @@ class AsyncClient:
 
         Other arguments as in ``segment``. A model that fails is an outcome with an ``error``.
         """
-        ask = make_ask(None, task, prompts, points, boxes, output, automatic)
-        build = partial(_convert_in.compare_request, ask, models=models, match_iou=match_iou)
+        options = make_options(None, task, prompts, points, boxes, output, automatic)
+        build = partial(requests.compare_request, options, models=models, match_iou=match_iou)
         reply = await self._wire.ask(self._wire.gateway.Compare, image, build, timeout)
-        return await read(_convert_out.comparison, reply)
+        return await read(comparison.read_comparison, reply)
 
     def stream_compare(
         self,
@@ -187,8 +187,10 @@ class AsyncClient:
         timeout: Timeout = DEFAULT,
     ) -> AsyncIterator[ModelOutcome | Agreements]:
         """Like ``compare``, but each model's outcome as soon as it is there, agreements last."""
-        ask = make_ask(None, task, prompts, points, boxes, output, automatic)
-        build = partial(_convert_in.stream_compare_request, ask, models=models, match_iou=match_iou)
+        options = make_options(None, task, prompts, points, boxes, output, automatic)
+        build = partial(
+            requests.stream_compare_request, options, models=models, match_iou=match_iou
+        )
         return self._events(image, build, timeout)
 
     def video(
@@ -238,23 +240,23 @@ class AsyncClient:
         self, model: str | None = None, *, timeout: Timeout = DEFAULT
     ) -> ModelCard:
         """The card of the model that is loaded; a model service knows its own id."""
-        request = pb.GetModelCardRequest(model_id=model or "")
+        request = requests.card_request(model or "")
         reply = await self._wire.rpc(self._wire.segments.GetModelCard, request, timeout)
-        return _convert_cards.model_card(reply.model_card)
+        return read_card(reply.model_card)
 
     async def model_cards(self, *, timeout: Timeout = DEFAULT) -> tuple[KnownModel, ...]:
         """All models that the gateway knows, reachable or not. Gateway only."""
-        request = pb.ListModelCardsRequest()
+        request = requests.cards_request()
         reply = await self._wire.rpc(self._wire.gateway.ListModelCards, request, timeout)
-        return tuple(_convert_cards.known_model(entry) for entry in reply.models)
+        return tuple(read_known_model(entry) for entry in reply.models)
 
     async def model_stats(
         self, model: str | None = None, *, timeout: Timeout = DEFAULT
     ) -> ModelStats:
         """What the model has done since its process started."""
-        request = pb.GetModelStatsRequest(model_id=model or "")
+        request = requests.stats_request(model or "")
         reply = await self._wire.rpc(self._wire.segments.GetModelStats, request, timeout)
-        return _convert_out.model_stats(reply)
+        return read_stats(reply)
 
     async def health(self, service: str = "", *, timeout: Timeout = DEFAULT) -> ServingStatus:
         """What the server says about one of its services, or about itself."""
@@ -262,7 +264,7 @@ class AsyncClient:
             reply = await self._wire.rpc(self._wire.health, health_request(service), timeout)
         except ModelNotFoundError:
             return ServingStatus.SERVICE_UNKNOWN
-        return serving_status(reply)
+        return read_health(reply)
 
     async def aclose(self) -> None:
         """Closes the connection; calls that are on their way are cancelled."""
@@ -282,14 +284,18 @@ class AsyncClient:
     ) -> None:
         await self.aclose()
 
-    async def _segment(self, image: ImageLike, ask: Ask, timeout: Timeout) -> SegmentResult:
-        build = partial(_convert_in.segment_request, ask)
+    async def _segment(
+        self, image: ImageLike, options: RequestOptions, timeout: Timeout
+    ) -> SegmentResult:
+        build = partial(requests.segment_request, options)
         reply = await self._wire.ask(self._wire.segments.Segment, image, build, timeout)
-        return await read(_convert_out.segment_result, reply)
+        return await read(replies.read_result, reply)
 
-    async def _segment_item(self, image: ImageLike, ask: Ask, timeout: Timeout) -> ManyItem:
+    async def _segment_item(
+        self, image: ImageLike, options: RequestOptions, timeout: Timeout
+    ) -> ManyItem:
         try:
-            return ManyItem(image, await self._segment(image, ask, timeout), None)
+            return ManyItem(image, await self._segment(image, options, timeout), None)
         except Exception as error:  # one bad picture must not end the others
             return ManyItem(image, None, error)
 
@@ -298,6 +304,6 @@ class AsyncClient:
     ) -> AsyncIterator[ModelOutcome | Agreements]:
         async with aclosing(self._wire.stream_compare(image, build, timeout)) as messages:
             async for message in messages:
-                event = await read(_convert_out.compare_event, message)
+                event = await read(comparison.read_compare_event, message)
                 if event is not None:
                     yield event

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ._images import ImageLike, image_sources
 from ._many import check_concurrency, map_in_order
-from ._options import Ask, BoxLike, PointLike, make_ask
+from ._options import BoxLike, PointLike, RequestOptions, make_options
 from ._transport.blocking import Transport
 from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions
@@ -32,10 +32,10 @@ from ._types.video import DEFAULT_JPEG_QUALITY
 from ._video.session import VideoSession
 from ._video.state import make_video_options
 from .segment import v1 as pb
-from .wire import cards as _convert_cards
-from .wire import replies as _convert_out
-from .wire import requests as _convert_in
-from .wire.health import health_request, serving_status
+from .wire import comparison, replies, requests
+from .wire.cards import read_card, read_known_model
+from .wire.health import health_request, read_health
+from .wire.stats import read_stats
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -115,8 +115,8 @@ class Client:
             DiptychError: in one of its kinds.
             OSError, TypeError, ValueError: if the picture or an argument cannot be read.
         """
-        ask = make_ask(model, task, prompts, points, boxes, output, automatic)
-        return self._segment(image, ask, timeout)
+        options = make_options(model, task, prompts, points, boxes, output, automatic)
+        return self._segment(image, options, timeout)
 
     def segment_many(
         self,
@@ -138,8 +138,8 @@ class Client:
         read only a little ahead of the results that are taken. At most ``concurrency`` pictures
         are asked at a time, each with a ``timeout`` of its own. Other arguments as in ``segment``.
         """
-        ask = make_ask(model, task, prompts, points, boxes, output, automatic)
-        work = partial(self._segment_item, ask=ask, timeout=timeout)
+        options = make_options(model, task, prompts, points, boxes, output, automatic)
+        work = partial(self._segment_item, options=options, timeout=timeout)
         return map_in_order(work, image_sources(images), concurrency=check_concurrency(concurrency))
 
     def compare(
@@ -164,10 +164,10 @@ class Client:
 
         Other arguments as in ``segment``. A model that fails is an outcome with an ``error``.
         """
-        ask = make_ask(None, task, prompts, points, boxes, output, automatic)
-        build = partial(_convert_in.compare_request, ask, models=models, match_iou=match_iou)
+        options = make_options(None, task, prompts, points, boxes, output, automatic)
+        build = partial(requests.compare_request, options, models=models, match_iou=match_iou)
         reply = self._wire.ask(self._wire.gateway.Compare, image, build, timeout)
-        return _convert_out.comparison(reply)
+        return comparison.read_comparison(reply)
 
     def stream_compare(
         self,
@@ -184,8 +184,10 @@ class Client:
         timeout: Timeout = DEFAULT,
     ) -> Iterator[ModelOutcome | Agreements]:
         """Like ``compare``, but each model's outcome as soon as it is there, agreements last."""
-        ask = make_ask(None, task, prompts, points, boxes, output, automatic)
-        build = partial(_convert_in.stream_compare_request, ask, models=models, match_iou=match_iou)
+        options = make_options(None, task, prompts, points, boxes, output, automatic)
+        build = partial(
+            requests.stream_compare_request, options, models=models, match_iou=match_iou
+        )
         return self._events(image, build, timeout)
 
     def video(
@@ -233,21 +235,21 @@ class Client:
 
     def model_card(self, model: str | None = None, *, timeout: Timeout = DEFAULT) -> ModelCard:
         """The card of the model that is loaded; a model service knows its own id."""
-        request = pb.GetModelCardRequest(model_id=model or "")
+        request = requests.card_request(model or "")
         reply = self._wire.rpc(self._wire.segments.GetModelCard, request, timeout)
-        return _convert_cards.model_card(reply.model_card)
+        return read_card(reply.model_card)
 
     def model_cards(self, *, timeout: Timeout = DEFAULT) -> tuple[KnownModel, ...]:
         """All models that the gateway knows, reachable or not. Gateway only."""
-        request = pb.ListModelCardsRequest()
+        request = requests.cards_request()
         reply = self._wire.rpc(self._wire.gateway.ListModelCards, request, timeout)
-        return tuple(_convert_cards.known_model(entry) for entry in reply.models)
+        return tuple(read_known_model(entry) for entry in reply.models)
 
     def model_stats(self, model: str | None = None, *, timeout: Timeout = DEFAULT) -> ModelStats:
         """What the model has done since its process started."""
-        request = pb.GetModelStatsRequest(model_id=model or "")
+        request = requests.stats_request(model or "")
         reply = self._wire.rpc(self._wire.segments.GetModelStats, request, timeout)
-        return _convert_out.model_stats(reply)
+        return read_stats(reply)
 
     def health(self, service: str = "", *, timeout: Timeout = DEFAULT) -> ServingStatus:
         """What the server says about one of its services, or about itself."""
@@ -255,7 +257,7 @@ class Client:
             reply = self._wire.rpc(self._wire.health, health_request(service), timeout)
         except ModelNotFoundError:
             return ServingStatus.SERVICE_UNKNOWN
-        return serving_status(reply)
+        return read_health(reply)
 
     def close(self) -> None:
         """Closes the connection; calls that are on their way are cancelled."""
@@ -275,14 +277,18 @@ class Client:
     ) -> None:
         self.close()
 
-    def _segment(self, image: ImageLike, ask: Ask, timeout: Timeout) -> SegmentResult:
-        build = partial(_convert_in.segment_request, ask)
+    def _segment(
+        self, image: ImageLike, options: RequestOptions, timeout: Timeout
+    ) -> SegmentResult:
+        build = partial(requests.segment_request, options)
         reply = self._wire.ask(self._wire.segments.Segment, image, build, timeout)
-        return _convert_out.segment_result(reply)
+        return replies.read_result(reply)
 
-    def _segment_item(self, image: ImageLike, ask: Ask, timeout: Timeout) -> ManyItem:
+    def _segment_item(
+        self, image: ImageLike, options: RequestOptions, timeout: Timeout
+    ) -> ManyItem:
         try:
-            return ManyItem(image, self._segment(image, ask, timeout), None)
+            return ManyItem(image, self._segment(image, options, timeout), None)
         except Exception as error:  # one bad picture must not end the others
             return ManyItem(image, None, error)
 
@@ -290,6 +296,6 @@ class Client:
         self, image: ImageLike, build: RequestBuilder[pb.StreamCompareRequest], timeout: Timeout
     ) -> Iterator[ModelOutcome | Agreements]:
         for message in self._wire.stream_compare(image, build, timeout):
-            event = _convert_out.compare_event(message)
+            event = comparison.read_compare_event(message)
             if event is not None:
                 yield event

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ._types.prompts import AutomaticOptions, Box, OutputOptions, Point, Prompt, Task
+from ._types.geometry import Box, Point
+from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
 
 PointLike = Point | Sequence[float]
 """A ``Point``, ``(x, y)``, or ``(x, y, positive)``."""
@@ -14,8 +15,8 @@ BoxLike = Box | Sequence[float]
 
 
 @dataclass(frozen=True)
-class Ask:
-    """Everything about a request but its picture."""
+class RequestOptions:
+    """Everything about a request but its image."""
 
     model_id: str
     task: Task
@@ -24,7 +25,7 @@ class Ask:
     automatic: AutomaticOptions | None = None
 
 
-def make_ask(
+def make_options(
     model: str | None = None,
     task: Task | str | None = None,
     prompts: Iterable[Prompt] = (),
@@ -32,7 +33,7 @@ def make_ask(
     boxes: Iterable[BoxLike] = (),
     output: OutputOptions | None = None,
     automatic: AutomaticOptions | None = None,
-) -> Ask:
+) -> RequestOptions:
     """Puts the prompts in order: ``prompts``, then one of all ``points``, then one per box.
 
     Without a task it is prompted segmentation if there are prompts, else instance segmentation.
@@ -48,7 +49,7 @@ def make_ask(
     )
     if task is None:
         task = Task.PROMPTED_SEGMENTATION if objects else Task.INSTANCE_SEGMENTATION
-    return Ask(model or "", _task(task), objects, output or OutputOptions(), automatic)
+    return RequestOptions(model or "", _task(task), objects, output or OutputOptions(), automatic)
 
 
 def make_point(point: PointLike) -> Point:

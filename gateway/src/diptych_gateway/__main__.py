@@ -15,7 +15,7 @@ from diptych_runtime.watchdog import watch_loop
 
 from .security import token_command
 from .server import Gateway
-from .settings import Settings, read_settings
+from .settings import Settings, read_settings, warn_of_old_names
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,10 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve() -> int:
-    """Serve until told to stop; returns the exit code: 2 for a setting that has to change."""
+    """Serve until a signal comes; returns the exit code: 2 for a setting that has to change."""
     try:
         settings = read_settings()
         configure(settings.log_level, service="gateway")
+        warn_of_old_names()
         keep_freed_memory()
         asyncio.run(_serve(settings))
     except SettingsError as error:
@@ -56,18 +57,18 @@ def _end(error: Exception, status: int) -> int:
 async def _serve(settings: Settings) -> None:
     watch_loop("diptych-gateway", settings.loop_timeout_s)
     # Before anything is served, or a signal that comes early would end the process as it stands.
-    told_to_stop = asyncio.create_task(wait_for_stop_signal())
+    stop_signal = asyncio.create_task(wait_for_stop_signal())
     gateway = Gateway(settings)  # if it fails, the loop ends with that task
     try:
         port = await gateway.start()
     except PortTakenError:
-        told_to_stop.cancel()
+        stop_signal.cancel()
         await gateway.registry.close()
         raise
     models = {endpoint.model_id: endpoint.address for endpoint in settings.models}
     addresses = {"host": settings.host, "port": port, "http_port": gateway.http_port}
     logger().info("serving", **addresses, models=models)
-    await told_to_stop
+    await stop_signal
     await gateway.stop()
 
 

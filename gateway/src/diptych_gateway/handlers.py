@@ -1,73 +1,78 @@
 """Both services of the gateway, as handlers of raw bytes.
 
-Bytes in and bytes out, so that a picture that is only passed on is never serialised again and
+Bytes in and bytes out, so that an image that is only passed on is never serialised again and
 messages of megabytes are read off the event loop.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor
 
 from diptych.segment import v1 as pb
-from diptych_runtime.grpc_server.interceptor import abort_with, log_fields
+from diptych.wire.cards import cards_reply
+from diptych_runtime.calls import log_fields
+from diptych_runtime.grpc_server.interceptor import abort_with
 
 from .backend import passthrough
-from .backend.connection import SEGMENT_SERVICE
-from .backend.image_cache import PictureCache
+from .backend.passthrough import ImageCache
 from .backend.registry import Registry
-from .backend.video import open_relay, read_start
+from .backend.video_relay import read_start
 from .compare.comparison import plan
 from .compare.fanout import FanOut
 from .compare.replies import ComparisonStream, compared
+from .contract import SERVICES, is_unary
 from .deadline import Deadline
-from .messages import parse_request, serialize, split_request
+from .messages import parse_request, serialize
 from .settings import Settings
 from .statuses import BackendError
 
-GATEWAY_SERVICE = "diptych.segment.v1.GatewayService"
-
 _Context = grpc.aio.ServicerContext[Any, Any]
-_Unary = Callable[[bytes, _Context], Awaitable[bytes]]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class Handlers:
-    """What the gateway does for each method."""
+    """What the gateway does for each method of the contract, under the method's name."""
 
-    def __init__(self, settings: Settings, registry: Registry, pictures: PictureCache) -> None:
+    def __init__(self, settings: Settings, registry: Registry, cache: ImageCache) -> None:
         self._settings = settings
         self._registry = registry
-        self._pictures = pictures
+        self._cache = cache
 
     def generic(self) -> tuple[grpc.GenericRpcHandler, ...]:
-        """The handlers as a server takes them."""
-        segment_service = {
-            "Segment": _unary(self.segment),
-            "SegmentVideo": grpc.stream_stream_rpc_method_handler(self.segment_video),
-            "GetModelCard": _unary(self.get_model_card),
-            "GetModelStats": _unary(self.get_model_stats),
-        }
-        gateway_service = {
-            "Compare": _unary(self.compare),
-            "StreamCompare": grpc.unary_stream_rpc_method_handler(self.stream_compare),
-            "ListModelCards": _unary(self.list_model_cards),
-        }
-        return (
-            grpc.method_handlers_generic_handler(SEGMENT_SERVICE, segment_service),
-            grpc.method_handlers_generic_handler(GATEWAY_SERVICE, gateway_service),
+        """Make the handlers as a server takes them."""
+        return tuple(
+            grpc.method_handlers_generic_handler(
+                service.full_name,
+                {method.name: self._handler(method) for method in service.methods},
+            )
+            for service in SERVICES
         )
+
+    def _handler(self, method: MethodDescriptor) -> _Handler:
+        behaviour = getattr(self, re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower())
+        handler: _Handler
+        if is_unary(method):
+            handler = grpc.unary_unary_rpc_method_handler(_with_rich_status(behaviour))
+        elif method.client_streaming:
+            handler = grpc.stream_stream_rpc_method_handler(behaviour)
+        else:
+            handler = grpc.unary_stream_rpc_method_handler(behaviour)
+        return handler
 
     async def segment(self, raw: bytes, context: _Context) -> bytes:
         """Pass a ``SegmentRequest`` on to its model."""
         deadline = Deadline.of(context, self._settings)
-        asked = await split_request(raw)
-        model_id = asked.request.model_id
+        parts = await passthrough.split_request(raw)
+        model_id = parts.request.model_id
         log_fields(model=model_id[:100], request_bytes=len(raw))
         model = self._registry.model(model_id)
         return await passthrough.segment_and_hold(
-            model, raw, asked.request.image, asked.picture, deadline, self._pictures
+            model, raw, parts.request.image, parts.picture, deadline, self._cache
         )
 
     async def segment_video(
@@ -77,7 +82,7 @@ class Handlers:
         deadline = Deadline.of_session(context, self._settings)
         start, model_id = await read_start(requests, within_s=self._settings.default_deadline_s)
         log_fields(model=model_id[:100])
-        relay = open_relay(self._registry.video_backend(model_id), start, requests, deadline)
+        relay = self._registry.model(model_id).video(start, requests, deadline)
         # A generator that is left in a yield is closed late, and the model would work on.
         context.add_done_callback(lambda _: relay.cancel())  # type: ignore[arg-type]
         try:
@@ -120,7 +125,7 @@ class Handlers:
         """Answer a ``ListModelCardsRequest`` from what is known, asking nobody."""
         await parse_request(pb.ListModelCardsRequest, raw)
         models = self._registry.known_models()
-        return await serialize(pb.ListModelCardsResponse(models=models))
+        return await serialize(cards_reply(models))
 
     async def _fan_out(
         self,
@@ -133,10 +138,14 @@ class Handlers:
         compare = message.compare if isinstance(message, pb.StreamCompareRequest) else message
         planned = plan(compare, self._registry)
         log_fields(models=list(planned.model_ids), request_bytes=len(raw))
-        return FanOut(planned, self._registry, self._pictures, deadline)
+        return FanOut(planned, self._registry, self._cache, deadline)
 
 
-def _unary(behaviour: _Unary) -> grpc.RpcMethodHandler[Any, Any]:
+def _with_rich_status(
+    behaviour: Callable[[bytes, _Context], Awaitable[bytes]],
+) -> Callable[[bytes, _Context], Awaitable[bytes]]:
+    """Let a model's own status pass to the client with its details."""
+
     async def answer(raw: bytes, context: _Context) -> bytes:
         try:
             return await behaviour(raw, context)
@@ -145,5 +154,4 @@ def _unary(behaviour: _Unary) -> grpc.RpcMethodHandler[Any, Any]:
             await abort_with(context, error.status)
             raise AssertionError("abort returned") from error
 
-    handler: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(answer)
-    return handler
+    return answer

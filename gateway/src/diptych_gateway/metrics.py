@@ -20,12 +20,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from diptych.segment import v1 as pb
+from diptych.wire.requests import stats_request
 from diptych_runtime.engine import ServiceError
 
-from .backend.image_cache import PictureCache
 from .backend.model import Model
+from .backend.passthrough import ImageCache
 from .backend.registry import Registry
-from .security.gate import SCOPES
+from .contract import METHODS
 from .statuses import BackendError
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
@@ -61,9 +62,9 @@ class _Model:
 class Metrics:
     """What one gateway counts."""
 
-    def __init__(self, registry: Registry, pictures: PictureCache) -> None:
+    def __init__(self, registry: Registry, cache: ImageCache) -> None:
         self._models = registry
-        self._pictures = pictures
+        self._cache = cache
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "diptych_gateway_requests",
@@ -86,7 +87,7 @@ class Metrics:
 
     def grpc_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
         """Count a finished call; clients may invent names of methods, so those become one."""
-        name = method.rpartition("/")[2] if method in SCOPES else "other"
+        name = method.rpartition("/")[2] if method in METHODS else "other"
         self._count("grpc", name, code.name, seconds)
 
     def http_request(self, method: str, status: int, seconds: float) -> None:
@@ -102,7 +103,7 @@ class Metrics:
         async with asyncio.TaskGroup() as group:
             asking = [group.create_task(_ask(model)) for model in self._models.models()]
         now = CollectorRegistry()
-        now.register(_Now([task.result() for task in asking], self._pictures))
+        now.register(_Now([task.result() for task in asking], self._cache))
         return generate_latest(self._registry) + generate_latest(now)
 
 
@@ -113,7 +114,7 @@ async def _ask(model: Model) -> _Model:
 
 async def ask_stats(model: Model) -> pb.GetModelStatsResponse | None:
     """The counters of a model; ``None`` if it does not tell them within 2 seconds."""
-    request = pb.GetModelStatsRequest(model_id=model.model_id).SerializeToString()
+    request = stats_request(model.model_id).SerializeToString()
     try:
         raw = await model.call("GetModelStats", request, timeout_s=_STATS_TIMEOUT_S)
         return pb.GetModelStatsResponse.FromString(raw)
@@ -124,16 +125,16 @@ async def ask_stats(model: Model) -> pb.GetModelStatsResponse | None:
 class _Now(Collector):
     """What was found out for one look."""
 
-    def __init__(self, models: Sequence[_Model], pictures: PictureCache) -> None:
+    def __init__(self, models: Sequence[_Model], cache: ImageCache) -> None:
         self._models = models
-        self._pictures = pictures
+        self._cache = cache
 
     def collect(self) -> Iterator[Metric]:
         held = "diptych_gateway_picture"
-        yield GaugeMetricFamily(f"{held}s", "Pictures kept to be sent again.", len(self._pictures))
-        yield GaugeMetricFamily(f"{held}_bytes", "What they take.", self._pictures.nbytes)
-        yield CounterMetricFamily(f"{held}_hits", "Sent again.", self._pictures.hits)
-        yield CounterMetricFamily(f"{held}_misses", "Not kept any more.", self._pictures.misses)
+        yield GaugeMetricFamily(f"{held}s", "Pictures kept to be sent again.", len(self._cache))
+        yield GaugeMetricFamily(f"{held}_bytes", "What they take.", self._cache.nbytes)
+        yield CounterMetricFamily(f"{held}_hits", "Sent again.", self._cache.hits)
+        yield CounterMetricFamily(f"{held}_misses", "Not kept any more.", self._cache.misses)
         waiting = GaugeMetricFamily(
             "diptych_gateway_in_flight", "Requests that wait for a model.", labels=["model"]
         )

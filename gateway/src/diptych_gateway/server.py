@@ -1,4 +1,4 @@
-"""The gateway as one server: connections, cards, pictures and handlers put together."""
+"""The gateway as one server: connections, cards, images and handlers put together."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from diptych_runtime.grpc_server.tls import ServerTls, watch_pem
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watched import WatchedFiles
 
-from .backend.backends import Backend
-from .backend.connection import SEGMENT_SERVICE
-from .backend.endpoint import Known
-from .backend.image_cache import PictureCache
+from .backend.endpoint import ModelEndpoint
+from .backend.passthrough import ImageCache
 from .backend.registry import Registry
 from .cascade.cascade import Cascade
-from .handlers import GATEWAY_SERVICE, Handlers
+from .contract import SERVICES
+from .handlers import Handlers
 from .http.server import HttpServer
 from .metrics import Metrics
 from .security.gate import TokenGate
@@ -38,17 +37,17 @@ class Gateway:
         self._tokens = watch_tokens(settings.tokens_file) if settings.tokens_file else None
         self._credentials = _watch_credentials(settings)
         self._following: list[asyncio.Task[None]] = []
-        self.pictures = PictureCache(settings.picture_cache_bytes)
+        self.image_cache = ImageCache(settings.image_cache_bytes)
         self.registry = self._make_registry()
-        self._metrics = Metrics(self.registry, self.pictures)
+        self._metrics = Metrics(self.registry, self.image_cache)
         gate = TokenGate(self._tokens) if self._tokens else None
         self.http = self._http_server(gate, tls) if settings.http_port is not None else None
         self.http_port: int | None = None
         self._grpc_port = 0
         self._server = GrpcServer(
             address=listen_address(settings.host, settings.port),
-            handlers=Handlers(settings, self.registry, self.pictures).generic(),
-            services=(SEGMENT_SERVICE, GATEWAY_SERVICE),
+            handlers=Handlers(settings, self.registry, self.image_cache).generic(),
+            services=[service.full_name for service in SERVICES],
             with_reflection=settings.reflection,
             observer=self._metrics.grpc_call,
             gate=gate,
@@ -57,36 +56,34 @@ class Gateway:
 
     def _make_registry(self) -> Registry:
         settings = self._settings
-        services = {
-            endpoint.model_id: Known(
-                Backend(
-                    endpoint.model_id,
-                    endpoint.target,
-                    credentials=self._credentials.value if self._credentials else None,
-                    in_flight_requests=settings.in_flight_requests,
-                    in_flight_bytes=settings.in_flight_bytes,
-                )
+        endpoints = {
+            each.model_id: ModelEndpoint(
+                each.model_id,
+                each.target,
+                credentials=self._credentials.value if self._credentials else None,
+                in_flight_requests=settings.in_flight_requests,
+                in_flight_bytes=settings.in_flight_bytes,
             )
-            for endpoint in settings.models
+            for each in settings.models
         }
         cascades = [
             Cascade(
                 pair.model_id,
-                services[pair.detector],
-                services[pair.segmenter],
-                pictures=self.pictures,
+                endpoints[pair.detector],
+                endpoints[pair.segmenter],
+                cache=self.image_cache,
                 in_flight_requests=settings.in_flight_requests,
                 in_flight_bytes=settings.in_flight_bytes,
             )
             for pair in settings.cascades
         ]
-        return Registry([*services.values()], cascades, refresh_s=settings.card_refresh_s)
+        return Registry([*endpoints.values()], cascades, refresh_s=settings.card_refresh_s)
 
     def _http_server(self, gate: TokenGate | None, tls: ServerTls | None) -> HttpServer:
         return HttpServer(
             self._settings,
             self.registry,
-            self.pictures,
+            self.image_cache,
             metrics=self._metrics,
             gate=gate,
             tls=tls,
@@ -130,7 +127,7 @@ class Gateway:
 
 
 def _watch_credentials(settings: Settings) -> WatchedFiles[grpc.ChannelCredentials] | None:
-    """What the gateway shows to model services and asks of them; ``None`` without TLS."""
+    """Read what the gateway shows to model services and asks of them; ``None`` without TLS."""
     ca = "DIPTYCH_SERVICES_CA", settings.services_ca
     certificate = "DIPTYCH_SERVICES_CERT", settings.services_cert
     key = "DIPTYCH_SERVICES_KEY", settings.services_key

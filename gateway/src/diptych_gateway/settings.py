@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -9,10 +10,13 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from diptych_runtime.logs import logger
 from diptych_runtime.settings import OptionalFile, SettingsError
 
 MiB = 1024 * 1024
 _PREFIX = "DIPTYCH_"
+# Names of the release before, which are read for one more.
+_RENAMED = {"DIPTYCH_PICTURE_CACHE_BYTES": "DIPTYCH_IMAGE_CACHE_BYTES"}
 _EXAMPLE = "mask-rcnn=localhost:50061,sam-2=localhost:50062"
 _CASCADE_EXAMPLE = "mask-rcnn>sam-2"
 _AN_ORIGIN = "https://diptych.example"
@@ -30,7 +34,7 @@ class Endpoint:
 
     @property
     def target(self) -> str:
-        """What gRPC dials; a name with several addresses reaches all of them in turn."""
+        """Make what gRPC dials; a name with several addresses reaches all of them in turn."""
         return f"dns:///{self.address}"
 
 
@@ -191,8 +195,8 @@ class Settings(BaseSettings):
     services_key: OptionalFile = None
     """PEM file with its key."""
 
-    picture_cache_bytes: int = Field(default=256 * MiB, ge=0)
-    """Memory for pictures that are sent again to a replica that lost them."""
+    image_cache_bytes: int = Field(default=256 * MiB, ge=0)
+    """Memory for images that are sent again to a replica that lost them."""
     in_flight_bytes: int = Field(default=512 * MiB, ge=32 * MiB)
     """Requests that may wait for one model, in bytes; further ones are refused."""
     in_flight_requests: int = Field(default=128, ge=1)
@@ -220,21 +224,39 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """The settings of this process.
+    """Read the settings of this process; a variable's new name goes before its old one.
 
     Raises:
         SettingsError: a variable has a value that cannot be used; one line says what to change.
     """
+    renamed = {
+        new.removeprefix(_PREFIX).lower(): os.environ[old]
+        for old, new in _old_names_in_use().items()
+        if new not in os.environ
+    }
     try:
-        return Settings()
+        return Settings(**renamed)  # type: ignore[arg-type]  # texts, as from the environment
     except ValidationError as error:
         raise SettingsError(_explain(error)) from error
 
 
+def warn_of_old_names() -> None:
+    """Write a warning to the log for each variable that is set under its old name."""
+    for old, new in _old_names_in_use().items():
+        logger().warning("setting has another name now", variable=old, use=new)
+
+
+def _old_names_in_use() -> dict[str, str]:
+    """Find the variables that are set under a name of the release before; gives the new ones."""
+    return {old: new for old, new in _RENAMED.items() if old in os.environ}
+
+
 def _explain(error: ValidationError) -> str:
     parts = []
+    set_as = {new: old for old, new in _old_names_in_use().items() if new not in os.environ}
     for item in error.errors():
         name = _PREFIX + str(item["loc"][0]).upper()
+        name = set_as.get(name, name)
         if item["loc"][0] == "models" and item["type"] == "too_short":
             parts.append(f"set {name}: name at least one model, such as {_EXAMPLE}")
         else:

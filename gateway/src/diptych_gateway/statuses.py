@@ -6,17 +6,22 @@ it would name addresses or internals of a process.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import grpc
-from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
+from diptych.wire.statuses import (
+    MAX_STATUS_BYTES,
+    code_of,
+    read_details,
+    status_message,
+    status_of_call,
+)
 from diptych_runtime.engine import Reason, ServiceError
-from diptych_runtime.grpc_server.interceptor import STATUS_DETAILS_KEY
 from diptych_runtime.logs import logger
 
-_MAX_DETAILS_BYTES = 4096  # larger trailers may be replaced by RESOURCE_EXHAUSTED on the way
-_MAX_MESSAGE_CHARS = 1000
 _RETRY_AFTER_S = 1.0
 
 
@@ -30,11 +35,7 @@ class BackendError(Exception):
     @property
     def reason(self) -> str:
         """``ErrorInfo.reason``; empty if the status carries none."""
-        info = error_details_pb2.ErrorInfo()
-        for detail in self.status.details:
-            if detail.Unpack(info):
-                return str(info.reason)
-        return ""
+        return read_details(self.status).reason
 
 
 def unreachable(model_id: str) -> ServiceError:
@@ -75,24 +76,18 @@ def task_unsupported(model_id: str, task: pb.Task.ValueType, why: str = "") -> S
 
 def of_part(error: BackendError, model_id: str) -> BackendError:
     """The error of a model that was asked on behalf of another; code and reason stay."""
-    status = status_pb2.Status(code=error.status.code)
-    status.message = f"{model_id}: {error.status.message}"[:_MAX_MESSAGE_CHARS]
-    for detail in error.status.details:
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            info.metadata["modelId"] = model_id
-            status.details.add().Pack(info)
-        else:
-            status.details.append(detail)
-    return BackendError(status)
+    details = read_details(error.status)
+    details = replace(details, metadata={**details.metadata, "modelId": model_id})
+    message = f"{model_id}: {error.status.message}"
+    return BackendError(status_message(code_of(error.status), message, details))
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError, model_id: str) -> BackendError | ServiceError:
     """The error that the gateway's client is to see for a failed call to a model."""
     code, message = error.code(), error.details() or ""
-    status = _rich_status(error)
-    if status is not None:
-        return BackendError(status)
+    status = status_of_call(error)
+    if status is not None and status.details:
+        return BackendError(_shortened(status))
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         # CANCELLED from the server means that it stopped before it took the call: our own
         # cancellation never comes here, it raises CancelledError.
@@ -103,7 +98,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError, model_id: str) -> BackendError |
     if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
         logger().error("model failed", model=model_id, code=code.name, cause=message)
         return failed(model_id)
-    return BackendError(status_pb2.Status(code=code.value[0], message=message[:_MAX_MESSAGE_CHARS]))
+    return BackendError(status_message(code, message))
 
 
 def to_status(error: BackendError | ServiceError, request_id: str) -> status_pb2.Status:
@@ -111,25 +106,8 @@ def to_status(error: BackendError | ServiceError, request_id: str) -> status_pb2
     return error.status if isinstance(error, BackendError) else error.to_status(request_id)
 
 
-def _rich_status(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
-    """The ``google.rpc.Status`` in the trailers; ``None`` if there is none that fits the code."""
-    for key, value in error.trailing_metadata() or ():
-        if key != STATUS_DETAILS_KEY or not isinstance(value, bytes):
-            continue
-        try:
-            status = status_pb2.Status.FromString(value)
-        except DecodeError:
-            return None
-        if status.code != error.code().value[0] or not status.details:
-            return None
-        return status if len(value) <= _MAX_DETAILS_BYTES else _shortened(status)
-    return None
-
-
 def _shortened(status: status_pb2.Status) -> status_pb2.Status:
-    short = status_pb2.Status(code=status.code, message=status.message[:_MAX_MESSAGE_CHARS])
-    for detail in status.details:
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR) and detail.ByteSize() <= 2048:
-            short.details.append(detail)
-            break
-    return short
+    """The same status if it is small enough to be sent on."""
+    if status.ByteSize() <= MAX_STATUS_BYTES:
+        return status
+    return status_message(code_of(status), status.message, read_details(status))

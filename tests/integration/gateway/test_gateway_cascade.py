@@ -174,7 +174,7 @@ async def test_a_picture_that_the_second_holds_is_not_sent_again(cast: Cast) -> 
 
 @pytest.mark.parametrize("kept", [0, 1 << 20])
 async def test_a_digest_that_only_the_first_holds(stage: Any, kept: int) -> None:
-    cast = await hired(stage, picture_cache_bytes=kept)
+    cast = await hired(stage, image_cache_bytes=kept)
     reply = await cast.ask()
     cast.segmenter.images.clear()
     by_digest = pb.Image(sha256=reply.image_sha256)

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.image_cache import PictureCache
+from diptych_gateway.backend.passthrough import ImageCache
 
 FOREVER = 3600.0
 
@@ -61,18 +61,18 @@ async def test_without_names_asks_by_card_and_whoever_was_never_seen(stage: Any)
 async def test_the_picture_is_kept_once_for_all_models(
     stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, put = [], PictureCache.put
+    kept, put = [], ImageCache.put
 
-    async def counted(cache: PictureCache, picture: bytes, said: bytes = b"") -> None:
+    async def counted(cache: ImageCache, picture: bytes, said: bytes = b"") -> None:
         kept.append(said)
         await put(cache, picture, said)
 
-    monkeypatch.setattr(PictureCache, "put", counted)
+    monkeypatch.setattr(ImageCache, "put", counted)
     stub = await stage.serve(*[await stage.model(name) for name in ("one", "two", "three")])
     reply = await stub.Compare(pb.CompareRequest(request=stage.request()), timeout=20)
     (digest,) = {result.response.image_sha256 for result in reply.results}
     assert kept == [digest]
-    assert await stage.gateway.pictures.get(digest) == stage.request().image.encoded
+    assert await stage.gateway.image_cache.get(digest) == stage.request().image.encoded
 
 
 async def test_no_model_for_the_task_is_refused(stage: Any) -> None:

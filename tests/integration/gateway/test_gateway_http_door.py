@@ -175,7 +175,7 @@ async def test_metrics_count_what_happened(stage: Any) -> None:
     await http.post("/api/segment", **stage.form(model="three"))
     await http.request("INVENTED", "/api/models")
     for digest in (hashlib.sha256(stage.picture).hexdigest(), "0" * 64):
-        await stage.gateway.pictures.get(bytes.fromhex(digest))
+        await stage.gateway.image_cache.get(bytes.fromhex(digest))
     answer = await http.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
     samples = {

@@ -151,6 +151,7 @@ async def test_options_that_cannot_be_used_are_named(
         ({"image_sha256": (None, "0" * 63)}, "image_sha256"),
         ({"image_sha256": (None, "x" * 64)}, "image_sha256"),
         ({"picture": ("p", b"x")}, "picture"),
+        ({f"part {number}": (None, b"x") for number in range(2000)}, "part 0"),
         ([("image", ("p", b"x")), ("image", ("q", b"y"))], "image"),
     ],
 )
@@ -177,6 +178,16 @@ async def test_parts_that_cannot_be_used_are_named(stage: Any, files: Any, field
         (
             "multipart/form-data; boundary=b",
             b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nxyz',
+            400,
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data\r\n\r\nxyz\r\n--b--\r\n",
+            400,
+        ),
+        (
+            "multipart/form-data; boundary=b; charset=idna",
+            b'--b\r\nContent-Disposition: form-data; name="xn--\xff"\r\n\r\nx\r\n--b--\r\n',
             400,
         ),
     ],
@@ -212,13 +223,24 @@ async def test_a_picture_of_the_largest_size_passes_without_a_file(
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("a picture was to be written to a file")
 
-    for name in ("TemporaryFile", "NamedTemporaryFile", "SpooledTemporaryFile", "mkstemp"):
+    # A spooled file is none yet; it becomes one by way of these.
+    for name in ("TemporaryFile", "NamedTemporaryFile", "mkstemp"):
         monkeypatch.setattr(tempfile, name, refuse)
-    monkeypatch.setattr("starlette.formparsers.SpooledTemporaryFile", refuse)
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "write", refuse)
     one = await stage.model("one")
     await stage.serve(one)
     picture = bytes(MAX_REQUEST_BYTES - 2048)
     files = {"image": ("p", picture), "options": (None, '{"model": "one"}')}
+    answer = await stage.http().post("/api/segment", files=files)
+    assert answer.status_code == 200, answer.text
+    assert one.requests[0].image.encoded == picture
+
+
+async def test_a_picture_needs_no_name_of_a_file(stage: Any) -> None:
+    one = await stage.model("one")
+    await stage.serve(one)
+    picture = bytes(range(256)) * 10
+    files = {"options": (None, '{"model": "one"}'), "image": (None, picture)}
     answer = await stage.http().post("/api/segment", files=files)
     assert answer.status_code == 200, answer.text
     assert one.requests[0].image.encoded == picture

@@ -11,7 +11,7 @@ import pytest
 from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.backends import Backend
+from diptych_gateway.backend.endpoint import ModelEndpoint
 from diptych_runtime.engine import Reason, ServiceError, Violation
 
 MiB = 1024 * 1024
@@ -159,7 +159,7 @@ async def test_a_comparison_fills_the_cache_and_uses_it(stage: Any) -> None:
 
 async def test_a_digest_that_nobody_holds_comes_back(stage: Any, reason_of: Any) -> None:
     model = await stage.model("one", holds_images=False)
-    await stage.serve(model, picture_cache_bytes=10)
+    await stage.serve(model, image_cache_bytes=10)
     stub = stage.segment_stub()
     first = await stub.Segment(stage.request(model_id="one"), timeout=20)
     image = pb.Image(sha256=first.image_sha256)
@@ -259,18 +259,18 @@ async def test_too_many_waiting_requests_are_refused(stage: Any, reason_of: Any)
 async def test_two_replicas_share_the_work_and_one_may_go(stage: Any) -> None:
     replicas = [await stage.model("one"), await stage.model("one")]
     addresses = ",".join(model.address for model in replicas)
-    backend = Backend("one", f"ipv4:{addresses}")
+    endpoint = ModelEndpoint("one", f"ipv4:{addresses}")
     request = stage.request(model_id="one").SerializeToString()
     try:
         while not all(model.requests for model in replicas):
-            await backend.call("Segment", request, timeout_s=20)
+            await endpoint.call("Segment", request, timeout_s=20)
         await replicas[0].stop()
         served = len(replicas[1].requests)
         for _ in range(20):
-            await backend.call("Segment", request, timeout_s=20)
+            await endpoint.call("Segment", request, timeout_s=20)
         assert len(replicas[1].requests) == served + 20
     finally:
-        await backend.close()
+        await endpoint.close()
 
 
 async def test_a_channel_closed_under_a_call_is_an_error_not_a_cancellation(stage: Any) -> None:
@@ -280,12 +280,12 @@ async def test_a_channel_closed_under_a_call_is_an_error_not_a_cancellation(stag
         await asyncio.sleep(3600)
 
     model.answer = frozen
-    backend = Backend("one", f"dns:///{model.address}")
+    endpoint = ModelEndpoint("one", f"dns:///{model.address}")
     request = stage.request(model_id="one").SerializeToString()
-    calling = asyncio.ensure_future(backend.call("Segment", request, timeout_s=30))
+    calling = asyncio.ensure_future(endpoint.call("Segment", request, timeout_s=30))
     await stage.until(lambda: model.running == 1)
-    await backend.close()
+    await endpoint.close()
     with pytest.raises(ServiceError) as caught:
         await calling
     assert caught.value.reason is Reason.MODEL_LOADING
-    assert backend.in_flight == 0
+    assert endpoint.in_flight == 0

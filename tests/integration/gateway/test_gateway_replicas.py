@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2
 from names import Names, running_names
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.backends import Backend
+from diptych_gateway.backend.endpoint import ModelEndpoint
 from diptych_runtime.grpc_server.server import SERVER_OPTIONS
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -31,25 +31,25 @@ async def replicas(stage: Any) -> list[Any]:
 
 
 @asynccontextmanager
-async def backend_of(names: Names, port: int) -> AsyncIterator[Backend]:
-    backend = Backend("one", names.target(port))
+async def endpoint_of(names: Names, port: int) -> AsyncIterator[ModelEndpoint]:
+    endpoint = ModelEndpoint("one", names.target(port))
     try:
-        yield backend
+        yield endpoint
     finally:
-        await backend.close()
+        await endpoint.close()
 
 
 class Load:
     """Calls without a pause, four at a time; ``failed`` stays empty if none is lost."""
 
-    def __init__(self, backend: Backend, request: bytes) -> None:
-        self._backend = backend
+    def __init__(self, endpoint: ModelEndpoint, request: bytes) -> None:
+        self._endpoint = endpoint
         self._request = request
         self.failed: list[Exception] = []
 
     async def ask(self) -> None:
         try:
-            await self._backend.call("Segment", self._request, timeout_s=30)
+            await self._endpoint.call("Segment", self._request, timeout_s=30)
         except Exception as error:
             self.failed.append(error)
 
@@ -82,9 +82,9 @@ async def test_two_under_one_name_share_the_load(stage: Any, replicas: list[Any]
     first, second, _ = replicas
     async with (
         running_names("127.0.0.1", "127.0.0.3") as names,
-        backend_of(names, first.port) as backend,
+        endpoint_of(names, first.port) as endpoint,
     ):
-        load = Load(backend, stage.request().SerializeToString())
+        load = Load(endpoint, stage.request().SerializeToString())
         while not (first.requests and second.requests):  # both are connected
             await load.ask()
         before = [len(model.requests) for model in (first, second)]
@@ -100,9 +100,9 @@ async def test_one_goes_and_another_comes(stage: Any, replicas: list[Any]) -> No
     first, second, third = replicas
     async with (
         running_names("127.0.0.1", "127.0.0.3") as names,
-        backend_of(names, first.port) as backend,
+        endpoint_of(names, first.port) as endpoint,
     ):
-        load = Load(backend, stage.request().SerializeToString())
+        load = Load(endpoint, stage.request().SerializeToString())
         async with load.running():
             await stage.until(lambda: bool(first.requests and second.requests))
             await second.health.set("", NOT_SERVING)
@@ -122,8 +122,8 @@ async def test_one_that_joins_is_found(stage: Any, replicas: list[Any]) -> None:
     await first.stop()
     first.options = (*SERVER_OPTIONS, (AGE, 500))
     await first.start()
-    async with running_names("127.0.0.1") as names, backend_of(names, first.port) as backend:
-        load = Load(backend, stage.request().SerializeToString())
+    async with running_names("127.0.0.1") as names, endpoint_of(names, first.port) as endpoint:
+        load = Load(endpoint, stage.request().SerializeToString())
         async with load.running():
             await stage.until(grows(first))
             await third.start()
@@ -145,12 +145,12 @@ async def test_a_call_outlives_its_connection(stage: Any) -> None:
         return await answer(request, context)
 
     model.answer = slow
-    backend = Backend("one", model.address)
+    endpoint = ModelEndpoint("one", model.address)
     call = asyncio.create_task(
-        backend.call("Segment", stage.request().SerializeToString(), timeout_s=30)
+        endpoint.call("Segment", stage.request().SerializeToString(), timeout_s=30)
     )
     await asyncio.sleep(1)  # many times the age
     release.set()
     assert pb.SegmentResponse.FromString(await call).model_id == "one"
     assert len(model.requests) == 1
-    await backend.close()
+    await endpoint.close()

@@ -146,9 +146,9 @@ async def test_exchanges_under_load_cost_no_call(
         endpoint = Endpoint("fake", f"127.0.0.1:{service.port}")
         await stage.serve(endpoint, seen=False, **pki.serving, **pki.calling_services)
         await stage.until(lambda: stage.reachable() == {"fake"})
-        backend = stage.gateway.registry.model("fake")
+        endpoint = stage.gateway.registry.model("fake")
         renewed: list[object] = []
-        monkeypatch.setattr(backend, "renew", _noting(backend.renew, renewed))
+        monkeypatch.setattr(endpoint, "renew", _noting(endpoint.renew, renewed))
         workers = [asyncio.create_task(work()) for _ in range(WORKERS)]
         for exchange in range(1, EXCHANGES + 1):
             before = len(answers)

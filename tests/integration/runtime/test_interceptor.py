@@ -14,8 +14,8 @@ import structlog
 from serving_helpers import error_info, error_of, eventually, status_of
 
 from diptych_runtime import logs
+from diptych_runtime.calls import log_fields, request_id
 from diptych_runtime.engine import Reason, ServiceError
-from diptych_runtime.grpc_server.interceptor import log_fields, request_id
 from diptych_runtime.grpc_server.server import GrpcServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from diptych import Box, Point, Prompt, Task
-from diptych._options import make_ask, make_box, make_point
+from diptych._options import make_box, make_options, make_point
 
 
 def test_nothing_prompted_is_instance_segmentation() -> None:
-    assert make_ask().task is Task.INSTANCE_SEGMENTATION
-    assert make_ask(prompts=[Prompt(box=Box(0, 0, 1, 1))]).task is Task.PROMPTED_SEGMENTATION
-    assert make_ask(boxes=[(0, 0, 1, 1)]).task is Task.PROMPTED_SEGMENTATION
-    assert make_ask(task="keypoint-detection", points=[(0, 0)]).task is Task.KEYPOINT_DETECTION
+    assert make_options().task is Task.INSTANCE_SEGMENTATION
+    assert make_options(prompts=[Prompt(box=Box(0, 0, 1, 1))]).task is Task.PROMPTED_SEGMENTATION
+    assert make_options(boxes=[(0, 0, 1, 1)]).task is Task.PROMPTED_SEGMENTATION
+    assert make_options(task="keypoint-detection", points=[(0, 0)]).task is Task.KEYPOINT_DETECTION
 
 
 def test_points_are_one_object_and_boxes_one_each() -> None:
-    ask = make_ask(points=iter([(1, 2), (3, 4)]), boxes=[(0, 0, 1, 1), (0, 0, 2, 2)])
+    ask = make_options(points=iter([(1, 2), (3, 4)]), boxes=[(0, 0, 1, 1), (0, 0, 2, 2)])
     assert ask.prompts == (
         Prompt(points=(Point(1, 2), Point(3, 4))),
         Prompt(box=Box(0, 0, 1, 1)),
@@ -49,4 +49,4 @@ def test_other_boxes_are_refused(given: Any) -> None:
 
 def test_unknown_task_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"task: expected one of .*, got 'dig'"):
-        make_ask(task="dig")
+        make_options(task="dig")

@@ -15,11 +15,12 @@ from click.testing import CliRunner, Result
 
 from diptych import AnswerTime, KnownModel, Metric, ModelStats, Task, UnavailableError
 from diptych._export.card_markdown import card_file, cards_table, escape
-from diptych._export.card_rows import card_rows, cards_document
+from diptych._export.card_rows import card_rows
 from diptych.cli import main
+from diptych.documents.cards import cards_document
 from diptych.testing import FakeSegmentService
 from diptych.testing._replies import default_card
-from diptych.wire.cards import model_card
+from diptych.wire.cards import read_card
 
 # What the comparison is promised to hold, in this order.
 PROMISED = [
@@ -52,7 +53,7 @@ Run = Callable[..., Result]
 
 
 def known(model_id: str = "one", **changes: Any) -> KnownModel:
-    return KnownModel(model_id, replace(model_card(default_card(model_id)), **changes), None)
+    return KnownModel(model_id, replace(read_card(default_card(model_id)), **changes), None)
 
 
 def stats(**changes: Any) -> ModelStats:
@@ -194,7 +195,7 @@ def test_a_card_file_is_one_that_hugging_face_reads() -> None:
 
 def test_a_class_agnostic_model_makes_masks_and_an_unknown_licence_is_named() -> None:
     card = known(
-        categories=(), licenses=replace(model_card(default_card("x")).licenses, weights="Mine: 1")
+        categories=(), licenses=replace(read_card(default_card("x")).licenses, weights="Mine: 1")
     )
     found = metadata(card_file(card, None))
     assert found["pipeline_tag"] == "mask-generation"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from diptych import MessageTooLargeError
 from diptych._images import EncodedImage, encode_image, list_images, open_rgb
-from diptych._transport.digests import MIN_BYTES, SentImages
+from diptych._transport.calls import MIN_BYTES, SentImages
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (7, 9, 3), dtype=np.uint8)
 

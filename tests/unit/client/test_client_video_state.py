@@ -13,7 +13,7 @@ from diptych._types.errors import ServerError
 from diptych._types.video import VideoOptions
 from diptych._video.state import MAX_WAITING, SessionState, make_prompt
 from diptych.segment import v1 as pb
-from diptych.wire.video import video_event
+from diptych.wire.video import read_video_event
 
 PROMPT = make_prompt([], (1, 2, 3, 4), None)
 
@@ -42,12 +42,12 @@ def prompt(state: SessionState, object_id: int, index: int | None = None) -> int
 def answer(state: SessionState, seq: int, index: int = 0, **objects: Any) -> None:
     frame = pb.VideoFrameSegments(frame_index=index, **objects)
     message = pb.SegmentVideoResponse(in_reply_to_seq=seq, frame=frame)
-    state.settle(message, video_event(message))
+    state.settle(message, read_video_event(message))
 
 
 def refuse(state: SessionState, seq: int) -> Any:
     message = pb.SegmentVideoResponse(in_reply_to_seq=seq, error=pb.VideoError())
-    return state.settle(message, video_event(message))
+    return state.settle(message, read_video_event(message))
 
 
 def prompts(state: SessionState) -> list[tuple[int, int]]:
@@ -151,7 +151,7 @@ def test_the_end_of_a_server_is_the_loss_of_an_open_session(state: SessionState)
 def test_a_server_that_goes_is_heard(state: SessionState) -> None:
     going = pb.VideoGoingAway(grace=Duration(seconds=2, nanos=500_000_000))
     message = pb.SegmentVideoResponse(going_away=going)
-    assert state.settle(message, video_event(message)) is None
+    assert state.settle(message, read_video_event(message)) is None
     assert state.going_away_s == 2.5
 
 
@@ -161,7 +161,7 @@ def test_broken_answers_are_server_errors() -> None:
     segment = pb.Segment(mask=pb.Mask(coco_rle=b"nonsense"))
     frame = pb.VideoFrameSegments(segments=[pb.VideoSegment(segment=segment)])
     with pytest.raises(ServerError, match="frame 0 holds a broken mask"):
-        video_event(pb.SegmentVideoResponse(frame=frame))
+        read_video_event(pb.SegmentVideoResponse(frame=frame))
 
 
 def test_logits_are_no_video_prompt() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from diptych.segment import v1 as pb
+from diptych.wire.requests import read_task
 from diptych_gateway.cascade.card import compose, unfit
-from diptych_maskrcnn.card import read_card as mask_rcnn_card
 from diptych_runtime.engine import LoadedModel, LoadedWeights
 from diptych_runtime.settings import RuntimeSettings
 from diptych_runtime.wire.cards import build_card
-from diptych_runtime.wire.convert import task_from_wire
 from diptych_sam2.card import read_card as sam_2_card
+from diptych_torch.card import read_card
 
 INSTANCE = pb.Task.TASK_INSTANCE_SEGMENTATION
 PROMPTED = pb.Task.TASK_PROMPTED_SEGMENTATION
@@ -32,7 +32,7 @@ def card_of(fields: Any, weights: str, *tasks: int, **more: Any) -> pb.ModelCard
     """A card as the service of the demo weights makes it."""
     loaded = LoadedModel(
         card=fields,
-        tasks=tuple(task for value in tasks if (task := task_from_wire(value))),
+        tasks=tuple(task for value in tasks if (task := read_task(value))),
         weights=(LoadedWeights(weights, bytes(32), "", 7),),
         device="cpu",
         dtype="float32",
@@ -46,7 +46,7 @@ def card_of(fields: Any, weights: str, *tasks: int, **more: Any) -> pb.ModelCard
 @pytest.fixture
 def detector() -> pb.ModelCard:
     return card_of(
-        mask_rcnn_card(["demo"]),
+        read_card("diptych_maskrcnn", ["demo"]),
         "eyes",
         INSTANCE,
         parameter_count=100,

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from diptych import Mask
+from diptych import Mask, Match
 from diptych.segment import v1 as pb
-from diptych_gateway.compare.agreement import Agreement, Basis, Matched
+from diptych_gateway.compare.agreement import Agreement, Basis
 from diptych_gateway.compare.wire import to_answer, to_message
 
 SIZE = (20, 30)
@@ -92,7 +92,7 @@ def test_boxes_that_are_no_numbers_are_refused() -> None:
 
 
 def test_agreements_are_filled_in() -> None:
-    agreement = Agreement((Matched(1, 2, 0.5),), (0, 3), (4,), 0.5, None)
+    agreement = Agreement((Match(1, 2, 0.5),), (0, 3), (4,), 0.5, None)
     message = to_message(agreement, model_id_a="a", model_id_b="b", basis=Basis.BOX)
     assert message == pb.Agreement(
         model_id_a="a",

@@ -8,14 +8,10 @@ from google.rpc import status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diptych import MaskEncoding
 from diptych.segment import v1 as pb
-from diptych_gateway.messages import (
-    addressed,
-    in_run_lengths,
-    parse_request,
-    serialize,
-    with_picture,
-)
+from diptych.wire.serialized import with_encoding, with_image, with_model_id
+from diptych_gateway.messages import parse_request, serialize
 from diptych_gateway.statuses import BackendError, from_rpc_error, of_part
 from diptych_runtime.engine import Reason, ServiceError
 
@@ -23,15 +19,15 @@ MiB = 1024 * 1024
 
 
 @given(st.binary(max_size=64), st.text(max_size=20), st.text(max_size=20))
-def test_an_appended_model_id_wins(picture: bytes, before: str, after: str) -> None:
+def test_an_appended_model_id_wins(image: bytes, before: str, after: str) -> None:
     request = pb.SegmentRequest(
         model_id=before,
-        image=pb.Image(encoded=picture),
+        image=pb.Image(encoded=image),
         task=pb.Task.TASK_PROMPTED_SEGMENTATION,
         prompts=[pb.ObjectPrompt(points=[pb.PointPrompt(x_px=1.5)])],
         output=pb.OutputOptions(min_score=0.0),
     )
-    got = pb.SegmentRequest.FromString(addressed(request.SerializeToString(), after))
+    got = pb.SegmentRequest.FromString(with_model_id(request.SerializeToString(), after))
     request.model_id = after or before
     assert got == request
 
@@ -40,18 +36,20 @@ def test_an_appended_model_id_wins(picture: bytes, before: str, after: str) -> N
 def test_an_appended_encoding_leaves_the_other_options(encoding: Any, min_score: float) -> None:
     output = pb.OutputOptions(mask_encoding=encoding, min_score=min_score, category_ids=[3, 4])
     request = pb.SegmentRequest(model_id="a", output=output)
-    got = pb.SegmentRequest.FromString(in_run_lengths(request.SerializeToString()))
+    got = pb.SegmentRequest.FromString(
+        with_encoding(request.SerializeToString(), MaskEncoding.COCO_RLE)
+    )
     request.output.mask_encoding = pb.MaskEncoding.MASK_ENCODING_COCO_RLE
     assert got == request
 
 
 @given(st.binary(max_size=64), st.binary(max_size=32))
-def test_an_appended_picture_replaces_the_digest(picture: bytes, digest: bytes) -> None:
+def test_an_appended_image_replaces_the_digest(image: bytes, digest: bytes) -> None:
     request = pb.SegmentRequest(
         model_id="a", image=pb.Image(sha256=digest), task=pb.Task.TASK_PROMPTED_SEGMENTATION
     )
-    got = pb.SegmentRequest.FromString(with_picture(request.SerializeToString(), picture))
-    request.image.encoded = picture
+    got = pb.SegmentRequest.FromString(with_image(request.SerializeToString(), image))
+    request.image.encoded = image
     assert got == request
 
 

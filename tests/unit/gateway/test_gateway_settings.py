@@ -3,8 +3,16 @@ from __future__ import annotations
 import os
 
 import pytest
+from structlog.testing import capture_logs
 
-from diptych_gateway.settings import Endpoint, Pair, parse_endpoints, parse_pairs, read_settings
+from diptych_gateway.settings import (
+    Endpoint,
+    Pair,
+    parse_endpoints,
+    parse_pairs,
+    read_settings,
+    warn_of_old_names,
+)
 from diptych_runtime.settings import SettingsError
 
 
@@ -133,3 +141,28 @@ def test_cascades_of_models_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(SettingsError) as caught:
         read_settings()
     assert "DIPTYCH_CASCADES" not in str(caught.value)
+
+
+def test_the_old_name_of_a_setting_holds_for_one_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIPTYCH_MODELS", "a=b:1")
+    monkeypatch.setenv("DIPTYCH_PICTURE_CACHE_BYTES", "1000")
+    assert read_settings().image_cache_bytes == 1000
+    with capture_logs() as logs:
+        warn_of_old_names()
+    assert [(log["log_level"], log["variable"], log["use"]) for log in logs] == [
+        ("warning", "DIPTYCH_PICTURE_CACHE_BYTES", "DIPTYCH_IMAGE_CACHE_BYTES")
+    ]
+    monkeypatch.setenv("DIPTYCH_PICTURE_CACHE_BYTES", "many")
+    with pytest.raises(SettingsError, match="DIPTYCH_PICTURE_CACHE_BYTES='many'"):
+        read_settings()
+    monkeypatch.setenv("DIPTYCH_IMAGE_CACHE_BYTES", "2000")
+    assert read_settings().image_cache_bytes == 2000
+
+
+def test_new_names_are_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIPTYCH_MODELS", "a=b:1")
+    monkeypatch.setenv("DIPTYCH_IMAGE_CACHE_BYTES", "2000")
+    assert read_settings().image_cache_bytes == 2000
+    with capture_logs() as logs:
+        warn_of_old_names()
+    assert logs == []

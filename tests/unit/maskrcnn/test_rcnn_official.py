@@ -21,10 +21,10 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from diptych import Box, Prompt, Task
 from diptych_maskrcnn.engine import create
-from diptych_maskrcnn.weights.networks import CONVERTER
 from diptych_maskrcnn.weights.official import COCO_V1
 from diptych_runtime.engine import Pixels
 from diptych_runtime.weights import OfficialWeights, pull
+from diptych_torch.weights import CONVERTER
 
 
 def author_network() -> Any:

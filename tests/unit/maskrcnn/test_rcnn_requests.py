@@ -12,12 +12,11 @@ import torch
 from rcnn_cases import ask, finish, job, scene, truth
 
 from diptych import Task
-from diptych_maskrcnn.device import step
 from diptych_maskrcnn.engine import MaskRcnnEngine
 from diptych_maskrcnn.network import detect as detect_module
 from diptych_maskrcnn.network.pyramid import Pyramid
 from diptych_maskrcnn.segments import Network
-from diptych_runtime.engine import DeviceLostError, Features, Reason, ServiceError
+from diptych_runtime.engine import Features, Reason, ServiceError
 
 SEGMENTATION = Task.INSTANCE_SEGMENTATION
 
@@ -186,21 +185,6 @@ def test_keypoints_follow_score_and_category(engine: MaskRcnnEngine) -> None:
         best = ask(engine, scene(3), task, category_ids=(8,), max_segments=1)
     assert sum(boxes) == 1
     assert [(p.score, p.box) for p in best] == [(people[0].score, people[0].box)]
-
-
-def test_a_device_that_fails_while_its_cache_is_emptied_is_lost(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    @step
-    def run_out() -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    def fail() -> None:
-        raise torch.AcceleratorError("CUDA error: an illegal memory access\nmore")
-
-    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
-    with pytest.raises(DeviceLostError, match=r"access$"):
-        run_out()
 
 
 def test_full_device_memory_is_told_and_the_next_request_works(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
-import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,18 +23,19 @@ from torchvision.ops import FrozenBatchNorm2d
 import diptych_maskrcnn
 from diptych import Task
 from diptych.segment import v1 as pb
-from diptych_maskrcnn.card import read_card
-from diptych_maskrcnn.engine import MaskRcnnEngine, create
-from diptych_maskrcnn.network.build import build_keypoint, build_mask, parameter_count
+from diptych_maskrcnn.engine import MaskRcnnEngine
+from diptych_maskrcnn.network.build import build_keypoint, build_mask
 from diptych_maskrcnn.settings import EngineSettings
-from diptych_maskrcnn.weights.networks import CONVERTER
+from diptych_maskrcnn.weights.load import KEYPOINT_WEIGHTS, MASK_WEIGHTS
 from diptych_maskrcnn.weights.official import COCO_V1, COCO_V2, KEYPOINT_COCO
 from diptych_runtime.engine import LoadedModel, LoadError, Reason, ServiceError
 from diptych_runtime.settings import RuntimeSettings
-from diptych_runtime.weights import WeightsError, convert
 from diptych_runtime.wire.cards import build_card
+from diptych_torch.card import read_card
+from diptych_torch.weights import BundledWeights, WeightsSetting, parameter_count
 
 BUNDLED = Path(diptych_maskrcnn.__file__).parent / "weights"
+FILES = "a .safetensors, .pth or .pt file"
 NAMES = [f"kind {number}" for number in range(1, 9)]
 
 
@@ -102,14 +100,45 @@ def test_card_is_complete_and_says_what_demo_weights_are(
     assert card.parameter_count == loaded[1].parameter_count > 3_000_000
 
 
-@pytest.mark.parametrize("names", [["coco-v1", "keypoint-coco"], ["coco-v2"], ["my-own"]])
+@pytest.mark.parametrize("names", [["coco-v1", "keypoint-coco"], ["coco-v2"], ["file"]])
 def test_every_choice_of_weights_has_a_card(
     loaded: tuple[MaskRcnnEngine, LoadedModel], names: list[str]
 ) -> None:
-    card = build_card(replace(loaded[1], card=read_card(names)), RuntimeSettings())
+    card = build_card(
+        replace(loaded[1], card=read_card("diptych_maskrcnn", names)), RuntimeSettings()
+    )
     assert "demo weights" not in card.overview
-    assert bool(card.metrics) == (names != ["my-own"])
+    assert bool(card.metrics) == (names != ["file"])
     assert card.licenses.weights
+
+
+@pytest.mark.parametrize(
+    ("setting", "build"), [(MASK_WEIGHTS, build_mask), (KEYPOINT_WEIGHTS, build_keypoint)]
+)
+def test_parameters_of_bundled_weights_are_those_of_the_network(
+    setting: WeightsSetting, build: Any
+) -> None:
+    bundled = setting.choices["demo"]
+    assert isinstance(bundled, BundledWeights)
+    module = build(setting.choose("demo").read_state())
+    assert bundled.parameter_count == parameter_count(module)
+
+
+def test_published_weights_list_the_others_as_variants(tuned: Path) -> None:
+    chosen = MASK_WEIGHTS.choose(str(tuned))
+    assert [v.name for v in MASK_WEIGHTS.variants(chosen)] == ["demo", "coco-v1", "coco-v2"]
+    chosen = replace(chosen, section="coco-v2")
+    assert [v.name for v in MASK_WEIGHTS.variants(chosen)] == ["demo", "coco-v1"]
+
+
+def test_own_weights_are_not_taken_for_those_whose_name_they_bear(tuned: Path) -> None:
+    tuned = tuned.rename(tuned.with_name("coco-v1.safetensors"))
+    tuned.with_name("tuned.classes.txt").rename(tuned.with_name("coco-v1.classes.txt"))
+    _, model = load(mask_rcnn_weights=str(tuned))
+    card = build_card(model, RuntimeSettings())
+    assert card.display_name == "Mask R-CNN (own weights)"
+    assert not card.metrics
+    assert [v.name for v in model.variants] == ["demo", "coco-v1", "coco-v2"]
 
 
 def test_keypoints_can_be_switched_off(tuned: Path) -> None:
@@ -138,24 +167,6 @@ def test_fine_tuned_file_with_its_classes(tuned: Path, stock_mask: Any) -> None:
     assert segments[0].label == f"kind {segments[0].category_id}"
     people = ask(engine, scene(0), Task.KEYPOINT_DETECTION)
     assert {(person.label, person.category_id) for person in people} == {("person", 0)}
-
-
-def test_fine_tuned_pickle_is_converted_once(tuned: Path, tmp_path: Path) -> None:
-    pickled = tmp_path / "tuned.pth"
-    torch.save({"model": load_file(tuned), "epoch": 3}, pickled)
-    for _ in range(2):
-        _, model = load(mask_rcnn_weights=str(pickled))
-        assert model.weights[0].sha256 == hashlib.sha256(pickled.read_bytes()).digest()
-    kept = list((tmp_path / "weights" / "converted").glob("*"))
-    assert [path.suffix for path in kept] == [".safetensors"]
-
-
-def test_pickle_without_a_state_dict_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "lists.pth"
-    torch.save({"weight": [1, 2]}, path)
-    message = refusal(mask_rcnn_weights=str(path))
-    assert "lists.pth could not be converted" in message
-    assert "found 'weight': list" in message
 
 
 @pytest.mark.parametrize(
@@ -201,19 +212,19 @@ def test_missing_class_list_is_named(tuned: Path) -> None:
         ({"mask_rcnn_weights": "coco-v1"}, "run: diptych-mask-rcnn pull coco-v1"),
         ({"mask_rcnn_weights": "coco-v2"}, "run: diptych-mask-rcnn pull coco-v2"),
         ({"keypoint_weights": "coco"}, "run: diptych-mask-rcnn pull keypoint-coco"),
-        ({"mask_rcnn_weights": "coco-v9"}, "expected demo, coco-v1, coco-v2 or a .safetensors"),
+        (
+            {"mask_rcnn_weights": "coco-v9"},
+            f"expected demo, coco-v1, coco-v2 or {FILES}",
+        ),
+        (
+            {"keypoint_weights": "coco-v1"},
+            f"expected demo, coco, off or {FILES}",
+        ),
         ({"mask_rcnn_weights": "/not/there.pth"}, "there is no such file"),
     ],
 )
 def test_weights_that_are_not_there(values: dict[str, str], expected: str) -> None:
     assert expected in refusal(**values)
-
-
-def test_file_that_is_not_safetensors(tuned: Path) -> None:
-    tuned.write_bytes(b"hello")
-    assert "tuned.safetensors cannot be read as safetensors" in refusal(
-        mask_rcnn_weights=str(tuned)
-    )
 
 
 def test_weights_of_another_network(tmp_path: Path, tuned: Path) -> None:
@@ -228,23 +239,6 @@ def test_weights_of_another_network(tmp_path: Path, tuned: Path) -> None:
     message = refusal(mask_rcnn_weights=str(tuned))
     assert "do not fit the network" in message
     assert "rpn.head.cls_logits.bias" in message
-
-
-def test_bad_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIPTYCH_DEVICE", "cuda:1")
-    with pytest.raises(LoadError, match="DIPTYCH_DEVICE='cuda:1'"):
-        create()
-    monkeypatch.setenv("DIPTYCH_DEVICE", "")
-    monkeypatch.setenv("DIPTYCH_THREADS", "0")
-    with pytest.raises(LoadError, match="DIPTYCH_THREADS='0'"):
-        create()
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_gpu_that_is_not_there_is_named() -> None:
-    assert "sees no CUDA device" in refusal(device="cuda:0")
-    _, model = load(device="auto")
-    assert model.device == "cpu"
 
 
 def test_version_2_and_keypoints_are_told_from_their_keys() -> None:
@@ -262,29 +256,3 @@ def test_version_2_and_keypoints_are_told_from_their_keys() -> None:
 def test_official_addresses_carry_eight_digits() -> None:
     assert COCO_V1.url.endswith("/maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth")
     assert COCO_V1.parameter_count == 44_401_393
-
-
-class Evil:
-    """Would leave a file behind if it was unpickled without care."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return (Path.touch, (self.path,))
-
-
-@pytest.mark.parametrize("wrap", ["torch", "pickle"])
-def test_pickle_that_runs_code_stays_inert(tmp_path: Path, wrap: str) -> None:
-    trace = tmp_path / "trace"
-    checkpoint = tmp_path / "evil.pth"
-    content: Mapping[str, object] = {"weight": torch.zeros(2), "payload": Evil(trace)}
-    if wrap == "torch":
-        torch.save(content, checkpoint)
-    else:
-        checkpoint.write_bytes(pickle.dumps(content))
-    with pytest.raises(WeightsError, match="could not be converted to safetensors"):
-        convert(checkpoint, tmp_path / "out.safetensors", converter=CONVERTER)
-    assert not trace.exists()
-    assert not (tmp_path / "out.safetensors").exists()
-    assert sys.executable == CONVERTER[0]

@@ -6,8 +6,7 @@ import os
 
 import pytest
 
-from diptych import Task
-from diptych.segment import v1 as pb
+from diptych import AnswerTime, Task
 from diptych_runtime.front.answer_times import NEWEST, AnswerTimes, quantile
 from diptych_runtime.machine import ProcessMemory, device_name, process_memory, processor_name
 
@@ -27,11 +26,10 @@ def test_kinds_of_requests_are_told_apart() -> None:
     for seconds in (0.5, 0.25, 4.0):
         times.add(Task.PROMPTED_SEGMENTATION, False, seconds)
     times.add(Task.PROMPTED_SEGMENTATION, True, 0.125)
-    fresh, held = times.messages()
-    assert fresh.task == held.task == pb.Task.TASK_PROMPTED_SEGMENTATION
-    assert (fresh.image_held, fresh.count) == (False, 3)
-    assert (fresh.p50.ToMilliseconds(), fresh.p95.ToMilliseconds()) == (500, 4000)
-    assert (held.image_held, held.count, held.p50.ToMilliseconds()) == (True, 1, 125)
+    fresh, held = times.figures()
+    task = Task.PROMPTED_SEGMENTATION
+    assert fresh == AnswerTime(task, image_held=False, count=3, p50_s=0.5, p95_s=4.0)
+    assert held == AnswerTime(task, image_held=True, count=1, p50_s=0.125, p95_s=0.125)
 
 
 def test_only_the_newest_answers_count() -> None:
@@ -39,8 +37,8 @@ def test_only_the_newest_answers_count() -> None:
     times.add(Task.OBJECT_DETECTION, False, 100.0)
     for _ in range(NEWEST):
         times.add(Task.OBJECT_DETECTION, False, 1.0)
-    (found,) = times.messages()
-    assert (found.count, found.p95.ToSeconds()) == (NEWEST, 1)
+    (found,) = times.figures()
+    assert (found.count, found.p95_s) == (NEWEST, 1.0)
 
 
 def test_the_memory_of_a_process_is_that_of_linux() -> None:

@@ -22,7 +22,7 @@ from diptych_runtime.engine import Answer, Features, Job, Pixels
 from diptych_sam2.engine import Sam2Engine
 from diptych_sam2.network.build import build_model
 from diptych_sam2.settings import EngineSettings
-from diptych_sam2.weights.checkpoints import choose, read_state
+from diptych_sam2.weights.checkpoints import choose
 
 T = TypeVar("T")
 SCENES = Path(__file__).parents[3] / "demo-weights"
@@ -51,7 +51,7 @@ def engine() -> Sam2Engine:
 def demo_model() -> Any:
     """A second model with the demo weights, for the sam2 package's own classes."""
     chosen = choose(EngineSettings())
-    return build_model(chosen.config, read_state(chosen))
+    return build_model(chosen.config, chosen.weights.read_state())
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +135,7 @@ def prompted(engine: Sam2Engine, finish: Any) -> Callable[..., tuple[Segment, ..
     """Our answer to prompts on a picture."""
 
     def of(pixels: Pixels, *prompts: Prompt, **output: Any) -> tuple[Segment, ...]:
-        features = engine.embed(pixels, "picture")
+        features = engine.embed(pixels, "image")
         job = Job(Task.PROMPTED_SEGMENTATION, prompts, OutputOptions(**output), None)
         answer: Answer
         answer, _ = finish(engine.segment(features, lambda: pixels, job))
@@ -155,7 +155,7 @@ def automatic(engine: Sam2Engine, finish: Any) -> Callable[..., Answer]:
         output: OutputOptions | None = None,
         **options: Any,
     ) -> Answer:
-        features: Features = engine.embed(pixels, "picture")
+        features: Features = engine.embed(pixels, "image")
         # What a test leaves open is stock's default on both sides, not that of the demo card.
         job = Job(task, (), output or OutputOptions(), AutomaticOptions(**(STOCK | options)))
         answer: Answer

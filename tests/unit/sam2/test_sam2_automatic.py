@@ -182,7 +182,7 @@ def test_steps_come_often_and_crops_are_decoded_only_when_asked_for(
     scene: Any, engine: Any, finish: Any
 ) -> None:
     pixels = scene(0)
-    features = engine.embed(pixels, "picture")
+    features = engine.embed(pixels, "image")
     decoded = []
 
     def decode() -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import warnings
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +14,10 @@ from sam2.utils.transforms import SAM2Transforms
 from sam2_video_helpers import OPTIONS
 
 from diptych import AutomaticOptions, Box, OutputOptions, Point, Prompt, Task
-from diptych_runtime.engine import DeviceLostError, Job, LoadError, Reason, ServiceError
-from diptych_sam2 import engine as engine_module
+from diptych_runtime.engine import Job, LoadError, Reason, ServiceError
 from diptych_sam2.engine import Sam2Engine, create
-from diptych_sam2.faults import device_guard
-from diptych_sam2.network.quick.upsampling import Upsampler
-from diptych_sam2.network.transforms import normalised_square
+from diptych_sam2.masks import Upsampler
+from diptych_sam2.network.image import normalised_square
 from diptych_sam2.settings import EngineSettings
 
 EVERYTHING = Job(
@@ -50,11 +47,11 @@ def test_interleaved_work_on_two_pictures_answers_as_each_alone(
     pictures = [scene(0), wide, scene(5)]
     jobs = [prompt_job(*(Prompt(points=(Point(x, 80),)) for x in range(10, 150, 9))), EVERYTHING]
     alone = [
-        finish(engine.segment(engine.embed(pixels, "picture"), giving(pixels), job))[0]
+        finish(engine.segment(engine.embed(pixels, "image"), giving(pixels), job))[0]
         for pixels in pictures
         for job in jobs
     ]
-    held = [engine.embed(pixels, "picture") for pixels in pictures]
+    held = [engine.embed(pixels, "image") for pixels in pictures]
     running = [
         engine.segment(features, giving(pixels), job)
         for features, pixels in zip(held, pictures, strict=True)
@@ -72,14 +69,14 @@ def test_interleaved_work_on_two_pictures_answers_as_each_alone(
 
 
 def test_a_mode_of_torch_does_not_leak_between_steps(engine: Sam2Engine, scene: Any) -> None:
-    steps = engine.segment(engine.embed(scene(0), "picture"), lambda: scene(0), EVERYTHING)
+    steps = engine.segment(engine.embed(scene(0), "image"), lambda: scene(0), EVERYTHING)
     next(steps)
     assert not torch.is_inference_mode_enabled()
     steps.close()
 
 
 def test_features_count_all_memory_they_keep(engine: Sam2Engine, scene: Any) -> None:
-    features = engine.embed(scene(0), "picture")
+    features = engine.embed(scene(0), "image")
     # 128 channels at 16x16 and three projections to half of them, 16 at 64x64 and 32 at 32x32,
     # float32.
     assert features.nbytes == 4 * ((128 + 3 * 64) * 16**2 + 16 * 64**2 + 32 * 32**2)
@@ -111,7 +108,7 @@ def test_other_tasks_are_refused(engine: Sam2Engine, scene: Any) -> None:
     with pytest.raises(ServiceError) as caught:
         engine.features_kind(Task.KEYPOINT_DETECTION)
     assert caught.value.reason is Reason.TASK_UNSUPPORTED
-    features = engine.embed(scene(0), "picture")
+    features = engine.embed(scene(0), "image")
     job = Job(Task.KEYPOINT_DETECTION, (), OutputOptions(), None)
     with pytest.raises(ServiceError):
         next(engine.segment(features, lambda: scene(0), job))
@@ -124,60 +121,15 @@ def test_nothing_warns(scene: Any, finish: Any) -> None:
         engine.load()
         pixels = scene(0)
         pixels.flags.writeable = False
-        features = engine.embed(pixels, "picture")
+        features = engine.embed(pixels, "image")
         finish(engine.segment(features, lambda: pixels, prompt_job(Prompt(box=Box(9, 9, 99, 99)))))
         finish(engine.segment(features, lambda: pixels, EVERYTHING))
-
-
-@pytest.mark.parametrize(
-    ("failure", "expected"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory"), ServiceError),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), ServiceError),
-        (MemoryError(), ServiceError),
-        (torch.AcceleratorError("CUDA error: an illegal memory access"), DeviceLostError),
-        (RuntimeError("shapes do not match"), RuntimeError),
-    ],
-)
-def test_faults_of_the_device_are_named(failure: Exception, expected: type[Exception]) -> None:
-    with pytest.raises(expected) as caught, device_guard():
-        raise failure
-    if isinstance(caught.value, ServiceError):
-        assert caught.value.reason is Reason.DEVICE_MEMORY
-
-
-def test_what_a_request_held_is_gone_before_the_cache_is_emptied(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    held: list[weakref.ref[torch.Tensor]] = []
-    left = []
-
-    def run_out() -> None:
-        features = torch.zeros(4)
-        held.append(weakref.ref(features))
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: left.append(held[0]()))
-    with pytest.raises(ServiceError), device_guard():
-        run_out()
-    assert left == [None]
-
-
-def test_a_device_that_fails_while_its_cache_is_emptied_is_lost(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fail() -> None:
-        raise torch.AcceleratorError("CUDA error: an illegal memory access\nmore")
-
-    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
-    with pytest.raises(DeviceLostError, match=r"access$"), device_guard():
-        raise torch.OutOfMemoryError("CUDA out of memory")
 
 
 def test_memory_that_runs_out_between_steps_fails_the_request_only(
     engine: Sam2Engine, scene: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    features = engine.embed(scene(0), "picture")
+    features = engine.embed(scene(0), "image")
     job = prompt_job(Prompt(points=(Point(99, 99),)))
     expected, _ = finish(engine.segment(features, lambda: scene(0), job))
 
@@ -212,34 +164,11 @@ def test_windows_hold_what_interpolation_gives(size: tuple[int, int], level: flo
         assert window.binary.numel() == window.outer == 0
 
 
-def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(LoadError, match="DIPTYCH_DEVICE='cuda:0': this process sees no CUDA"):
-        Sam2Engine(EngineSettings(device="cuda:0")).load()
-
-
-def test_auto_takes_the_first_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert engine_module._device("auto") == torch.device("cuda:0")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert engine_module._device("auto") == torch.device("cpu")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("DIPTYCH_THREADS", "two"),
-        ("DIPTYCH_THREADS", "0"),
-        ("DIPTYCH_DEVICE", "tpu"),
-        ("DIPTYCH_DEVICE", "cuda:7"),
-        ("DIPTYCH_SAM_2_CONDITIONING_FRAMES", "1"),
-    ],
-)
-def test_settings_that_cannot_be_used_are_named(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+def test_a_setting_of_this_engine_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(name, value)
-    with pytest.raises(LoadError, match=f"{name}='{value}'"):
+    monkeypatch.setenv("DIPTYCH_SAM_2_CONDITIONING_FRAMES", "1")
+    with pytest.raises(LoadError, match="DIPTYCH_SAM_2_CONDITIONING_FRAMES='1'"):
         create()
 
 

@@ -15,9 +15,13 @@ from torch import Tensor
 from diptych import AutomaticOptions, OutputOptions, Task
 from diptych_runtime.engine import Job, Pixels
 from diptych_sam2.engine import Sam2Engine
-from diptych_sam2.network.quick.decoder import Decoder
-from diptych_sam2.network.quick.encoder import Encoder
-from diptych_sam2.network.quick.hiera import Trunk, channels_first, in_windows
+from diptych_sam2.network.quick.decoder import QuickDecoder
+from diptych_sam2.network.quick.encoder import (
+    QuickEncoder,
+    Trunk,
+    channels_first,
+    in_windows,
+)
 from diptych_sam2.network.quick.memory_attention import QuickMemoryAttention
 from diptych_sam2.settings import EngineSettings
 
@@ -40,7 +44,7 @@ def fast() -> Sam2Engine:
 def test_the_encoder_makes_the_same_levels(demo_model: Any, random: torch.Generator) -> None:
     square = torch.randn(1, 3, 256, 256, generator=random)
     expected = demo_model.forward_image(square)["backbone_fpn"]
-    levels = Encoder(demo_model)(square)
+    levels = QuickEncoder(demo_model)(square)
     assert len(levels) == len(expected) == 3
     for ours, theirs in zip(levels, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-5)
@@ -99,8 +103,8 @@ def test_the_decoder_gives_the_same_answers(
     expected = own.predict_masks(
         embedding, prompts.get_dense_pe(), sparse, dense, pictures == 1, fine
     )
-    decoder = Decoder(own, prompts.get_dense_pe(), prompts.no_mask_embed.weight[0])
-    picture = decoder.prepared(embedding, fine)
+    decoder = QuickDecoder(own, prompts.get_dense_pe(), prompts.no_mask_embed.weight[0])
+    picture = decoder.prepare(embedding, fine)
     if masked:
         picture = decoder.with_masks(picture, dense)
     attended = decoder.attend(picture, sparse)
@@ -159,5 +163,5 @@ def test_the_fast_tier_finds_what_the_exact_one_finds(
 def everything(engine: Sam2Engine, pixels: Pixels, finish: Any) -> list[Labelled]:
     # A coarse grid, because bfloat16 is slow on processors that have none.
     job = Job(Task.INSTANCE_SEGMENTATION, (), OutputOptions(), AutomaticOptions(points_per_side=8))
-    answer, _ = finish(engine.segment(engine.embed(pixels, "picture"), lambda: pixels, job))
+    answer, _ = finish(engine.segment(engine.embed(pixels, "image"), lambda: pixels, job))
     return [(None, segment.mask) for segment in answer.segments]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from diptych_sam2.network.image import Network, PromptBatch
 from diptych_sam2.network.parts import assemble
 from diptych_sam2.settings import EngineSettings
 from diptych_sam2.weights.checkpoints import packaged_config
+from diptych_torch.weights import CONVERTER
 
 CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
 NAME = "sam2.1-hiera-tiny"
@@ -97,9 +97,7 @@ def test_a_published_checkpoint_is_pulled_converted_and_loaded(
     weights = OfficialWeights(NAME, url, size, 38_962_498, file_sha256(checkpoint))
     cache = tmp_path / "cache"
     monkeypatch.setenv("DIPTYCH_WEIGHTS_DIR", str(cache))
-    path = pull(
-        weights, converter=[sys.executable, "-m", "diptych_sam2.weights.convert"], progress=False
-    )
+    path = pull(weights, converter=CONVERTER, progress=False)
 
     engine = Sam2Engine(EngineSettings(sam_2_weights=NAME, device="cpu", threads=1))
     loaded = engine.load()

@@ -16,7 +16,7 @@ from diptych_runtime.engine import BatchingEngine, BatchItem, Features, Job, Pix
 from diptych_sam2.network.build import build_model
 from diptych_sam2.network.image import Network, PromptBatch
 from diptych_sam2.network.parts import assemble
-from diptych_sam2.network.quick.decoder import DecoderInput
+from diptych_sam2.network.quick.decoder import QuickDecoder
 from diptych_sam2.weights.checkpoints import packaged_config
 
 POINT = Prompt(points=(Point(60, 70),))
@@ -71,7 +71,7 @@ def assert_alike(ours: Sequence[Segment], alone: Sequence[Segment]) -> None:
 @pytest.fixture(scope="module")
 def held(engine: Any, scene: Any, wide: Any) -> list[Features]:
     """Features of three pictures, one of another shape."""
-    return [engine.embed(pixels, "picture") for pixels in (scene(0), scene(1), wide)]
+    return [engine.embed(pixels, "image") for pixels in (scene(0), scene(1), wide)]
 
 
 def alone(engine: Any, finish: Any, features: Features, one: Job) -> tuple[Segment, ...]:
@@ -128,10 +128,10 @@ def test_more_than_a_call_of_the_decoder_takes(engine: Any, finish: Any, held: A
 def test_one_picture_is_not_copied_for_each_prompt(
     engine: Any, held: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stacked(pictures: object) -> DecoderInput:
+    def stack(decoder: QuickDecoder, inputs: object) -> None:
         raise AssertionError("one row serves all")
 
-    monkeypatch.setattr(DecoderInput, "stacked", stacked)
+    monkeypatch.setattr(QuickDecoder, "stack", stack)
     assert len(together(engine, [(held[0], job(POINT)), (held[0], job(OTHER))])) == 2
     with pytest.raises(AssertionError, match="one row serves all"):
         together(engine, [(held[0], job(POINT)), (held[1], job(OTHER))])

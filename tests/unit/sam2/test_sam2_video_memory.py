@@ -16,8 +16,8 @@ from sam2_video_helpers import (
     small_network,
 )
 
+from diptych_sam2.network.memory import FrameMemory, MemoryWindow, ObjectMemory
 from diptych_sam2.network.video import VideoNetwork
-from diptych_sam2.video.memory import FrameMemory, ObjectMemory, Window
 from diptych_sam2.video.session import Sam2VideoSession
 
 
@@ -78,7 +78,7 @@ def test_closing_frees_everything(session: Any, finish: Any) -> None:
 
 
 def test_beyond_the_cap_the_first_and_the_newest_conditioning_frames_stay() -> None:
-    memory = ObjectMemory(Window(6, 15, 3))
+    memory = ObjectMemory(MemoryWindow(6, 15, 3))
     tensor = torch.zeros(1, 1)
     prompted = FrameMemory(tensor, tensor, tensor, tensor, prompted=True)
     for number in (0, 4, 8, 12):

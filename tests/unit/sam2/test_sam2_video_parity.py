@@ -31,12 +31,12 @@ from diptych import Mask, OutputOptions, Point, Prompt
 from diptych_runtime.engine import FrameAnswer, VideoOptions
 from diptych_sam2.network import video as video_network
 from diptych_sam2.network.build import build_model
+from diptych_sam2.network.frames import normalised, squashed
 from diptych_sam2.network.parts import assemble
 from diptych_sam2.network.video import VideoNetwork
 from diptych_sam2.settings import EngineSettings
-from diptych_sam2.video.frames import normalised, squashed
 from diptych_sam2.video.session import Sam2VideoSession
-from diptych_sam2.weights.checkpoints import choose, packaged_config, read_state
+from diptych_sam2.weights.checkpoints import choose, packaged_config
 
 SCENES = Path(__file__).parents[3] / "demo-weights"
 TINY = "configs/sam2.1/sam2.1_hiera_t.yaml"
@@ -174,7 +174,7 @@ class Side:
 @pytest.fixture(scope="module")
 def demo() -> tuple[VideoNetwork, SAM2VideoPredictor]:
     chosen = choose(EngineSettings())
-    state = read_state(chosen)
+    state = chosen.weights.read_state()
     return VideoNetwork(assemble(build_model(chosen.config, state), CPU)), stock_of(
         chosen.config, state
     )

@@ -22,8 +22,8 @@ from sam2_video_helpers import (
 from diptych import Box, LowResLogits, Mask, Point, Prompt
 from diptych_runtime.engine import LoadError, Reason, ServiceError
 from diptych_sam2.network import video as video_network
+from diptych_sam2.network.memory import FrameMemory
 from diptych_sam2.network.video import VideoNetwork
-from diptych_sam2.video.memory import FrameMemory
 from diptych_sam2.video.session import Sam2VideoSession
 
 
@@ -158,7 +158,7 @@ def test_a_failure_half_way_leaves_no_trace(
         return track(*arguments)
 
     monkeypatch.setattr(VideoNetwork, "track", failing)
-    monkeypatch.setattr(video_network, "_MOST_TOGETHER", 1)
+    monkeypatch.setattr(video_network, "_BATCH_OBJECTS", 1)
     with pytest.raises(ServiceError) as caught:
         feed(session, 1)
     assert caught.value.reason is Reason.DEVICE_MEMORY

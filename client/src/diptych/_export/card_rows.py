@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict, cast
 
 from .._types.cards import KnownModel, Metric, ModelCard, Variant, Weights
 from .._types.prompts import PromptKind, Task
 from .._types.results import ModelStats
-from ..documents.results import plain
 from .card_figures import answers, measured_on, memory
 
 _SHOWN_CATEGORIES = 8
@@ -46,22 +44,6 @@ class CardRow:
     """By model; an empty one says that nothing is known."""
 
 
-class CardHead(TypedDict):
-    """The head of one model's column."""
-
-    model_id: str
-    name: str
-    problem: str
-    """Why it cannot be reached; empty if it can."""
-
-
-class CardsDocument(TypedDict):
-    """The table as JSON."""
-
-    models: list[CardHead]
-    rows: list[CardRow]
-
-
 @dataclass(frozen=True)
 class _Model:
     known: KnownModel
@@ -70,7 +52,7 @@ class _Model:
 
 
 def card_rows(models: Sequence[KnownModel], stats: Mapping[str, ModelStats]) -> tuple[CardRow, ...]:
-    """All rows for these models; ``stats`` by model id, of those that told theirs."""
+    """All rows for these models; ``stats`` by model id, of those that are known."""
     columns = [_Model(known, known.card, stats.get(known.model_id)) for known in models]
     features = dict.fromkeys(
         name for column in columns if column.card for name in column.card.features
@@ -80,20 +62,6 @@ def card_rows(models: Sequence[KnownModel], stats: Mapping[str, ModelStats]) -> 
         CardRow(group, name, kind, tuple(tuple(read(column)) for column in columns))
         for group, name, kind, read in rows
     )
-
-
-def cards_document(models: Sequence[KnownModel], stats: Mapping[str, ModelStats]) -> CardsDocument:
-    """The table as JSON: names and troubles of the models, and the rows."""
-    heads: list[CardHead] = [
-        {
-            "model_id": model.model_id,
-            "name": model.card.display_name if model.card else model.model_id,
-            "problem": str(model.error) if model.error else "",
-        }
-        for model in models
-    ]
-    rows = cast("list[CardRow]", plain(card_rows(models, stats)))
-    return {"models": heads, "rows": rows}
 
 
 _Read = Callable[[_Model], Iterable[CardItem]]

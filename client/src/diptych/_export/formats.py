@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,6 @@ from .._types.segment import Segment
 
 if TYPE_CHECKING:
     import supervision
-
-    from .._types.results import SegmentResult
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,11 @@ class SegmentArrays:
     """``(N,)``, 0 for class-agnostic models."""
 
 
-def to_numpy(result: SegmentResult) -> SegmentArrays:
+def to_numpy(segments: Sequence[Segment], size: tuple[int, int]) -> SegmentArrays:
     """See ``SegmentResult.to_numpy``."""
-    segments = result.segments
     masks: NDArray[np.bool_] | None = None
     if not segments or any(segment.mask is not None for segment in segments):
-        masks = np.zeros((len(segments), *result.image_size), dtype=np.bool_)
+        masks = np.zeros((len(segments), *size), dtype=np.bool_)
         for row, segment in zip(masks, segments, strict=True):
             if segment.mask is not None:
                 row[:] = segment.mask.to_array()
@@ -49,11 +47,13 @@ def to_numpy(result: SegmentResult) -> SegmentArrays:
     )
 
 
-def to_coco(result: SegmentResult, image_id: int, first_id: int) -> list[dict[str, Any]]:
+def to_coco(
+    segments: Sequence[Segment], size: tuple[int, int], image_id: int, first_id: int
+) -> list[dict[str, Any]]:
     """See ``SegmentResult.to_coco``."""
     return [
-        _annotation(segment, result.image_size, image_id, first_id + index)
-        for index, segment in enumerate(result.segments)
+        _annotation(segment, size, image_id, first_id + index)
+        for index, segment in enumerate(segments)
     ]
 
 
@@ -84,7 +84,7 @@ def _annotation(
     return annotation
 
 
-def to_supervision(result: SegmentResult) -> supervision.Detections:
+def to_supervision(segments: Sequence[Segment], size: tuple[int, int]) -> supervision.Detections:
     """See ``SegmentResult.to_supervision``."""
     try:
         import supervision
@@ -92,14 +92,14 @@ def to_supervision(result: SegmentResult) -> supervision.Detections:
         raise MissingExtraError(
             "to_supervision needs an extra: pip install 'diptych[supervision]'"
         ) from error
-    kept = [i for i, segment in enumerate(result.segments) if segment.box is not None]
+    kept = [i for i, segment in enumerate(segments) if segment.box is not None]
     if not kept:
         return supervision.Detections.empty()
-    arrays = to_numpy(result)
+    arrays = to_numpy(segments, size)
     return supervision.Detections(
         xyxy=arrays.xyxy[kept],
         mask=None if arrays.masks is None else arrays.masks[kept],
         confidence=arrays.scores[kept],
         class_id=arrays.category_ids[kept].astype(int),
-        data={"class_name": np.array([result.segments[i].label for i in kept])},
+        data={"class_name": np.array([segments[i].label for i in kept])},
     )

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
-from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from .._images import ImageLike, encode_image
 from .._types.errors import ImageNotHeldError
 from ..segment import v1 as pb
-from ..wire.health import HEALTH_METHOD
-from .calls import Attempts, BaseTransport, RequestBuilder
-from .timeouts import Deadline, Timeout
+from .calls import Attempts, BaseTransport, Deadline, RequestBuilder
+from .timeouts import Timeout
 
 if TYPE_CHECKING:
     from ..segment.v1.gateway_service_pb2_grpc import GatewayServiceAsyncStub
@@ -62,13 +61,16 @@ class AsyncTransport(BaseTransport):
         return pb.GatewayServiceStub(self._channel)
 
     @cached_property
-    def health(self) -> grpc.aio.UnaryUnaryMultiCallable[StringValue, Int32Value]:
+    def health(
+        self,
+    ) -> grpc.aio.UnaryUnaryMultiCallable[
+        health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+    ]:
         """The standard health check."""
-        return self._channel.unary_unary(
-            HEALTH_METHOD,
-            request_serializer=StringValue.SerializeToString,
-            response_deserializer=Int32Value.FromString,
-        )
+        check: grpc.aio.UnaryUnaryMultiCallable[
+            health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+        ] = health_pb2_grpc.HealthStub(self._channel).Check
+        return check
 
     async def rpc(
         self,
@@ -150,7 +152,7 @@ class AsyncTransport(BaseTransport):
         self, requests: AsyncIterator[pb.SegmentVideoRequest], deadline: Deadline
     ) -> grpc.aio.StreamStreamCall[pb.SegmentVideoRequest, pb.SegmentVideoResponse]:
         """A video session, whose messages gRPC takes from ``requests`` in a task of its own."""
-        self.check(pb.SegmentVideoRequest())
+        self.check_open()
         return self.segments.SegmentVideo(
             requests, timeout=deadline.left(), metadata=self.metadata()
         )

@@ -7,15 +7,14 @@ from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
-from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from .._images import ImageLike, encode_image
 from .._types.errors import ImageNotHeldError
 from ..segment import v1 as pb
-from ..wire.health import HEALTH_METHOD
-from .calls import Attempts, BaseTransport, RequestBuilder
+from .calls import Attempts, BaseTransport, Deadline, RequestBuilder
 from .channel import ChannelOptions
-from .timeouts import Deadline, Timeout
+from .timeouts import Timeout
 from .tls import TlsOptions
 from .token import Token
 
@@ -46,13 +45,9 @@ class Transport(BaseTransport):
         )
         self.segments = pb.SegmentServiceStub(self._channel)
         self.gateway = pb.GatewayServiceStub(self._channel)
-        self.health: grpc.UnaryUnaryMultiCallable[StringValue, Int32Value] = (
-            self._channel.unary_unary(
-                HEALTH_METHOD,
-                request_serializer=StringValue.SerializeToString,
-                response_deserializer=Int32Value.FromString,
-            )
-        )
+        self.health: grpc.UnaryUnaryMultiCallable[
+            health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+        ] = health_pb2_grpc.HealthStub(self._channel).Check
 
     def rpc(
         self,
@@ -129,7 +124,7 @@ class Transport(BaseTransport):
         self, requests: Iterator[pb.SegmentVideoRequest], deadline: Deadline
     ) -> Iterator[pb.SegmentVideoResponse]:
         """A video session, whose messages gRPC takes from ``requests`` in a thread of its own."""
-        self.check(pb.SegmentVideoRequest())
+        self.check_open()
         return self.segments.SegmentVideo(
             requests, timeout=deadline.left(), metadata=self.metadata()
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,12 +17,63 @@ from ..segment import v1 as pb
 from ..wire.requests import image_by_bytes, image_by_digest
 from ..wire.statuses import error_from_rpc
 from .channel import ChannelOptions, resolve_address
-from .digests import SentImages
-from .timeouts import Deadline, Default, Timeout, checked_timeout
+from .timeouts import Default, Timeout, checked_timeout
 from .tls import TlsOptions, resolve_tls
-from .token import Authorization, Metadata, Token, is_local
+from .token import Metadata, Token, authorization, is_local
 
 _RequestT = TypeVar("_RequestT", bound=Message)
+
+MIN_BYTES = 64 * 1024
+"""Smaller pictures are sent again: the bytes cost less than a digest that is not held."""
+
+
+class Deadline:
+    """One deadline for everything that one call does, a second attempt included."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self.timeout = timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    def left(self) -> float | None:
+        """Seconds that remain, 0 if it has passed; ``None`` without a deadline."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+
+class SentImages:
+    """Digests of the pictures sent to one address, the oldest forgotten first.
+
+    Safe to use from several threads. The server may have dropped any of them.
+    """
+
+    def __init__(self, capacity: int = 256) -> None:
+        self._capacity = capacity
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def has(self, image: EncodedImage) -> bool:
+        """Whether the server was sent these bytes and is worth asking by digest."""
+        if len(image.data) < MIN_BYTES:
+            return False
+        with self._lock:
+            if image.sha256 not in self._digests:
+                return False
+            self._digests.move_to_end(image.sha256)
+            return True
+
+    def add(self, image: EncodedImage) -> None:
+        """Notes that the server now holds these bytes."""
+        if len(image.data) < MIN_BYTES:
+            return
+        with self._lock:
+            self._digests[image.sha256] = None
+            self._digests.move_to_end(image.sha256)
+            while len(self._digests) > self._capacity:
+                self._digests.popitem(last=False)
+
+    def forget(self, image: EncodedImage) -> None:
+        """Notes that the server does not hold these bytes any more."""
+        with self._lock:
+            self._digests.pop(image.sha256, None)
 
 
 class Attempts:
@@ -33,7 +87,11 @@ class Attempts:
 
     def source(self) -> pb.Image:
         """What to send now."""
-        return image_by_digest(self._image) if self.by_digest else image_by_bytes(self._image)
+        return (
+            image_by_digest(self._image.sha256)
+            if self.by_digest
+            else image_by_bytes(self._image.data)
+        )
 
     def not_held(self) -> None:
         """The server holds the picture no longer: the next attempt sends the bytes."""
@@ -70,7 +128,7 @@ class BaseTransport:
         )
         self._credentials = _credentials(resolved) if resolved else None
         encrypted = resolved is not None
-        self._authorization = Authorization(token, address=self.address, encrypted=encrypted)
+        self._authorization = authorization(token, address=self.address, encrypted=encrypted)
         self._sent = SentImages()
         self._closed = False
 
@@ -82,12 +140,16 @@ class BaseTransport:
 
     def metadata(self) -> Metadata | None:
         """What goes along with a call that starts now."""
-        return self._authorization.metadata()
+        return self._authorization.metadata() if self._authorization else None
+
+    def check_open(self) -> None:
+        """Raises if the client is closed."""
+        if self._closed:
+            raise RuntimeError(f"the client of {self.address} is closed")
 
     def check(self, request: Message) -> None:
         """Raises if the client is closed or the message is too large to be sent."""
-        if self._closed:
-            raise RuntimeError(f"the client of {self.address} is closed")
+        self.check_open()
         size, limit = request.ByteSize(), self._options.max_request_bytes
         if size > limit:
             raise MessageTooLargeError(f"request: expected at most {limit} bytes, got {size}")

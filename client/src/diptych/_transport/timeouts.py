@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import math
-import time
 from typing import TypeAlias
 
 DEFAULT_TIMEOUT_S = 30.0
@@ -23,18 +22,6 @@ DEFAULT = Default.DEFAULT
 Timeout: TypeAlias = float | Default | None
 """Seconds until a call fails with ``DeadlineExceededError``; ``None`` waits for ever, not given
 means the client's timeout."""
-
-
-class Deadline:
-    """One deadline for everything that one call does, a second attempt included."""
-
-    def __init__(self, timeout: float | None) -> None:
-        self.timeout = timeout
-        self._end = None if timeout is None else time.monotonic() + timeout
-
-    def left(self) -> float | None:
-        """Seconds that remain, 0 if it has passed; ``None`` without a deadline."""
-        return None if self._end is None else max(0.0, self._end - time.monotonic())
 
 
 def checked_timeout(timeout: float | None) -> float | None:

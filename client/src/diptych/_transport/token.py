@@ -34,33 +34,16 @@ class TokenFile:
 class Authorization:
     """What a client says of itself with each call."""
 
-    def __init__(self, token: Token | None, *, address: str, encrypted: bool) -> None:
-        """Takes the token that was given, else that of the environment, if there is one.
+    def __init__(self, token: Token) -> None:
+        self._token = token
+
+    def metadata(self) -> Metadata:
+        """For one call.
 
         Raises:
             OSError: the token's file cannot be read.
-            ValueError: the token cannot be used, or anyone on the way could read it.
+            ValueError: the token cannot be used.
         """
-        path = os.environ.get(TOKEN_VARIABLE)
-        self._token = TokenFile(path) if token is None and path else token
-        if self._token is None:
-            return
-        if not encrypted and not is_local(address):
-            raise ValueError(
-                f"token: expected an encrypted connection to {address}, got a plain one, on which "
-                "anyone on the way can read the token: use tls=True, DIPTYCH_TLS=true or --tls"
-            )
-        if isinstance(self._token, (str, TokenFile)):
-            self.metadata()
-
-    def metadata(self) -> Metadata | None:
-        """For one call; ``None`` without a token.
-
-        Raises:
-            OSError, ValueError: as above, for a token that is asked for each time.
-        """
-        if self._token is None:
-            return None
         token = self._token() if callable(self._token) else self._token
         if not _TOKEN.fullmatch(token):
             raise ValueError(
@@ -68,6 +51,28 @@ class Authorization:
                 + ("nothing" if not token else "something else")
             )
         return (("authorization", f"Bearer {token}"),)
+
+
+def authorization(token: Token | None, *, address: str, encrypted: bool) -> Authorization | None:
+    """The token that is given, else that of the environment; ``None`` if there is none.
+
+    Raises:
+        OSError: the token's file cannot be read.
+        ValueError: the token cannot be used, or anyone on the way could read it.
+    """
+    path = os.environ.get(TOKEN_VARIABLE)
+    source = TokenFile(path) if token is None and path else token
+    if source is None:
+        return None
+    if not encrypted and not is_local(address):
+        raise ValueError(
+            f"token: expected an encrypted connection to {address}, got a plain one, on which "
+            "anyone on the way can read the token: use tls=True, DIPTYCH_TLS=true or --tls"
+        )
+    found = Authorization(source)
+    if isinstance(source, (str, TokenFile)):
+        found.metadata()  # fails now instead of with the first call
+    return found
 
 
 def is_local(address: str) -> bool:

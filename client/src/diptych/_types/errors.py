@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import grpc
 
-    from .video import VideoCheckpoint
+    from .checkpoint import VideoCheckpoint
 
 
 @dataclass(frozen=True)

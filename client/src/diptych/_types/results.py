@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from .._export import formats as _export
+from .._export import formats
 from .._images import ImageLike
 from .errors import DiptychError
 from .prompts import Task
@@ -83,11 +83,11 @@ class SegmentResult:
 
         Ids count up from ``first_id``. ``COCO.loadRes`` of pycocotools takes the list, too.
         """
-        return _export.to_coco(self, image_id, first_id)
+        return formats.to_coco(self.segments, self.image_size, image_id, first_id)
 
-    def to_numpy(self) -> _export.SegmentArrays:
+    def to_numpy(self) -> formats.SegmentArrays:
         """Parallel arrays; every mask is decoded to full size, one byte a pixel."""
-        return _export.to_numpy(self)
+        return formats.to_numpy(self.segments, self.image_size)
 
     def to_supervision(self) -> supervision.Detections:
         """As ``supervision.Detections``; segments that have neither box nor mask are left out.
@@ -95,7 +95,7 @@ class SegmentResult:
         Raises:
             MissingExtraError: without ``pip install 'diptych[supervision]'``.
         """
-        return _export.to_supervision(self)
+        return formats.to_supervision(self.segments, self.image_size)
 
     def plot(self, image: ImageLike | None = None) -> matplotlib.figure.Figure:
         """A figure of the segments on the picture, or on grey without one.
@@ -255,14 +255,14 @@ class ModelStats:
     """Requests by outcome: ``"OK"`` or the name of a gRPC code."""
     stages: Mapping[str, StageTime]
     """By name of the stage: ``"queue"``, ``"decode"``, ``"encode"``, …"""
-    queue_length: int
-    running_count: int
-    session_count: int
-    held_image_count: int
-    held_bytes: int
-    image_cache_hit_count: int
-    encoder_run_count: int
-    engine_restart_count: int
+    queue_length: int = 0
+    running_count: int = 0
+    session_count: int = 0
+    held_image_count: int = 0
+    held_bytes: int = 0
+    image_cache_hit_count: int = 0
+    encoder_run_count: int = 0
+    engine_restart_count: int = 0
     answer_times: tuple[AnswerTime, ...] = ()
     counting_since: datetime | None = None
     """With a time zone; ``None`` if the server does not say."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..masks.mask import Mask
-from .prompts import Box, LowResLogits
+from .geometry import Box
+from .prompts import LowResLogits
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .checkpoint import VideoCheckpoint
 from .errors import DiptychError
-from .prompts import OutputOptions, Prompt
+from .prompts import OutputOptions
 from .results import Timings
 from .segment import Segment
 
@@ -90,31 +91,6 @@ class VideoRefusal:
 
 VideoEvent: TypeAlias = VideoFrameResult | VideoRefusal
 """What iterating a session yields."""
-
-
-@dataclass(frozen=True)
-class VideoPrompt:
-    """Where an object was said to be."""
-
-    object_id: int
-    frame_index: int
-    prompt: Prompt
-
-
-@dataclass(frozen=True)
-class VideoCheckpoint:
-    """What a new session needs to go on where another one was lost."""
-
-    model: str | None
-    output: OutputOptions
-    track_all: bool
-    frames: tuple[tuple[int, bytes], ...] = field(repr=False)
-    """Index and file of each frame that was still held, oldest first."""
-    prompts: tuple[VideoPrompt, ...]
-    """Prompts on those frames, in order. An object whose own prompts were on older frames is
-    prompted with its last mask, or its last box if the model names classes."""
-    lost_objects: tuple[int, ...] = ()
-    """Objects that were not visible on any held frame: they have to be prompted again."""
 
 
 @dataclass(frozen=True)

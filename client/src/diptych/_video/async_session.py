@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from .._options import BoxLike, PointLike
 from .._transport.asynchronous import AsyncTransport, read
 from .._transport.timeouts import DEFAULT
+from .._types.checkpoint import VideoCheckpoint
 from .._types.errors import DeadlineExceededError, RequestCancelledError, SessionLostError
 from .._types.prompts import Prompt
-from .._types.video import VideoCheckpoint, VideoEvent, VideoOptions, VideoRefusal
+from .._types.video import VideoEvent, VideoOptions, VideoRefusal
 from ..masks.mask import Mask
 from ..segment import v1 as pb
-from ..wire.video import video_event
+from ..wire.video import read_video_event
 from .base import BaseVideoSession
 from .frames import FrameLike, encode_frame, frame_index
 from .state import make_prompt
@@ -253,7 +254,7 @@ class AsyncVideoSession(BaseVideoSession):
     async def _next_event(self) -> VideoEvent | None:
         """The next thing for the caller; ``None`` at the end."""
         while (message := await self._read()) is not None:
-            event = self._state.settle(message, await read(video_event, message))
+            event = self._state.settle(message, await read(read_video_event, message))
             self._notify()
             if event is not None:
                 return event

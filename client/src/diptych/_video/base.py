@@ -7,8 +7,7 @@ from typing import Any
 
 import grpc
 
-from .._transport.calls import BaseTransport
-from .._transport.timeouts import Deadline
+from .._transport.calls import BaseTransport, Deadline
 from .._types.errors import DiptychError
 from .._types.results import Provenance
 from .._types.video import VideoEvent, VideoLimits, VideoOptions

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from .._options import BoxLike, PointLike
 from .._transport.blocking import Transport
 from .._transport.timeouts import DEFAULT
+from .._types.checkpoint import VideoCheckpoint
 from .._types.errors import DeadlineExceededError, DiptychError, SessionLostError
 from .._types.prompts import Prompt
-from .._types.video import VideoCheckpoint, VideoEvent, VideoOptions, VideoRefusal
+from .._types.video import VideoEvent, VideoOptions, VideoRefusal
 from ..masks.mask import Mask
 from ..segment import v1 as pb
-from ..wire.video import video_event
+from ..wire.video import read_video_event
 from .base import BaseVideoSession
 from .frames import FrameLike, encode_frame, frame_index
 from .state import make_prompt
@@ -250,7 +251,7 @@ class VideoSession(BaseVideoSession):
     def _next_event(self) -> VideoEvent | None:
         """The next thing for the caller; ``None`` at the end."""
         while (message := self._read()) is not None:
-            event = video_event(message)
+            event = read_video_event(message)
             with self._changed:
                 event = self._state.settle(message, event)
                 self._changed.notify_all()

@@ -13,22 +13,28 @@ from numpy.typing import NDArray
 
 from .._options import BoxLike, PointLike, make_box, make_point
 from .._transport.timeouts import checked_timeout
+from .._types.checkpoint import VideoCheckpoint, VideoPrompt
 from .._types.errors import DiptychError, SessionLostError, UnavailableError
 from .._types.prompts import LowResLogits, OutputOptions, Prompt
 from .._types.results import Provenance
 from .._types.segment import Segment
 from .._types.video import (
-    VideoCheckpoint,
     VideoEvent,
     VideoFrameResult,
     VideoLimits,
     VideoOptions,
-    VideoPrompt,
     VideoRefusal,
 )
 from ..masks.mask import Mask
 from ..segment import v1 as pb
-from ..wire.video import frame_message, prompt_message, removal_message, start_message, started
+from ..wire.video import (
+    frame_request,
+    prompt_request,
+    read_going_away,
+    read_started,
+    removal_request,
+    start_request,
+)
 from .frames import checked_quality
 
 MAX_WAITING = 1024
@@ -98,13 +104,14 @@ class SessionState:
 
     def start(self) -> pb.SegmentVideoRequest:
         """The first message."""
-        message = start_message(self._options)
+        options = self._options
+        message = start_request(options.model or "", options.output, options.track_all)
         self.sent(message)
         return message
 
     def opened(self, message: pb.SegmentVideoResponse) -> None:
         """Takes the first answer; ``ServerError`` if it is another."""
-        self.limits, self.provenance = started(message)
+        self.limits, self.provenance = read_started(message)
         self._unanswered.clear()
 
     @property
@@ -124,7 +131,7 @@ class SessionState:
             index = self._newest_index + 1
         elif index <= self._newest_index:
             raise ValueError(f"index: expected more than {self._newest_index}, got {index}")
-        return frame_message(index, encoded)
+        return frame_request(index, encoded)
 
     def prompt(self, object_id: int, index: int | None, prompt: Prompt) -> pb.SegmentVideoRequest:
         """A prompt, for the newest frame if no index is given.
@@ -138,12 +145,12 @@ class SessionState:
                 raise ValueError("prompt: send a frame first")
             index = next(reversed(self._frames))
         self._check_waiting()
-        return prompt_message(object_id, index, prompt)
+        return prompt_request(object_id, index, prompt)
 
     def removal(self, object_id: int) -> pb.SegmentVideoRequest:
         """The end of an object; ``RuntimeError`` if too many are not answered."""
         self._check_waiting()
-        return removal_message(object_id)
+        return removal_request(object_id)
 
     def _check_waiting(self) -> None:
         if len(self._unanswered) - len(self._unanswered_frames) >= MAX_WAITING:
@@ -161,7 +168,7 @@ class SessionState:
             self._hold(self._newest_index, message.frame.encoded)
             self._unanswered_frames.add(self._seq)
             # Without its megabytes.
-            kept = pb.SegmentVideoRequest(frame=pb.VideoFrame(frame_index=self._newest_index))
+            kept = frame_request(self._newest_index, b"")
             self._unanswered[self._seq] = kept
         else:
             self._unanswered[self._seq] = message
@@ -189,8 +196,9 @@ class SessionState:
         self, message: pb.SegmentVideoResponse, event: VideoEvent | None
     ) -> VideoEvent | None:
         """Takes an answer and what it was read as; what the caller is to see of it."""
-        if message.WhichOneof("event") == "going_away":
-            self.going_away_s = message.going_away.grace.ToNanoseconds() / 1e9
+        grace_s = read_going_away(message)
+        if grace_s is not None:
+            self.going_away_s = grace_s
         seq = message.in_reply_to_seq
         request = self._unanswered.pop(seq, None)
         self._unanswered_frames.discard(seq)

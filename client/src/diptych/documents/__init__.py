@@ -1,1 +1,4 @@
-"""Results as JSON documents, for the command line and for servers (no promise of stability)."""
+"""Results as JSON documents: what ``diptych --json`` prints and the gateway answers over HTTP.
+
+Importable for servers of this project; no promise of stability.
+"""

@@ -1,7 +1,7 @@
-"""Shapes of the JSON documents that ``_documents`` makes; HTTP's description is read off them.
+"""Shapes of the JSON documents that ``documents`` makes; HTTP's description is read off them.
 
-Where a field is a class of the SDK, the document has what ``_documents.plain`` makes of it. The
-pairs of an ``Annotated`` type are keywords of JSON Schema.
+Where a field is a class of the SDK, the document has what ``results.plain`` makes of it. The pairs
+of an ``Annotated`` type are keywords of JSON Schema.
 """
 
 from __future__ import annotations

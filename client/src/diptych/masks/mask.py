@@ -8,11 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._types.prompts import Box
-from . import png as _png
-from . import polygons as _polygons
-from . import rle as _rle
-from . import runs as _runs
+from .._types.geometry import Box
+from . import png, polygons, runs
 
 _MAX_PIXELS = 2**32 - 1  # a run length is a uint32
 
@@ -27,9 +24,9 @@ class Mask:
 
     __slots__ = ("_counts", "_png", "_rings", "_size")
 
-    _counts: _rle.Counts | None
+    _counts: runs.Counts | None
     _png: bytes | None
-    _rings: tuple[_polygons.Points, ...] | None
+    _rings: tuple[polygons.Points, ...] | None
     _size: tuple[int, int]
 
     def __init__(self) -> None:
@@ -39,7 +36,7 @@ class Mask:
     def from_array(cls, array: ArrayLike) -> Mask:
         """From ``(height, width)`` values; all but 0 and False are the object."""
         values = _as_bool(array)
-        return cls._made(values.shape, counts=_runs.from_crop(values, 0, 0, values.shape))
+        return cls._made(values.shape, counts=runs.from_crop(values, 0, 0, values.shape))
 
     @classmethod
     def from_crop(cls, crop: ArrayLike, x0: int, y0: int, size: tuple[int, int]) -> Mask:
@@ -57,14 +54,14 @@ class Mask:
                 f"crop: expected to lie inside {height} x {width}, "
                 f"got {rows} x {columns} at x={x0}, y={y0}"
             )
-        counts = _runs.from_crop(values, x0, y0, (height, width))
+        counts = runs.from_crop(values, x0, y0, (height, width))
         return cls._made((height, width), counts=counts)
 
     @classmethod
     def from_counts(cls, counts: ArrayLike, size: tuple[int, int]) -> Mask:
         """From run lengths, column by column, background first (0 if the object comes first)."""
         height, width = _checked(size)
-        return cls._made(size, counts=_rle.check(np.asarray(counts), height * width))
+        return cls._made(size, counts=runs.check(np.asarray(counts), height * width))
 
     @classmethod
     def from_coco(cls, counts: bytes | str, size: tuple[int, int]) -> Mask:
@@ -74,7 +71,7 @@ class Mask:
         """
         height, width = _checked(size)
         data = counts.encode() if isinstance(counts, str) else counts
-        return cls._made(size, counts=_rle.decode(data, height * width))
+        return cls._made(size, counts=runs.decode(data, height * width))
 
     @classmethod
     def from_png(cls, data: bytes) -> Mask:
@@ -82,7 +79,7 @@ class Mask:
 
         Raises ``ValueError`` for anything else; broken pixels are noticed on first use.
         """
-        return cls._made(_png.read_size(data), png=bytes(data))
+        return cls._made(png.read_size(data), png=bytes(data))
 
     @classmethod
     def from_polygons(cls, rings: Iterable[ArrayLike], size: tuple[int, int]) -> Mask:
@@ -92,7 +89,7 @@ class Mask:
         rings that turn the same way add up. Raises ``ValueError`` for coordinates that are not
         finite; outlines that cross themselves absurdly often are noticed on first use.
         """
-        return cls._made(size, rings=_polygons.checked(rings))
+        return cls._made(size, rings=polygons.checked(rings))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,25 +110,25 @@ class Mask:
     @property
     def area(self) -> int:
         """Object pixels."""
-        return _runs.area(self.counts)
+        return runs.area(self.counts)
 
     @property
     def box(self) -> Box | None:
         """The smallest box around the object, half-open; ``None`` for an empty mask."""
-        edges = _runs.box(self.counts, self._size[0])
+        edges = runs.box(self.counts, self._size[0])
         return None if edges is None else Box(*map(float, edges))
 
     def to_coco(self) -> bytes:
         """The COCO compressed string, byte for byte that of pycocotools."""
-        return _rle.encode(self.counts)
+        return runs.encode(self.counts)
 
     def to_array(self) -> NDArray[np.bool_]:
         """``(height, width)`` bool, a fresh array."""
-        return _runs.to_array(self.counts, self._size)
+        return runs.to_array(self.counts, self._size)
 
     def to_png(self) -> bytes:
         """A single-channel 8-bit PNG, 0 or 255."""
-        return self._png if self._png is not None else _png.encode(self.to_array())
+        return self._png if self._png is not None else png.encode(self.to_array())
 
     def to_polygons(self) -> list[NDArray[np.float32]]:
         """Outlines along pixel edges, ``(points, 2)`` each: x and y of the corners.
@@ -139,16 +136,16 @@ class Mask:
         The last point is joined to the first. As a person sees the picture (y down), outer rings
         are anticlockwise and holes clockwise. ``from_polygons`` gives the same mask back.
         """
-        edges = _runs.box(self.counts, self._size[0])
+        edges = runs.box(self.counts, self._size[0])
         if edges is None:
             return []
-        crop = _runs.to_crop(self.counts, self._size[0], edges)
-        return _polygons.trace(crop, edges[0], edges[1])
+        crop = runs.to_crop(self.counts, self._size[0], edges)
+        return polygons.trace(crop, edges[0], edges[1])
 
     def intersection(self, other: Mask) -> int:
         """Pixels in both masks, without decoding; ``ValueError`` if the sizes differ."""
         _same_size(self._size, other._size)
-        return _runs.intersection(self.counts, other.counts)
+        return runs.intersection(self.counts, other.counts)
 
     def iou(self, other: Mask) -> float:
         """Intersection over union, 0 if both are empty; ``ValueError`` if the sizes differ."""
@@ -161,7 +158,7 @@ class Mask:
 
         What leaves the picture is lost.
         """
-        counts = _runs.shifted(self.counts, operator.index(dx), operator.index(dy), self._size)
+        counts = runs.shifted(self.counts, operator.index(dx), operator.index(dy), self._size)
         return Mask._made(self._size, counts=counts)
 
     @staticmethod
@@ -171,7 +168,7 @@ class Mask:
         parts = list(masks)
         for mask in parts:
             _same_size((height, width), mask._size)
-        counts = _runs.union([mask.counts for mask in parts], height * width)
+        counts = runs.union([mask.counts for mask in parts], height * width)
         return Mask._made(size, counts=counts)
 
     def __eq__(self, other: object) -> bool:
@@ -191,20 +188,20 @@ class Mask:
         cls,
         size: tuple[int, int],
         *,
-        counts: _rle.Counts | None = None,
+        counts: runs.Counts | None = None,
         png: bytes | None = None,
-        rings: tuple[_polygons.Points, ...] | None = None,
+        rings: tuple[polygons.Points, ...] | None = None,
     ) -> Mask:
         mask = object.__new__(cls)
         mask._size = _checked(size)
         mask._counts, mask._png, mask._rings = counts, png, rings
         return mask
 
-    def _decoded(self) -> _rle.Counts:
+    def _decoded(self) -> runs.Counts:
         if self._png is not None:
-            return _runs.from_crop(_png.decode(self._png, self._size), 0, 0, self._size)
+            return runs.from_crop(png.decode(self._png, self._size), 0, 0, self._size)
         if self._rings is not None:
-            return _polygons.fill(self._rings, self._size)
+            return polygons.fill(self._rings, self._size)
         raise AssertionError("a mask has run lengths or a source")
 
 

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .rle import Counts, Positions, from_toggles
-from .runs import Size, turning
+from .runs import Counts, Positions, Size, from_toggles, turning
 
 Ring = NDArray[np.float32]
 """``(points, 2)``: x and y; the last point is joined to the first."""

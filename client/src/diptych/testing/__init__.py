@@ -11,8 +11,8 @@
 It is a real gRPC server on a free port of the loopback interface; only the model is fake.
 """
 
+from ._answers import FakeCall, FakeVideoFrame
 from ._failures import Failure
-from ._service import FakeCall, FakeSegmentService
-from ._video import FakeVideoFrame
+from ._service import FakeSegmentService
 
 __all__ = ["Failure", "FakeCall", "FakeSegmentService", "FakeVideoFrame"]

@@ -6,10 +6,16 @@ import hashlib
 from collections.abc import Sequence
 from itertools import combinations
 
-from .._types.prompts import Box, Task
+from google.protobuf.duration_pb2 import Duration
+
+from .._types.geometry import Box
+from .._types.prompts import Task
+from .._types.results import Agreement, Match
 from .._types.segment import Segment
 from ..masks.mask import Mask
 from ..segment import v1 as pb
+from ..wire.comparison import agreement_message
+from ..wire.requests import read_box, read_task
 
 _WEIGHTS_SHA256 = hashlib.sha256(b"fake weights").digest()
 
@@ -21,8 +27,7 @@ def default_segments(request: pb.SegmentRequest, size: tuple[int, int]) -> list[
     found = []
     for index, prompt in enumerate(request.prompts):
         if prompt.HasField("box"):
-            edges = prompt.box
-            box = Box(edges.x_min_px, edges.y_min_px, edges.x_max_px, edges.y_max_px)
+            box = read_box(prompt.box)
         elif prompt.points:
             box = _centred(size, prompt.points[0].x_px, prompt.points[0].y_px)
         else:
@@ -81,40 +86,22 @@ def default_card(model_id: str) -> pb.ModelCard:
     )
 
 
-def segment_message(segment: Segment, request: pb.SegmentRequest) -> pb.Segment:
-    """A segment with its mask in the encoding that the request wants."""
-    message = pb.Segment(
-        score=segment.score,
-        label=segment.label,
-        category_id=segment.category_id,
-        area_px=segment.area,
-        prompt_index=segment.prompt_index,
-        candidate_index=segment.candidate_index,
-        stability_score=segment.stability_score,
-        source_iou=segment.source_iou,
-        keypoints=[
-            pb.Keypoint(name=k.name, x_px=k.x, y_px=k.y, score=k.score) for k in segment.keypoints
-        ],
+def default_started() -> pb.VideoStarted:
+    """Small limits, so that tests meet them."""
+    return pb.VideoStarted(
+        max_objects=8,
+        held_frames=4,
+        max_frames_in_flight=3,
+        max_sessions=8,
+        idle_timeout=Duration(seconds=60),
     )
-    if segment.box is not None:
-        left, top, right, bottom = segment.box.xyxy
-        message.box.CopyFrom(
-            pb.BoundingBox(x_min_px=left, y_min_px=top, x_max_px=right, y_max_px=bottom)
-        )
-    if segment.low_res_logits is not None:
-        logits = segment.low_res_logits
-        message.low_res_logits.CopyFrom(
-            pb.LowResLogits(height=logits.height, width=logits.width, float16_le=logits.float16_le)
-        )
-    _set_mask(message, segment.mask, request)
-    return message
 
 
 def agreement_messages(
     answers: Sequence[tuple[str, Sequence[Segment]]], task: int
 ) -> list[pb.Agreement]:
     """Pairs the segments of the same index; enough for a fake, whose rectangles have an order."""
-    prompted = task == pb.Task.Value(f"TASK_{Task.PROMPTED_SEGMENTATION.name}")
+    prompted = read_task(task) is Task.PROMPTED_SEGMENTATION
     return [_agreement(a, b, prompted) for a, b in combinations(answers, 2)]
 
 
@@ -128,16 +115,17 @@ def _agreement(
     ]
     pairs = [(i, iou) for i, iou in enumerate(overlaps) if prompted or iou >= 0.5]
     matched = {i for i, _ in pairs}
-    basis = "PROMPT" if prompted else "MASK_IOU" if with_masks else "BOX_IOU"
-    return pb.Agreement(
-        model_id_a=model_a,
-        model_id_b=model_b,
-        basis=pb.AgreementBasis.Value(f"AGREEMENT_BASIS_{basis}"),
-        matches=[pb.Match(index_a=i, index_b=i, iou=iou) for i, iou in pairs],
-        only_a=[i for i in range(len(segments_a)) if i not in matched],
-        only_b=[i for i in range(len(segments_b)) if i not in matched],
-        mean_match_iou=sum(iou for _, iou in pairs) / len(pairs) if pairs else None,
-        foreground_iou=_foreground(segments_a, segments_b) if with_masks else None,
+    return agreement_message(
+        Agreement(
+            model_id_a=model_a,
+            model_id_b=model_b,
+            basis="prompt" if prompted else "mask-iou" if with_masks else "box-iou",
+            matches=tuple(Match(i, i, iou) for i, iou in pairs),
+            only_a=tuple(i for i in range(len(segments_a)) if i not in matched),
+            only_b=tuple(i for i in range(len(segments_b)) if i not in matched),
+            mean_match_iou=sum(iou for _, iou in pairs) / len(pairs) if pairs else None,
+            foreground_iou=_foreground(segments_a, segments_b) if with_masks else None,
+        )
     )
 
 
@@ -153,19 +141,6 @@ def _foreground(one: Sequence[Segment], other: Sequence[Segment]) -> float | Non
         return None
     size = (masks[0] or masks[1])[0].size
     return Mask.union(masks[0], size).iou(Mask.union(masks[1], size))
-
-
-def _set_mask(message: pb.Segment, mask: Mask | None, request: pb.SegmentRequest) -> None:
-    encoding = request.output.mask_encoding
-    if mask is None:
-        return
-    if encoding == pb.MaskEncoding.MASK_ENCODING_PNG:
-        message.mask.png = mask.to_png()
-    elif encoding == pb.MaskEncoding.MASK_ENCODING_POLYGONS:
-        for ring in mask.to_polygons():
-            message.mask.polygons.rings.add(xy_px=ring.reshape(-1).tolist())
-    elif encoding != pb.MaskEncoding.MASK_ENCODING_NONE:
-        message.mask.coco_rle = mask.to_coco()
 
 
 def _rectangle(box: Box, size: tuple[int, int], score: float, prompt: int | None) -> Segment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,34 +16,17 @@ import grpc
 
 from .._types.errors import Violation
 from .._types.health import ServingStatus
-from .._types.segment import Segment
 from ..limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 from ..segment import v1 as pb
+from ._answers import Answer, FakeCall, FakeReply, VideoAnswer
 from ._failures import Failed, Failure, make_failure
 from ._pictures import image_size
-from ._replies import default_card, default_segments
-from ._video import VideoAnswer, default_started
+from ._replies import default_card, default_segments, default_started
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 _WITHOUT_MASKS = (pb.Task.TASK_OBJECT_DETECTION, pb.Task.TASK_KEYPOINT_DETECTION)
-
-
-@dataclass(frozen=True)
-class FakeCall:
-    """One question to one fake model."""
-
-    model_id: str
-    request: pb.SegmentRequest
-    """The message as it came; its picture may be a digest."""
-    image: bytes
-    """The picture's bytes, whether they were sent now or before."""
-    image_size: tuple[int, int]
-    """Height and width."""
-
-
-Answer = Callable[[FakeCall], Sequence[Segment]]
 
 
 @dataclass(frozen=True)
@@ -281,11 +264,3 @@ class FakeSegmentService:
             elif told.times is not None:
                 self._failures[model_id] = replace(told, times=told.times - 1)
         raise Failed(told.failure)
-
-
-@dataclass(frozen=True)
-class FakeReply:
-    """What one fake model answered."""
-
-    call: FakeCall
-    segments: Sequence[Segment]

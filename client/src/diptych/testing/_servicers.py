@@ -8,18 +8,39 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from .._types.health import ServingStatus
+from .._types.prompts import MaskEncoding, Task
+from .._types.results import (
+    AnswerTime,
+    ModelStats,
+    Provenance,
+    SegmentResult,
+    StageTime,
+    Timings,
+)
 from .._types.segment import Segment
 from ..segment import v1 as pb
+from ..wire.cards import card_reply, cards_reply, known_model_message
+from ..wire.comparison import (
+    agreements_event,
+    comparison_message,
+    outcome_event,
+    outcome_message,
+)
+from ..wire.health import health_reply
+from ..wire.replies import result_message
+from ..wire.requests import read_encoding
+from ..wire.stats import stats_message
+from ._answers import FakeReply
 from ._failures import Failed, abort, make_failure
-from ._replies import agreement_messages, segment_message
+from ._replies import agreement_messages
 from ._video import video_answers
 
 if TYPE_CHECKING:
-    from ._service import FakeReply, FakeSegmentService
+    from ._service import FakeSegmentService
+
+_ELAPSED_S = 0.005
 
 
 class _SegmentServicer(pb.SegmentServiceServicer):
@@ -57,9 +78,7 @@ class _SegmentServicer(pb.SegmentServiceServicer):
         self, request: pb.GetModelCardRequest, context: grpc.ServicerContext
     ) -> pb.GetModelCardResponse:
         try:
-            return pb.GetModelCardResponse(
-                model_card=self._fake.cards[self._model(request.model_id)]
-            )
+            return card_reply(self._fake.cards[self._model(request.model_id)])
         except Failed as failed:
             abort(context, failed.failure, self._fake.next_request_id())
 
@@ -71,20 +90,17 @@ class _SegmentServicer(pb.SegmentServiceServicer):
         except Failed as failed:
             abort(context, failed.failure, self._fake.next_request_id())
         count = len(self._fake.requests)
-        return pb.GetModelStatsResponse(
-            outcomes=[pb.OutcomeCount(outcome="OK", count=count)],
-            stages=[pb.StageTime(stage="total", count=count, total=Duration(seconds=count))],
-            encoder_run_count=count,
-            answer_times=[
-                pb.AnswerTime(
-                    task=pb.Task.TASK_INSTANCE_SEGMENTATION,
-                    count=min(count, 500),
-                    p50=Duration(seconds=1),
-                    p95=Duration(seconds=1),
-                )
-            ][:count],
-            batch_sizes=[pb.BatchSize(size=1, answer_count=count)][:count],
-            device="fake",
+        return stats_message(
+            ModelStats(
+                outcomes={"OK": count},
+                stages={"total": StageTime(count, float(count))},
+                encoder_run_count=count,
+                answer_times=(
+                    AnswerTime(Task.INSTANCE_SEGMENTATION, False, min(count, 500), 1.0, 1.0),
+                )[:count],
+                batch_sizes={1: count} if count else {},
+                device="fake",
+            )
         )
 
     def _model(self, model_id: str) -> str:
@@ -111,28 +127,24 @@ class _GatewayServicer(pb.GatewayServiceServicer):
             if reply is not None:
                 answers.append((result.model_id, reply.segments))
         agreements = agreement_messages(answers, request.request.task)
-        return pb.CompareResponse(results=results, agreements=agreements)
+        return comparison_message(results, agreements)
 
     def StreamCompare(
         self, request: pb.StreamCompareRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.StreamCompareResponse]:
         answers: list[tuple[str, Sequence[Segment]]] = []
         for result, reply in self._results(request.compare, context):
-            yield pb.StreamCompareResponse(result=result)
+            yield outcome_event(result)
             if reply is not None:
                 answers.append((result.model_id, reply.segments))
         agreements = agreement_messages(answers, request.compare.request.task)
-        yield pb.StreamCompareResponse(agreements=pb.Agreements(agreements=agreements))
+        yield agreements_event(agreements)
 
     def ListModelCards(
         self, request: pb.ListModelCardsRequest, context: grpc.ServicerContext
     ) -> pb.ListModelCardsResponse:
-        return pb.ListModelCardsResponse(
-            models=[
-                pb.KnownModel(model_id=model, model_card=self._fake.cards[model])
-                for model in self._fake.models
-            ]
-        )
+        fake = self._fake
+        return cards_reply(known_model_message(model, fake.cards[model]) for model in fake.models)
 
     def _results(
         self, compare: pb.CompareRequest, context: grpc.ServicerContext
@@ -145,48 +157,56 @@ class _GatewayServicer(pb.GatewayServiceServicer):
             abort(context, failed.failure, fake.next_request_id())
         for model_id in compare.model_ids or fake.models:
             request_id = fake.next_request_id()
-            result = pb.ModelResult(model_id=model_id, elapsed=Duration(nanos=5_000_000))
-            reply: FakeReply | None = None
             try:
                 if model_id not in fake.models:
                     raise Failed(make_failure("MODEL_UNKNOWN", f"no model {model_id!r}"))
                 reply = fake.segments(model_id, compare.request, image)
-                result.response.CopyFrom(segment_response(reply, request_id))
             except Failed as failed:
-                result.error.CopyFrom(failed.failure.to_status(request_id))
-            yield result, reply
+                status = failed.failure.to_status(request_id)
+                yield outcome_message(model_id, status, _ELAPSED_S), None
+            else:
+                response = segment_response(reply, request_id)
+                yield outcome_message(model_id, response, _ELAPSED_S), reply
 
 
 def segment_response(reply: FakeReply, request_id: str) -> pb.SegmentResponse:
     """The message of an answer."""
     call = reply.call
-    height, width = call.image_size
-    return pb.SegmentResponse(
+    result = SegmentResult(
         model_id=call.model_id,
-        segments=[segment_message(segment, call.request) for segment in reply.segments],
-        image_size=pb.ImageSize(height_px=height, width_px=width),
-        image_sha256=hashlib.sha256(call.image).digest(),
-        timings=pb.Timings(
-            queue=Duration(nanos=1_000_000),
-            decode=Duration(nanos=500_000),
-            encode=Duration(nanos=2_000_000),
-            predict=Duration(nanos=1_000_000),
-            postprocess=Duration(nanos=500_000),
-            total=Duration(nanos=5_000_000),
-        ),
-        provenance=[
-            pb.Provenance(
+        segments=tuple(reply.segments),
+        image_size=call.image_size,
+        image_sha256=hashlib.sha256(call.image).hexdigest(),
+        timings=Timings(0.001, 0.0005, 0.002, 0.001, 0.0005, 0.005),
+        provenance=(
+            Provenance(
                 model_id=call.model_id,
                 weights="fake",
-                weights_sha256=hashlib.sha256(b"fake weights").digest(),
+                weights_sha256=hashlib.sha256(b"fake weights").hexdigest(),
                 tier="exact",
                 device="cpu",
                 dtype="float32",
+                image_cache_hit=False,
                 software="diptych.testing",
-            )
-        ],
+            ),
+        ),
         request_id=request_id,
     )
+    encoding = read_encoding(call.request.output.mask_encoding)
+    return result_message(result, encoding or MaskEncoding.COCO_RLE)
+
+
+class _HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
+    def __init__(self, fake: FakeSegmentService) -> None:
+        self._fake = fake
+
+    def Check(
+        self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        status = self._fake.health.get(request.service)
+        if status is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r}")
+        return health_reply(status)
 
 
 def add_servicers(fake: FakeSegmentService, server: grpc.Server, *, gateway: bool) -> None:
@@ -194,19 +214,4 @@ def add_servicers(fake: FakeSegmentService, server: grpc.Server, *, gateway: boo
     pb.add_SegmentServiceServicer_to_server(_SegmentServicer(fake), server)
     if gateway:
         pb.add_GatewayServiceServicer_to_server(_GatewayServicer(fake), server)
-
-    def check(request: StringValue, context: grpc.ServicerContext) -> Int32Value:
-        status = fake.health.get(request.value)
-        if status is None:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.value!r}")
-        return Int32Value(value=list(ServingStatus).index(status))
-
-    # The health messages are those of _convert_health.
-    handler = grpc.unary_unary_rpc_method_handler(
-        check,
-        request_deserializer=StringValue.FromString,
-        response_serializer=Int32Value.SerializeToString,
-    )
-    server.add_generic_rpc_handlers(
-        [grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler})]
-    )
+    health_pb2_grpc.add_HealthServicer_to_server(_HealthServicer(fake), server)

@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from google.protobuf.duration_pb2 import Duration
-
-from .._types.video import VideoObject
+from .._types.prompts import MaskEncoding
+from .._types.results import Timings
+from .._types.video import VideoFrameResult, VideoObject
 from ..masks.mask import Mask
 from ..segment import v1 as pb
+from ..wire.requests import box_message, read_encoding
+from ..wire.video import ack_reply, frame_reply, refusal_reply
+from ._answers import FakeVideoFrame
 from ._failures import Failed, make_failure
 from ._pictures import image_size
-from ._replies import default_segments, segment_message
+from ._replies import default_segments
 
 if TYPE_CHECKING:
     from ._service import FakeSegmentService
 
 _SERVER_IDS = 2**30
-
-
-def default_started() -> pb.VideoStarted:
-    """Small limits, so that tests meet them."""
-    return pb.VideoStarted(
-        max_objects=8,
-        held_frames=4,
-        max_frames_in_flight=3,
-        max_sessions=8,
-        idle_timeout=Duration(seconds=60),
-    )
-
-
-@dataclass(frozen=True)
-class FakeVideoFrame:
-    """One frame that a fake model is to answer, for the first time or once more."""
-
-    model_id: str
-    frame_index: int
-    image: bytes
-    """The frame's file."""
-    image_size: tuple[int, int]
-    """Height and width."""
-    prompts: Mapping[int, pb.ObjectPrompt]
-    """The newest prompt of each object that is followed, by object id."""
-
-
-VideoAnswer = Callable[[FakeVideoFrame], Sequence[VideoObject]]
 
 
 @dataclass
@@ -81,14 +56,11 @@ class VideoSessionFake:
                     yield self._answer(request.seq, index)
             elif kind == "removal":
                 self._remove(request.removal.object_id)
-                yield pb.SegmentVideoResponse(in_reply_to_seq=request.seq, ack=pb.VideoAck())
+                yield _in_reply(request.seq, ack_reply())
             else:
                 raise _refused("SESSION_ORDER", f"expected frame, prompt or removal, got {kind}")
         except Failed as failed:
-            error = pb.VideoError(status=failed.failure.to_status(self.fake.next_request_id()))
-            if kind in ("frame", "prompt"):
-                error.frame_index = getattr(request, kind).frame_index
-            yield pb.SegmentVideoResponse(in_reply_to_seq=request.seq, error=error)
+            yield refusal_reply(request, failed.failure.to_status(self.fake.next_request_id()))
 
     def _add_frame(self, frame: pb.VideoFrame) -> int:
         index = frame.frame_index
@@ -125,18 +97,15 @@ class VideoSessionFake:
 
     def _answer(self, seq: int, index: int) -> pb.SegmentVideoResponse:
         frame = self._frames[index]
-        height, width = frame.size
-        request = pb.SegmentRequest(output=self.start.output)
-        return pb.SegmentVideoResponse(
-            in_reply_to_seq=seq,
-            frame=pb.VideoFrameSegments(
-                frame_index=index,
-                revision=frame.revision,
-                segments=[_object(found, request) for found in self._found(index, frame)],
-                image_size=pb.ImageSize(height_px=height, width_px=width),
-                timings=pb.Timings(total=Duration(nanos=5_000_000)),
-            ),
+        result = VideoFrameResult(
+            frame_index=index,
+            revision=frame.revision,
+            objects=tuple(self._found(index, frame)),
+            image_size=frame.size,
+            timings=Timings(total_s=0.005),
         )
+        encoding = read_encoding(self.start.output.mask_encoding) or MaskEncoding.COCO_RLE
+        return _in_reply(seq, frame_reply(result, encoding))
 
     def _found(self, index: int, frame: _Frame) -> Sequence[VideoObject]:
         answer = self.fake.video_answer(self.model_id)
@@ -170,9 +139,9 @@ def video_answers(
                 yield from session.answers(request)
 
 
-def _object(found: VideoObject, request: pb.SegmentRequest) -> pb.VideoSegment:
-    message = segment_message(found.segment, request)
-    return pb.VideoSegment(object_id=found.object_id, segment=message, presence=found.presence)
+def _in_reply(seq: int, message: pb.SegmentVideoResponse) -> pb.SegmentVideoResponse:
+    message.in_reply_to_seq = seq
+    return message
 
 
 def _boxed(prompt: pb.ObjectPrompt, size: tuple[int, int]) -> pb.ObjectPrompt:
@@ -180,10 +149,7 @@ def _boxed(prompt: pb.ObjectPrompt, size: tuple[int, int]) -> pb.ObjectPrompt:
     box = Mask.from_coco(prompt.mask.mask.coco_rle, size).box if prompt.HasField("mask") else None
     if box is None:
         return prompt
-    left, top, right, bottom = box.xyxy
-    return pb.ObjectPrompt(
-        box=pb.BoundingBox(x_min_px=left, y_min_px=top, x_max_px=right, y_max_px=bottom)
-    )
+    return pb.ObjectPrompt(box=box_message(box))
 
 
 def _has_mask(prompt: pb.VideoPrompt) -> bool:

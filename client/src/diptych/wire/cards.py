@@ -1,8 +1,11 @@
-"""Model cards: from wire messages to what a caller gets."""
+"""Model cards and what a gateway knows of its models, as messages and back."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+
+from google.rpc import status_pb2
 
 from .._types.cards import (
     Category,
@@ -15,24 +18,41 @@ from .._types.cards import (
     Variant,
     Weights,
 )
-from .._types.prompts import AutomaticOptions, PromptKind, Task
+from .._types.prompts import PromptKind
 from ..segment import v1 as pb
+from .requests import read_automatic, read_task
 from .statuses import error_from_status
 
-_TASKS = {pb.Task.Value(f"TASK_{task.name}"): task for task in Task}
 _PROMPT_KINDS = {pb.PromptKind.Value(f"PROMPT_KIND_{kind.name}"): kind for kind in PromptKind}
 
 
-def known_model(message: pb.KnownModel) -> KnownModel:
+def card_reply(card: pb.ModelCard | None) -> pb.GetModelCardResponse:
+    """What ``SegmentService.GetModelCard`` answers; nothing for a card that is not known yet."""
+    return pb.GetModelCardResponse(model_card=card)
+
+
+def cards_reply(models: Iterable[pb.KnownModel]) -> pb.ListModelCardsResponse:
+    """What ``GatewayService.ListModelCards`` answers."""
+    return pb.ListModelCardsResponse(models=models)
+
+
+def known_model_message(
+    model_id: str, card: pb.ModelCard | None, status: status_pb2.Status | None = None
+) -> pb.KnownModel:
+    """What the gateway knows of a model: its last card, and OK or why it cannot be reached."""
+    return pb.KnownModel(model_id=model_id, model_card=card, status=status)
+
+
+def read_known_model(message: pb.KnownModel) -> KnownModel:
     """What the gateway knows of a model."""
     return KnownModel(
         model_id=message.model_id,
-        card=model_card(message.model_card) if message.HasField("model_card") else None,
+        card=read_card(message.model_card) if message.HasField("model_card") else None,
         error=error_from_status(message.status) if message.status.code else None,
     )
 
 
-def model_card(message: pb.ModelCard) -> ModelCard:
+def read_card(message: pb.ModelCard) -> ModelCard:
     """The card; tasks and kinds of prompt that this version does not know are left out."""
     return ModelCard(
         id=message.id,
@@ -46,7 +66,7 @@ def model_card(message: pb.ModelCard) -> ModelCard:
         licenses=Licenses(
             message.licenses.code, message.licenses.weights, message.licenses.published
         ),
-        tasks=tuple(_TASKS[task] for task in message.tasks if task in _TASKS),
+        tasks=tuple(task for value in message.tasks if (task := read_task(value))),
         prompt_kinds=tuple(
             _PROMPT_KINDS[kind] for kind in message.prompt_kinds if kind in _PROMPT_KINDS
         ),
@@ -69,7 +89,7 @@ def model_card(message: pb.ModelCard) -> ModelCard:
         else None,
         default_min_score=message.default_min_score,
         default_max_segments=message.default_max_segments,
-        default_automatic=_automatic(message.default_automatic)
+        default_automatic=read_automatic(message.default_automatic)
         if message.HasField("default_automatic")
         else None,
         features=tuple(message.features),
@@ -88,13 +108,3 @@ def _limits(message: pb.Limits) -> Limits:
 def _keypoint_schema(message: pb.KeypointSchema) -> KeypointSchema:
     ends = iter(message.edges)
     return KeypointSchema(names=tuple(message.names), edges=tuple(zip(ends, ends, strict=True)))
-
-
-def _automatic(message: pb.AutomaticOptions) -> AutomaticOptions:
-    values = {}
-    for option in dataclasses.fields(AutomaticOptions):
-        name = option.name
-        wire_name = "min_mask_region_area_px" if name == "min_mask_region_area" else name
-        if message.HasField(wire_name):  # type: ignore[arg-type]
-            values[name] = getattr(message, wire_name)
-    return AutomaticOptions(**values)

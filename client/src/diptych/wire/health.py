@@ -1,24 +1,28 @@
-"""The standard health check, without a dependency for two messages of one field each.
-
-``HealthCheckRequest`` has one string in field 1, as StringValue has; ``HealthCheckResponse`` one
-varint in field 1, as Int32Value has. On the wire they cannot be told apart.
-"""
+"""The standard health check, as messages and back."""
 
 from __future__ import annotations
 
-from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+from grpc_health.v1 import health_pb2
 
 from .._types.health import ServingStatus
 
-HEALTH_METHOD = "/grpc.health.v1.Health/Check"
-_BY_NUMBER = dict(enumerate(ServingStatus))
+_VALUES = {
+    status: health_pb2.HealthCheckResponse.ServingStatus.Value(status.name)
+    for status in ServingStatus
+}
+_STATUSES = {value: status for status, value in _VALUES.items()}
 
 
-def health_request(service: str) -> StringValue:
-    """A ``HealthCheckRequest``."""
-    return StringValue(value=service)
+def health_request(service: str) -> health_pb2.HealthCheckRequest:
+    """The question whether a service, or the server itself (``""``), serves."""
+    return health_pb2.HealthCheckRequest(service=service)
 
 
-def serving_status(reply: Int32Value) -> ServingStatus:
-    """What a ``HealthCheckResponse`` says."""
-    return _BY_NUMBER.get(reply.value, ServingStatus.UNKNOWN)
+def health_reply(status: ServingStatus) -> health_pb2.HealthCheckResponse:
+    """The answer to it."""
+    return health_pb2.HealthCheckResponse(status=_VALUES[status])
+
+
+def read_health(reply: health_pb2.HealthCheckResponse) -> ServingStatus:
+    """What the answer says; unknown for a status that this version does not know."""
+    return _STATUSES.get(reply.status, ServingStatus.UNKNOWN)

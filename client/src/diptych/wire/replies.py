@@ -1,40 +1,49 @@
-"""Replies: from wire messages to what a caller gets."""
+"""Answers about one image: segments, timings and provenance, as messages and back."""
 
 from __future__ import annotations
 
-from datetime import timezone
+from collections.abc import Mapping
 
 from google.protobuf.duration_pb2 import Duration
 
-from .._types.errors import DiptychError, ServerError
-from .._types.prompts import Box, LowResLogits, Task
-from .._types.results import (
-    Agreement,
-    Agreements,
-    AnswerTime,
-    Comparison,
-    Match,
-    ModelOutcome,
-    ModelStats,
-    Provenance,
-    SegmentResult,
-    StageTime,
-    Timings,
-)
+from .._types.errors import ServerError
+from .._types.prompts import MaskEncoding
+from .._types.results import Provenance, SegmentResult, Timings
 from .._types.segment import Keypoint, Segment
-from ..masks.mask import Mask
 from ..segment import v1 as pb
-from .statuses import error_from_status
+from .requests import (
+    box_message,
+    logits_message,
+    mask_message,
+    read_box,
+    read_logits,
+    read_mask,
+)
 
-_TASKS = {pb.Task.Value(f"TASK_{task.name}"): task for task in Task}
-_BASES = {
-    pb.AgreementBasis.AGREEMENT_BASIS_MASK_IOU: "mask-iou",
-    pb.AgreementBasis.AGREEMENT_BASIS_BOX_IOU: "box-iou",
-    pb.AgreementBasis.AGREEMENT_BASIS_PROMPT: "prompt",
-}
+_NANOSECONDS = 1_000_000_000
+_NO_TIMINGS = Timings()
 
 
-def segment_result(message: pb.SegmentResponse) -> SegmentResult:
+def result_message(
+    result: SegmentResult, encoding: MaskEncoding = MaskEncoding.COCO_RLE
+) -> pb.SegmentResponse:
+    """An answer with its masks in the encoding asked for; timings of 0 s in all are left unset."""
+    height, width = result.image_size
+    message = pb.SegmentResponse(
+        model_id=result.model_id,
+        segments=[segment_message(segment, encoding) for segment in result.segments],
+        image_size=pb.ImageSize(height_px=height, width_px=width),
+        image_sha256=bytes.fromhex(result.image_sha256),
+        provenance=[provenance_message(entry) for entry in result.provenance],
+        request_id=result.request_id,
+        omitted_segment_count=result.omitted,
+    )
+    if result.timings != _NO_TIMINGS:
+        set_timings(message.timings, stages(result.timings))
+    return message
+
+
+def read_result(message: pb.SegmentResponse) -> SegmentResult:
     """The answer of one model.
 
     Raises:
@@ -42,7 +51,7 @@ def segment_result(message: pb.SegmentResponse) -> SegmentResult:
     """
     size = (message.image_size.height_px, message.image_size.width_px)
     try:
-        segments = tuple(segment(entry, size) for entry in message.segments)
+        segments = tuple(read_segment(entry, size) for entry in message.segments)
     except ValueError as error:
         raise ServerError(
             f"{message.model_id}: the answer holds a broken mask: {error}",
@@ -53,129 +62,72 @@ def segment_result(message: pb.SegmentResponse) -> SegmentResult:
         segments=segments,
         image_size=size,
         image_sha256=message.image_sha256.hex(),
-        timings=timings(message.timings),
-        provenance=tuple(provenance(entry) for entry in message.provenance),
+        timings=read_timings(message.timings),
+        provenance=tuple(read_provenance(entry) for entry in message.provenance),
         request_id=message.request_id,
         omitted=message.omitted_segment_count,
         raw=message,
     )
 
 
-def comparison(message: pb.CompareResponse) -> Comparison:
-    """The answers of several models."""
-    return Comparison(
-        results=tuple(model_outcome(result) for result in message.results),
-        agreements=tuple(_agreement(agreement) for agreement in message.agreements),
-        raw=message,
+def segment_message(segment: Segment, encoding: MaskEncoding = MaskEncoding.COCO_RLE) -> pb.Segment:
+    """One segment with its mask in the encoding asked for."""
+    message = pb.Segment(
+        score=segment.score,
+        label=segment.label,
+        category_id=segment.category_id,
+        area_px=segment.area,
+        prompt_index=segment.prompt_index,
+        candidate_index=segment.candidate_index,
+        stability_score=segment.stability_score,
+        source_iou=segment.source_iou,
     )
+    if segment.mask is not None and encoding is not MaskEncoding.NONE:
+        message.mask.CopyFrom(mask_message(segment.mask, encoding))
+    if segment.box is not None:
+        message.box.CopyFrom(box_message(segment.box))
+    for point in segment.keypoints:
+        message.keypoints.add(name=point.name, x_px=point.x, y_px=point.y, score=point.score)
+    if segment.low_res_logits is not None:
+        message.low_res_logits.CopyFrom(logits_message(segment.low_res_logits))
+    return message
 
 
-def compare_event(message: pb.StreamCompareResponse) -> ModelOutcome | Agreements | None:
-    """One event of a streamed comparison; ``None`` for a kind that this version does not know."""
-    kind = message.WhichOneof("event")
-    if kind == "result":
-        return model_outcome(message.result)
-    if kind == "agreements":
-        return Agreements(tuple(_agreement(entry) for entry in message.agreements.agreements))
-    return None
+def read_segment(message: pb.Segment, size: tuple[int, int]) -> Segment:
+    """One segment of an image of ``size`` (height, width).
 
-
-def model_outcome(message: pb.ModelResult) -> ModelOutcome:
-    """The answer or the error of one model; a broken answer is an error."""
-    result: SegmentResult | None = None
-    error: DiptychError | None = None
-    if message.WhichOneof("outcome") == "response":
-        try:
-            result = segment_result(message.response)
-        except ServerError as broken:
-            error = broken
-    else:
-        error = error_from_status(message.error)
-    return ModelOutcome(message.model_id, result, error, seconds(message.elapsed))
-
-
-def model_stats(message: pb.GetModelStatsResponse) -> ModelStats:
-    """The counters of a model."""
-    return ModelStats(
-        outcomes={entry.outcome: entry.count for entry in message.outcomes},
-        stages={
-            entry.stage: StageTime(entry.count, seconds(entry.total)) for entry in message.stages
-        },
-        queue_length=message.queue_length,
-        running_count=message.running_count,
-        session_count=message.session_count,
-        held_image_count=message.held_image_count,
-        held_bytes=message.held_bytes,
-        image_cache_hit_count=message.image_cache_hit_count,
-        encoder_run_count=message.encoder_run_count,
-        engine_restart_count=message.engine_restart_count,
-        answer_times=tuple(_answer_time(entry) for entry in message.answer_times),
-        counting_since=message.counting_since.ToDatetime(timezone.utc)
-        if message.HasField("counting_since")
-        else None,
-        device=message.device,
-        engine_memory_bytes=message.engine_memory_bytes,
-        engine_peak_memory_bytes=message.engine_peak_memory_bytes,
-        device_peak_memory_bytes=message.device_peak_memory_bytes,
-        batch_sizes={entry.size: entry.answer_count for entry in message.batch_sizes},
-    )
-
-
-def _answer_time(message: pb.AnswerTime) -> AnswerTime:
-    return AnswerTime(
-        task=_TASKS.get(message.task),
-        image_held=message.image_held,
-        count=message.count,
-        p50_s=seconds(message.p50),
-        p95_s=seconds(message.p95),
-    )
-
-
-def seconds(duration: Duration) -> float:
-    """A duration as a float."""
-    return duration.ToNanoseconds() / 1e9
-
-
-def segment(message: pb.Segment, size: tuple[int, int]) -> Segment:
-    """One segment of a picture of ``size``; ``ValueError`` if its mask is broken."""
-    logits = message.low_res_logits
+    Raises:
+        ValueError: its mask is broken.
+    """
+    has = message.HasField
     return Segment(
         score=message.score,
-        box=_box(message.box) if message.HasField("box") else None,
-        mask=_mask(message.mask, size),
+        box=read_box(message.box) if has("box") else None,
+        mask=read_mask(message.mask, size),
         label=message.label,
         category_id=message.category_id,
         area=message.area_px,
         keypoints=tuple(Keypoint(k.name, k.x_px, k.y_px, k.score) for k in message.keypoints),
-        prompt_index=message.prompt_index if message.HasField("prompt_index") else None,
-        candidate_index=message.candidate_index if message.HasField("candidate_index") else None,
-        stability_score=message.stability_score if message.HasField("stability_score") else None,
-        low_res_logits=LowResLogits(logits.height, logits.width, logits.float16_le)
-        if message.HasField("low_res_logits")
-        else None,
-        source_iou=message.source_iou if message.HasField("source_iou") else None,
+        prompt_index=message.prompt_index if has("prompt_index") else None,
+        candidate_index=message.candidate_index if has("candidate_index") else None,
+        stability_score=message.stability_score if has("stability_score") else None,
+        low_res_logits=read_logits(message.low_res_logits) if has("low_res_logits") else None,
+        source_iou=message.source_iou if has("source_iou") else None,
     )
 
 
-def _box(message: pb.BoundingBox) -> Box:
-    return Box(message.x_min_px, message.y_min_px, message.x_max_px, message.y_max_px)
+def set_timings(message: pb.Timings, stages: Mapping[str, float]) -> None:
+    """Fill in the seconds of each stage, which has the name of its field."""
+    for stage, spent in stages.items():
+        getattr(message, stage).CopyFrom(duration(spent))
 
 
-def _mask(message: pb.Mask, size: tuple[int, int]) -> Mask | None:
-    encoding = message.WhichOneof("encoding")
-    if encoding is None:
-        return None
-    if encoding == "polygons":
-        return Mask.from_polygons([ring.xy_px for ring in message.polygons.rings], size)
-    if encoding == "coco_rle":
-        return Mask.from_coco(message.coco_rle, size)
-    mask = Mask.from_png(message.png)
-    if mask.size != size:
-        raise ValueError(f"expected a mask of {size[0]}x{size[1]}, got {mask.size}")
-    return mask
+def stages(timings: Timings) -> dict[str, float]:
+    """Seconds by stage, as ``set_timings`` takes them."""
+    return {name.removesuffix("_s"): spent for name, spent in vars(timings).items()}
 
 
-def timings(message: pb.Timings) -> Timings:
+def read_timings(message: pb.Timings) -> Timings:
     """Where the time went."""
     return Timings(
         queue_s=seconds(message.queue),
@@ -187,7 +139,21 @@ def timings(message: pb.Timings) -> Timings:
     )
 
 
-def provenance(message: pb.Provenance) -> Provenance:
+def provenance_message(provenance: Provenance) -> pb.Provenance:
+    """What produced an answer."""
+    return pb.Provenance(
+        model_id=provenance.model_id,
+        weights=provenance.weights,
+        weights_sha256=bytes.fromhex(provenance.weights_sha256),
+        tier=provenance.tier,
+        device=provenance.device,
+        dtype=provenance.dtype,
+        image_cache_hit=provenance.image_cache_hit,
+        software=provenance.software,
+    )
+
+
+def read_provenance(message: pb.Provenance) -> Provenance:
     """What produced an answer."""
     return Provenance(
         model_id=message.model_id,
@@ -201,14 +167,12 @@ def provenance(message: pb.Provenance) -> Provenance:
     )
 
 
-def _agreement(message: pb.Agreement) -> Agreement:
-    return Agreement(
-        model_id_a=message.model_id_a,
-        model_id_b=message.model_id_b,
-        basis=_BASES.get(message.basis, ""),
-        matches=tuple(Match(m.index_a, m.index_b, m.iou) for m in message.matches),
-        only_a=tuple(message.only_a),
-        only_b=tuple(message.only_b),
-        mean_match_iou=message.mean_match_iou if message.HasField("mean_match_iou") else None,
-        foreground_iou=message.foreground_iou if message.HasField("foreground_iou") else None,
-    )
+def duration(spent: float) -> Duration:
+    """Seconds as a message; negative ones, from clocks read in the wrong order, become 0."""
+    whole, nanoseconds = divmod(max(round(spent * _NANOSECONDS), 0), _NANOSECONDS)
+    return Duration(seconds=whole, nanos=nanoseconds)
+
+
+def seconds(message: Duration) -> float:
+    """A duration in seconds."""
+    return message.ToNanoseconds() / _NANOSECONDS

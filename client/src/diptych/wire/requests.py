@@ -1,108 +1,301 @@
-"""Requests: from what a caller says to wire messages."""
+"""Requests and what stands in them: options, prompts and masks, as messages and back."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 
-from .._images import EncodedImage
-from .._options import Ask
-from .._types.prompts import AutomaticOptions, Box, LowResLogits, OutputOptions, Point, Prompt
+from .._options import BoxLike, PointLike, RequestOptions, make_box, make_options, make_point
+from .._types.geometry import Box, Point
+from .._types.prompts import (
+    AutomaticOptions,
+    LowResLogits,
+    MaskEncoding,
+    OutputOptions,
+    Prompt,
+    Task,
+)
+from ..masks.mask import Mask
 from ..segment import v1 as pb
 
-_AUTOMATIC_FIELDS = {"min_mask_region_area": "min_mask_region_area_px"}
+__all__ = [
+    "BoxLike",
+    "PointLike",
+    "RequestOptions",
+    "automatic_message",
+    "box_message",
+    "card_request",
+    "cards_request",
+    "compare_request",
+    "encoding_value",
+    "image_by_bytes",
+    "image_by_digest",
+    "logits_message",
+    "make_box",
+    "make_options",
+    "make_point",
+    "mask_message",
+    "output_message",
+    "prompt_message",
+    "read_automatic",
+    "read_box",
+    "read_encoding",
+    "read_logits",
+    "read_mask",
+    "read_output",
+    "read_prompt",
+    "read_task",
+    "segment_request",
+    "stats_request",
+    "stream_compare_request",
+    "task_value",
+]
+
+_TASK_VALUES = {task: pb.Task.Value(f"TASK_{task.name}") for task in Task}
+_TASKS = {value: task for task, value in _TASK_VALUES.items()}
+_ENCODING_VALUES = {
+    encoding: pb.MaskEncoding.Value(f"MASK_ENCODING_{encoding.name}") for encoding in MaskEncoding
+}
+_ENCODINGS = {value: encoding for encoding, value in _ENCODING_VALUES.items()}
+_ENCODINGS[pb.MaskEncoding.MASK_ENCODING_UNSPECIFIED] = MaskEncoding.COCO_RLE
+_FOREGROUND = pb.PointLabel.POINT_LABEL_FOREGROUND
+_BACKGROUND = pb.PointLabel.POINT_LABEL_BACKGROUND
+_AUTOMATIC_FIELDS = {option.name: option.name for option in dataclasses.fields(AutomaticOptions)}
+_AUTOMATIC_FIELDS["min_mask_region_area"] = "min_mask_region_area_px"
+_NO_OPTIONS = AutomaticOptions()
 
 
-def image_by_bytes(image: EncodedImage) -> pb.Image:
-    """The picture itself."""
-    return pb.Image(encoded=image.data)
+def image_by_bytes(encoded: bytes) -> pb.Image:
+    """The image itself, as the bytes of its file."""
+    return pb.Image(encoded=encoded)
 
 
-def image_by_digest(image: EncodedImage) -> pb.Image:
-    """The digest of a picture that the server should hold."""
-    return pb.Image(sha256=image.sha256)
+def image_by_digest(sha256: bytes) -> pb.Image:
+    """The digest of an image that the server should hold, 32 bytes."""
+    return pb.Image(sha256=sha256)
 
 
-def segment_request(ask: Ask, image: pb.Image) -> pb.SegmentRequest:
+def segment_request(options: RequestOptions, image: pb.Image) -> pb.SegmentRequest:
     """What ``SegmentService.Segment`` takes."""
     return pb.SegmentRequest(
-        model_id=ask.model_id,
+        model_id=options.model_id,
         image=image,
-        task=pb.Task.Value(f"TASK_{ask.task.name}"),
-        prompts=[object_prompt(prompt) for prompt in ask.prompts],
-        output=output_options(ask.output),
-        automatic=_automatic(ask.automatic) if ask.automatic else None,
+        task=_TASK_VALUES[options.task],
+        prompts=[prompt_message(prompt) for prompt in options.prompts],
+        output=output_message(options.output),
+        automatic=automatic_message(options.automatic) if options.automatic else None,
     )
 
 
 def compare_request(
-    ask: Ask, image: pb.Image, models: Sequence[str], match_iou: float | None
+    options: RequestOptions, image: pb.Image, models: Sequence[str], match_iou: float | None
 ) -> pb.CompareRequest:
     """What ``GatewayService.Compare`` takes."""
     return pb.CompareRequest(
-        request=segment_request(ask, image), model_ids=list(models), match_iou=match_iou
+        request=segment_request(options, image), model_ids=list(models), match_iou=match_iou
     )
 
 
 def stream_compare_request(
-    ask: Ask, image: pb.Image, models: Sequence[str], match_iou: float | None
+    options: RequestOptions, image: pb.Image, models: Sequence[str], match_iou: float | None
 ) -> pb.StreamCompareRequest:
     """What ``GatewayService.StreamCompare`` takes."""
-    return pb.StreamCompareRequest(compare=compare_request(ask, image, models, match_iou))
+    return pb.StreamCompareRequest(compare=compare_request(options, image, models, match_iou))
 
 
-def object_prompt(prompt: Prompt) -> pb.ObjectPrompt:
-    """One wanted object."""
-    return pb.ObjectPrompt(
-        points=[_point(point) for point in prompt.points],
-        box=None if prompt.box is None else _box(prompt.box),
-        mask=None if prompt.mask is None else _mask_prompt(prompt),
-    )
+def card_request(model_id: str) -> pb.GetModelCardRequest:
+    """What ``SegmentService.GetModelCard`` takes."""
+    return pb.GetModelCardRequest(model_id=model_id)
 
 
-def _point(point: Point) -> pb.PointPrompt:
-    label = (
-        pb.PointLabel.POINT_LABEL_FOREGROUND
-        if point.positive
-        else pb.PointLabel.POINT_LABEL_BACKGROUND
-    )
-    return pb.PointPrompt(x_px=point.x, y_px=point.y, label=label)
+def cards_request() -> pb.ListModelCardsRequest:
+    """What ``GatewayService.ListModelCards`` takes."""
+    return pb.ListModelCardsRequest()
 
 
-def _box(box: Box) -> pb.BoundingBox:
-    return pb.BoundingBox(
-        x_min_px=box.x_min, y_min_px=box.y_min, x_max_px=box.x_max, y_max_px=box.y_max
-    )
+def stats_request(model_id: str) -> pb.GetModelStatsRequest:
+    """What ``SegmentService.GetModelStats`` takes."""
+    return pb.GetModelStatsRequest(model_id=model_id)
 
 
-def _mask_prompt(prompt: Prompt) -> pb.MaskPrompt:
-    mask = prompt.mask
-    if isinstance(mask, LowResLogits):
-        return pb.MaskPrompt(
-            low_res_logits=pb.LowResLogits(
-                height=mask.height, width=mask.width, float16_le=mask.float16_le
-            )
-        )
-    assert mask is not None
-    return pb.MaskPrompt(mask=pb.Mask(coco_rle=mask.to_coco()))
+def task_value(task: Task) -> pb.Task.ValueType:
+    """The enum value of a task."""
+    return _TASK_VALUES[task]
 
 
-def output_options(output: OutputOptions) -> pb.OutputOptions:
+def read_task(value: int) -> Task | None:
+    """The task of an enum value; ``None`` if it is unspecified or unknown."""
+    return _TASKS.get(value)  # type: ignore[call-overload, no-any-return]
+
+
+def encoding_value(encoding: MaskEncoding) -> pb.MaskEncoding.ValueType:
+    """The enum value of an encoding."""
+    return _ENCODING_VALUES[encoding]
+
+
+def read_encoding(value: int) -> MaskEncoding | None:
+    """The encoding of an enum value, COCO RLE if it is unspecified; ``None`` if it is unknown."""
+    return _ENCODINGS.get(value)  # type: ignore[call-overload, no-any-return]
+
+
+def output_message(output: OutputOptions) -> pb.OutputOptions:
     """What an answer is to hold."""
     return pb.OutputOptions(
         min_score=output.min_score,
         max_segments=output.max_segments,
-        mask_encoding=pb.MaskEncoding.Value(f"MASK_ENCODING_{output.mask_encoding.name}"),
+        mask_encoding=_ENCODING_VALUES[output.mask_encoding],
         all_candidates=output.all_candidates,
         low_res_logits=output.low_res_logits,
         category_ids=output.category_ids,
     )
 
 
-def _automatic(options: AutomaticOptions) -> pb.AutomaticOptions:
+def read_output(message: pb.OutputOptions) -> OutputOptions:
+    """Options as sent; what is unset stays ``None``.
+
+    Raises:
+        ValueError: the encoding is unknown.
+    """
+    encoding = read_encoding(message.mask_encoding)
+    if encoding is None:
+        raise ValueError(f"expected one of the encodings, got {message.mask_encoding}")
+    return OutputOptions(
+        min_score=message.min_score if message.HasField("min_score") else None,
+        max_segments=message.max_segments if message.HasField("max_segments") else None,
+        mask_encoding=encoding,
+        all_candidates=message.all_candidates,
+        low_res_logits=message.low_res_logits,
+        category_ids=tuple(message.category_ids),
+    )
+
+
+def automatic_message(options: AutomaticOptions) -> pb.AutomaticOptions:
+    """Every option that is not ``None``."""
     message = pb.AutomaticOptions()
-    for option in dataclasses.fields(options):
-        value = getattr(options, option.name)
+    for name, field in _AUTOMATIC_FIELDS.items():
+        value = getattr(options, name)
         if value is not None:
-            setattr(message, _AUTOMATIC_FIELDS.get(option.name, option.name), value)
+            setattr(message, field, value)
     return message
+
+
+def read_automatic(
+    message: pb.AutomaticOptions, default: AutomaticOptions = _NO_OPTIONS
+) -> AutomaticOptions:
+    """Options as sent, the rest from ``default``."""
+    return AutomaticOptions(
+        **{
+            name: getattr(message, field)
+            if message.HasField(field)  # type: ignore[arg-type]
+            else getattr(default, name)
+            for name, field in _AUTOMATIC_FIELDS.items()
+        }
+    )
+
+
+def prompt_message(prompt: Prompt) -> pb.ObjectPrompt:
+    """One wanted object."""
+    return pb.ObjectPrompt(
+        points=[_point_message(point) for point in prompt.points],
+        box=None if prompt.box is None else box_message(prompt.box),
+        mask=None if prompt.mask is None else _mask_prompt_message(prompt.mask),
+    )
+
+
+def read_prompt(message: pb.ObjectPrompt, size: tuple[int, int]) -> Prompt:
+    """One wanted object on an image of ``size`` (height, width).
+
+    Raises:
+        ValueError: the mask cannot be decoded, is empty or has another size.
+    """
+    return Prompt(
+        points=tuple(_read_point(point) for point in message.points),
+        box=read_box(message.box) if message.HasField("box") else None,
+        mask=_read_mask_prompt(message.mask, size) if message.HasField("mask") else None,
+    )
+
+
+def _point_message(point: Point) -> pb.PointPrompt:
+    label = _FOREGROUND if point.positive else _BACKGROUND
+    return pb.PointPrompt(x_px=point.x, y_px=point.y, label=label)
+
+
+def _read_point(message: pb.PointPrompt) -> Point:
+    return Point(message.x_px, message.y_px, message.label == _FOREGROUND)
+
+
+def _mask_prompt_message(mask: Mask | LowResLogits) -> pb.MaskPrompt:
+    if isinstance(mask, LowResLogits):
+        return pb.MaskPrompt(low_res_logits=logits_message(mask))
+    return pb.MaskPrompt(mask=mask_message(mask))
+
+
+def _read_mask_prompt(message: pb.MaskPrompt, size: tuple[int, int]) -> Mask | LowResLogits:
+    if message.WhichOneof("source") == "low_res_logits":
+        return read_logits(message.low_res_logits)
+    mask = read_mask(message.mask, size)
+    if mask is None:
+        raise ValueError("mask: expected COCO RLE or PNG, got nothing")
+    if not mask.area:  # decodes it, so a PNG with broken pixels shows here
+        raise ValueError("mask: expected at least one pixel, got none")
+    return mask
+
+
+def box_message(box: Box) -> pb.BoundingBox:
+    """A box, its edges in pixels."""
+    return pb.BoundingBox(
+        x_min_px=box.x_min, y_min_px=box.y_min, x_max_px=box.x_max, y_max_px=box.y_max
+    )
+
+
+def read_box(message: pb.BoundingBox) -> Box:
+    """The box as sent: its edges may be in any order and need not be finite."""
+    return Box(message.x_min_px, message.y_min_px, message.x_max_px, message.y_max_px)
+
+
+def logits_message(logits: LowResLogits) -> pb.LowResLogits:
+    """A mask before the threshold."""
+    return pb.LowResLogits(height=logits.height, width=logits.width, float16_le=logits.float16_le)
+
+
+def read_logits(message: pb.LowResLogits) -> LowResLogits:
+    """The logits as sent: sides and bytes need not fit together."""
+    return LowResLogits(message.height, message.width, message.float16_le)
+
+
+def mask_message(mask: Mask, encoding: MaskEncoding = MaskEncoding.COCO_RLE) -> pb.Mask:
+    """A mask in the encoding asked for, which is not ``NONE``."""
+    if encoding is MaskEncoding.PNG:
+        return pb.Mask(png=mask.to_png())
+    if encoding is MaskEncoding.POLYGONS:
+        message = pb.Mask()
+        message.polygons.SetInParent()  # an empty mask is an empty list of rings, not an unset one
+        for ring in mask.to_polygons():
+            message.polygons.rings.add(xy_px=ring.ravel().tolist())
+        return message
+    return pb.Mask(coco_rle=mask.to_coco())
+
+
+def read_mask(message: pb.Mask, size: tuple[int, int]) -> Mask | None:
+    """A mask of an image of ``size`` (height, width); ``None`` if there is none.
+
+    Masks sent as PNG or polygons are decoded on first use, and raise ``ValueError`` then if they
+    are broken. Pixels on the outline of polygons may differ from the mask that they were made of.
+
+    Raises:
+        ValueError: it is broken, or of another size.
+    """
+    encoding = message.WhichOneof("encoding")
+    if encoding == "coco_rle":
+        return Mask.from_coco(message.coco_rle, size)
+    if encoding == "polygons":
+        return Mask.from_polygons([ring.xy_px for ring in message.polygons.rings], size)
+    if encoding is None:
+        return None
+    mask = Mask.from_png(message.png)
+    if mask.size != size:
+        raise ValueError(
+            f"expected the size of the picture, {size[1]} x {size[0]}, "
+            f"got {mask.size[1]} x {mask.size[0]}"
+        )
+    return mask

@@ -11,9 +11,12 @@ from typing import Any
 import grpc
 
 from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+from diptych_runtime.calls import outgoing_metadata
 
-SEGMENT_SERVICE = "diptych.segment.v1.SegmentService"
-UNARY_METHODS = ("Segment", "GetModelCard", "GetModelStats")
+from ..contract import SEGMENT, is_unary, path
+
+_UNARY_METHODS = tuple(method for method in SEGMENT.methods if is_unary(method))
+_VIDEO_METHOD = SEGMENT.methods_by_name["SegmentVideo"]
 
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
@@ -23,7 +26,7 @@ _SERVICE_CONFIG = {
     "methodConfig": [
         {
             # Not SegmentVideo: a session lives on one process and cannot be sent again.
-            "name": [{"service": SEGMENT_SERVICE, "method": name} for name in UNARY_METHODS],
+            "name": [{"service": SEGMENT.full_name, "method": m.name} for m in _UNARY_METHODS],
             "retryPolicy": {
                 "maxAttempts": 3,
                 "initialBackoff": "0.02s",
@@ -71,31 +74,33 @@ class Connection:
             if credentials is None
             else grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
         )
-        self._unary = {name: self._unary_call(name) for name in UNARY_METHODS}
-        self._video: Any = self._channel.stream_stream(f"/{SEGMENT_SERVICE}/SegmentVideo")
+        self._unary = {method.name: self._unary_call(path(method)) for method in _UNARY_METHODS}
+        self._video: Any = self._channel.stream_stream(path(_VIDEO_METHOD))
         self._in_use = 0
         self._retired = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
 
-    def _unary_call(self, name: str) -> _UnaryCall:
+    def _unary_call(self, path: str) -> _UnaryCall:
         # Without (de)serialisers grpcio hands bytes through.
-        call: Any = self._channel.unary_unary(f"/{SEGMENT_SERVICE}/{name}")
+        call: Any = self._channel.unary_unary(path)
         return call  # type: ignore[no-any-return]
 
     def call(self, method: str, request: bytes, *, timeout_s: float) -> Awaitable[bytes]:
-        """A unary call of raw bytes; raises what grpcio raises."""
-        return self._unary[method](request, timeout=timeout_s)
+        """Send a unary call of raw bytes, with the id and trace of the request being served;
+        raises what grpcio raises."""
+        return self._unary[method](request, timeout=timeout_s, metadata=outgoing_metadata())
 
     def open_video(self, *, timeout_s: float | None) -> Any:
-        """A ``SegmentVideo`` call of raw bytes; never tried again. Without a timeout it has none.
+        """Open a ``SegmentVideo`` call of raw bytes, which is never tried again, with the id and
+        trace of the request being served.
 
-        Its reads and writes raise what grpcio raises.
+        Without a timeout it has none. Its reads and writes raise what grpcio raises.
         """
-        return self._video(timeout=timeout_s)
+        return self._video(timeout=timeout_s, metadata=outgoing_metadata())
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Stays open while this is held."""
+        """Keep the channel open while this is held."""
         self._in_use += 1
         try:
             yield
@@ -104,11 +109,11 @@ class Connection:
             self._close_if_over()
 
     def state(self) -> grpc.ChannelConnectivity:
-        """How it stands now; connects if nothing has yet."""
+        """Read its state; connects if nothing has yet."""
         return self._channel.get_state(try_to_connect=True)
 
     async def state_other_than(self, state: grpc.ChannelConnectivity) -> None:
-        """Return once it stands otherwise than ``state``, or is retired."""
+        """Return once its state is not ``state``, or it is retired."""
         change = asyncio.ensure_future(self._channel.wait_for_state_change(state))
         retired = asyncio.ensure_future(self._retired.wait())
         try:

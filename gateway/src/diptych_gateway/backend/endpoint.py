@@ -1,30 +1,179 @@
-"""A model service as the gateway knows it."""
+"""A model's service: its connection, the permits of its calls, its last card and how it stands."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
+import grpc
 from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
+from diptych_runtime.engine import Reason, ServiceError
+from diptych_runtime.logs import logger
 
-from ..statuses import unreachable
-from .backends import Backend
+from ..deadline import Deadline
+from ..statuses import from_rpc_error, too_late, unreachable
+from .connection import Connection
+from .video_relay import VideoRelay
+
+_HANDOVER_POLL_S = 0.05
+_HANDOVER_LATE_S = 10.0
 
 
-@dataclass
-class Known:
-    """One model service; ``card`` is the last one seen and stays when the service goes away."""
+class Permits:
+    """Bounds the calls to one model: further ones are refused, not queued."""
 
-    backend: Backend
-    card: pb.ModelCard | None = None
-    status: status_pb2.Status = field(init=False)
-    """OK, or why it cannot be reached."""
+    def __init__(self, model_id: str, *, requests: int, request_bytes: int) -> None:
+        self._model_id = model_id
+        self._max_requests = requests
+        self._max_bytes = request_bytes
+        self._bytes = 0
+        self.in_flight = 0
 
-    def __post_init__(self) -> None:
-        self.status = unreachable(self.model_id).to_status()
+    @contextmanager
+    def taken(self, request_bytes: int = 0) -> Iterator[None]:
+        """Count one more call while it is held.
+
+        Raises:
+            ServiceError: the model has too many already, or too many bytes with these.
+        """
+        if self.in_flight >= self._max_requests or self._bytes + request_bytes > self._max_bytes:
+            raise ServiceError(
+                Reason.QUEUE_FULL,
+                f"model {self._model_id!r} has {self.in_flight} requests waiting already",
+                metadata={"modelId": self._model_id},
+                retry_after_s=1.0,
+            )
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    @contextmanager
+    def holding(self, message: bytes) -> Iterator[None]:
+        """Count the bytes of a message while it is sent or kept."""
+        self._bytes += len(message)
+        try:
+            yield
+        finally:
+            self._bytes -= len(message)
+
+
+class ModelEndpoint:
+    """A ``Model`` that is one service. Make it inside the event loop that uses it.
+
+    ``target`` is what gRPC dials. Without credentials the connection is not encrypted. ``card``
+    and ``status`` are kept by the registry.
+    """
+
+    def __init__(
+        self,
+        model_id: str,
+        target: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        in_flight_requests: int = 128,
+        in_flight_bytes: int = 512 * 1024 * 1024,
+    ) -> None:
+        self.model_id = model_id
+        self.card: pb.ModelCard | None = None
+        self.status: status_pb2.Status = unreachable(model_id).to_status()
+        self._target = target
+        self._connection = Connection(target, credentials)
+        self._handover: asyncio.Task[None] | None = None
+        self._permits = Permits(
+            model_id, requests=in_flight_requests, request_bytes=in_flight_bytes
+        )
 
     @property
-    def model_id(self) -> str:
-        """The id in the settings."""
-        return self.backend.model_id
+    def in_flight(self) -> int:
+        """Calls that it has at this moment."""
+        return self._permits.in_flight
+
+    async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
+        """Send a serialised request; returns the serialised reply. As ``Model.call``.
+
+        UNAVAILABLE is tried again by the channel, within ``timeout_s``. A model that cannot be
+        reached fails at once instead of using up the deadline.
+        """
+        with self._permit(len(request)) as connection, self._permits.holding(request):
+            try:
+                return await connection.call(method, request, timeout_s=timeout_s)
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc_error(error, self.model_id) from error
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Nobody cancelled the caller: the channel was closed under the call.
+                raise unreachable(self.model_id) from None
+
+    def video(
+        self, start: bytes, requests: AsyncIterator[bytes], deadline: Deadline | None
+    ) -> VideoRelay:
+        """Prepare a session, which takes its permit when it begins. As ``Model.video``."""
+        timeout_s = deadline.for_backend_s() if deadline else None
+        if timeout_s is not None and timeout_s <= 0:
+            raise too_late(self.model_id)
+        return VideoRelay(
+            self.model_id,
+            self._permit(),
+            self._permits.holding,
+            start=start,
+            requests=requests,
+            timeout_s=timeout_s,
+        )
+
+    @contextmanager
+    def _permit(self, request_bytes: int = 0) -> Iterator[Connection]:
+        """Count one more call while it is held, on the connection that it gives.
+
+        Raises:
+            ServiceError: as ``Permits.taken``.
+        """
+        connection = self._connection
+        with self._permits.taken(request_bytes), connection.in_use():
+            yield connection
+
+    def state(self) -> grpc.ChannelConnectivity:
+        """Read the state of the connection; connects if nothing has yet."""
+        return self._connection.state()
+
+    async def state_other_than(self, state: grpc.ChannelConnectivity) -> None:
+        """Return once the state is not ``state``, or the connection is another one."""
+        await self._connection.state_other_than(state)
+
+    def renew(self, credentials: grpc.ChannelCredentials) -> None:
+        """Go over to a connection with other credentials; no call notices."""
+        if self._handover is not None:
+            self._handover.cancel()
+        self._handover = asyncio.create_task(self._hand_over(Connection(self._target, credentials)))
+
+    async def _hand_over(self, new: Connection) -> None:
+        """Let ``new`` take the calls once it is ready, or once the one before is not any more."""
+        ready, old = grpc.ChannelConnectivity.READY, self._connection
+        late = asyncio.get_running_loop().call_later(_HANDOVER_LATE_S, self._log_late_handover)
+        try:
+            while new.state() is not ready and old.state() is ready:
+                await asyncio.sleep(_HANDOVER_POLL_S)
+        except asyncio.CancelledError:
+            new.retire()
+            raise
+        finally:
+            late.cancel()
+        self._connection = new
+        old.retire()
+
+    def _log_late_handover(self) -> None:
+        text = "no connection with the new certificates, the one before stays in use"
+        logger().error(text, model=self.model_id)
+
+    async def close(self) -> None:
+        """End the calls that run and the connection."""
+        if self._handover is not None:
+            self._handover.cancel()
+            await asyncio.gather(self._handover, return_exceptions=True)
+        await self._connection.close()

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Protocol
+
+from google.rpc import status_pb2
+
+from diptych.segment import v1 as pb
+
+from ..deadline import Deadline
+from .video_relay import VideoRelay
 
 
 class Model(Protocol):
@@ -16,10 +24,28 @@ class Model(Protocol):
     def in_flight(self) -> int:
         """Calls that it has at this moment."""
 
+    @property
+    def card(self) -> pb.ModelCard | None:
+        """The last card seen, which stays when the model goes away; ``None`` before the first."""
+
+    @property
+    def status(self) -> status_pb2.Status:
+        """OK, or why the model cannot be reached."""
+
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
         """Answer ``Segment``, ``GetModelCard`` or ``GetModelStats`` within ``timeout_s``.
 
         Raises:
             BackendError: a service's own status.
             ServiceError: it cannot be reached, is late, or has too many requests waiting.
+            LookupError: the contract has no such method for a model.
+        """
+
+    def video(
+        self, start: bytes, requests: AsyncIterator[bytes], deadline: Deadline | None
+    ) -> VideoRelay:
+        """Prepare a session that begins with ``start`` and goes on with ``requests``.
+
+        Raises:
+            ServiceError: it does no videos, or it is too late to begin.
         """

@@ -1,15 +1,122 @@
-"""One request to one model, its bytes passed on as they came."""
+"""Requests passed on as the bytes that came, and the images that are kept to be sent again.
+
+The file of an image is never copied into another message.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+from collections import OrderedDict
+
+from google.protobuf.message import DecodeError
+
 from diptych.segment import v1 as pb
+from diptych.wire.serialized import with_image
 from diptych_runtime.engine import Reason
+from diptych_runtime.wire.split import SplitRequest, last_value, split, split_quickly
 
 from ..deadline import Deadline
-from ..messages import said_digest, with_picture
+from ..messages import malformed
 from ..statuses import BackendError, too_late
-from .image_cache import PictureCache
 from .model import Model
+
+_THREAD_FROM_BYTES = 64 * 1024
+_MUCH_BYTES = 4 * 1024
+_DIGEST_BYTES = 32
+
+
+class ImageCache:
+    """Image files by SHA-256 digest, bounded in bytes, the least recently used out first."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._files: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
+        self._checked: set[bytes] = set()
+        self.nbytes = 0
+        self.hits = 0
+        self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    async def get(self, digest: bytes) -> bytes | None:
+        """Return the file with this digest; ``None`` if it is not held (any more)."""
+        file = self._files.get(digest)
+        if file is not None and digest not in self._checked:
+            if await _sha256(file) == digest:
+                self._checked.add(digest)
+            else:
+                self._drop(digest)
+                file = None
+        if file is None:
+            self.misses += 1
+            return None
+        self.hits += 1
+        if digest in self._files:
+            self._files.move_to_end(digest)
+        return bytes(file)
+
+    async def put(self, encoded: bytes | memoryview, claimed_digest: bytes = b"") -> None:
+        """Hold a file; one that is larger than the whole cache is not held.
+
+        ``claimed_digest`` is the digest by a model's reply. It is checked when the file is asked
+        for: few of the files ever are, and hashing each took a third of what the gateway adds. A
+        model that claims a wrong one gets nobody a wrong image.
+        """
+        if not encoded or len(encoded) > self._max_bytes:
+            return
+        claimed = len(claimed_digest) == _DIGEST_BYTES
+        digest = claimed_digest if claimed else await _sha256(encoded)
+        if digest in self._files:
+            self._files.move_to_end(digest)
+            return
+        self._files[digest] = _compact(encoded)
+        self.nbytes += len(encoded)
+        while self.nbytes > self._max_bytes:
+            self._drop(next(iter(self._files)))
+
+    def _drop(self, digest: bytes) -> None:
+        file = self._files.pop(digest, b"")
+        self._checked.discard(digest)
+        self.nbytes -= len(file)
+
+
+def _compact(encoded: bytes | memoryview) -> bytes | memoryview:
+    """Copy a view of a message that is much larger: the view would keep all of it alive."""
+    if isinstance(encoded, memoryview):
+        with memoryview(encoded.obj) as whole:
+            if whole.nbytes - encoded.nbytes > _MUCH_BYTES:
+                return bytes(encoded)
+    return encoded
+
+
+async def _sha256(encoded: bytes | memoryview) -> bytes:
+    if len(encoded) > _THREAD_FROM_BYTES:
+        return await asyncio.to_thread(lambda: hashlib.sha256(encoded).digest())
+    return hashlib.sha256(encoded).digest()
+
+
+async def split_request(raw: bytes) -> SplitRequest:
+    """Read a ``SegmentRequest`` that a client sent, leaving the file of its image where it is.
+
+    Raises:
+        ServiceError: the bytes are no such message.
+    """
+    try:
+        # Masks and logits of prompts may be large, too.
+        quick = split_quickly(raw)
+        return await asyncio.to_thread(split, raw) if quick is None else quick
+    except DecodeError as error:
+        raise malformed(pb.SegmentRequest) from error
+
+
+def image_digest(reply: bytes) -> bytes:
+    """Read the digest of the image in a serialised ``SegmentResponse``.
+
+    Empty if it has none, or so many segments that reading them takes longer than it saves.
+    """
+    return last_value(reply, pb.SegmentResponse.IMAGE_SHA256_FIELD_NUMBER)
 
 
 async def call(model: Model, method: str, request: bytes, deadline: Deadline) -> bytes:
@@ -29,14 +136,14 @@ async def segment(
     request: bytes,
     image: pb.Image,
     deadline: Deadline,
-    pictures: PictureCache,
+    cache: ImageCache,
     *,
-    at_hand: bytes | memoryview = b"",
+    encoded: bytes | memoryview = b"",
 ) -> bytes:
     """Send a serialised ``SegmentRequest``, whose image is ``image``, to a model.
 
     A replica that does not hold the digest is sent the file, if this gateway still has it or the
-    caller has it ``at_hand``.
+    caller has it at hand as ``encoded``.
 
     Raises:
         BackendError, ServiceError: as ``Model.call``.
@@ -46,22 +153,22 @@ async def segment(
     except BackendError as error:
         if error.reason != Reason.IMAGE_NOT_HELD or image.WhichOneof("source") != "sha256":
             raise
-        picture = at_hand or await pictures.get(image.sha256)
-        if picture is None:
+        file = encoded or await cache.get(image.sha256)
+        if file is None:
             raise
-    return await call(model, "Segment", with_picture(request, bytes(picture)), deadline)
+    return await call(model, "Segment", with_image(request, bytes(file)), deadline)
 
 
 async def segment_and_hold(
     model: Model,
     request: bytes,
     image: pb.Image,
-    picture: bytes | memoryview,
+    encoded: bytes | memoryview,
     deadline: Deadline,
-    pictures: PictureCache,
+    cache: ImageCache,
 ) -> bytes:
-    """``segment``, keeping the picture for later requests that name its digest."""
-    reply = await segment(model, request, image, deadline, pictures)
-    if picture:
-        await pictures.put(picture, said_digest(reply))
+    """``segment``, keeping the file of the image for later requests that name its digest."""
+    reply = await segment(model, request, image, deadline, cache)
+    if encoded:
+        await cache.put(encoded, image_digest(reply))
     return reply

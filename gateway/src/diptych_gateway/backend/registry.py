@@ -1,4 +1,4 @@
-"""The models that the gateway knows: their connections, last cards and how they stand."""
+"""The models that the gateway knows, and the cards of their services, kept fresh."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Sequence
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
+from diptych.wire.cards import known_model_message
+from diptych.wire.requests import card_request
+from diptych.wire.statuses import ok_status
 from diptych_runtime.engine import Reason, ServiceError, invalid
 from diptych_runtime.logs import logger
 
-from ..cascade.cascade import Cascade
-from ..statuses import BackendError, failed, task_unsupported, to_status, unreachable
-from .backends import Backend
-from .endpoint import Known
+from ..statuses import BackendError, failed, to_status, unreachable
+from .endpoint import ModelEndpoint
 from .model import Model
 
 _CARD_TIMEOUT_S = 5.0
@@ -38,78 +38,42 @@ class Registry:
 
     def __init__(
         self,
-        services: Sequence[Known],
-        cascades: Sequence[Cascade] = (),
+        endpoints: Sequence[ModelEndpoint],
+        cascades: Sequence[Model] = (),
         *,
         refresh_s: float = 60.0,
     ) -> None:
-        self._services = tuple(services)
-        self._models: dict[str, Known | Cascade] = {}
-        self._models |= {known.model_id: known for known in services}
-        self._models |= {cascade.model_id: cascade for cascade in cascades}
+        self._endpoints = tuple(endpoints)
+        self._models: dict[str, Model] = {m.model_id: m for m in (*endpoints, *cascades)}
         self._refresh_s = refresh_s
         self._followers: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to follow every service; returns at once, whether any is there or not."""
         self._followers = [
-            asyncio.create_task(self._follow(known), name=f"card of {known.model_id}")
-            for known in self._services
+            asyncio.create_task(self._follow(endpoint), name=f"card of {endpoint.model_id}")
+            for endpoint in self._endpoints
         ]
 
     def renew(self, credentials: grpc.ChannelCredentials) -> None:
         """Go over to connections with other credentials."""
-        for known in self._services:
-            known.backend.renew(credentials)
+        for endpoint in self._endpoints:
+            endpoint.renew(credentials)
 
     async def close(self) -> None:
         """Stop following and close every connection."""
         for follower in self._followers:
             follower.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
-        for known in self._services:
-            await known.backend.close()
+        for endpoint in self._endpoints:
+            await endpoint.close()
 
     def model(self, model_id: str) -> Model:
-        """What answers for a model.
+        """Find a model by its id.
 
         Raises:
             ServiceError: ``model_id`` is empty or unknown.
         """
-        return _answering(self._find(model_id))
-
-    def video_backend(self, model_id: str) -> Backend:
-        """The connection of a model, for a session.
-
-        Raises:
-            ServiceError: ``model_id`` is empty, unknown, or that of a cascade.
-        """
-        found = self._find(model_id)
-        if isinstance(found, Cascade):
-            raise task_unsupported(model_id, pb.Task.TASK_VIDEO_SEGMENTATION)
-        return found.backend
-
-    def models(self) -> list[Model]:
-        """Everything that answers, in the order of the settings."""
-        return [_answering(found) for found in self._models.values()]
-
-    def lists_task(self, model_id: str, task: pb.Task.ValueType) -> bool | None:
-        """Whether a known model's card lists a task; ``None`` if its card was never seen."""
-        card = self._models[model_id].card
-        return None if card is None else task in card.tasks
-
-    def for_task(self, task: pb.Task.ValueType) -> tuple[str, ...]:
-        """Models whose card lists a task, and those whose card was never seen."""
-        return tuple(m for m in self._models if self.lists_task(m, task) is not False)
-
-    def known_models(self) -> list[pb.KnownModel]:
-        """Every model with its last card and how it stands."""
-        return [
-            pb.KnownModel(model_id=model_id, model_card=known.card, status=known.status)
-            for model_id, known in self._models.items()
-        ]
-
-    def _find(self, model_id: str) -> Known | Cascade:
         if not model_id:
             raise invalid(
                 Reason.OPTION_INVALID, "model_id", f"expected one of {self._names()}, got nothing"
@@ -123,60 +87,77 @@ class Registry:
             )
         return found
 
+    def models(self) -> list[Model]:
+        """List everything that answers, in the order of the settings."""
+        return list(self._models.values())
+
+    def lists_task(self, model_id: str, task: pb.Task.ValueType) -> bool | None:
+        """Look a task up in a known model's card; ``None`` if its card was never seen."""
+        card = self._models[model_id].card
+        return None if card is None else task in card.tasks
+
+    def for_task(self, task: pb.Task.ValueType) -> tuple[str, ...]:
+        """List the models whose card has a task, and those whose card was never seen."""
+        return tuple(m for m in self._models if self.lists_task(m, task) is not False)
+
+    def known_models(self) -> list[pb.KnownModel]:
+        """List every model with its last card and its status."""
+        return [
+            known_model_message(model_id, model.card, model.status)
+            for model_id, model in self._models.items()
+        ]
+
     def _names(self) -> str:
         names = list(self._models)
         more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
         return ", ".join(names[:_MAX_NAMED]) + more
 
-    async def _follow(self, known: Known) -> None:
-        backend = known.backend
+    async def _follow(self, endpoint: ModelEndpoint) -> None:
+        """Keep the card and the status of a service as they are, until cancelled."""
         change: asyncio.Task[None] | None = None
-        left_s: float | None = None
+        lost_at_s: float | None = None
         try:
             while True:
-                state = backend.state()
+                state = endpoint.state()
                 if change is None or change.done():
                     # One watch at a time: grpcio keeps an abandoned one until the state changes.
-                    change = asyncio.create_task(backend.state_other_than(state))
+                    change = asyncio.create_task(endpoint.state_other_than(state))
                 if state is grpc.ChannelConnectivity.READY:
-                    left_s = None
-                    wait_s = self._refresh_s if await self._read_card(known) else _RETRY_S
+                    lost_at_s = None
+                    wait_s = self._refresh_s if await _read_card(endpoint) else _RETRY_S
                 else:
                     now_s = time.monotonic()
-                    left_s = now_s if left_s is None else left_s
-                    reconnects = state in _CHANGING and now_s < left_s + _RECONNECT_S
+                    lost_at_s = now_s if lost_at_s is None else lost_at_s
+                    reconnects = state in _CHANGING and now_s < lost_at_s + _RECONNECT_S
                     wait_s = _RECONNECT_S if reconnects else self._refresh_s
-                    if not reconnects and known.status.code == grpc.StatusCode.OK.value[0]:
-                        known.status = unreachable(backend.model_id).to_status()
-                        logger().warning("model lost", model=backend.model_id)
+                    if not reconnects and endpoint.status.code == grpc.StatusCode.OK.value[0]:
+                        endpoint.status = unreachable(endpoint.model_id).to_status()
+                        logger().warning("model lost", model=endpoint.model_id)
                 await asyncio.wait({change}, timeout=wait_s * random.uniform(0.8, 1.2))
         finally:
             if change:
                 change.cancel()
 
-    async def _read_card(self, known: Known) -> bool:
-        """Read the card of a model that is reachable; whether that worked."""
-        backend = known.backend
-        request = pb.GetModelCardRequest(model_id=backend.model_id).SerializeToString()
-        try:
-            raw = await backend.call("GetModelCard", request, timeout_s=_CARD_TIMEOUT_S)
-            card = pb.GetModelCardResponse.FromString(raw).model_card
-        except (BackendError, ServiceError) as error:
-            known.status = to_status(error, "")
-            logger().warning("card not read", model=backend.model_id, cause=str(error))
-            return False
-        except DecodeError:
-            known.status = failed(backend.model_id).to_status()
-            logger().error("card is no card", model=backend.model_id)
-            return False
-        if known.status.code != grpc.StatusCode.OK.value[0]:
-            logger().info("model found", model=backend.model_id)
-        if card.id != backend.model_id and (known.card is None or known.card.id != card.id):
-            logger().warning("card has another id", model=backend.model_id, card_id=card.id)
-        known.card = card
-        known.status = status_pb2.Status()
-        return True
 
-
-def _answering(found: Known | Cascade) -> Model:
-    return found if isinstance(found, Cascade) else found.backend
+async def _read_card(endpoint: ModelEndpoint) -> bool:
+    """Read the card of a service that is reachable; returns whether that worked."""
+    model_id = endpoint.model_id
+    request = card_request(model_id).SerializeToString()
+    try:
+        raw = await endpoint.call("GetModelCard", request, timeout_s=_CARD_TIMEOUT_S)
+        card = pb.GetModelCardResponse.FromString(raw).model_card
+    except (BackendError, ServiceError) as error:
+        endpoint.status = to_status(error, "")
+        logger().warning("card not read", model=model_id, cause=str(error))
+        return False
+    except DecodeError:
+        endpoint.status = failed(model_id).to_status()
+        logger().error("card is no card", model=model_id)
+        return False
+    if endpoint.status.code != grpc.StatusCode.OK.value[0]:
+        logger().info("model found", model=model_id)
+    if card.id != model_id and (endpoint.card is None or endpoint.card.id != card.id):
+        logger().warning("card has another id", model=model_id, card_id=card.id)
+    endpoint.card = card
+    endpoint.status = ok_status()
+    return True

@@ -5,36 +5,46 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
-from diptych import Segment, Task
+from diptych import DiptychError, MaskEncoding, OutputOptions, Prompt, Segment, SegmentResult, Task
 from diptych.segment import v1 as pb
-from diptych.wire.statuses import CODES
+from diptych.wire.cards import card_reply
+from diptych.wire.replies import read_timings, stages
+from diptych.wire.requests import (
+    RequestOptions,
+    image_by_digest,
+    read_encoding,
+    read_task,
+    segment_request,
+)
+from diptych.wire.serialized import with_encoding, with_model_id
+from diptych.wire.statuses import code_of
+from diptych_runtime.calls import request_id
 from diptych_runtime.engine import Reason, ServiceError, invalid
 from diptych_runtime.front.stats import Stats
-from diptych_runtime.grpc_server.interceptor import request_id
 from diptych_runtime.logs import logger
-from diptych_runtime.wire.convert import encoding_from_wire, task_from_wire
 from diptych_runtime.wire.split import SplitRequest
 
 from ..backend import passthrough
-from ..backend.endpoint import Known
-from ..backend.image_cache import PictureCache
-from ..backend.permits import Places
+from ..backend.endpoint import Permits
+from ..backend.model import Model
+from ..backend.passthrough import ImageCache
+from ..backend.video_relay import VideoRelay
 from ..deadline import Deadline
-from ..messages import addressed, in_run_lengths, serialize, split_request
+from ..messages import serialize
 from ..statuses import BackendError, failed, of_part, task_unsupported, too_late
 from . import redraw
 from .card import compose, unfit
 
 
 class Cascade:
-    """A ``Model`` made of two services; it has no process and no state of its own but counters.
+    """A ``Model`` made of two others; it has no process and no state of its own but counters.
 
     Errors of either keep code and reason and name the one that they come from.
     """
@@ -42,25 +52,27 @@ class Cascade:
     def __init__(
         self,
         model_id: str,
-        detector: Known,
-        segmenter: Known,
+        detector: Model,
+        segmenter: Model,
         *,
-        pictures: PictureCache,
+        cache: ImageCache,
         in_flight_requests: int,
         in_flight_bytes: int,
     ) -> None:
         self.model_id = model_id
         self._detector = detector
         self._segmenter = segmenter
-        self._pictures = pictures
-        # The picture is kept while the segmenter works, when the detector has let go of it.
-        self._places = Places(model_id, requests=in_flight_requests, request_bytes=in_flight_bytes)
+        self._cache = cache
+        # The image is kept while the segmenter works, when the detector has let go of it.
+        self._permits = Permits(
+            model_id, requests=in_flight_requests, request_bytes=in_flight_bytes
+        )
         self._stats = Stats()
 
     @property
     def in_flight(self) -> int:
         """Calls that it has at this moment."""
-        return self._places.in_flight
+        return self._permits.in_flight
 
     @property
     def card(self) -> pb.ModelCard | None:
@@ -76,21 +88,31 @@ class Cascade:
         return self._detector.status if self._detector.status.code else self._segmenter.status
 
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
-        """As ``Model.call``; a card or figures are told while both models can be reached."""
+        """Answer as ``Model.call``; card and figures are known while both models can be reached."""
         if method == "Segment":
             deadline = Deadline(time.monotonic() + timeout_s, reserve_s=0.0)
-            with self._counted(), self._places.taken(len(request)), self._places.holding(request):
+            with self._counted(), self._permits.taken(len(request)), self._permits.holding(request):
                 return await self._segment(request, deadline)
+        if method not in ("GetModelCard", "GetModelStats"):
+            raise LookupError(
+                f"expected Segment, GetModelCard or GetModelStats, got {method[:100]!r}"
+            )
         if self.status.code:
             raise BackendError(self.status)
         if method == "GetModelCard":
-            return pb.GetModelCardResponse(model_card=self.card).SerializeToString()
+            return card_reply(self.card).SerializeToString()
         stats = self._stats.message()
         stats.running_count = self.in_flight
         return stats.SerializeToString()
 
+    def video(
+        self, start: bytes, requests: AsyncIterator[bytes], deadline: Deadline | None
+    ) -> VideoRelay:
+        """Refuse: a cascade answers about single images. As ``Model.video``."""
+        raise task_unsupported(self.model_id, pb.Task.TASK_VIDEO_SEGMENTATION)
+
     async def _segment(self, raw: bytes, deadline: Deadline) -> bytes:
-        asked = await split_request(raw)
+        asked = await passthrough.split_request(raw)
         request = asked.request
         self._check(request)
         found = await self._find(raw, request.image, deadline)
@@ -100,7 +122,7 @@ class Cascade:
         reply = await self._combine(found, redrawn, answers, request, deadline)
         held = all(part.image_cache_hit for part in reply.provenance)
         task = Task.INSTANCE_SEGMENTATION
-        self._stats.count_answer(task, redraw.stages(reply.timings), held=held)
+        self._stats.count_answer(task, stages(read_timings(reply.timings)), held=held)
         return await serialize(reply)
 
     def _check(self, request: pb.SegmentRequest) -> None:
@@ -113,84 +135,80 @@ class Cascade:
         detector, segmenter = self._detector.card, self._segmenter.card
         if detector is None or segmenter is None:
             raise BackendError((self._segmenter if detector else self._detector).status)
-        if task_from_wire(request.task) is None:
+        if read_task(request.task) is None:
             text = f"expected one of the tasks, got {request.task}"
             raise invalid(Reason.OPTION_INVALID, "task", text)
         why = unfit(detector, segmenter)
         if why or request.task != pb.Task.TASK_INSTANCE_SEGMENTATION:
             raise task_unsupported(self.model_id, request.task, why)
         encoding = request.output.mask_encoding
-        if encoding_from_wire(encoding) is None:
+        if read_encoding(encoding) is None:
             text = f"expected one of the encodings, got {encoding}"
             raise invalid(Reason.OPTION_INVALID, "output.mask_encoding", text)
 
-    async def _find(self, raw: bytes, image: pb.Image, deadline: Deadline) -> redraw.Read:
+    async def _find(self, raw: bytes, image: pb.Image, deadline: Deadline) -> SegmentResult:
         """What the detector answers to the very request, with masks to compare."""
-        model = self._detector.backend
-        asked = in_run_lengths(addressed(raw, model.model_id))
+        model = self._detector
+        asked = with_encoding(with_model_id(raw, model.model_id), MaskEncoding.COCO_RLE)
         with _speaking_of(model.model_id):
-            reply = await passthrough.segment(model, asked, image, deadline, self._pictures)
+            reply = await passthrough.segment(model, asked, image, deadline, self._cache)
         return await _read(model.model_id, reply)
 
     async def _draw(
         self,
-        found: redraw.Read,
-        prompts: Sequence[pb.ObjectPrompt],
+        found: SegmentResult,
+        prompts: Sequence[Prompt],
         asked: SplitRequest,
         deadline: Deadline,
-    ) -> tuple[list[Segment], list[pb.SegmentResponse]]:
+    ) -> tuple[list[Segment], list[SegmentResult]]:
         """The segmenter's best answer to each prompt, and its replies: one for as many prompts as
         it takes at a time, one after the other, so that its other callers get their turns."""
         card = self._segmenter.card
         at_a_time = (card.limits.max_prompts if card else 0) or max(len(prompts), 1)
         drawn: list[Segment] = []
-        replies: list[pb.SegmentResponse] = []
+        replies: list[SegmentResult] = []
         for start in range(0, len(prompts), at_a_time):
             part = prompts[start : start + at_a_time]
             reply = await self._ask_segmenter(found, part, asked, deadline)
             try:
-                drawn += redraw.best_answers(reply, len(part), found.size)
+                drawn += redraw.best_answers(reply, len(part), found.image_size)
             except ValueError as error:
                 raise _broken(self._segmenter.model_id, error) from error
-            replies.append(reply.response)
+            replies.append(reply)
         return drawn, replies
 
     async def _ask_segmenter(
         self,
-        found: redraw.Read,
-        prompts: Sequence[pb.ObjectPrompt],
+        found: SegmentResult,
+        prompts: Sequence[Prompt],
         asked: SplitRequest,
         deadline: Deadline,
-    ) -> redraw.Read:
-        """Ask by digest: in a comparison the segmenter has the picture already, or has it soon."""
-        model = self._segmenter.backend
-        image = pb.Image(sha256=found.response.image_sha256)
-        request = pb.SegmentRequest(
-            model_id=model.model_id,
-            image=image,
-            task=pb.Task.TASK_PROMPTED_SEGMENTATION,
-            prompts=prompts,
-            output=pb.OutputOptions(
-                mask_encoding=pb.MaskEncoding.MASK_ENCODING_COCO_RLE,
-                low_res_logits=asked.request.output.low_res_logits,
-            ),
+    ) -> SegmentResult:
+        """Ask by digest: in a comparison the segmenter has the image already, or has it soon."""
+        model = self._segmenter
+        image = image_by_digest(bytes.fromhex(found.image_sha256))
+        options = RequestOptions(
+            model.model_id,
+            Task.PROMPTED_SEGMENTATION,
+            tuple(prompts),
+            OutputOptions(low_res_logits=asked.request.output.low_res_logits),
         )
         with _speaking_of(model.model_id):
             reply = await passthrough.segment(
                 model,
-                request.SerializeToString(),
+                segment_request(options, image).SerializeToString(),
                 image,
                 deadline,
-                self._pictures,
-                at_hand=asked.picture,
+                self._cache,
+                encoded=asked.picture,
             )
         return await _read(model.model_id, reply)
 
     async def _combine(
         self,
-        found: redraw.Read,
+        found: SegmentResult,
         redrawn: dict[int, Segment],
-        answers: list[pb.SegmentResponse],
+        answers: list[SegmentResult],
         request: pb.SegmentRequest,
         deadline: Deadline,
     ) -> pb.SegmentResponse:
@@ -199,7 +217,7 @@ class Cascade:
         Raises:
             ServiceError: there was no time left for it.
         """
-        encoding = encoding_from_wire(request.output.mask_encoding)
+        encoding = read_encoding(request.output.mask_encoding)
         assert encoding is not None
         stop = threading.Event()
         try:
@@ -222,7 +240,7 @@ class Cascade:
             yield
             code = grpc.StatusCode.OK
         except BackendError as error:
-            code = CODES.get(error.status.code, grpc.StatusCode.UNKNOWN)
+            code = code_of(error.status)
             raise
         except ServiceError as error:
             code = error.code
@@ -243,10 +261,10 @@ def _speaking_of(model_id: str) -> Iterator[None]:
         raise of_part(error, model_id) from error
 
 
-async def _read(model_id: str, reply: bytes) -> redraw.Read:
+async def _read(model_id: str, reply: bytes) -> SegmentResult:
     try:
         return await asyncio.to_thread(redraw.read, reply)
-    except (DecodeError, ValueError) as error:
+    except (DecodeError, DiptychError) as error:
         raise _broken(model_id, error) from error
 
 

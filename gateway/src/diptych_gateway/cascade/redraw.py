@@ -5,70 +5,48 @@ Everything here looks at megabytes of masks and belongs into a thread.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, replace
 
-from diptych import MaskEncoding, Segment
+from diptych import Box, MaskEncoding, Prompt, Segment, SegmentResult, Timings
 from diptych.segment import v1 as pb
-from diptych.wire.replies import segment as read_segment
-from diptych_runtime.wire.convert import segment_to_wire
+from diptych.wire.replies import read_result, result_message, segment_message
 
 from ..compare.agreement import StoppedError
 
 
-@dataclass(frozen=True)
-class Read:
-    """An answer of a model, and its segments as the SDK has them."""
-
-    response: pb.SegmentResponse
-    segments: tuple[Segment, ...]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the picture."""
-        return self.response.image_size.height_px, self.response.image_size.width_px
-
-
-def read(raw: bytes) -> Read:
-    """What a model answered.
+def read(raw: bytes) -> SegmentResult:
+    """Read what a model answered.
 
     Raises:
         DecodeError: the bytes are no answer.
-        ValueError: a mask in it is broken.
+        DiptychError: a mask in it is broken.
     """
-    response = pb.SegmentResponse.FromString(raw)
-    size = (response.image_size.height_px, response.image_size.width_px)
-    return Read(response, tuple(read_segment(found, size) for found in response.segments))
+    return read_result(pb.SegmentResponse.FromString(raw))
 
 
-def box_prompts(found: Read) -> dict[int, pb.ObjectPrompt]:
-    """A box inside the picture for each detection that has one, by its index."""
-    height, width = found.size
+def box_prompts(found: SegmentResult) -> dict[int, Prompt]:
+    """Make a prompt of each detection's box, as far as it is inside the image, by its index."""
+    height, width = found.image_size
     prompts = {}
     for index, segment in enumerate(found.segments):
         if segment.box is None:
             continue
         x_min, y_min, x_max, y_max = segment.box.xyxy
-        box = pb.BoundingBox(
-            x_min_px=max(x_min, 0.0),
-            y_min_px=max(y_min, 0.0),
-            x_max_px=min(x_max, width),
-            y_max_px=min(y_max, height),
-        )
-        if box.x_min_px < box.x_max_px and box.y_min_px < box.y_max_px:
-            prompts[index] = pb.ObjectPrompt(box=box)
+        box = Box(max(x_min, 0.0), max(y_min, 0.0), min(x_max, width), min(y_max, height))
+        if box.x_min < box.x_max and box.y_min < box.y_max:
+            prompts[index] = Prompt(box=box)
     return prompts
 
 
-def best_answers(drawn: Read, count: int, size: tuple[int, int]) -> list[Segment]:
+def best_answers(drawn: SegmentResult, count: int, size: tuple[int, int]) -> list[Segment]:
     """The best answer to each of ``count`` prompts on a picture of ``size``.
 
     Raises:
         ValueError: a prompt has none, or the answer is about another picture.
     """
-    if drawn.size != size:
-        raise ValueError(f"expected an answer about a picture of {size}, got {drawn.size}")
+    if drawn.image_size != size:
+        raise ValueError(f"expected an answer about a picture of {size}, got {drawn.image_size}")
     best = {s.prompt_index: s for s in drawn.segments if not s.candidate_index}
     missing = [index for index in range(count) if index not in best or best[index].mask is None]
     if missing:
@@ -77,9 +55,9 @@ def best_answers(drawn: Read, count: int, size: tuple[int, int]) -> list[Segment
 
 
 def combined(
-    found: Read,
+    found: SegmentResult,
     redrawn: dict[int, Segment],
-    answers: Sequence[pb.SegmentResponse],
+    answers: Sequence[SegmentResult],
     encoding: MaskEncoding,
     stopped: Callable[[], bool],
 ) -> pb.SegmentResponse:
@@ -91,28 +69,24 @@ def combined(
     Raises:
         StoppedError: ``stopped`` said yes.
     """
-    reply = pb.SegmentResponse(
-        image_size=found.response.image_size,
-        image_sha256=found.response.image_sha256,
-        timings=_summed([found.response.timings, *(a.timings for a in answers)]),
-        # Boxes that took several requests met the same model, whose first answer says whether its
-        # encoder had to run.
-        provenance=[p for a in (found.response, *answers[:1]) for p in a.provenance],
-        omitted_segment_count=found.response.omitted_segment_count,
+    reply = result_message(
+        replace(
+            found,
+            segments=(),
+            timings=_summed([found.timings, *(answer.timings for answer in answers)]),
+            # Boxes that took several requests met the same model, whose first answer says whether
+            # its encoder had to run.
+            provenance=tuple(p for answer in (found, *answers[:1]) for p in answer.provenance),
+        )
     )
     for index, segment in enumerate(found.segments):
         if stopped():
             raise StoppedError
         drawn = redrawn.get(index)
         reply.segments.append(
-            segment_to_wire(_relabelled(drawn, segment) if drawn else segment, encoding)
+            segment_message(_relabelled(drawn, segment) if drawn else segment, encoding)
         )
     return reply
-
-
-def stages(timings: pb.Timings) -> dict[str, float]:
-    """Seconds by stage."""
-    return {stage: nanoseconds / 1e9 for stage, nanoseconds in _nanoseconds(timings).items()}
 
 
 def _relabelled(drawn: Segment, found: Segment) -> Segment:
@@ -130,17 +104,6 @@ def _relabelled(drawn: Segment, found: Segment) -> Segment:
     )
 
 
-def _summed(timings: Iterable[pb.Timings]) -> pb.Timings:
-    """Stage by stage: the models worked one after the other."""
-    total: Counter[str] = Counter()
-    for one in timings:
-        total.update(_nanoseconds(one))
-    reply = pb.Timings()
-    for stage, nanoseconds in total.items():
-        getattr(reply, stage).FromNanoseconds(nanoseconds)
-    return reply
-
-
-def _nanoseconds(timings: pb.Timings) -> dict[str, int]:
-    stages = (field.name for field in timings.DESCRIPTOR.fields)
-    return {stage: getattr(timings, stage).ToNanoseconds() for stage in stages}
+def _summed(timings: Sequence[Timings]) -> Timings:
+    """Add up stage by stage: the models worked one after the other."""
+    return Timings(*(sum(stage) for stage in zip(*map(astuple, timings), strict=True)))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from diptych import Box, Mask
+from diptych import Box, Mask, Match
 
 from .assignment import assign
 
@@ -44,15 +44,6 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Matched:
-    """Two segments that belong together, as indices into the two answers."""
-
-    index_a: int
-    index_b: int
-    iou: float
-
-
-@dataclass(frozen=True)
 class Agreement:
     """Matches sorted by ``index_a``, and the segments that have none.
 
@@ -61,7 +52,7 @@ class Agreement:
     found a pixel, and without masks.
     """
 
-    matches: tuple[Matched, ...]
+    matches: tuple[Match, ...]
     only_a: tuple[int, ...]
     only_b: tuple[int, ...]
     mean_match_iou: float | None
@@ -125,14 +116,14 @@ def _by_prompt(
     chosen_a: Sequence[int],
     chosen_b: Sequence[int],
     stopped: Callable[[], bool],
-) -> list[Matched]:
+) -> list[Match]:
     partners = {b[j].prompt_index: j for j in reversed(chosen_b)}
     matches = []
     for i in chosen_a:
         _go_on(stopped)
         j = partners.pop(a[i].prompt_index, None)
         if j is not None:
-            matches.append(Matched(i, j, _overlap(a[i], b[j])))
+            matches.append(Match(i, j, _overlap(a[i], b[j])))
     return matches
 
 
@@ -144,10 +135,10 @@ def _overlap(a: Found, b: Found) -> float:
 
 def _one_to_one(
     overlaps: Mapping[tuple[int, int], float], stopped: Callable[[], bool]
-) -> list[Matched]:
+) -> list[Match]:
     pairs = assign(overlaps, stopped=stopped)
     _go_on(stopped)
-    return [Matched(i, j, overlaps[i, j]) for i, j in pairs]
+    return [Match(i, j, overlaps[i, j]) for i, j in pairs]
 
 
 def _box_overlaps(

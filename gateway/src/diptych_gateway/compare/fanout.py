@@ -20,22 +20,25 @@ from google.rpc import status_pb2
 
 from diptych.limits import MAX_REPLY_BYTES
 from diptych.segment import v1 as pb
+from diptych.wire.comparison import outcome_message
+from diptych.wire.serialized import with_model_id
+from diptych.wire.statuses import status_message
+from diptych_runtime.calls import request_id
 from diptych_runtime.engine import ServiceError
-from diptych_runtime.grpc_server.interceptor import request_id
 from diptych_runtime.logs import logger
 
 from ..backend import passthrough
-from ..backend.image_cache import PictureCache
+from ..backend.passthrough import ImageCache
 from ..backend.registry import Registry
 from ..deadline import Deadline
-from ..messages import addressed, parse, serialize
+from ..messages import parse, serialize
 from ..statuses import BackendError, failed, task_unsupported, to_status
-from . import wire as convert
 from .agreement import Answer, Basis, StoppedError, agree
 from .comparison import Plan
+from .wire import to_answer, to_message
 
 Emit = Callable[[pb.ModelResult], None]
-"""Told of each model's result, as it comes."""
+"""Called with each model's result, as it comes."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,20 @@ class FanOut:
 
     plan: Plan
     registry: Registry
-    pictures: PictureCache
+    cache: ImageCache
     deadline: Deadline
 
     async def run(self, emit: Emit) -> list[pb.Agreement]:
-        """Ask every model, tell ``emit`` of each result; returns the agreements.
+        """Ask every model, call ``emit`` with each result; returns the agreements.
 
         Pairs that cannot be compared, or not in time, are left out and logged.
         """
         shared = await serialize(self.plan.request)
-        picture = _Picture(self.plan.request.image.encoded, self.pictures)
+        image = _SharedImage(self.plan.request.image.encoded, self.cache)
         agreements = _Agreements(self.plan, self.deadline)
         async with asyncio.TaskGroup() as group:
             for model_id in self.plan.model_ids:
-                ask = partial(self._ask, model_id, shared, picture)
+                ask = partial(self._ask, model_id, shared, image)
                 group.create_task(self._one(model_id, ask, emit, agreements, group))
         return agreements.in_order()
 
@@ -69,51 +72,50 @@ class FanOut:
         agreements: _Agreements,
         group: asyncio.TaskGroup,
     ) -> None:
-        result = pb.ModelResult(model_id=model_id)
-        started = time.monotonic_ns()
+        started = time.monotonic()
+        outcome: pb.SegmentResponse | status_pb2.Status
         try:
-            response = await ask()
-            result.response.CopyFrom(response)
+            outcome = await ask()
         except (BackendError, ServiceError) as error:
-            result.error.CopyFrom(to_status(error, request_id()))
+            outcome = to_status(error, request_id())
         except Exception as error:  # a fault of ours in one model's part must not spoil the others
             logger().error("model's part failed", model=model_id, exc_info=error)
-            result.error.CopyFrom(failed(model_id).to_status(request_id()))
-        result.elapsed.FromNanoseconds(time.monotonic_ns() - started)
+            outcome = failed(model_id).to_status(request_id())
+        result = outcome_message(model_id, outcome, time.monotonic() - started)
         emit(result)
         if result.HasField("response"):
             group.create_task(agreements.add(model_id, result.response, group))
 
-    async def _ask(self, model_id: str, shared: bytes, picture: _Picture) -> pb.SegmentResponse:
+    async def _ask(self, model_id: str, shared: bytes, image: _SharedImage) -> pb.SegmentResponse:
         model = self.registry.model(model_id)
         request = self.plan.request
         if self.registry.lists_task(model_id, request.task) is False:
             raise task_unsupported(model_id, request.task)
         raw = await passthrough.segment(
-            model, addressed(shared, model_id), request.image, self.deadline, self.pictures
+            model, with_model_id(shared, model_id), request.image, self.deadline, self.cache
         )
         try:
             response = await parse(pb.SegmentResponse, raw)
         except DecodeError as error:
             logger().error("answer is no answer", model=model_id)
             raise failed(model_id) from error
-        await picture.hold(response.image_sha256)
+        await image.hold(response.image_sha256)
         return response
 
 
-class _Picture:
+class _SharedImage:
     """The file that all models are asked about; empty if the request names a digest."""
 
-    def __init__(self, file: bytes, pictures: PictureCache) -> None:
-        self._file = file
-        self._pictures = pictures
-        self._said: set[bytes] = set()
+    def __init__(self, encoded: bytes, cache: ImageCache) -> None:
+        self._encoded = encoded
+        self._cache = cache
+        self._digests: set[bytes] = set()
 
-    async def hold(self, said: bytes) -> None:
-        """Keep it for later requests by the digest that a model says, once for each digest."""
-        if said not in self._said:
-            self._said.add(said)
-            await self._pictures.put(self._file, said)
+    async def hold(self, digest: bytes) -> None:
+        """Keep it for later requests by the digest that a model claims, once for each digest."""
+        if digest not in self._digests:
+            self._digests.add(digest)
+            await self._cache.put(self._encoded, digest)
 
 
 class _Agreements:
@@ -131,7 +133,7 @@ class _Agreements:
         """Take one more answer, and compare it with those that are there."""
         with_masks = self._plan.basis is not Basis.BOX
         try:
-            answer = await asyncio.to_thread(convert.to_answer, response, with_masks=with_masks)
+            answer = await asyncio.to_thread(to_answer, response, with_masks=with_masks)
         except Exception as error:  # whatever a model sends, its answer still goes out as it is
             logger().warning("answer cannot be compared", model=model_id, cause=str(error))
             return
@@ -159,7 +161,7 @@ class _Agreements:
             cause = str(error)
             logger().warning("not comparable", models=[model_id_a, model_id_b], cause=cause)
         else:
-            self._done[model_id_a, model_id_b] = convert.to_message(
+            self._done[model_id_a, model_id_b] = to_message(
                 agreement,
                 model_id_a=model_id_a,
                 model_id_b=model_id_b,
@@ -169,7 +171,7 @@ class _Agreements:
             stop.set()  # the thread of a comparison that nobody waits for ends at its next step
 
     def in_order(self) -> list[pb.Agreement]:
-        """Every pair that was compared, in the order asked."""
+        """List every pair that was compared, in the order asked."""
         pairs = combinations(self._plan.model_ids, 2)
         return [self._done[pair] for pair in pairs if pair in self._done]
 
@@ -186,9 +188,9 @@ def fit_reply(results: Iterable[pb.ModelResult]) -> None:
         if total <= room or not result.HasField("response"):
             return
         result.error.CopyFrom(
-            status_pb2.Status(
-                code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0],
-                message=f"an answer of {size} bytes does not fit into a reply of {room} bytes; "
+            status_message(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"an answer of {size} bytes does not fit into a reply of {room} bytes; "
                 "ask with StreamCompare, for fewer segments or for smaller masks",
             )
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-import grpc
-
 from diptych.segment import v1 as pb
-from diptych_runtime.grpc_server.interceptor import log_fields
+from diptych.wire.comparison import agreements_event, comparison_message, outcome_event
+from diptych.wire.statuses import code_of
+from diptych_runtime.calls import log_fields
 
 from .fanout import FanOut, fit_reply
 
@@ -24,7 +24,7 @@ async def compared(fan_out: FanOut) -> pb.CompareResponse:
     ordered = [results[model_id] for model_id in fan_out.plan.model_ids]
     fit_reply(ordered)
     _log_results(ordered)
-    return pb.CompareResponse(results=ordered, agreements=agreements)
+    return comparison_message(ordered, agreements)
 
 
 class ComparisonStream:
@@ -50,14 +50,13 @@ class ComparisonStream:
             while (result := await self._events.get()) is not None:
                 fit_reply([result])
                 results.append(result)
-                yield pb.StreamCompareResponse(result=result)
-            agreements = pb.Agreements(agreements=await self._running)
+                yield outcome_event(result)
+            agreements = await self._running
             _log_results(results)
-            yield pb.StreamCompareResponse(agreements=agreements)
+            yield agreements_event(agreements)
         finally:
             self.cancel()
 
 
 def _log_results(results: Sequence[pb.ModelResult]) -> None:
-    codes = {code.value[0]: code.name for code in grpc.StatusCode}
-    log_fields(results={r.model_id: codes.get(r.error.code, "UNKNOWN") for r in results})
+    log_fields(results={result.model_id: code_of(result.error).name for result in results})

@@ -1,24 +1,23 @@
-"""The border between messages and agreements; of answers, ``redraw`` reads those to a cascade."""
+"""The border between messages and what is compared: answers in, agreements out."""
 
 from __future__ import annotations
 
 import math
 
+import diptych
 from diptych import Box, Mask
 from diptych.segment import v1 as pb
+from diptych.wire.comparison import agreement_message
+from diptych.wire.requests import read_box, read_mask
 
 from .agreement import Agreement, Answer, Basis, Found
 
 _MAX_PX = 1 << 28  # far above any image that a service accepts
-_BASES = {
-    Basis.MASK: pb.AgreementBasis.AGREEMENT_BASIS_MASK_IOU,
-    Basis.BOX: pb.AgreementBasis.AGREEMENT_BASIS_BOX_IOU,
-    Basis.PROMPT: pb.AgreementBasis.AGREEMENT_BASIS_PROMPT,
-}
+_BASES = {Basis.MASK: "mask-iou", Basis.BOX: "box-iou", Basis.PROMPT: "prompt"}
 
 
 def to_answer(response: pb.SegmentResponse, *, with_masks: bool) -> Answer:
-    """What a model found, as far as it is compared.
+    """Read what a model found, as far as it is compared.
 
     Raises:
         ValueError: a mask or box is broken, or does not fit the image.
@@ -32,54 +31,39 @@ def to_answer(response: pb.SegmentResponse, *, with_masks: bool) -> Answer:
 def to_message(
     agreement: Agreement, *, model_id_a: str, model_id_b: str, basis: Basis
 ) -> pb.Agreement:
-    """An agreement as it is sent."""
-    return pb.Agreement(
-        model_id_a=model_id_a,
-        model_id_b=model_id_b,
-        basis=_BASES[basis],
-        matches=[
-            pb.Match(index_a=m.index_a, index_b=m.index_b, iou=m.iou) for m in agreement.matches
-        ],
-        only_a=agreement.only_a,
-        only_b=agreement.only_b,
-        mean_match_iou=agreement.mean_match_iou,
-        foreground_iou=agreement.foreground_iou,
+    """Fill the message of an agreement."""
+    return agreement_message(
+        diptych.Agreement(
+            model_id_a=model_id_a,
+            model_id_b=model_id_b,
+            basis=_BASES[basis],
+            matches=agreement.matches,
+            only_a=agreement.only_a,
+            only_b=agreement.only_b,
+            mean_match_iou=agreement.mean_match_iou,
+            foreground_iou=agreement.foreground_iou,
+        )
     )
 
 
 def _found(segment: pb.Segment, size: tuple[int, int], with_masks: bool) -> Found:
     return Found(
-        mask=_mask(segment.mask, size) if with_masks and segment.HasField("mask") else None,
+        mask=_mask(segment.mask, size) if with_masks else None,
         box=_box(segment.box) if segment.HasField("box") else None,
         prompt_index=segment.prompt_index if segment.HasField("prompt_index") else None,
         candidate_index=segment.candidate_index if segment.HasField("candidate_index") else None,
     )
 
 
-def _mask(mask: pb.Mask, size: tuple[int, int]) -> Mask | None:
-    read = _read_mask(mask, size)
-    if read is not None:
-        if read.size != size:
-            raise ValueError(f"expected a mask of {size}, got {read.size}")
-        _ = read.counts  # PNG and polygons are decoded on first use: now, once, not in each pair
-    return read
+def _mask(message: pb.Mask, size: tuple[int, int]) -> Mask | None:
+    mask = read_mask(message, size)
+    if mask is not None:
+        _ = mask.counts  # PNG and polygons are decoded on first use: now, once, not in each pair
+    return mask
 
 
-def _read_mask(mask: pb.Mask, size: tuple[int, int]) -> Mask | None:
-    encoding = mask.WhichOneof("encoding")
-    if encoding == "coco_rle":
-        return Mask.from_coco(mask.coco_rle, size)
-    if encoding == "png":
-        return Mask.from_png(mask.png)
-    if encoding == "polygons":
-        # Pixels on an outline may differ from the mask that the model found, so overlaps of
-        # polygons are close to those of the masks, not equal.
-        return Mask.from_polygons([list(ring.xy_px) for ring in mask.polygons.rings], size)
-    return None
-
-
-def _box(box: pb.BoundingBox) -> Box:
-    edges = (box.x_min_px, box.y_min_px, box.x_max_px, box.y_max_px)
-    if not all(map(math.isfinite, edges)):
-        raise ValueError(f"expected finite edges of a box, got {edges}")
-    return Box(*edges)
+def _box(message: pb.BoundingBox) -> Box:
+    box = read_box(message)
+    if not all(map(math.isfinite, box.xyxy)):
+        raise ValueError(f"expected finite edges of a box, got {box.xyxy}")
+    return box

@@ -13,18 +13,20 @@ from google.protobuf.message import DecodeError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from diptych._export.card_rows import cards_document
+from diptych.documents.cards import cards_document
 from diptych.documents.results import comparison_document, model_document, result_document
 from diptych.segment import v1 as pb
-from diptych.wire.cards import known_model
-from diptych.wire.replies import comparison, model_stats, segment_result
+from diptych.wire.cards import read_known_model
+from diptych.wire.comparison import read_comparison
+from diptych.wire.replies import read_result
+from diptych.wire.stats import read_stats
+from diptych_runtime.calls import log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
-from diptych_runtime.grpc_server.interceptor import log_fields
 from diptych_runtime.logs import logger
 
 from .. import metrics
 from ..backend import passthrough
-from ..backend.image_cache import PictureCache
+from ..backend.passthrough import ImageCache
 from ..backend.registry import Registry
 from ..compare.comparison import plan
 from ..compare.fanout import FanOut
@@ -34,10 +36,10 @@ from ..messages import serialize
 from ..metrics import Metrics
 from ..settings import Settings
 from ..statuses import failed
-from .description.names import outcome_in_form_names
+from .disconnect import unless_disconnected
 from .events import ComparisonEvents
+from .field_paths import outcome_with_form_paths
 from .forms import Form, read_form
-from .leaving import unless_left
 from .options import read_compare, read_segment
 from .problems import RefusedError
 
@@ -73,38 +75,38 @@ class Api:
         self,
         settings: Settings,
         registry: Registry,
-        pictures: PictureCache,
+        cache: ImageCache,
         figures: Metrics,
         draining: Callable[[], bool],
         about: Callable[[], About],
     ) -> None:
         self._settings = settings
         self._registry = registry
-        self._pictures = pictures
+        self._cache = cache
         self._metrics = figures
         self._draining = draining
         self._about = about
 
     async def models(self, request: Request) -> Response:
         """Every model with its card, in the gateway's order."""
-        return _json_response([model_document(known_model(m)) for m in self._known()])
+        return _json_response([model_document(read_known_model(m)) for m in self._known()])
 
     async def model(self, request: Request) -> Response:
         """One model with its card."""
         model_id = request.path_params["model_id"]
         self._registry.model(model_id)
         (known,) = (known for known in self._known() if known.model_id == model_id)
-        return _json_response(model_document(known_model(known)))
+        return _json_response(model_document(read_known_model(known)))
 
     async def cards(self, request: Request) -> Response:
         """The table that compares all models, row by row, with what they measured."""
-        known = [known_model(model) for model in self._known()]
+        known = [read_known_model(model) for model in self._known()]
         reachable = [model.model_id for model in known if model.error is None]
         asked = await asyncio.gather(
             *(metrics.ask_stats(self._registry.model(model_id)) for model_id in reachable)
         )
         told = zip(reachable, asked, strict=True)
-        stats = {model_id: model_stats(message) for model_id, message in told if message}
+        stats = {model_id: read_stats(message) for model_id, message in told if message}
         return _json_response(cards_document(known, stats))
 
     async def server(self, request: Request) -> Response:
@@ -117,21 +119,21 @@ class Api:
         form = await self._read_form(request)
         options, message = await asyncio.to_thread(read_segment, form)
         deadline = Deadline.within(options.timeout_s, self._settings, since_s=began_s)
-        return await unless_left(request.receive, self._segment(message, deadline))
+        return await unless_disconnected(request.receive, self._segment(message, deadline))
 
     async def _segment(self, message: pb.SegmentRequest, deadline: Deadline) -> Response:
         log_fields(model=message.model_id[:100], request_bytes=message.ByteSize())
         model = self._registry.model(message.model_id)
         raw = await serialize(message)
         reply = await passthrough.segment_and_hold(
-            model, raw, message.image, message.image.encoded, deadline, self._pictures
+            model, raw, message.image, message.image.encoded, deadline, self._cache
         )
         return await asyncio.to_thread(_segment_response, reply, message.model_id)
 
     async def compare(self, request: Request) -> Response:
         """What several models find in a picture, and how far they agree."""
         fan_out = await self._fan_out(request)
-        return await unless_left(request.receive, _compare(fan_out))
+        return await unless_disconnected(request.receive, _compare(fan_out))
 
     async def compare_stream(self, request: Request) -> Response:
         """The same, result by result."""
@@ -144,7 +146,7 @@ class Api:
         planned = plan(message, self._registry)
         log_fields(models=list(planned.model_ids), request_bytes=message.ByteSize())
         deadline = Deadline.within(options.timeout_s, self._settings, since_s=began_s)
-        return FanOut(planned, self._registry, self._pictures, deadline)
+        return FanOut(planned, self._registry, self._cache, deadline)
 
     async def _read_form(self, request: Request) -> Form:
         try:
@@ -189,8 +191,8 @@ async def _compare(fan_out: FanOut) -> Response:
 
 
 def _compare_response(message: pb.CompareResponse) -> Response:
-    read = comparison(message)
-    results = tuple(outcome_in_form_names(outcome) for outcome in read.results)
+    read = read_comparison(message)
+    results = tuple(outcome_with_form_paths(outcome) for outcome in read.results)
     return _json_response(comparison_document(replace(read, results=results)))
 
 
@@ -200,7 +202,7 @@ def _segment_response(raw: bytes, model_id: str) -> Response:
     except DecodeError as error:
         logger().error("answer is no answer", model=model_id)
         raise failed(model_id) from error
-    return _json_response(result_document(segment_result(message)))
+    return _json_response(result_document(read_result(message)))
 
 
 def _json_response(document: Any) -> Response:

@@ -12,12 +12,12 @@ from starlette.types import Receive, Scope, Send
 from diptych import ModelOutcome
 from diptych.documents.results import agreement_document, outcome_document
 from diptych.segment import v1 as pb
-from diptych.wire.replies import compare_event
+from diptych.wire.comparison import read_compare_event
 
 from ..compare.fanout import FanOut
 from ..compare.replies import ComparisonStream
-from .description.names import outcome_in_form_names
-from .leaving import unless_left
+from .disconnect import unless_disconnected
+from .field_paths import outcome_with_form_paths
 
 MEDIA_TYPE = "text/event-stream"
 _QUIET_S = 15.0  # proxies close connections on which nothing happens for a minute or less
@@ -35,7 +35,7 @@ class ComparisonEvents(Response):
         self._fan_out = fan_out
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await unless_left(receive, self._send(send))
+        await unless_disconnected(receive, self._send(send))
 
     async def _send(self, send: Send) -> None:
         start = {"status": self.status_code, "headers": self.raw_headers}
@@ -59,10 +59,10 @@ def event(name: str, document: object) -> bytes:
 
 
 def _event_of(message: pb.StreamCompareResponse) -> bytes:
-    read = compare_event(message)
+    read = read_compare_event(message)
     assert read is not None
     if isinstance(read, ModelOutcome):
-        return event("outcome", outcome_document(outcome_in_form_names(read)))
+        return event("outcome", outcome_document(outcome_with_form_paths(read)))
     return event("agreements", [agreement_document(pair) for pair in read])
 
 

@@ -11,16 +11,15 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from diptych import DiptychError
+from diptych_runtime.calls import REQUEST_ID_KEY, Call, Calls
 from diptych_runtime.engine.errors import ServiceError, draining
-from diptych_runtime.grpc_server.in_flight import Calls
-from diptych_runtime.grpc_server.interceptor import RequestLog, begin
 from diptych_runtime.logs import logger
 
 from ..security import tokens
 from ..security.gate import TokenGate
 from ..statuses import BackendError
 from . import events, problems
-from .leaving import ClientLeftError
+from .disconnect import ClientDisconnectedError
 from .origin import check_origin
 from .problems import RefusedError
 
@@ -56,16 +55,16 @@ class Guard:
         if self.gate is None:
             check_origin(scope, self.origins)
 
-    def finish(self, method: str, status: int, seconds: float, log: RequestLog) -> None:
+    def finish(self, method: str, status: int, seconds: float, call: Call) -> None:
         """Count a request that is over, and write its one line."""
         self.observer(method, status, seconds)
         logger().info(
             "request",
             method=method,
-            request_id=log.request_id,
+            request_id=call.request_id,
             status=status,
             seconds=round(seconds, 4),
-            **log.fields,
+            **call.fields,
         )
 
 
@@ -95,51 +94,55 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        log = begin()
-        reply = _Reply(log.request_id, scope, receive, send)
         calls = self._guard.calls
-        task = calls.enter(probe=self.public)
+        call = calls.enter(header_pairs(scope), probe=self.public)
+        reply = _Reply(call.request_id, scope, receive, send)
         started = time.monotonic()
         try:
-            await self._answer(Request(scope, receive), reply, log)
+            await self._answer(Request(scope, receive), reply, call)
         except asyncio.CancelledError:
-            if not calls.ended(task):
+            if not calls.ended(call):
                 raise
-            task.uncancel()
+            call.task.uncancel()
             await reply.problem(draining())
         finally:
-            calls.leave(task)
+            calls.leave(call)
             # Clients may invent methods; those are counted as one.
             method = scope["method"] if scope["method"] in self.methods else "other"
             if not self.public:
                 seconds = time.monotonic() - started
-                self._guard.finish(f"{method} {self._route}", reply.status, seconds, log)
+                self._guard.finish(f"{method} {self._route}", reply.status, seconds, call)
 
-    async def _answer(self, request: Request, reply: _Reply, log: RequestLog) -> None:
+    async def _answer(self, request: Request, reply: _Reply, call: Call) -> None:
         try:
-            self._check(request, log)
+            self._check(request, call)
             response = await self.handler(request)
             await response(request.scope, request.receive, reply.send)
-        except ClientLeftError:
+        except ClientDisconnectedError:
             reply.status = LEFT
         except KNOWN as error:
             if reason := getattr(error, "reason", ""):
-                log.fields["reason"] = str(reason)
+                call.fields["reason"] = str(reason)
             await reply.problem(error)
         except Exception as error:
-            logger().error("handler failed", request_id=log.request_id, exc_info=error)
-            await reply.problem(problems.internal(log.request_id))
+            logger().error("handler failed", request_id=call.request_id, exc_info=error)
+            await reply.problem(problems.internal(call.request_id))
 
-    def _check(self, request: Request, log: RequestLog) -> None:
+    def _check(self, request: Request, call: Call) -> None:
         if self._guard.gate and not self.public:
             given = request.headers.getlist("authorization")
-            self._guard.gate.check(given, self.scope, log.fields)
+            self._guard.gate.check(given, self.scope, call.fields)
         if request.method not in self.methods:
             allowed = ", ".join(self.methods)
             text = f"expected {allowed}, got {request.method}"
             raise RefusedError(405, text, Allow=allowed)
         if request.method not in READ:
             self._guard.check_origin(request.scope)
+
+
+def header_pairs(scope: Scope) -> list[tuple[str, str]]:
+    """Return the headers of a request, their names in lower case."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
 
 
 class _Reply:
@@ -160,7 +163,7 @@ class _Reply:
             given = list(message.get("headers", ()))
             kind = dict(given).get(b"content-type", b"")
             self._streams = kind.startswith(events.MEDIA_TYPE.encode())
-            named = (b"x-request-id", self._request_id.encode())
+            named = (REQUEST_ID_KEY.encode(), self._request_id.encode())
             message = {**message, "headers": [*given, named]}
         await self._send(message)
 

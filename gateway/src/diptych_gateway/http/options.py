@@ -13,9 +13,17 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from diptych import AutomaticOptions, Mask, OutputOptions, Prompt, Task
-from diptych._options import make_ask, make_box, make_point
 from diptych.segment import v1 as pb
-from diptych.wire.requests import compare_request, segment_request
+from diptych.wire.requests import (
+    RequestOptions,
+    compare_request,
+    image_by_bytes,
+    image_by_digest,
+    make_box,
+    make_options,
+    make_point,
+    segment_request,
+)
 from diptych_runtime.engine import Reason, ServiceError, Violation, invalid
 
 from .description.schemas import notes
@@ -87,10 +95,10 @@ class _Options(BaseModel):
 
     def request(self, image: pb.Image, model: str = "") -> pb.SegmentRequest:
         """The message for one model."""
-        return segment_request(self._ask(model), image)
+        return segment_request(self._options(model), image)
 
-    def _ask(self, model: str) -> Any:
-        return make_ask(
+    def _options(self, model: str) -> RequestOptions:
+        return make_options(
             model,
             self.task,
             [Prompt(p.points, p.box, p.mask) for p in self.prompts],  # type: ignore[arg-type]
@@ -123,7 +131,7 @@ class CompareOptions(_Options):
 
     def compare_request(self, image: pb.Image) -> pb.CompareRequest:
         """The message for the gateway."""
-        return compare_request(self._ask(""), image, self.models, self.match_iou)
+        return compare_request(self._options(""), image, self.models, self.match_iou)
 
 
 Options = TypeVar("Options", SegmentOptions, CompareOptions)
@@ -174,14 +182,14 @@ def _read_image(form: Form) -> pb.Image:
         got = "both" if encoded is not None else "neither"
         raise invalid(Reason.OPTION_INVALID, "image", f"expected image or image_sha256, got {got}")
     if encoded is not None:
-        return pb.Image(encoded=encoded)
+        return image_by_bytes(encoded)
     try:
         sha256 = bytes.fromhex((digest or b"").decode("ascii"))
     except ValueError:
         sha256 = b""
     if len(sha256) != 32:
         raise invalid(Reason.OPTION_INVALID, "image_sha256", "expected 64 hexadecimal digits")
-    return pb.Image(sha256=sha256)
+    return image_by_digest(sha256)
 
 
 def refusal(

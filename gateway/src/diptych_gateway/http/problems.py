@@ -12,11 +12,12 @@ from starlette.responses import Response
 
 from diptych import DiptychError, Violation
 from diptych.documents.results import plain
+from diptych.wire.reasons import http_status
 from diptych.wire.statuses import error_from_status
-from diptych_runtime.engine.errors import Reason, ServiceError, http_status
+from diptych_runtime.engine import Reason, ServiceError
 
 from ..statuses import BackendError, to_status
-from .description.names import in_form_names
+from .field_paths import with_form_paths
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -85,11 +86,11 @@ def internal(request_id: str) -> ServiceError:
 
 def _known(error: Exception, request_id: str) -> DiptychError:
     if isinstance(error, DiptychError):
-        return in_form_names(error)
+        return with_form_paths(error)
     if not isinstance(error, (BackendError, ServiceError)):
         raise TypeError(f"expected an error of the table, got {type(error).__name__}")
     status: status_pb2.Status = to_status(error, request_id)
-    return in_form_names(error_from_status(status))
+    return with_form_paths(error_from_status(status))
 
 
 def _document(

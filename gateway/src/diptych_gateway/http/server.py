@@ -16,7 +16,7 @@ from diptych_runtime.grpc_server import server as serving
 from diptych_runtime.grpc_server.server import PortTakenError
 from diptych_runtime.grpc_server.tls import ServerTls
 
-from ..backend.image_cache import PictureCache
+from ..backend.passthrough import ImageCache
 from ..backend.registry import Registry
 from ..metrics import Metrics
 from ..security.gate import TokenGate
@@ -36,7 +36,7 @@ class HttpServer:
         self,
         settings: Settings,
         registry: Registry,
-        pictures: PictureCache,
+        cache: ImageCache,
         *,
         metrics: Metrics,
         gate: TokenGate | None = None,
@@ -50,7 +50,7 @@ class HttpServer:
         self._draining = False
         self._grpc_port = grpc_port
         self._sockets = VideoSockets(settings, registry, self._guard, metrics)
-        api = Api(settings, registry, pictures, metrics, lambda: self._draining, self._about)
+        api = Api(settings, registry, cache, metrics, lambda: self._draining, self._about)
         self.routes: list[BaseRoute] = routes(api, self._guard, self._sockets)
         self._socket: socket.socket | None = None
         self._server: _Server | None = None

@@ -13,18 +13,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from diptych import OutputOptions, Prompt, VideoRefusal
-from diptych._types.video import VideoOptions
 from diptych.documents.results import plain
 from diptych.documents.video import video_frame_document
 from diptych.segment import v1 as pb
-from diptych.wire.replies import seconds
 from diptych.wire.video import (
-    frame_message,
-    prompt_message,
-    removal_message,
-    start_message,
-    started,
-    video_event,
+    frame_request,
+    prompt_request,
+    read_going_away,
+    read_started,
+    read_video_event,
+    removal_request,
+    start_request,
 )
 from diptych_runtime.engine import Reason, invalid
 
@@ -52,7 +51,7 @@ class StartMessage(BaseModel):
 
     def request(self) -> pb.SegmentVideoRequest:
         output = OutputOptions(**dict(self.output)) if self.output else OutputOptions()
-        return start_message(VideoOptions(self.model, output, self.track_all))
+        return start_request(self.model, output, self.track_all)
 
 
 class PromptMessage(PromptOptions):
@@ -64,7 +63,7 @@ class PromptMessage(PromptOptions):
 
     def request(self) -> pb.SegmentVideoRequest:
         prompt = Prompt(self.points, self.box, self.mask)  # type: ignore[arg-type]
-        return prompt_message(self.object_id, self.frame_index, prompt)
+        return prompt_request(self.object_id, self.frame_index, prompt)
 
 
 class RemovalMessage(BaseModel):
@@ -76,7 +75,7 @@ class RemovalMessage(BaseModel):
     object_id: _ObjectId
 
     def request(self) -> pb.SegmentVideoRequest:
-        return removal_message(self.object_id)
+        return removal_request(self.object_id)
 
 
 class EndMessage(BaseModel):
@@ -150,7 +149,7 @@ def read_frame(data: bytes) -> pb.SegmentVideoRequest:
     if len(data) <= INDEX_BYTES or index >= _MAX_INDEX:
         text = f"expected {INDEX_BYTES} bytes of an index below 2**63 and a file"
         raise invalid(Reason.OPTION_INVALID, "frame", f"{text}, got {len(data)} bytes")
-    return frame_message(index, data[INDEX_BYTES:])
+    return frame_request(index, data[INDEX_BYTES:])
 
 
 def answer_text(raw: bytes, request_id: str) -> str | None:
@@ -163,13 +162,13 @@ def answer_text(raw: bytes, request_id: str) -> str | None:
     event = message.WhichOneof("event")
     number = message.in_reply_to_seq
     if event == "started":
-        limits, provenance = started(message)
+        limits, provenance = read_started(message)
         return _text(event, number, limits=plain(limits), provenance=plain(provenance))
     if event == "ack":
         return _text("done", number)
     if event == "going_away":
-        return _text(event, number, grace_s=seconds(message.going_away.grace))
-    found = video_event(message)
+        return _text(event, number, grace_s=read_going_away(message))
+    found = read_video_event(message)
     if isinstance(found, VideoRefusal):
         return refused_text(found.error, number, request_id, found.frame_index)
     return None if found is None else _text("frame", number, **video_frame_document(found))

@@ -18,20 +18,18 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from diptych import DiptychError
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
+from diptych_runtime.calls import REQUEST_ID_KEY, Call, Calls, log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
-from diptych_runtime.grpc_server.in_flight import Calls
-from diptych_runtime.grpc_server.interceptor import RequestLog, begin, log_fields
 from diptych_runtime.logs import logger
 
 from ..backend.registry import Registry
-from ..backend.video import open_relay
 from ..deadline import Deadline
 from ..metrics import Metrics
 from ..security import tokens
 from ..settings import Settings
 from . import problems
-from .guard import KNOWN, LEFT, Guard
-from .leaving import ClientLeftError
+from .disconnect import ClientDisconnectedError
+from .guard import KNOWN, LEFT, Guard, header_pairs
 from .problems import RefusedError
 from .video_messages import (
     StartMessage,
@@ -65,23 +63,22 @@ class VideoSockets:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        log = begin()
+        call = self.calls.enter(header_pairs(scope), probe=False)
         socket = WebSocket(scope, receive, send)
-        session = _Session(self, socket, log)
-        task = self.calls.enter(probe=False)
+        session = _Session(self, socket, call)
         started = time.monotonic()
         try:
             with self._metrics.video_sockets.track_inprogress():
                 await session.serve()
         except asyncio.CancelledError:
-            if not self.calls.ended(task):
+            if not self.calls.ended(call):
                 raise
-            task.uncancel()
+            call.task.uncancel()
             await session.fail(draining())
         finally:
-            self.calls.leave(task)
+            self.calls.leave(call)
             seconds = time.monotonic() - started
-            self.guard.finish(f"GET {PATH}", session.status, seconds, log)
+            self.guard.finish(f"GET {PATH}", session.status, seconds, call)
 
     async def drain(self, grace_s: float) -> None:
         """Take nothing more, answer what is under way, then say that the server goes away."""
@@ -92,11 +89,11 @@ class VideoSockets:
 class _Session:
     """One connection; ``status`` is what it ended with."""
 
-    def __init__(self, sockets: VideoSockets, socket: WebSocket, log: RequestLog) -> None:
+    def __init__(self, sockets: VideoSockets, socket: WebSocket, call: Call) -> None:
         self.status = _OPEN
         self._sockets = sockets
         self._socket = socket
-        self._log = log
+        self._call = call
         self._number = 1
         self._closed_well = False
 
@@ -106,28 +103,30 @@ class _Session:
             self._sockets.guard.check_origin(self._socket.scope)
         except RefusedError as error:
             self.status = error.status
-            denial = problems.response(error, self._log.request_id)
+            denial = problems.response(error, self._call.request_id)
+            denial.headers[REQUEST_ID_KEY] = self._call.request_id
             await self._socket.send_denial_response(denial)
             return
         try:
-            await self._socket.accept()
+            named = (REQUEST_ID_KEY.encode(), self._call.request_id.encode())
+            await self._socket.accept(headers=[named])
             await self._relay(await self._start())
             if self._sockets.draining.is_set():
                 raise draining()
             await self._socket.close(_ENDED)
-        except (ClientLeftError, WebSocketDisconnect):
+        except (ClientDisconnectedError, WebSocketDisconnect):
             self.status = _OPEN if self._closed_well else LEFT
         except KNOWN as error:
             await self.fail(error)
         except Exception as error:
-            logger().error("handler failed", request_id=self._log.request_id, exc_info=error)
-            await self.fail(problems.internal(self._log.request_id))
+            logger().error("handler failed", request_id=self._call.request_id, exc_info=error)
+            await self.fail(problems.internal(self._call.request_id))
 
     async def fail(self, error: Exception) -> None:
         """Say what went wrong, and close; the code is that of the table of README."""
         if reason := getattr(error, "reason", ""):
-            self._log.fields["reason"] = str(reason)
-        problem = problems.document(error, self._log.request_id)
+            self._call.fields["reason"] = str(reason)
+        problem = problems.document(error, self._call.request_id)
         self.status = problem["status"]
         code = _PROBLEM + self.status
         if problem["reason"] == Reason.DRAINING and self._sockets.draining.is_set():
@@ -136,7 +135,7 @@ class _Session:
             await self._socket.send_text(failed_text(problem))
             await self._socket.close(code, problem["reason"])
         except (WebSocketDisconnect, RuntimeError):
-            logger().debug("client left before the end", request_id=self._log.request_id)
+            logger().debug("client left before the end", request_id=self._call.request_id)
 
     async def _start(self) -> StartMessage:
         """The first message, by somebody who may send it."""
@@ -165,21 +164,21 @@ class _Session:
             given = self._socket.headers.getlist("authorization")
             if start.token:
                 given.append(f"Bearer {start.token}")
-            gate.check(given, self._sockets.scope, self._log.fields)
+            gate.check(given, self._sockets.scope, self._call.fields)
 
     async def _relay(self, start: StartMessage) -> None:
         log_fields(model=start.model[:100])
-        backend = self._sockets.registry.video_backend(start.model)
+        model = self._sockets.registry.model(start.model)
         deadline = Deadline.of_session_within(start.timeout_s, self._sockets.settings)
         first = _numbered(start.request(), self._number)
-        relay = open_relay(backend, first, self._requests(), deadline)
+        relay = model.video(first, self._requests(), deadline)
         async with aclosing(relay.answers()) as answers:
             async for raw in answers:
                 await self._answer(raw, start.model)
 
     async def _answer(self, raw: bytes, model_id: str) -> None:
         try:
-            text = await asyncio.to_thread(answer_text, raw, self._log.request_id)
+            text = await asyncio.to_thread(answer_text, raw, self._call.request_id)
         except (DecodeError, DiptychError) as error:
             logger().error("answer is no answer", model=model_id)
             raise ServiceError(Reason.MODEL_FAILED, f"model {model_id!r} failed") from error
@@ -194,7 +193,7 @@ class _Session:
                 raw = await asyncio.to_thread(_read, message, self._number)
             except (ServiceError, RefusedError) as error:
                 # As in the stream of gRPC: refused without a trace, and the session goes on.
-                request_id = self._log.request_id
+                request_id = self._call.request_id
                 await self._socket.send_text(refused_text(error, self._number, request_id))
                 continue
             if raw is None:
@@ -205,7 +204,7 @@ class _Session:
         """The next message; ``None`` when the server stops.
 
         Raises:
-            ClientLeftError: there is none any more.
+            ClientDisconnectedError: there is none any more.
         """
         coming = asyncio.ensure_future(self._socket.receive())
         stopping = asyncio.ensure_future(self._sockets.draining.wait())
@@ -219,7 +218,7 @@ class _Session:
             stopping.cancel()
         if message["type"] == "websocket.disconnect":
             self._closed_well = message["code"] == _ENDED
-            raise ClientLeftError
+            raise ClientDisconnectedError
         return message
 
 

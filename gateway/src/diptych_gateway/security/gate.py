@@ -1,4 +1,4 @@
-"""The token check in front of every call; a gRPC method not listed here needs a full token."""
+"""The token check in front of every call; a gRPC method without a scope needs a full token."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from grpc_reflection.v1alpha import reflection
 from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.watched import WatchedFiles
 
-from ..backend.connection import SEGMENT_SERVICE
-from ..handlers import GATEWAY_SERVICE
+from ..contract import METHODS, path
 from .tokens import Scope, Tokens
 
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
-WITHOUT_TOKEN = frozenset(f"/{_HEALTH.full_name}/{method.name}" for method in _HEALTH.methods)
-"""Health says nothing of pictures, and those who ask, such as load balancers, have no token."""
+WITHOUT_TOKEN = frozenset(path(method) for method in _HEALTH.methods)
+"""Health says nothing of images, and those who ask, such as load balancers, have no token."""
 
-SCOPES: Mapping[str, Scope] = {
-    f"/{SEGMENT_SERVICE}/Segment": Scope.SEGMENT,
-    f"/{SEGMENT_SERVICE}/SegmentVideo": Scope.VIDEO,
-    f"/{SEGMENT_SERVICE}/GetModelCard": Scope.READ,
-    f"/{SEGMENT_SERVICE}/GetModelStats": Scope.READ,
-    f"/{GATEWAY_SERVICE}/Compare": Scope.SEGMENT,
-    f"/{GATEWAY_SERVICE}/StreamCompare": Scope.SEGMENT,
-    f"/{GATEWAY_SERVICE}/ListModelCards": Scope.READ,
-    f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": Scope.READ,
+_SCOPES = {
+    "Segment": Scope.SEGMENT,
+    "SegmentVideo": Scope.VIDEO,
+    "GetModelCard": Scope.READ,
+    "GetModelStats": Scope.READ,
+    "Compare": Scope.SEGMENT,
+    "StreamCompare": Scope.SEGMENT,
+    "ListModelCards": Scope.READ,
 }
+SCOPES: Mapping[str, Scope] = {
+    name: _SCOPES[method.name] for name, method in METHODS.items() if method.name in _SCOPES
+} | {f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": Scope.READ}
+"""What a token has to be for, by the path of a method."""
 
 
 class TokenGate:
@@ -41,7 +43,7 @@ class TokenGate:
         self._tokens = tokens
 
     def __call__(self, call: grpc.HandlerCallDetails, log: dict[str, object]) -> None:
-        """As a ``Gate`` of the runtime; the log gets the token's name.
+        """Check a call, as a ``Gate`` of the runtime; the log gets the token's name.
 
         Raises:
             ServiceError: TOKEN_MISSING, TOKEN_INVALID or TOKEN_SCOPE.

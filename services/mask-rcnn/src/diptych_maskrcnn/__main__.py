@@ -15,7 +15,7 @@ def main() -> None:
             default_port=50061,
             engine="diptych_maskrcnn.engine:create",
             official=OFFICIAL,
-            converter="diptych_maskrcnn.weights.convert",
+            converter="diptych_torch.convert",
         )
     )
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
-import torch
-import torchvision
 
 from diptych import OutputOptions, Task
 from diptych_runtime.engine import (
@@ -16,26 +13,21 @@ from diptych_runtime.engine import (
     Features,
     Job,
     LoadedModel,
-    LoadError,
     Pixels,
     Reason,
     ServiceError,
     Steps,
-    Tier,
-    Variant,
     VideoEngine,
     VideoOptions,
-    choose_tier,
 )
-from diptych_runtime.settings import SettingsError, from_environment
-from diptych_runtime.weights import WeightsError
+from diptych_runtime.settings import from_environment
+from diptych_torch.card import read_card
+from diptych_torch.device import Compute
+from diptych_torch.faults import load_errors
+from diptych_torch.weights import parameter_count
 
 from . import categories
-from .card import read_card
-from .device import capability, choose_device, describe, peak_bytes, prepare
 from .keypoints import answer_keypoints
-from .network import demo_model
-from .network.build import parameter_count
 from .network.detect import detect, fill_masks
 from .network.pyramid import Pyramid, embed
 from .network.rewrite import rewrite
@@ -50,7 +42,7 @@ from .segments import (
 )
 from .settings import EngineSettings
 from .video.session import MaskRcnnVideoSession
-from .weights.networks import MASK_OFFICIAL, bundled_size, load_keypoint, load_mask
+from .weights.load import MASK_WEIGHTS, load_keypoint, load_mask
 
 MASK = "mask"
 KEYPOINT = "keypoint"
@@ -72,26 +64,22 @@ class MaskRcnnEngine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
-        self._device = torch.device("cpu")
         self._networks: dict[str, Network] = {}
 
+    @load_errors()
     def load(self) -> LoadedModel:
         """See ``Engine.load``.
 
         Raises:
             LoadError: the device or the weights are not there, or the weights do not fit.
         """
-        try:
-            self._device = choose_device(self._settings.device)
-            prepare(self._device, self._settings.threads)
-            mask = load_mask(self._settings.mask_rcnn_weights)
-            keypoint = load_keypoint(self._settings.keypoint_choice)
-        except (SettingsError, WeightsError) as error:
-            raise LoadError(str(error)) from error
+        compute = Compute.from_settings(self._settings)
+        mask = load_mask(self._settings.mask_rcnn_weights)
+        keypoint = load_keypoint(self._settings.keypoint_choice)
         self._networks = {MASK: mask} | ({KEYPOINT: keypoint} if keypoint else {})
-        described = self._describe(choose_tier(self._settings.tier, capability(self._device)))
+        described = self._describe(compute)  # rewritten networks have other parameters
         for network in self._networks.values():
-            rewrite(network.module.to(self._device), Tier(described.tier))
+            rewrite(network.module.to(compute.device), compute.tier)
         self._warm_up()
         return described
 
@@ -143,41 +131,35 @@ class MaskRcnnEngine:
                 pass
         session.close()
 
-    def _describe(self, tier: Tier) -> LoadedModel:
+    def _describe(self, compute: Compute) -> LoadedModel:
         mask, keypoint = self._networks[MASK], self._networks.get(KEYPOINT)
         networks = tuple(self._networks.values())
         return LoadedModel(
-            card=read_card([network.weights.name for network in networks]),
+            **compute.card_fields("torchvision"),
+            card=read_card("diptych_maskrcnn", [network.weights.section for network in networks]),
             tasks=tuple(task for kind in self._networks for task in _TASKS[kind]),
             weights=tuple(
-                replace(network.weights, tasks=_TASKS[kind])
+                replace(network.weights.loaded, tasks=_TASKS[kind])
                 for kind, network in self._networks.items()
             ),
             parameter_count=sum(parameter_count(network.module) for network in networks),
-            device=describe(self._device),
-            dtype="bfloat16" if tier is Tier.FAST else "float32",
-            tier=tier,
-            software=f"torch {torch.__version__}, torchvision {torchvision.__version__}",
             default_min_score=DEFAULT_MIN_SCORE,
             default_max_segments=DEFAULT_MAX_SEGMENTS,
             categories=tuple(sorted(mask.categories.items())),
-            variants=_variants(mask.weights.name),
+            variants=MASK_WEIGHTS.variants(mask.weights),
             keypoint_names=categories.KEYPOINT_NAMES if keypoint else (),
             keypoint_edges=categories.KEYPOINT_EDGES if keypoint else (),
-            peak_device_bytes=partial(peak_bytes, self._device),
         )
 
 
+@load_errors()
 def create() -> VideoEngine:
-    """An engine with the settings of the environment.
+    """Make an engine with the settings of the environment, not loaded yet.
 
     Raises:
         LoadError: a variable has a value that cannot be used.
     """
-    try:
-        return MaskRcnnEngine(from_environment(EngineSettings))
-    except SettingsError as error:
-        raise LoadError(str(error)) from error
+    return MaskRcnnEngine(from_environment(EngineSettings))
 
 
 def _answer_boxes(network: Network, pyramid: Pyramid, job: Job) -> Steps[Answer]:
@@ -198,11 +180,3 @@ def _answer_masks(network: Network, pyramid: Pyramid, job: Job) -> Steps[Answer]
         segments.append(mask_segment(network, pyramid, found, index))
         yield
     return Answer(tuple(segments), omitted)
-
-
-def _variants(loaded: str) -> tuple[Variant, ...]:
-    demo = Variant("demo", parameter_count(demo_model.build_mask()), bundled_size())
-    published = (
-        Variant(item.name, item.parameter_count, item.size_bytes) for item in MASK_OFFICIAL.values()
-    )
-    return tuple(item for item in (demo, *published) if item.name != loaded)

@@ -13,15 +13,12 @@ from torchvision.models.detection.transform import resize_keypoints
 
 from diptych import Keypoint
 from diptych_runtime.engine import Answer, Job, Steps
+from diptych_torch.faults import guarded_step
 
 from .categories import KEYPOINT_NAMES
-from .device import step
 from .network.detect import batches, detect, rows
 from .network.pyramid import Detections, Pyramid
 from .segments import Network, box_segment, select
-
-PERSON_LABEL = 1
-"""What the keypoint networks call a person."""
 
 
 def answer_keypoints(
@@ -48,7 +45,7 @@ def answer_keypoints(
     return Answer(tuple(segments), omitted)
 
 
-@step
+@guarded_step
 def _locate(
     module: Any, pyramid: Pyramid, found: Detections, indices: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

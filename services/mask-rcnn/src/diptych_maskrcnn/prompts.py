@@ -18,8 +18,8 @@ from torchvision.models.detection.transform import resize_boxes
 
 from diptych import Box, Mask, OutputOptions, Prompt, Segment
 from diptych_runtime.engine import Answer, Job, Reason, ServiceError, Steps, Violation
+from diptych_torch.faults import guarded_step
 
-from .device import step
 from .network.detect import batches, classify, detect, fill_masks, mask_probabilities
 from .network.pyramid import Detections, Pyramid
 from .paste import covers, placements
@@ -103,7 +103,7 @@ def segment_boxes(
     return segments
 
 
-@step
+@guarded_step
 def _rescaled(network: Network, pyramid: Pyramid, corners: np.ndarray) -> Tensor:
     device = next(network.module.parameters()).device
     boxes: Tensor = resize_boxes(

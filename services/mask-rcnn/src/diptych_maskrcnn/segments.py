@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diptych import Box, Mask, OutputOptions, Segment
-from diptych_runtime.engine import LoadedWeights
+from diptych_torch.weights import ChosenWeights
 
 from .network.pyramid import Detections, Pyramid
 from .paste import paste, placements
@@ -24,7 +24,7 @@ class Network:
     """A loaded torchvision R-CNN, its weights and the names of its labels."""
 
     module: Any
-    weights: LoadedWeights
+    weights: ChosenWeights
     categories: Mapping[int, str]
 
 

@@ -15,7 +15,7 @@ def main() -> None:
             default_port=50062,
             engine="diptych_sam2.engine:create",
             official=OFFICIAL,
-            converter="diptych_sam2.weights.convert",
+            converter="diptych_torch.convert",
         )
     )
 

@@ -20,11 +20,9 @@ from torchvision.ops import batched_nms
 from diptych import AutomaticOptions, LowResLogits, Mask
 from diptych_runtime.engine import Pixels, Steps
 
-from .network.image import LOGIT_LIMIT, Network, PictureFeatures, Predictions, PromptBatch
-from .network.quick.upsampling import Upsampler
-from .network.transforms import to_square
+from .masks import LOGIT_LIMIT, Shape, Upsampler, returned_logits, shape_of
+from .network.image import ImageFeatures, Network, Predictions, PromptBatch, to_square
 from .regions import without_small_regions
-from .shapes import Shape, returned_logits, shape_of
 
 _POINTS_PER_BATCH = 64  # as stock
 _POINTS_PER_BATCH_CPU = 16
@@ -44,13 +42,13 @@ class Candidate:
     crop_area: int
     """Pixels of the crop in which it was found."""
     logits: LowResLogits | None
-    """Only when asked for, and only from the whole picture: a crop's logits are of no use for
-    refining on the picture."""
+    """Only when asked for, and only from the whole image: a crop's logits are of no use for
+    refining on the image."""
 
 
 @dataclass(frozen=True)
 class _Crop:
-    """A part of the picture: left, top, right, bottom, and its layer (0 is the whole picture)."""
+    """A part of the image: left, top, right, bottom, and its layer (0 is the whole image)."""
 
     box: tuple[int, int, int, int]
     layer: int
@@ -63,7 +61,7 @@ class _Crop:
 
 @dataclass(frozen=True)
 class _Grid:
-    """One run of the automatic mode over one picture."""
+    """One run of the automatic mode over one image."""
 
     network: Network
     options: Options
@@ -97,7 +95,7 @@ class Options:
 
     @classmethod
     def filled(cls, options: AutomaticOptions | None, default: AutomaticOptions) -> Options:
-        """``options``, what is unset taken from ``default``, which must be complete."""
+        """Return ``options`` with what is unset taken from ``default``, which must be complete."""
         asked = {} if options is None else vars(options)
         values = {
             name: fallback if asked.get(name) is None else asked[name]
@@ -108,24 +106,24 @@ class Options:
 
 def find_everything(
     network: Network,
-    features: PictureFeatures,
+    features: ImageFeatures,
     pixels: Callable[[], Pixels],
     options: Options,
     *,
     with_logits: bool = False,
 ) -> Steps[list[Candidate]]:
-    """Masks of everything in a picture, best predicted IoU first.
+    """Find masks of everything in an image, best predicted IoU first.
 
-    ``features`` are those of the whole picture; ``pixels`` is called once, if crops are asked for.
+    ``features`` are those of the whole image; ``pixels`` is called once, if crops are asked for.
     """
     grid = _Grid(network, options, features.size, with_logits)
     crops = _crops(features.size, options)
-    picture = pixels() if len(crops) > 1 else None
+    image = pixels() if len(crops) > 1 else None
     found: list[Candidate] = []
     for crop in crops:
-        if picture is not None and crop.layer:
+        if image is not None and crop.layer:
             x_min, y_min, x_max, y_max = crop.box
-            features = network.encode(picture[y_min:y_max, x_min:x_max])
+            features = network.encode(image[y_min:y_max, x_min:x_max])
             yield
         found += yield from _in_crop(grid, features, crop)
     if len(crops) > 1:
@@ -140,11 +138,11 @@ def find_everything(
 def _crops(size: tuple[int, int], options: Options) -> list[_Crop]:
     boxes, layers = generate_crop_boxes(size, options.crop_n_layers, options.crop_overlap_ratio)
     crops = [_Crop(tuple(box), layer) for box, layer in zip(boxes, layers, strict=True)]
-    # On pictures of a few pixels the last crops of a row can lie outside.
+    # On images of a few pixels the last crops of a row can lie outside.
     return [crop for crop in crops if min(crop.size) > 0]
 
 
-def _in_crop(grid: _Grid, features: PictureFeatures, crop: _Crop) -> Steps[list[Candidate]]:
+def _in_crop(grid: _Grid, features: ImageFeatures, crop: _Crop) -> Steps[list[Candidate]]:
     options = grid.options
     per_side = options.points_per_side // options.crop_n_points_downscale_factor**crop.layer
     height, width = crop.size
@@ -159,7 +157,7 @@ def _in_crop(grid: _Grid, features: PictureFeatures, crop: _Crop) -> Steps[list[
 
 
 def _predicted(
-    grid: _Grid, features: PictureFeatures, points: NDArray[np.float64]
+    grid: _Grid, features: ImageFeatures, points: NDArray[np.float64]
 ) -> Steps[Predictions]:
     """One row for each mask that is good enough, refined before that if the options say so."""
     prompts = _point_prompts(grid.network, points, features.size)
@@ -216,7 +214,7 @@ def _refinement(
 
 
 def _kept(grid: _Grid, rows: Predictions, crop: _Crop) -> Steps[list[Candidate]]:
-    """The masks that are stable and whole, as run lengths in the picture's coordinates."""
+    """The masks that are stable and whole, as run lengths in the coordinates of the image."""
     upsampler = Upsampler(grid.network.logits_size, crop.size, grid.network.device)
     found: list[Candidate] = []
     for index, quality in enumerate(rows.quality.tolist()):
@@ -272,7 +270,7 @@ def _corners(shape: Shape, crop: _Crop) -> tuple[float, float, float, float]:
 def _is_cut_off(
     corners: tuple[float, float, float, float], crop: _Crop, size: tuple[int, int]
 ) -> bool:
-    """Whether a mask ends at an edge of its crop that is not an edge of the picture."""
+    """Whether a mask ends at an edge of its crop that is not an edge of the image."""
     x, y = crop.box[:2]
     in_crop = torch.tensor([corners]) - torch.tensor([[x, y, x, y]])
     near = is_box_near_crop_edge(in_crop, list(crop.box), [0, 0, size[1], size[0]])

@@ -1,4 +1,4 @@
-"""Prompted segmentation: queries on the features of a picture, in batches of equal shape."""
+"""Prompted segmentation: prompts on the features of images, in decoder batches of equal shape."""
 
 from __future__ import annotations
 
@@ -11,31 +11,25 @@ import torch
 from torch import Tensor
 
 from diptych import LowResLogits, Mask, OutputOptions, Prompt, Segment
-from diptych_runtime.engine import Reason, Steps, invalid
+from diptych_runtime.engine import Answer, BatchItem, BatchSteps, Reason, Steps, invalid
 
-from .network.image import LOGIT_LIMIT, Network, PictureFeatures, Predictions, PromptBatch
-from .network.quick.upsampling import Upsampler
-from .network.transforms import mask_logits, to_square
-from .shapes import returned_logits, shape_of
+from .masks import LOGIT_LIMIT, Upsampler, returned_logits, shape_of
+from .network.image import (
+    ImageFeatures,
+    Network,
+    Predictions,
+    PromptBatch,
+    mask_logits,
+    to_square,
+)
 
-_BATCH = 16
+_BATCH_ROWS = 16
 _BOX_CORNERS = (2, 3)
 
 
-@dataclass(frozen=True)
-class Question:
-    """The prompts of one caller on one picture."""
-
-    features: PictureFeatures
-    prompts: Sequence[Prompt]
-    output: OutputOptions
-    wanted: Callable[[], bool] = lambda: True
-    """Whether somebody still waits for the answer."""
-
-
-class Form(NamedTuple):
-    """What prompts must have in common to share a batch. Padding to one form would change answers:
-    the decoder attends to padding as well."""
+class RowShape(NamedTuple):
+    """What prompts must have in common to share a decoder batch. Padding to one shape would change
+    answers: the decoder attends to padding as well."""
 
     points: int
     """With the corners of a box."""
@@ -44,90 +38,115 @@ class Form(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Query:
-    """One prompt on its way to the decoder."""
+class _Row:
+    """One prompt as a row of a decoder batch."""
 
-    asking: _Asking
-    index: int
-    """Its place among the prompts of its question."""
-    form: Form
+    owner: _ImagePrompts
+    prompt_index: int
+    shape: RowShape
     points: tuple[tuple[float, float], ...]
     labels: tuple[int, ...]
     mask: Mask | LowResLogits | None
 
 
-class _Asking:
-    """A question and what is found so far."""
+class _ImagePrompts:
+    """The prompts of one job on its image, and their segments so far."""
 
-    def __init__(self, place: int, question: Question, network: Network) -> None:
-        self.place = place
-        self.wanted = question.wanted
-        self.features = question.features
-        self.output = question.output
-        self.upsampler = Upsampler(network.logits_size, question.features.size, network.device)
-        self.queries = [
-            _query(self, index, prompt) for index, prompt in enumerate(question.prompts)
-        ]
-        self.found: dict[int, list[Segment]] = {}
+    def __init__(
+        self,
+        network: Network,
+        features: ImageFeatures,
+        prompts: Sequence[Prompt],
+        output: OutputOptions,
+        *,
+        index: int = 0,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.index = index
+        """Of the job in its batch."""
+        self.features = features
+        self.output = output
+        self.wanted = wanted
+        self.upsampler = Upsampler(network.logits_size, features.size, network.device)
+        self.rows = [_row(self, index, prompt) for index, prompt in enumerate(prompts)]
+        self.segments_of: dict[int, list[Segment]] = {}
+        """By prompt index."""
 
     @property
     def complete(self) -> bool:
-        return len(self.found) == len(self.queries)
+        return len(self.segments_of) == len(self.rows)
 
     def segments(self) -> tuple[Segment, ...]:
-        return tuple(segment for index in sorted(self.found) for segment in self.found[index])
+        ordered = sorted(self.segments_of)
+        return tuple(segment for index in ordered for segment in self.segments_of[index])
 
 
 def answer_prompts(
-    network: Network, features: PictureFeatures, prompts: Sequence[Prompt], output: OutputOptions
+    network: Network, features: ImageFeatures, prompts: Sequence[Prompt], output: OutputOptions
 ) -> Steps[tuple[Segment, ...]]:
-    """One segment for each prompt, or three if all candidates are asked for.
+    """Return one segment for each prompt, or three if all candidates are asked for.
 
     A lone point is ambiguous and takes the best of three masks by predicted IoU; a box, several
     points or an earlier guess take the single mask. With ``output.all_candidates`` every prompt
     gets its three masks, best first. Nothing is dropped.
     """
-    for told in answer_questions(network, [Question(features, prompts, output)]):
-        if told is not None:
-            return told[1]
-        yield
-    return ()  # nothing was asked
+    owner = _ImagePrompts(network, features, prompts, output)
+    for complete in _decode(network, [owner]):
+        if complete is None:
+            yield
+    return owner.segments()
 
 
-def answer_questions(
-    network: Network, questions: Sequence[Question]
-) -> Generator[tuple[int, tuple[Segment, ...]] | None, None, None]:
-    """The same for several callers: yields the place of a question and its segments when they are
-    complete, and ``None`` between steps."""
-    askings = [_Asking(place, question, network) for place, question in enumerate(questions)]
-    for batch in _batches([query for asking in askings for query in asking.queries]):
-        predictions = _predictions(batch, network)
-        for row, query in enumerate(batch):
-            yield None
-            asking = query.asking
-            if asking.wanted():
-                asking.found[query.index] = _segments(query, row, predictions)
-            if asking.complete:
-                yield asking.place, asking.segments()
+def answer_batch(network: Network, items: Sequence[BatchItem]) -> BatchSteps:
+    """Answer the prompts of several jobs, each as ``answer_prompts`` would but for rounding.
+
+    The payloads of their features are ``ImageFeatures``.
+    """
+    owners = [_image_prompts(network, index, item) for index, item in enumerate(items)]
+    for complete in _decode(network, owners):
+        yield None if complete is None else (complete.index, Answer(complete.segments()))
 
 
 def batch_key(prompts: Sequence[Prompt], output: OutputOptions) -> Hashable | None:
-    """Questions of equal key share batches of the decoder; one without fills its own, or needs
-    several kinds."""
-    forms = {_form(prompt, output) for prompt in prompts}
-    if len(forms) != 1 or len(prompts) >= _BATCH:
+    """Return what jobs must have in common to share decoder batches; ``None`` for one that fills
+    its own, or whose prompts differ in shape."""
+    shapes = {_row_shape(prompt, output) for prompt in prompts}
+    if len(shapes) != 1 or len(prompts) >= _BATCH_ROWS:
         return None
-    return (*forms, len(prompts))
+    return (*shapes, len(prompts))
 
 
-def _form(prompt: Prompt, output: OutputOptions) -> Form:
+def _image_prompts(network: Network, index: int, item: BatchItem) -> _ImagePrompts:
+    features, job = item.features.payload, item.job
+    assert isinstance(features, ImageFeatures)
+    return _ImagePrompts(
+        network, features, job.prompts, job.output, index=index, wanted=item.wanted
+    )
+
+
+def _decode(
+    network: Network, owners: Sequence[_ImagePrompts]
+) -> Generator[_ImagePrompts | None, None, None]:
+    """Fill in segments: yields owners as they become complete, and ``None`` between steps."""
+    for batch in _batches([row for owner in owners for row in owner.rows]):
+        predictions = _predictions(batch, network)
+        for number, row in enumerate(batch):
+            yield None
+            owner = row.owner
+            if owner.wanted():
+                owner.segments_of[row.prompt_index] = _segments(row, number, predictions)
+            if owner.complete:
+                yield owner
+
+
+def _row_shape(prompt: Prompt, output: OutputOptions) -> RowShape:
     points = len(prompt.points) + (0 if prompt.box is None else len(_BOX_CORNERS))
     masked = prompt.mask is not None
     ambiguous = points == 1 and not masked
-    return Form(points, masked, output.all_candidates or ambiguous)
+    return RowShape(points, masked, output.all_candidates or ambiguous)
 
 
-def _query(asking: _Asking, index: int, prompt: Prompt) -> _Query:
+def _row(owner: _ImagePrompts, index: int, prompt: Prompt) -> _Row:
     points: list[tuple[float, float]] = []
     labels: list[int] = []
     if prompt.box is not None:
@@ -141,27 +160,27 @@ def _query(asking: _Asking, index: int, prompt: Prompt) -> _Query:
         raise invalid(
             Reason.PROMPT_INVALID, f"prompts[{index}]", "expected points, a box or a mask, got none"
         )
-    form = _form(prompt, asking.output)
-    return _Query(asking, index, form, tuple(points), tuple(labels), prompt.mask)
+    shape = _row_shape(prompt, owner.output)
+    return _Row(owner, index, shape, tuple(points), tuple(labels), prompt.mask)
 
 
-def _batches(queries: Sequence[_Query]) -> Iterator[list[_Query]]:
-    """Queries of equal form together, without those that nobody waits for any more."""
-    groups: dict[Form, list[_Query]] = defaultdict(list)
-    for query in queries:
-        groups[query.form].append(query)
+def _batches(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
+    """Rows of equal shape together, without those that nobody waits for any more."""
+    groups: dict[RowShape, list[_Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.shape].append(row)
     for group in groups.values():
-        for start in range(0, len(group), _BATCH):
-            batch = [query for query in group[start : start + _BATCH] if query.asking.wanted()]
+        for start in range(0, len(group), _BATCH_ROWS):
+            batch = [row for row in group[start : start + _BATCH_ROWS] if row.owner.wanted()]
             if batch:
                 yield batch
 
 
-def _predictions(batch: Sequence[_Query], network: Network) -> Predictions:
-    """Three masks for each query of a batch, or one."""
-    pictures = [query.asking.features for query in batch]
+def _predictions(batch: Sequence[_Row], network: Network) -> Predictions:
+    """Three masks for each row of a batch, or one."""
+    features = [row.owner.features for row in batch]
     inputs = _prompt_batch(batch, network)
-    predictions = network.decode(pictures, inputs, multimask=batch[0].form.multimask)
+    predictions = network.decode(features, inputs, multimask=batch[0].shape.multimask)
     for tensor in (predictions.quality, predictions.logits):
         if not torch.isfinite(tensor).all():
             raise ArithmeticError("the network answered a prompt with numbers that are not finite")
@@ -169,62 +188,62 @@ def _predictions(batch: Sequence[_Query], network: Network) -> Predictions:
 
 
 @torch.inference_mode()
-def _prompt_batch(batch: Sequence[_Query], network: Network) -> PromptBatch:
+def _prompt_batch(batch: Sequence[_Row], network: Network) -> PromptBatch:
     coordinates = labels = logits = None
     if batch[0].points:
         squares = [
             to_square(
-                torch.tensor(query.points, dtype=torch.float32),
-                query.asking.features.size,
+                torch.tensor(row.points, dtype=torch.float32),
+                row.owner.features.size,
                 network.image_size,
             )
-            for query in batch
+            for row in batch
         ]
         coordinates = torch.stack(squares).to(network.device)
         labels = torch.tensor(
-            [query.labels for query in batch], dtype=torch.int32, device=network.device
+            [row.labels for row in batch], dtype=torch.int32, device=network.device
         )
     if batch[0].mask is not None:
-        guesses = [_guess(query, network) for query in batch]
+        guesses = [_mask_prompt(row, network) for row in batch]
         logits = torch.stack(guesses)[:, None].to(network.device)
     return PromptBatch(coordinates, labels, logits)
 
 
-def _guess(query: _Query, network: Network) -> Tensor:
+def _mask_prompt(row: _Row, network: Network) -> Tensor:
     """``(h, w)`` logits of a prompt's mask."""
-    if isinstance(query.mask, Mask):
-        return mask_logits(query.mask, network.image_size)
-    assert query.mask is not None
+    if isinstance(row.mask, Mask):
+        return mask_logits(row.mask, network.image_size)
+    assert row.mask is not None
     height, width = network.logits_size
-    if (query.mask.height, query.mask.width) != (height, width):
+    if (row.mask.height, row.mask.width) != (height, width):
         raise invalid(
             Reason.PROMPT_INVALID,
-            f"prompts[{query.index}].mask.low_res_logits",
-            f"expected {width} x {height}, got {query.mask.width} x {query.mask.height}",
+            f"prompts[{row.prompt_index}].mask.low_res_logits",
+            f"expected {width} x {height}, got {row.mask.width} x {row.mask.height}",
         )
-    return torch.from_numpy(query.mask.to_numpy()).clamp_(-LOGIT_LIMIT, LOGIT_LIMIT)
+    return torch.from_numpy(row.mask.to_numpy()).clamp_(-LOGIT_LIMIT, LOGIT_LIMIT)
 
 
-def _segments(query: _Query, row: int, predictions: Predictions) -> list[Segment]:
-    """The candidates of one query that were asked for, best first."""
-    quality = predictions.quality[row]
+def _segments(row: _Row, number: int, predictions: Predictions) -> list[Segment]:
+    """The candidates of one row, of that number in its batch, that were asked for; best first."""
+    quality = predictions.quality[number]
     order = quality.argsort(descending=True, stable=True).tolist()
-    wanted = order if query.asking.output.all_candidates else order[:1]
+    wanted = order if row.owner.output.all_candidates else order[:1]
     return [
-        _segment(query, rank, predictions.logits[row, mask], float(quality[mask]))
+        _segment(row, rank, predictions.logits[number, mask], float(quality[mask]))
         for rank, mask in enumerate(wanted)
     ]
 
 
-def _segment(query: _Query, rank: int, logits: Tensor, quality: float) -> Segment:
-    upsampler, output = query.asking.upsampler, query.asking.output
+def _segment(row: _Row, rank: int, logits: Tensor, quality: float) -> Segment:
+    upsampler, output = row.owner.upsampler, row.owner.output
     shape = shape_of(upsampler.window(logits), upsampler.size)
     return Segment(
         score=min(max(quality, 0.0), 1.0),
         box=shape.box,
         mask=shape.mask,
         area=shape.area,
-        prompt_index=query.index,
+        prompt_index=row.prompt_index,
         candidate_index=rank,
         low_res_logits=returned_logits(logits) if output.low_res_logits else None,
     )

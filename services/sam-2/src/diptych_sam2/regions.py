@@ -34,9 +34,10 @@ class _Pieces:
 
 
 def without_small_regions(mask: Mask, min_area: int) -> tuple[Mask, bool]:
-    """The mask without holes and islands of fewer than ``min_area`` pixels, and whether it changed.
+    """Remove holes and islands of fewer than ``min_area`` pixels; return whether there were any
+    too.
 
-    Background that touches the border of the picture counts as a hole too. If every island is
+    Background that touches the border of the image counts as a hole too. If every island is
     too small, the largest stays.
     """
     pieces = _pieces(np.asarray(mask.counts, np.int64), mask.size[0])

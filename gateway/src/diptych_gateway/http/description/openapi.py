@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Route
 
-from diptych._export.card_rows import CardsDocument
+from diptych.documents.cards import CardsDocument
 from diptych.documents.types import ComparisonDocument, ModelDocument, ResultDocument
 
 from .. import events, problems, video_socket

@@ -1,15 +1,15 @@
 /** Puts the page together: the models, the picture and the views that show both. */
 
-import { readPlace, writePlace } from "./address.js";
-import { fetchModels, keepToken } from "./api.js";
-import { CardsView } from "./cards.js";
-import { CompareView } from "./compare-view.js";
-import { byId } from "./dom.js";
-import { offerPictures, SAMPLES } from "./picture.js";
-import { PromptView } from "./prompt-view.js";
-import { TakeAlong } from "./take.js";
-import { VideoView } from "./video-view.js";
-import { Viewport } from "./viewport.js";
+import { readState, writeState } from "./shared/address.js";
+import { fetchModels, keepToken } from "./shared/api.js";
+import { CardsView } from "./cards/cards-view.js";
+import { CompareView } from "./compare/compare-view.js";
+import { byId } from "./shared/dom.js";
+import { offerPictures, SAMPLES } from "./shared/picture.js";
+import { PromptView } from "./prompt/prompt-view.js";
+import { TakeAlong } from "./take/take-along.js";
+import { VideoView } from "./video/video-view.js";
+import { Viewport } from "./canvas/viewport.js";
 import { Views } from "./views.js";
 
 const viewport = new Viewport();
@@ -26,7 +26,7 @@ const views = new Views(
   },
 );
 let models = [];
-/** @type {import("./picture.js").Picture | null} */
+/** @type {import("./shared/picture.js").Picture | null} */
 let picture = null;
 
 function showProblem(text) {
@@ -58,14 +58,14 @@ async function lookForModels() {
   views.take({ models, picture });
 }
 
-/** @param {import("./picture.js").Picture} chosen */
+/** @param {import("./shared/picture.js").Picture} chosen */
 async function takePicture(chosen) {
   const before = picture;
   picture = chosen;
   takeAlong.picture = chosen;
   showProblem("");
   byId("picture-name").textContent = `${chosen.name}, ${chosen.bitmap.width} × ${chosen.bitmap.height} pixels`;
-  writePlace({ sample: chosen.sample });
+  writeState({ sample: chosen.sample });
   viewport.reset();
   // A model that was down may be back, and its card may say other things.
   if (!models.length || models.some((model) => model.error)) await readModels();
@@ -74,7 +74,7 @@ async function takePicture(chosen) {
 }
 
 function showOpacity() {
-  const { opacity } = readPlace();
+  const { opacity } = readState();
   byId("opacity").value = opacity;
   byId("opacity-text").textContent = `${opacity} %`;
   views.takeOpacity(opacity / 100);
@@ -82,7 +82,7 @@ function showOpacity() {
 
 function listen() {
   byId("opacity").addEventListener("input", () => {
-    writePlace({ opacity: Number(byId("opacity").value) });
+    writeState({ opacity: Number(byId("opacity").value) });
     showOpacity();
   });
   byId("zoom-in").addEventListener("click", () => viewport.zoomAt(1.5));
@@ -107,7 +107,7 @@ async function start() {
   showOpacity();
   const { takeSample } = offerPictures(takePicture, showProblem);
   await lookForModels();
-  const { sample } = readPlace();
+  const { sample } = readState();
   if (SAMPLES.some(({ name }) => name === sample) && !picture) await takeSample(sample);
 }
 

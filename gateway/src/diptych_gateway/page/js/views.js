@@ -1,14 +1,19 @@
-/** The views of the page: which one is seen. */
+/**
+ * The views of the page: which one is seen.
+ *
+ * A further view is a class that implements `View`, one entry in the list of `main.js`, and in
+ * `index.html` a section and a link with its ids.
+ */
 
-import { readPlace, writePlace } from "./address.js";
-import { byId } from "./dom.js";
+import { readState, writeState } from "./shared/address.js";
+import { byId } from "./shared/dom.js";
 
 /**
  * @typedef {object} View
  * @property {string} id its section is `#ID-view`, its link `#to-ID`
- * @property {string[]} places values of `view` in the address that are its own; the link leads to the first
+ * @property {string[]} names values of `view` in the address that are its own; the link leads to the first
  * @property {boolean} onPicture it shows the chosen picture
- * @property {(place: import("./address.js").Place) => void} show it is seen now, or its address has changed
+ * @property {(state: import("./shared/address.js").PageState) => void} show it is seen now, or its address has changed
  * @property {() => void} [hide] it is not seen any more
  * @property {(known: Known) => void} [take] there are other models, or there is another picture
  * @property {(share: number) => void} [takeOpacity] of masks, 0 to 1
@@ -25,7 +30,7 @@ import { byId } from "./dom.js";
 /**
  * @typedef {object} Shown one model's answer as it is on screen
  * @property {string} name of the model
- * @property {import("./segments.js").Answer} answer
+ * @property {import("./canvas/segments.js").Answer} answer
  * @property {[number, number][]} edges between body points
  * @property {(index: number) => string} colorOf `#rrggbb` of a segment
  * @property {(index: number) => boolean} isShown
@@ -34,7 +39,7 @@ import { byId } from "./dom.js";
 /**
  * @typedef {object} Known
  * @property {{model_id: string, card: any, error: any}[]} models in the gateway's order
- * @property {import("./picture.js").Picture | null} picture its bitmap lives until the next one is taken
+ * @property {import("./shared/picture.js").Picture | null} picture its bitmap lives until the next one is taken
  */
 
 export class Views {
@@ -49,19 +54,22 @@ export class Views {
   constructor(views, onSeen) {
     this.#views = views;
     this.#onSeen = onSeen;
-    for (const { id, places } of views) {
+    for (const { id, names } of views) {
       byId(`to-${id}`).addEventListener("click", (event) => {
         event.preventDefault();
-        writePlace({ view: places[0] }, { step: true });
+        writeState({ view: names[0] }, { step: true });
         this.show();
       });
     }
   }
 
-  /** Shows the view of the address. */
+  /** Shows the view of the address; the first one, if the address names none. */
   show() {
-    const place = readPlace();
-    const view = this.#views.find(({ places }) => places.includes(place.view)) ?? this.#views[0];
+    let view = this.#views.find(({ names }) => names.includes(readState().view));
+    if (!view) {
+      view = this.#views[0];
+      writeState({ view: view.names[0] });
+    }
     for (const { id } of this.#views) {
       byId(`${id}-view`).hidden = id !== view.id;
       byId(`to-${id}`).toggleAttribute("aria-current", id === view.id);
@@ -72,7 +80,7 @@ export class Views {
     }
     if (this.#seen !== view) this.#seen?.hide?.();
     this.#seen = view;
-    view.show(place);
+    view.show(readState());
     this.#onSeen(view);
   }
 

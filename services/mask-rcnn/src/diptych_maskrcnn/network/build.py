@@ -12,6 +12,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 from diptych_runtime.weights import WeightsError
+from diptych_torch.weights import load_into
 
 from . import demo_model
 
@@ -77,11 +78,6 @@ def build_keypoint(state: State) -> KeypointRCNN:
     return _loaded(KeypointRCNN(_resnet50_fpn(state), num_classes=2, num_keypoints=17), state)
 
 
-def parameter_count(network: nn.Module) -> int:
-    """Learned numbers, as torchvision counts them: frozen batch norms are buffers and left out."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def _resnet50_fpn(state: State) -> nn.Module:
     if _RESNET_KEY not in state:
         raise WeightsError("the backbone of these weights is not torchvision's ResNet-50 FPN")
@@ -100,15 +96,7 @@ def _resnet50_fpn(state: State) -> nn.Module:
 
 
 def _loaded(network: Any, state: State) -> Any:
-    floats = {
-        key: value.float() if value.is_floating_point() else value for key, value in state.items()
-    }
-    try:
-        network.load_state_dict(floats)
-    except RuntimeError as error:
-        lines = str(error).splitlines()
-        detail = lines[1].strip() if len(lines) > 1 else lines[0]
-        raise WeightsError(f"the weights do not fit the network: {detail[:200]}") from error
+    load_into(network, state, "the network")
     network.eval().requires_grad_(False)
     _settle_strides(network)
     return network

@@ -12,14 +12,15 @@ from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.transform import resize_boxes
 
-from ..device import step
+from diptych_torch.faults import guarded_step
+
 from .pyramid import Detections, Pyramid
 
 HEAD_BATCH = 16
 """Boxes that the mask or keypoint head takes in one step."""
 
 
-@step
+@guarded_step
 def detect(network: Any, pyramid: Pyramid) -> Detections:
     """What the network finds, kept in the pyramid for the next request.
 
@@ -42,7 +43,7 @@ def detect(network: Any, pyramid: Pyramid) -> Detections:
     return pyramid.detections
 
 
-@step
+@guarded_step
 def classify(
     network: Any, pyramid: Pyramid, boxes: Tensor, allowed: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -60,7 +61,7 @@ def classify(
     return choice[best].cpu().numpy(), scores.cpu().numpy()
 
 
-@step
+@guarded_step
 def mask_probabilities(
     network: Any, pyramid: Pyramid, boxes: Tensor, labels: NDArray[np.int64]
 ) -> NDArray[np.float32]:
@@ -96,7 +97,7 @@ def batches(items: Sequence[int]) -> list[list[int]]:
     return [list(items[i : i + HEAD_BATCH]) for i in range(0, len(items), HEAD_BATCH)]
 
 
-@step
+@guarded_step
 def rows(tensor: Tensor, indices: Sequence[int]) -> Tensor:
     """Rows of a tensor, on its device."""
     return tensor[torch.as_tensor(indices, dtype=torch.int64, device=tensor.device)]

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diptych_runtime.engine import Features, Pixels
-
-from ..device import step
+from diptych_torch.faults import guarded_step
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Pyramid:
     """Probability map of a detection, by its index; ``(M, M)``, range [0, 1]."""
 
 
-@step
+@guarded_step
 def embed(network: Any, pixels: Pixels) -> Features:
     """Run the backbone on a picture.
 

@@ -12,9 +12,9 @@ an object id below ``OWN_IDS``. Which objects there are, the session knows; see 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from diptych import OutputOptions, Prompt, Segment
+from diptych import OutputOptions, Prompt, VideoObject
 
 from .protocol import Engine, Pixels, Steps
 
@@ -33,17 +33,10 @@ class VideoOptions:
     """Prompts are accepted on this many of the newest frames; at least 1."""
 
 
-@dataclass(frozen=True)
-class TrackedObject:
-    """One object on one frame.
-
-    ``presence`` in [0, 1] says how sure the model is that the object is visible. The segment's mask
-    and box are ``None`` where it is hidden.
-    """
-
-    object_id: int
-    segment: Segment
-    presence: float
+TrackedObject: TypeAlias = VideoObject
+"""One object on one frame: ``object_id``, ``segment``, and ``presence`` in [0, 1], which says how
+sure the model is that the object is visible. The segment's mask and box are ``None`` where it is
+hidden."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,7 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Sequence
 
-from diptych import Task
-from diptych.segment import v1 as pb
-
-from ..wire.convert import duration, task_to_wire
+from diptych import AnswerTime, Task
 
 NEWEST = 500
 """How many answers of one kind the figures are from. A constant number bounds memory, and lets a
@@ -28,21 +25,14 @@ class AnswerTimes:
         """One answer, without the time that it waited for others."""
         self._seconds[task, image_held].append(seconds)
 
-    def messages(self) -> list[pb.AnswerTime]:
+    def figures(self) -> tuple[AnswerTime, ...]:
         """The figures as they are now."""
         found = []
         for (task, image_held), newest in self._seconds.items():
             ordered = sorted(newest)
-            found.append(
-                pb.AnswerTime(
-                    task=task_to_wire(task),
-                    image_held=image_held,
-                    count=len(ordered),
-                    p50=duration(quantile(ordered, 0.5)),
-                    p95=duration(quantile(ordered, 0.95)),
-                )
-            )
-        return found
+            p50_s, p95_s = quantile(ordered, 0.5), quantile(ordered, 0.95)
+            found.append(AnswerTime(task, image_held, len(ordered), p50_s, p95_s))
+        return tuple(found)
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

@@ -14,9 +14,11 @@ from google.protobuf.message import DecodeError
 
 from diptych import Task
 from diptych.segment import v1 as pb
+from diptych.wire.cards import card_reply
 
+from ..calls import log_fields, request_id
 from ..engine.errors import not_held
-from ..grpc_server.interceptor import log_fields, request_id, unreadable
+from ..grpc_server.interceptor import unreadable
 from ..ipc.lanes import lane_of
 from ..machine import process_memory
 from ..settings import RuntimeSettings
@@ -118,7 +120,7 @@ class ModelServicer:
     ) -> pb.GetModelCardResponse:
         """``GetModelCard``."""
         check_model(request.model_id, self._card())
-        return pb.GetModelCardResponse(model_card=self._card())
+        return card_reply(self._card())
 
     async def get_model_stats(
         self, request: pb.GetModelStatsRequest, context: Context

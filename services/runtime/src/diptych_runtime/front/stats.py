@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime, timezone
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from diptych import Task
+from diptych import ModelStats, StageTime, Task
 from diptych.segment import v1 as pb
+from diptych.wire.stats import stats_message
 
-from ..wire.convert import duration
 from .answer_times import AnswerTimes
 from .pending import EngineReply
 
@@ -27,8 +27,7 @@ class Stats:
         self._cache_hits = 0
         self._encoder_runs = 0
         self._answer_times = AnswerTimes()
-        self._since = Timestamp()
-        self._since.GetCurrentTime()
+        self._since = datetime.now(timezone.utc)
 
     def count_outcome(self, code: grpc.StatusCode) -> None:
         """One ``Segment`` call has ended."""
@@ -50,18 +49,17 @@ class Stats:
 
     def message(self) -> pb.GetModelStatsResponse:
         """The counters; the caller adds what is counted elsewhere."""
-        return pb.GetModelStatsResponse(
-            outcomes=[pb.OutcomeCount(outcome=k, count=v) for k, v in self._outcomes.items()],
-            stages=[
-                pb.StageTime(stage=stage, count=count, total=duration(self._stage_seconds[stage]))
-                for stage, count in self._stage_counts.items()
-            ],
-            batch_sizes=[
-                pb.BatchSize(size=size, answer_count=count)
-                for size, count in sorted(self._together.items())
-            ],
-            image_cache_hit_count=self._cache_hits,
-            encoder_run_count=self._encoder_runs,
-            answer_times=self._answer_times.messages(),
-            counting_since=self._since,
+        return stats_message(
+            ModelStats(
+                outcomes=self._outcomes,
+                stages={
+                    stage: StageTime(count, self._stage_seconds[stage])
+                    for stage, count in self._stage_counts.items()
+                },
+                batch_sizes=self._together,
+                image_cache_hit_count=self._cache_hits,
+                encoder_run_count=self._encoder_runs,
+                answer_times=self._answer_times.figures(),
+                counting_since=self._since,
+            )
         )

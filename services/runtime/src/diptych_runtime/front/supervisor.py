@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 from PIL import Image
 
+from diptych import Task
 from diptych.segment import v1 as pb
+from diptych.wire.requests import image_by_bytes, make_options, read_task, segment_request
 
 from ..engine.errors import Reason, ServiceError
 from ..ipc.lanes import Lane
@@ -157,13 +159,11 @@ def canary(card: pb.ModelCard) -> pb.SegmentRequest:
     shade = np.arange(_CANARY_SIDE_PX, dtype=np.uint8) * 3
     picture = io.BytesIO()
     Image.fromarray(np.stack([np.add.outer(shade, shade)] * 3, axis=2)).save(picture, "PNG")
-    request = pb.SegmentRequest(image=pb.Image(encoded=picture.getvalue()))
+    tasks = [task for value in card.tasks if (task := read_task(value))]
+    middle = _CANARY_SIDE_PX / 2
     points = pb.PromptKind.PROMPT_KIND_POINT in card.prompt_kinds
-    if points and pb.Task.TASK_PROMPTED_SEGMENTATION in card.tasks:
-        request.task = pb.Task.TASK_PROMPTED_SEGMENTATION
-        middle = _CANARY_SIDE_PX / 2
-        label = pb.PointLabel.POINT_LABEL_FOREGROUND
-        request.prompts.add().points.add(x_px=middle, y_px=middle, label=label)
+    if points and Task.PROMPTED_SEGMENTATION in tasks:
+        options = make_options(points=[(middle, middle)])
     else:
-        request.task = card.tasks[0]
-    return request
+        options = make_options(task=tasks[0])
+    return segment_request(options, image_by_bytes(picture.getvalue()))

@@ -16,13 +16,13 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from diptych.segment import v1 as pb
+from diptych.wire.video import going_away_reply, refusal_reply
 
+from ..calls import log_fields, request_id
 from ..engine.errors import Reason, ServiceError, draining
-from ..grpc_server.interceptor import log_fields, request_id, unreadable
+from ..grpc_server.interceptor import unreadable
 from ..settings import RuntimeSettings
-from ..wire.convert import duration
 from ..wire.video_checks import check_event, check_follows, check_start
-from ..worker.video_replies import refused
 from .supervisor import Supervisor
 from .video_session import SessionChannel
 
@@ -123,8 +123,7 @@ class _Stream:
         self.messages = 0
 
     def go_away(self, grace_s: float) -> None:
-        notice = pb.VideoGoingAway(grace=duration(grace_s))
-        self._channel.say(pb.SegmentVideoResponse(going_away=notice).SerializeToString())
+        self._channel.say(going_away_reply(grace_s).SerializeToString())
 
     async def serve(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """Until the client has no more to say and everything is answered."""
@@ -164,7 +163,7 @@ class _Stream:
         try:
             check_event(request, self._card)
         except ServiceError as error:
-            return refused(error.to_status(request_id()), request).SerializeToString()
+            return refusal_reply(request, error.to_status(request_id())).SerializeToString()
         return None
 
     async def _write(self, context: Context) -> None:

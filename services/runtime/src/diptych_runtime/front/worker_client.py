@@ -42,7 +42,7 @@ class EngineClient:
         self._heard = True
         self._wanted = True
         self._tasks: list[asyncio.Task[None]] = []
-        self.card = pb.ModelCard()
+        self.card: pb.ModelCard  # set by start
         self.held: set[str] = set()
         self.held_bytes = 0
         self.device = ""
@@ -77,7 +77,7 @@ class EngineClient:
         except BaseException:
             await client.kill()
             raise
-        client.card.ParseFromString(body)
+        client.card = pb.ModelCard.FromString(body)
         client.device = header["device"]
         client.max_batch = header["max_batch"]
         client._tasks = [asyncio.create_task(client._watch(settings.step_timeout_s))]

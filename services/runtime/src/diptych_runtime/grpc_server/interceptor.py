@@ -7,60 +7,24 @@ without its text, because exception texts carry addresses and paths.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import grpc
 from google.rpc import status_pb2
 
-from diptych.wire.statuses import CODES
+from diptych.wire.statuses import CODES_BY_NUMBER, code_of, trailers
 
+from ..calls import REQUEST_ID_KEY, Calls, request_id
 from ..engine.errors import Reason, ServiceError, draining, invalid
 from ..logs import logger
-from .in_flight import Calls
 
-STATUS_DETAILS_KEY = "grpc-status-details-bin"
 _HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
 _C = grpc.StatusCode
 _REFUSED = (_C.UNAUTHENTICATED, _C.PERMISSION_DENIED)
-
-
-@dataclass
-class RequestLog:
-    """What is known of the request that this task serves."""
-
-    request_id: str
-    fields: dict[str, object] = field(default_factory=dict)
-
-
-_current: contextvars.ContextVar[RequestLog] = contextvars.ContextVar("diptych_request")
-
-
-def request_id() -> str:
-    """Id of the request being served, as in the log and in errors; empty outside of one."""
-    current = _current.get(None)
-    return current.request_id if current else ""
-
-
-def begin(fields: Mapping[str, object] = MappingProxyType({})) -> RequestLog:
-    """This task serves a new request from now on; ``fields`` begin its log line."""
-    log = RequestLog(os.urandom(8).hex(), dict(fields))
-    _current.set(log)
-    return log
-
-
-def log_fields(**fields: object) -> None:
-    """Add fields to the log line of the request being served."""
-    current = _current.get(None)
-    if current:
-        current.fields.update(fields)
 
 
 Observer = Callable[[str, grpc.StatusCode, float], None]
@@ -100,25 +64,16 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             handler = _refusal(error)
         if handler is None:
             return None
-        method = handler_call_details.method
         kind = _kind(handler)
         wrap = self._single if kind.endswith("unary") else self._many
         read = _reader(handler.request_deserializer, streams=handler.request_streaming)
-        guard = partial(self._guard, method, fields)
+        guard = partial(_Guard, handler_call_details, fields, self._observer, self.calls)
         behaviour = wrap(guard, getattr(handler, kind), read)
         # Requests are read inside the guard: what grpcio says of unreadable ones is not ours.
         guarded: grpc.RpcMethodHandler[Any, Any] = handler._replace(
             request_deserializer=None, **{kind: behaviour}
         )
         return guarded
-
-    def _guard(
-        self,
-        method: str,
-        fields: Mapping[str, object],
-        context: grpc.aio.ServicerContext[Any, Any],
-    ) -> _Guard:
-        return _Guard(method, fields, context, self._observer, self.calls)
 
     def _single(self, guard: _MakeGuard, behaviour: Any, read: Callable[[Any], Any]) -> Any:
         async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
@@ -192,29 +147,31 @@ class _Guard:
 
     def __init__(
         self,
-        method: str,
+        details: grpc.HandlerCallDetails,
         fields: Mapping[str, object],
-        context: grpc.aio.ServicerContext[Any, Any],
         observer: Observer | None,
         calls: Calls,
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> None:
-        self._method = method
-        self._context = context
+        self._details = details
+        self._fields = fields
         self._observer = observer
         self._calls = calls
-        self._fields = fields
-        self._hidden = method.startswith(_HIDDEN)
+        self._context = context
+        self._hidden = details.method.startswith(_HIDDEN)
 
     async def __aenter__(self) -> None:
         self._started = time.monotonic()
-        self._task = self._calls.enter(probe=self._hidden)
-        self._log = begin(self._fields)
+        headers = self._details.invocation_metadata
+        self._call = self._calls.enter(headers, self._fields, probe=self._hidden)
+        # With the status: sent ahead as initial metadata it would cost a write of its own.
+        self._context.set_trailing_metadata(((REQUEST_ID_KEY, self._call.request_id),))
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         try:
             await self._settle(error)
         finally:
-            self._calls.leave(self._task)
+            self._calls.leave(self._call)
         return False
 
     async def _settle(self, error: BaseException | None) -> None:
@@ -225,27 +182,27 @@ class _Guard:
         if isinstance(error, GeneratorExit):  # the client left while replies were sent to it
             self._finish(_C.CANCELLED)
             return
-        if self._calls.ended(self._task):
+        if self._calls.ended(self._call):
             error = draining()
-        elif isinstance(error, asyncio.CancelledError) and self._task.cancelling():
+        elif isinstance(error, asyncio.CancelledError) and self._call.task.cancelling():
             # gRPC cancels the task when the client leaves; context.cancelled() does not tell.
             late = self._context.time_remaining() == 0
             self._finish(_C.DEADLINE_EXCEEDED if late else _C.CANCELLED)
             return
         # Any other CancelledError is a fault, and would leave the client waiting for ever.
         if not isinstance(error, ServiceError):
-            logger().error("handler failed", request_id=self._log.request_id, exc_info=error)
-            error = ServiceError(Reason.MODEL_FAILED, f"internal error {self._log.request_id}")
-        self._log.fields["reason"] = error.reason.value
+            logger().error("handler failed", request_id=self._call.request_id, exc_info=error)
+            error = ServiceError(Reason.MODEL_FAILED, f"internal error {self._call.request_id}")
+        self._call.fields["reason"] = error.reason.value
         self._finish(error.code)
-        await abort_with(self._context, error.to_status(self._log.request_id))
+        await abort_with(self._context, error.to_status(self._call.request_id))
 
     def _finish(self, code: grpc.StatusCode) -> None:
         if self._hidden and code not in _REFUSED:
             return
         seconds = time.monotonic() - self._started
         if self._observer:
-            self._observer(self._method, code, seconds)
+            self._observer(self._details.method, code, seconds)
         if code is _C.OK:
             # In the next turn of the loop, so that the reply does not wait for it.
             asyncio.get_running_loop().call_soon(self._write, code, seconds)
@@ -255,11 +212,11 @@ class _Guard:
     def _write(self, code: grpc.StatusCode, seconds: float) -> None:
         logger().info(
             "request",
-            method=self._method.rpartition("/")[2],
-            request_id=self._log.request_id,
+            method=self._details.method.rpartition("/")[2],
+            request_id=self._call.request_id,
             code=code.name,
             seconds=round(seconds, 4),
-            **self._log.fields,
+            **self._call.fields,
         )
 
 
@@ -271,12 +228,12 @@ def _code_of(context: grpc.aio.ServicerContext[Any, Any], *, failed: bool) -> gr
     code: Any = context.code()
     if isinstance(code, grpc.StatusCode):
         return code
-    return CODES.get(code or 0, _C.UNKNOWN if failed else _C.OK)
+    return CODES_BY_NUMBER.get(code or 0, _C.UNKNOWN if failed else _C.OK)
 
 
 async def abort_with(
     context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status
 ) -> None:
-    """End a call with a rich status. Does not return: grpcio raises."""
-    details = ((STATUS_DETAILS_KEY, status.SerializeToString()),)
-    await context.abort(CODES[status.code], status.message, details)
+    """End the call being served with a rich status. Does not return: grpcio raises."""
+    own: tuple[tuple[str, str | bytes], ...] = ((REQUEST_ID_KEY, request_id()),)
+    await context.abort(code_of(status), status.message, own + trailers(status))

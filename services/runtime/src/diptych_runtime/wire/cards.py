@@ -11,10 +11,10 @@ from google.protobuf import json_format
 from diptych import Task
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
+from diptych.wire.requests import automatic_message, task_value
 
 from ..engine.protocol import LoadedModel
 from ..settings import RuntimeSettings
-from .convert import automatic_to_wire, task_to_wire
 
 _REQUIRED = (
     "id",
@@ -49,7 +49,7 @@ def build_card(loaded: LoadedModel, settings: RuntimeSettings) -> pb.ModelCard:
     orphans = [task.value for task in loaded.tasks if task not in served]
     if orphans or not loaded.tasks:
         raise CardError(f"model card: {', '.join(orphans) or 'any task'}: expected weights for it")
-    card.tasks.extend(task_to_wire(task) for task in loaded.tasks)
+    card.tasks.extend(task_value(task) for task in loaded.tasks)
     card.parameter_count = loaded.parameter_count
     for weights in loaded.weights:
         card.weights.add(
@@ -73,7 +73,7 @@ def build_card(loaded: LoadedModel, settings: RuntimeSettings) -> pb.ModelCard:
     card.default_min_score = loaded.default_min_score
     card.default_max_segments = loaded.default_max_segments
     if loaded.default_automatic is not None:
-        card.default_automatic.CopyFrom(automatic_to_wire(loaded.default_automatic))
+        card.default_automatic.CopyFrom(automatic_message(loaded.default_automatic))
     card.limits.CopyFrom(_limits(loaded, settings))
     return card
 

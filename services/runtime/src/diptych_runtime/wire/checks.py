@@ -10,9 +10,9 @@ import sys
 
 from diptych import Task
 from diptych.segment import v1 as pb
+from diptych.wire.requests import read_encoding, read_task
 
 from ..engine.errors import Reason, invalid
-from .convert import encoding_from_wire, task_from_wire
 from .prompt_checks import prompt_problems, refuse
 from .split import SplitRequest
 
@@ -72,13 +72,13 @@ def check_model(model_id: str, card: pb.ModelCard) -> None:
 
 
 def _check_task(request: pb.SegmentRequest, card: pb.ModelCard) -> Task:
-    task = task_from_wire(request.task)
+    task = read_task(request.task)
     if task is None:
         raise invalid(
             Reason.OPTION_INVALID, "task", f"expected one of the tasks, got {request.task}"
         )
     if request.task not in card.tasks or task is Task.VIDEO_SEGMENTATION:
-        known = (task_from_wire(value) for value in card.tasks)
+        known = (read_task(value) for value in card.tasks)
         does = [t.value for t in known if t and t is not Task.VIDEO_SEGMENTATION]
         text = f"expected {' or '.join(does)}, got {task.value}, which {card.id} does not do"
         raise invalid(Reason.TASK_UNSUPPORTED, "task", text, modelId=card.id, task=task.value)
@@ -112,7 +112,7 @@ def check_output(output: pb.OutputOptions, card: pb.ModelCard, path: str = "outp
         _check_range(f"{path}.min_score", output.min_score, 0, 1)
     if output.HasField("max_segments"):
         _check_range(f"{path}.max_segments", output.max_segments, 1, card.limits.max_segments)
-    if encoding_from_wire(output.mask_encoding) is None:
+    if read_encoding(output.mask_encoding) is None:
         raise invalid(
             Reason.OPTION_INVALID,
             f"{path}.mask_encoding",

@@ -10,9 +10,9 @@ import numpy as np
 
 from diptych import Prompt
 from diptych.segment import v1 as pb
+from diptych.wire.requests import read_prompt
 
 from ..engine.errors import Reason, ServiceError, Violation, invalid
-from .convert import prompt_from_wire
 
 _LOGITS_SIDE = 1024
 _MAX_LISTED = 100  # problems that are looked for; more of them would help nobody
@@ -41,7 +41,7 @@ def check_prompts(
             yield from _outside(prompt, path, size)
             yield from _wrong_logits(prompt, path, logits_size)
             try:
-                prompts.append(prompt_from_wire(prompt, size))
+                prompts.append(read_prompt(prompt, size))
             except ValueError as error:
                 yield Violation(f"{path}.mask.mask", str(error))
 
@@ -57,7 +57,7 @@ def check_video_prompt(prompt: pb.ObjectPrompt, path: str, size: tuple[int, int]
     """
     refuse(_outside(prompt, path, size))
     try:
-        return prompt_from_wire(prompt, size)
+        return read_prompt(prompt, size)
     except ValueError as error:
         raise invalid(Reason.PROMPT_INVALID, f"{path}.mask.mask", str(error)) from error
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from diptych import Task
 from diptych.segment import v1 as pb
+from diptych.wire.requests import task_value
 
 from ..engine.errors import Reason, ServiceError, invalid
 from ..engine.video import OWN_IDS
 from .checks import check_kinds, check_model, check_output
-from .convert import task_to_wire
 from .prompt_checks import prompt_problems, refuse
 
 
@@ -22,7 +22,7 @@ def check_follows(card: pb.ModelCard) -> None:
     Raises:
         ServiceError: it does not.
     """
-    if task_to_wire(Task.VIDEO_SEGMENTATION) not in card.tasks:
+    if task_value(Task.VIDEO_SEGMENTATION) not in card.tasks:
         text = f"expected a model that does video-segmentation, got {card.id}"
         raise invalid(Reason.TASK_UNSUPPORTED, "SegmentVideo", text, modelId=card.id)
 

@@ -200,6 +200,8 @@ class EngineProcess:
         if isinstance(result, Exception):
             header["op"] = "error"
             body = _status(work, result)
+        else:
+            logger().debug("request answered", request_id=work.request_id)
         header["device_peak_bytes"] = loaded.replies.loaded.peak_device_bytes()
         del self._inside[work.id]
         with self._order:  # else the front could hear of a picture's end before its beginning

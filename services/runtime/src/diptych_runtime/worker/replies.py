@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from diptych import Task
-from diptych.segment import v1 as pb
+from diptych import Provenance, SegmentResult, Task
+from diptych.wire.replies import result_message, set_timings
+from diptych.wire.requests import read_encoding, read_task
 
 from ..engine.protocol import Answer, LoadedModel
-from ..wire.convert import duration, encoding_from_wire, segment_to_wire, task_from_wire
 from .work import Work
 
 
@@ -23,40 +23,38 @@ class ReplyWriter:
     def write(self, work: Work, answer: Answer) -> tuple[bytes, dict[str, float]]:
         """The serialised reply, and seconds by stage as named in ``Timings``."""
         started = time.monotonic()
-        encoding = encoding_from_wire(work.request.output.mask_encoding)
+        encoding = read_encoding(work.request.output.mask_encoding)
         assert encoding is not None
         assert work.picture is not None
-        height, width = work.picture.size
-        reply = pb.SegmentResponse(
+        task = read_task(work.request.task)
+        result = SegmentResult(
             model_id=self.model_id,
-            segments=[segment_to_wire(segment, encoding) for segment in answer.segments],
-            image_size=pb.ImageSize(height_px=height, width_px=width),
-            image_sha256=bytes.fromhex(work.digest),
-            provenance=[self._provenance(work)],
+            segments=answer.segments,
+            image_size=work.picture.size,
+            image_sha256=work.digest,
+            provenance=(provenance(self.model_id, self.loaded, task, work.cache_hit),),
             request_id=work.request_id,
-            omitted_segment_count=answer.omitted,
+            omitted=answer.omitted,
         )
+        reply = result_message(result, encoding)
         seconds = _stages(work, postprocess_s=time.monotonic() - started)
-        for stage, spent in seconds.items():
-            getattr(reply.timings, stage).CopyFrom(duration(spent))
+        set_timings(reply.timings, seconds)
         return reply.SerializeToString(), seconds
 
-    def _provenance(self, work: Work) -> pb.Provenance:
-        found = provenance(self.model_id, self.loaded, task_from_wire(work.request.task))
-        found.image_cache_hit = work.cache_hit
-        return found
 
-
-def provenance(model_id: str, loaded: LoadedModel, task: Task | None) -> pb.Provenance:
-    """What answers a task."""
+def provenance(
+    model_id: str, loaded: LoadedModel, task: Task | None, cache_hit: bool = False
+) -> Provenance:
+    """What answers a task; ``cache_hit``: with features that were still held."""
     weights = next(w for w in loaded.weights if not w.tasks or task in w.tasks)
-    return pb.Provenance(
+    return Provenance(
         model_id=model_id,
         weights=weights.name,
-        weights_sha256=weights.sha256,
+        weights_sha256=weights.sha256.hex(),
         tier=loaded.tier,
         device=loaded.device,
         dtype=loaded.dtype,
+        image_cache_hit=cache_hit,
         software=loaded.software,
     )
 

@@ -9,16 +9,17 @@ from typing import cast
 from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
+from diptych.wire.requests import read_output
+from diptych.wire.video import ack_reply, refusal_reply
 
 from ..engine.errors import Reason, ServiceError
 from ..engine.protocol import LoadedModel
 from ..engine.video import VideoEngine, VideoOptions
 from ..ipc.pipe import EnginePipe, Header
 from ..logs import logger
-from ..wire.convert import output_from_wire
 from .live_session import Event, LiveSession, Result
 from .scheduler import Scheduler
-from .video_replies import VideoReplyWriter, refused
+from .video_replies import VideoReplyWriter
 from .work import Workshop
 
 
@@ -103,15 +104,15 @@ class SessionHost:
     ) -> list[pb.SegmentVideoResponse]:
         try:
             if isinstance(result, Exception):
-                return [refused(_status(session, result), event.request)]
+                return [refusal_reply(event.request, _status(session, result))]
             if event.request.HasField("start"):
                 return [self._writer.started()]
             if not result:
-                return [pb.SegmentVideoResponse(ack=pb.VideoAck())]
+                return [ack_reply()]
             encoding = session.options.output.mask_encoding
             return [self._writer.frame(reply, event, encoding) for reply in result]
         except Exception as error:  # of an engine that answers nonsense
-            return [refused(_status(session, error), event.request)]
+            return [refusal_reply(event.request, _status(session, error))]
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class _Reply:
 def _options(
     start: pb.VideoStart, loaded: LoadedModel, max_objects: int, held_frames: int
 ) -> VideoOptions:
-    output = output_from_wire(start.output)
+    output = read_output(start.output)
     floor = loaded.default_min_score if output.min_score is None else output.min_score
     limit = output.max_segments or loaded.default_max_segments
     return VideoOptions(

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from diptych import AutomaticOptions, Prompt, Task
 from diptych.segment import v1 as pb
+from diptych.wire.requests import read_automatic, read_output, read_task
 
 from ..engine.errors import Reason, ServiceError, not_held
 from ..engine.protocol import Answer, BatchItem, Engine, Features, Job, LoadedModel, Pixels, Steps
 from ..settings import RuntimeSettings
-from ..wire.convert import automatic_from_wire, output_from_wire, task_from_wire
 from ..wire.prompt_checks import check_prompts
 from .image_cache import HeldPicture, HeldPictures
 from .images import decode
@@ -173,9 +173,9 @@ class Workshop:
     def job(self, work: Work) -> Job:
         """What the engine is asked, every default filled in."""
         request, loaded = work.request, self.loaded
-        task = task_from_wire(request.task)
+        task = read_task(request.task)
         assert task is not None
-        output = output_from_wire(request.output)
+        output = read_output(request.output)
         default_score = 0.0 if task is Task.PROMPTED_SEGMENTATION else loaded.default_min_score
         output = replace(
             output,
@@ -184,5 +184,5 @@ class Workshop:
         )
         automatic: AutomaticOptions | None = None
         if loaded.default_automatic is not None:
-            automatic = automatic_from_wire(request.automatic, loaded.default_automatic)
+            automatic = read_automatic(request.automatic, loaded.default_automatic)
         return Job(task, work.prompts, output, automatic)

@@ -15,6 +15,7 @@ from torch import Tensor
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from diptych_runtime.engine import LoadError
+from diptych_torch.weights import load_into
 
 _POSTPROCESSING = {
     "dynamic_multimask_via_stability": True,
@@ -23,11 +24,10 @@ _POSTPROCESSING = {
 }
 """What ``build_sam2`` sets by default: a single mask that is not stable gives way to the best of
 the three."""
-_NAMED = 3
 
 
 class ModelError(LoadError):
-    """A configuration or weights from which no model can be built; the message is one line."""
+    """A configuration from which no model can be built; the message is one line."""
 
 
 def build_model(config: Path, state: Mapping[str, Tensor] | None = None) -> SAM2Base:
@@ -40,7 +40,8 @@ def build_model(config: Path, state: Mapping[str, Tensor] | None = None) -> SAM2
         state: Weights; floats become float32. ``None`` leaves random ones.
 
     Raises:
-        ModelError: the file is no such configuration, or the weights do not fit it.
+        ModelError: the file is no such configuration.
+        WeightsError: the weights do not fit it.
     """
     try:
         model = _instantiated(config)
@@ -52,7 +53,7 @@ def build_model(config: Path, state: Mapping[str, Tensor] | None = None) -> SAM2
             f"{config} is not a configuration of SAM 2: it makes a {type(model).__name__}"
         )
     if state is not None:
-        _load(model, state, config)
+        load_into(model, state, config.name)
     return model.eval()
 
 
@@ -62,21 +63,3 @@ def _instantiated(config: Path) -> Any:
     OmegaConf.update(tree, "model.compile_image_encoder", False, force_add=True)
     OmegaConf.resolve(tree)
     return instantiate(tree.model, _recursive_=True)
-
-
-def _load(model: SAM2Base, state: Mapping[str, Tensor], config: Path) -> None:
-    floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-    own = model.state_dict()
-    problems = [f"{name} is missing" for name in own if name not in floats]
-    problems += [f"{name} is not part of the model" for name in floats if name not in own]
-    problems += [
-        f"{name} has shape {tuple(value.shape)}, expected {tuple(own[name].shape)}"
-        for name, value in floats.items()
-        if name in own and own[name].shape != value.shape
-    ]
-    if problems:
-        more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
-        raise ModelError(
-            f"the weights do not fit {config.name}: {'; '.join(problems[:_NAMED])}{more}"
-        )
-    model.load_state_dict(floats)

@@ -1,39 +1,46 @@
 """The network without state: pixels to features, features and prompts to mask logits.
 
-``SAM2ImagePredictor`` keeps the picture on itself, so two requests that share one mix their
-answers up. Here everything that belongs to a picture travels in ``PictureFeatures``.
+``SAM2ImagePredictor`` keeps the image on itself, so two requests that share one mix their answers
+up. Here everything that belongs to an image travels in ``ImageFeatures``.
+
+Images are squashed to a square without letterbox, so x and y scale differently.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from diptych import Mask
 from diptych_runtime.engine import Pixels
 
+from .interface import MULTIMASK, DecoderInput
 from .parts import Parts
-from .quick.decoder import THREE, Attended, DecoderInput
-from .transforms import normalised_square
 
-LOGIT_LIMIT = 32.0
-"""Low-res logits are clipped to plus and minus this before they leave or return."""
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""Of red, green and blue in [0, 1], as the weights expect them."""
+_MASK_LOGIT = 10.0
 
 
 @dataclass(frozen=True)
-class PictureFeatures:
-    """What the image encoder made of one picture, on the network's device."""
+class ImageFeatures:
+    """What the image encoder made of one image, on the network's device."""
 
-    picture: DecoderInput
+    decoder_input: DecoderInput
     size: tuple[int, int]
-    """Height and width of the picture in pixels."""
+    """Height and width of the image in pixels."""
 
     @property
     def nbytes(self) -> int:
         """Memory that these features keep alive, in bytes."""
-        return self.picture.nbytes
+        return self.decoder_input.nbytes
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class Predictions:
 
 
 class Network:
-    """SAM 2 for still pictures on one device."""
+    """SAM 2 for still images on one device."""
 
     def __init__(self, parts: Parts) -> None:
         self.device = parts.device
@@ -74,49 +81,57 @@ class Network:
         self._parts = parts
 
     @torch.inference_mode()
-    def encode(self, pixels: Pixels) -> PictureFeatures:
-        """Run the image encoder on one picture of any size."""
+    def encode(self, pixels: Pixels) -> ImageFeatures:
+        """Run the image encoder on one image, ``(height, width, 3)`` uint8 RGB of any size."""
         model = self._parts.model
         square = normalised_square(pixels, self.image_size).to(self.device)
         *high_res, embedding = self._parts.encoder(square)
         if model.directly_add_no_mem_embed:
-            # A still picture is a video without a past.
+            # A still image is a video without a past.
             embedding = embedding + model.no_mem_embed.view(1, -1, 1, 1)
         height, width = pixels.shape[:2]
-        return PictureFeatures(self._parts.decoder.prepared(embedding, high_res), (height, width))
+        return ImageFeatures(self._parts.decoder.prepare(embedding, high_res), (height, width))
 
     @torch.inference_mode()
     def decode(
         self,
-        features: PictureFeatures | Sequence[PictureFeatures],
+        features: ImageFeatures | Sequence[ImageFeatures],
         prompts: PromptBatch,
         *,
         multimask: bool,
     ) -> Predictions:
         """Predict one mask for each prompt, or three if ``multimask``. All prompts are for one
-        picture, or ``features`` has the picture of each."""
-        picture, attended = self._attended(_of_prompts(features), prompts)
-        return Predictions(*self._parts.decoder.answer(picture, attended, multimask=multimask))
+        image, or ``features`` has the image of each."""
+        image, attended = self._attend(self._decoder_input(features), prompts)
+        return Predictions(*self._parts.decoder.predict(image, attended, multimask=multimask))
 
     @torch.inference_mode()
     def decode_good(
-        self, features: PictureFeatures, prompts: PromptBatch, good: Callable[[Tensor], Tensor]
+        self, features: ImageFeatures, prompts: PromptBatch, good: Callable[[Tensor], Tensor]
     ) -> Predictions:
-        """Three masks for each prompt without a mask, but only those that are ``good``, which is
-        asked with qualities ``(n, 3)``. One row for each mask; prompts without any cost no mask."""
+        """Predict three masks for each prompt without a mask, but return only good ones.
+
+        Args:
+            features: Of the image that all prompts are for.
+            prompts: ``n`` prompts.
+            good: Takes qualities ``(n, 3)`` and returns as many bools; a prompt without a good mask
+                costs no mask.
+
+        Returns:
+            One row for each mask, ordered by prompt.
+        """
         decoder = self._parts.decoder
-        picture, attended = self._attended(features.picture, prompts)
-        quality = decoder.quality(attended)[:, THREE]
+        image, attended = self._attend(features.decoder_input, prompts)
+        quality = decoder.quality(attended)[:, MULTIMASK]
         keep = good(quality)
         chosen = keep.any(dim=1)
         if not chosen.all():
             attended, quality, keep = attended.rows(chosen), quality[chosen], keep[chosen]
-        logits = decoder.masks(picture, attended, THREE)
+        logits = decoder.masks(image, attended, MULTIMASK)
         return Predictions(logits[keep], quality[keep])
 
-    def _attended(
-        self, picture: DecoderInput, prompts: PromptBatch
-    ) -> tuple[DecoderInput, Attended]:
+    def _attend(self, image: DecoderInput, prompts: PromptBatch) -> tuple[Any, Any]:
+        """The decoder's input with the prompts' masks, and what it knows of the prompts."""
         points = None
         if prompts.coordinates is not None:
             points = (prompts.coordinates, prompts.labels)
@@ -125,15 +140,68 @@ class Network:
             points=points, boxes=None, masks=prompts.logits
         )
         if prompts.logits is not None:
-            picture = decoder.with_masks(picture, dense)
-        return picture, decoder.attend(picture, sparse)
+            image = decoder.with_masks(image, dense)
+        return image, decoder.attend(image, sparse)
+
+    def _decoder_input(self, features: ImageFeatures | Sequence[ImageFeatures]) -> DecoderInput:
+        """One row if all prompts are for one image, else a row for each."""
+        if isinstance(features, ImageFeatures):
+            return features.decoder_input
+        inputs = [one.decoder_input for one in features]
+        if all(one is inputs[0] for one in inputs):
+            return inputs[0]
+        return self._parts.decoder.stack(inputs)  # type: ignore[no-any-return]
 
 
-def _of_prompts(features: PictureFeatures | Sequence[PictureFeatures]) -> DecoderInput:
-    """One row if all prompts are for one picture, else a row for each."""
-    if isinstance(features, PictureFeatures):
-        return features.picture
-    pictures = [one.picture for one in features]
-    if all(picture is pictures[0] for picture in pictures):
-        return pictures[0]
-    return DecoderInput.stacked(pictures)
+def normalised_square(pixels: Pixels, side: int) -> Tensor:
+    """Prepare an image as ``SAM2Transforms`` does, bit for bit: divided by 255, resized bilinearly
+    with antialiasing, then normalised.
+
+    Args:
+        pixels: ``(height, width, 3)`` uint8 RGB.
+        side: Height and width of the square.
+
+    Returns:
+        ``(1, 3, side, side)`` float32 on the CPU.
+    """
+    planes = [_resized(pixels[:, :, channel], side) for channel in range(3)]
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    return torch.stack(planes).sub_(mean).div_(std)[None]
+
+
+def _resized(plane: np.ndarray[tuple[int, int], np.dtype[np.uint8]], side: int) -> Tensor:
+    # One channel at a time: an image of 50 MP as float32 is 600 MB, a third of it 200 MB.
+    levels = torch.from_numpy(np.array(plane, order="C")).float().div_(255)
+    if levels.shape == (side, side):
+        return levels
+    return F.interpolate(
+        levels[None, None], (side, side), mode="bilinear", align_corners=False, antialias=True
+    )[0, 0]
+
+
+def to_square(points: Tensor, size: tuple[int, int], side: int) -> Tensor:
+    """Scale ``(..., 2)`` x and y in pixels of an image of ``size`` (height, width) to pixels of the
+    network's square."""
+    height, width = size
+    return points / points.new_tensor([width, height]) * side
+
+
+def squared_mask(mask: Mask, side: int) -> Tensor:
+    """Resize a full mask as SAM 2 does for a video, bilinearly with antialiasing, and cut it at one
+    half: ``(1, 1, side, side)`` float32, 0 or 1, on the CPU."""
+    plane = torch.from_numpy(mask.to_array())[None, None].float()
+    if plane.shape[-2:] == (side, side):
+        return plane
+    resized = F.interpolate(
+        plane, (side, side), mode="bilinear", align_corners=False, antialias=True
+    )
+    return (resized >= 0.5).float()
+
+
+def mask_logits(mask: Mask, side: int) -> Tensor:
+    """Turn a full mask into logits as SAM 2 does for a video: squared, turned into plus and minus
+    10, reduced fourfold bilinearly with antialiasing. ``(side / 4, side / 4)`` float32 on the
+    CPU."""
+    logits = squared_mask(mask, side) * (2 * _MASK_LOGIT) - _MASK_LOGIT
+    low = (side // 4, side // 4)
+    return F.interpolate(logits, low, mode="bilinear", align_corners=False, antialias=True)[0, 0]

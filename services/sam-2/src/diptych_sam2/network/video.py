@@ -19,18 +19,18 @@ from torch import Tensor
 
 from diptych_runtime.engine import LoadError
 
-from ..video.frames import Square, normalised
-from ..video.memory import FrameMemory, ObjectMemory
-from .image import LOGIT_LIMIT
+from ..masks import LOGIT_LIMIT
+from .frames import Square, normalised
+from .memory import FrameMemory, ObjectMemory
 from .parts import Parts
 
 _SAM2_VERSION = "1.1.0"
 _NUM_FRAMES = 1 << 62
 """A stream has no end, and pointers beyond this number would be skipped."""
 _MEMORY_TYPE = torch.bfloat16
-"""Stock rounds memories on any device; without it answers would drift apart from its."""
-_MOST_TOGETHER = 4
-"""Objects in one batch: what they share is shared by then, and other sessions wait for a batch."""
+"""The package rounds memories on any device; without it answers would drift apart from its."""
+_BATCH_OBJECTS = 4
+"""Most objects in one batch: more share no more work, and other sessions wait for a batch."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class PromptInputs:
 class VideoNetwork:
     """SAM 2 for streams. Holds no stream: sessions pass their memory in.
 
-    ``parts`` may serve still pictures at the same time; their weights are shared.
+    ``parts`` may serve still images at the same time; their weights are shared.
 
     Raises:
         LoadError: another version of sam2, or a model without a memory.
@@ -79,7 +79,7 @@ class VideoNetwork:
         self.pointer_frames: int = max(model.max_obj_ptrs_in_encoder - 1, self.memory_frames)
         self._model = model
         self._parts = parts
-        # What build_sam2_video_predictor sets on top of build_sam2; still pictures never read it.
+        # What build_sam2_video_predictor sets on top of build_sam2; still images never read it.
         self._model.binarize_mask_from_pts_for_mem_enc = True
         # Equal for every frame, and only the coarsest level's is read.
         self._position = _position(model).to(self.device)
@@ -91,14 +91,14 @@ class VideoNetwork:
         return FrameFeatures(tuple(self._parts.encoder(normalised(square).to(self.device))))
 
     def batches(self, memories: Mapping[int, ObjectMemory]) -> list[list[int]]:
-        """Objects that ``track`` takes together: those that are remembered by the same frames."""
-        alike: dict[tuple[frozenset[int], frozenset[int]], list[int]] = {}
+        """Group objects for ``track``: those of a batch are remembered by the same frames."""
+        by_frames: dict[tuple[frozenset[int], frozenset[int]], list[int]] = {}
         for object_id, memory in memories.items():
-            alike.setdefault(memory.numbers, []).append(object_id)
+            by_frames.setdefault(memory.numbers, []).append(object_id)
         return [
-            ids[start : start + _MOST_TOGETHER]
-            for ids in alike.values()
-            for start in range(0, len(ids), _MOST_TOGETHER)
+            ids[start : start + _BATCH_OBJECTS]
+            for ids in by_frames.values()
+            for start in range(0, len(ids), _BATCH_OBJECTS)
         ]
 
     @torch.inference_mode()
@@ -110,27 +110,27 @@ class VideoNetwork:
         return self._step(features, number, memories, first=False)
 
     @torch.inference_mode()
-    def prompted(
+    def prompt(
         self, features: FrameFeatures, number: int, memory: ObjectMemory, inputs: PromptInputs
     ) -> FrameMemory:
         """Find the object on frame ``number`` from a prompt; without memory features yet.
 
         A frame that the object was tracked on is corrected in the light of its memory; on any
-        other the prompt stands alone, as for a still picture. Clicks refine the last answer.
+        other the prompt stands alone, as for a still image. Clicks refine the last answer.
         """
         last = memory.latest(number)
         previous = None
         if inputs.points is not None and last is not None and last.logits is not None:
             previous = last.logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-        first = not memory.knows(number)
+        first = not memory.covers(number)
         (found,) = self._step(
             features, number, [memory], first=first, inputs=inputs, previous=previous
         )
         return found
 
     @torch.inference_mode()
-    def remembered(self, features: FrameFeatures, memory: FrameMemory) -> FrameMemory:
-        """A prompted answer with its memory features, made of the mask that the caller saw."""
+    def remember(self, features: FrameFeatures, memory: FrameMemory) -> FrameMemory:
+        """Add memory features to a prompted answer, made of the mask that the caller saw."""
         assert memory.logits is not None
         side = self.image_size
         mask = F.interpolate(memory.logits, (side, side), mode="bilinear", align_corners=False)
@@ -140,9 +140,9 @@ class VideoNetwork:
             feat_sizes=sizes,
             pred_masks_high_res=mask,
             object_score_logits=memory.presence,
-            is_mask_from_pts=True,  # as stock for masks too
+            is_mask_from_pts=True,  # as the package does for masks too
         )
-        return replace(memory, features=self._kept(encoded, position))
+        return replace(memory, features=self._memory_features(encoded, position))
 
     def _step(
         self,
@@ -165,7 +165,7 @@ class VideoNetwork:
             feat_sizes=sizes,
             point_inputs=_points(inputs),
             mask_inputs=None if inputs is None else inputs.mask,
-            output_dict=self._recalled(memories),
+            output_dict=self._memory_outputs(memories),
             num_frames=_NUM_FRAMES,
             run_mem_encoder=inputs is None,
             prev_sam_mask_logits=previous,
@@ -173,37 +173,41 @@ class VideoNetwork:
         logits, presence = out["pred_masks"], out["object_score_logits"]
         if not (torch.isfinite(logits).all() & torch.isfinite(presence).all()):
             raise ArithmeticError("the network answered a frame with numbers that are not finite")
-        kept: Sequence[Tensor | None] = [None] * count
+        encoded: Sequence[Tensor | None] = [None] * count
         if inputs is None:
-            kept = _parted(self._kept(out["maskmem_features"], out["maskmem_pos_enc"]))
-        pointers, presences, masks = map(_parted, (out["obj_ptr"], presence, logits))
+            encoded = _split_objects(
+                self._memory_features(out["maskmem_features"], out["maskmem_pos_enc"])
+            )
+        pointers, presences, masks = map(_split_objects, (out["obj_ptr"], presence, logits))
         return [
             FrameMemory(*one, prompted=inputs is not None)
-            for one in zip(pointers, presences, masks, kept, strict=True)
+            for one in zip(pointers, presences, masks, encoded, strict=True)
         ]
 
-    def _kept(self, features: Tensor, position: list[Tensor]) -> Tensor:
+    def _memory_features(self, features: Tensor, position: list[Tensor]) -> Tensor:
         if self._memory_position is None:
             self._memory_position = position[-1][:1].clone()
         return features.to(_MEMORY_TYPE)
 
-    def _recalled(self, memories: Sequence[ObjectMemory]) -> dict[str, dict[int, dict[str, Any]]]:
+    def _memory_outputs(
+        self, memories: Sequence[ObjectMemory]
+    ) -> dict[str, dict[int, dict[str, Any]]]:
         return {
             "cond_frame_outputs": self._outputs([one.conditioning for one in memories]),
             "non_cond_frame_outputs": self._outputs([one.tracked for one in memories]),
         }
 
     def _outputs(self, objects: Sequence[Mapping[int, FrameMemory]]) -> dict[int, dict[str, Any]]:
-        """Frames as stock keeps them, with the memories of several objects in a batch."""
-        made = {}
+        """Frames as the package keeps them, with the memories of several objects in a batch."""
+        outputs = {}
         for number in objects[0]:
             frames = [one[number] for one in objects]
-            made[number] = {
-                "maskmem_features": _joined([frame.features for frame in frames]),
+            outputs[number] = {
+                "maskmem_features": _join_objects([frame.features for frame in frames]),
                 "maskmem_pos_enc": [_repeated(self._memory_position, len(frames))],
-                "obj_ptr": _joined([frame.pointer for frame in frames]),
+                "obj_ptr": _join_objects([frame.pointer for frame in frames]),
             }
-        return made
+        return outputs
 
 
 @torch.inference_mode()
@@ -226,15 +230,15 @@ def _flattened(features: FrameFeatures, count: int) -> tuple[list[Tensor], list[
     return maps, [(level.shape[-2], level.shape[-1]) for level in features.levels]
 
 
-def _joined(tensors: Sequence[Tensor | None]) -> Tensor | None:
+def _join_objects(tensors: Sequence[Tensor | None]) -> Tensor | None:
     """One batch; ``None`` if they are not kept any more."""
     if len(tensors) == 1:
         return tensors[0]
-    kept = [tensor for tensor in tensors if tensor is not None]
-    return torch.cat(kept) if len(kept) == len(tensors) else None
+    present = [tensor for tensor in tensors if tensor is not None]
+    return torch.cat(present) if len(present) == len(tensors) else None
 
 
-def _parted(batch: Tensor) -> list[Tensor]:
+def _split_objects(batch: Tensor) -> list[Tensor]:
     """One tensor for each object, none of which keeps the others in memory."""
     return [batch] if len(batch) == 1 else [one.clone() for one in torch.split(batch, 1)]
 

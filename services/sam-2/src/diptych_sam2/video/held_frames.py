@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from ..network.frames import Square
 from ..network.video import FrameFeatures
-from .frames import Square
 
 
 @dataclass
@@ -51,11 +51,11 @@ class HeldFrames:
             self._frames[-1 - self._with_features].features = None
 
     def at(self, index: int) -> HeldFrame | None:
-        """The held frame with the client's index."""
+        """Return the held frame with the client's index."""
         return next((frame for frame in self._frames if frame.index == index), None)
 
     def since(self, frame: HeldFrame) -> list[HeldFrame]:
-        """A held frame and those after it."""
+        """Return a held frame and those after it."""
         return [held for held in self._frames if held.number >= frame.number]
 
     def clear(self) -> None:

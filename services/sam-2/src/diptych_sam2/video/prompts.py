@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from diptych import Box, LowResLogits, Mask, Point, Prompt
 from diptych_runtime.engine import Reason, ServiceError, invalid
 
-from ..network.transforms import to_square
+from ..network.image import squared_mask, to_square
 from ..network.video import PromptInputs
 
 _BOX_CORNERS = (2, 3)
@@ -40,9 +39,11 @@ def check_prompt(prompt: Prompt, size: tuple[int, int]) -> None:
 def prompt_inputs(
     prompt: Prompt, size: tuple[int, int], side: int, device: torch.device
 ) -> PromptInputs:
-    """A checked prompt for a network of ``side`` pixels, as ``SAM2VideoPredictor`` prepares it."""
+    """Prepare a checked prompt for a network of ``side`` pixels, as ``SAM2VideoPredictor`` does.
+
+    ``size`` is the frame's height and width in pixels."""
     if isinstance(prompt.mask, Mask):
-        return PromptInputs(None, _mask(prompt.mask, side).to(device))
+        return PromptInputs(None, squared_mask(prompt.mask, side).to(device))
     points, labels = _points(prompt.points, prompt.box)
     coordinates = to_square(points, size, side)
     return PromptInputs((coordinates[None].to(device), labels[None].to(device)), None)
@@ -50,22 +51,13 @@ def prompt_inputs(
 
 def _points(points: tuple[Point, ...], box: Box | None) -> tuple[Tensor, Tensor]:
     """``(n, 2)`` coordinates and ``(n,)`` labels; the network wants a box's corners first."""
-    places = [(point.x, point.y) for point in points]
+    coordinates = [(point.x, point.y) for point in points]
     labels = [int(point.positive) for point in points]
     if box is not None:
-        places = [(box.x_min, box.y_min), (box.x_max, box.y_max), *places]
+        corners = [(box.x_min, box.y_min), (box.x_max, box.y_max)]
+        coordinates = [*corners, *coordinates]
         labels = [*_BOX_CORNERS, *labels]
-    return torch.tensor(places, dtype=torch.float32), torch.tensor(labels, dtype=torch.int32)
-
-
-def _mask(mask: Mask, side: int) -> Tensor:
-    plane = torch.from_numpy(mask.to_array())[None, None].float()
-    if plane.shape[-2:] == (side, side):
-        return plane
-    resized = F.interpolate(
-        plane, (side, side), mode="bilinear", align_corners=False, antialias=True
-    )
-    return (resized >= 0.5).float()
+    return torch.tensor(coordinates, dtype=torch.float32), torch.tensor(labels, dtype=torch.int32)
 
 
 def _check_mask(prompt: Prompt, mask: Mask, size: tuple[int, int]) -> None:
@@ -84,8 +76,8 @@ def _check_box(box: Box, size: tuple[int, int]) -> None:
         raise _invalid("box", f"expected x_min < x_max and y_min < y_max, got {_text(box)}")
 
 
-def _inside(place: tuple[float, float], size: tuple[int, int]) -> bool:
-    (x, y), (height, width) = place, size
+def _inside(point: tuple[float, float], size: tuple[int, int]) -> bool:
+    (x, y), (height, width) = point, size
     return math.isfinite(x) and math.isfinite(y) and 0 <= x <= width and 0 <= y <= height
 
 

@@ -18,14 +18,13 @@ from diptych_runtime.engine import (
     VideoOptions,
 )
 from diptych_runtime.engine.video_errors import not_held, other_size, out_of_order
+from diptych_torch.faults import guarded_steps
 
-from ..faults import device_guard
-from ..network.quick.upsampling import Upsampler
+from ..masks import Upsampler, shape_of
+from ..network.frames import squashed
+from ..network.memory import FrameMemory, MemoryWindow, ObjectMemory
 from ..network.video import FrameFeatures, VideoNetwork
-from ..shapes import shape_of
-from .frames import squashed
 from .held_frames import HeldFrame, HeldFrames
-from .memory import FrameMemory, ObjectMemory, Window
 from .options import check_options
 from .prompts import check_prompt, prompt_inputs
 
@@ -85,7 +84,7 @@ class Sam2VideoSession:
         check_options(options, max_conditioning_frames, feature_frames)
         self._network = network
         self._ids = ObjectIds(options.max_objects)
-        self._window = Window(
+        self._window = MemoryWindow(
             network.memory_frames, network.pointer_frames, max_conditioning_frames
         )
         self._frames = HeldFrames(options.held_frames, feature_frames)
@@ -100,6 +99,7 @@ class Sam2VideoSession:
         tracks = sum(track.nbytes for track in self._tracks.values())
         return self._frames.nbytes + tracks + self._ids.nbytes
 
+    @guarded_steps
     def add_frame(self, frame_index: int, pixels: Pixels) -> Steps[FrameAnswer]:
         """Take the next frame and find every object on it; a step is the encoder, one
         object or one batch of objects.
@@ -108,7 +108,7 @@ class Sam2VideoSession:
             ServiceError: ``SESSION_ORDER`` if the index does not grow, ``IMAGE_SHAPE`` for a frame
                 of another size, ``DEVICE_MEMORY``.
         """
-        with self._alone(), device_guard():
+        with self._exclusive():
             newest = self._frames.newest
             self._check_frame(frame_index, pixels, newest)
             square = squashed(pixels, self._network.image_size)
@@ -119,13 +119,13 @@ class Sam2VideoSession:
             if tracks:
                 yield
             for track in tracks.values():
-                self._settle(track, newest)
+                self._commit_pending(track, newest)
             memories = {object_id: track.memory for object_id, track in tracks.items()}
             for index, batch in enumerate(self._network.batches(memories)):
                 if index:
                     yield
                 chosen = {object_id: tracks[object_id] for object_id in batch}
-                self._follow(chosen, frame, features, _size(pixels))
+                self._track_objects(chosen, frame, features, _size(pixels))
             self._check_open()
             self._size = _size(pixels)
             self._frames.append(frame)
@@ -134,10 +134,11 @@ class Sam2VideoSession:
             self._tracks = tracks
             return self._answer(frame)
 
+    @guarded_steps
     def prompt(
         self, object_id: int, frame_index: int, prompt: Prompt
     ) -> Steps[tuple[FrameAnswer, ...]]:
-        """Say where an object is on a held frame, new or tracked already.
+        """Prompt an object, new or tracked already, on a held frame.
 
         Frames after it are tracked again, except those on which the object was prompted itself.
         All of them are answered anew, with every object. A step is the encoder or one frame.
@@ -146,7 +147,7 @@ class Sam2VideoSession:
             ServiceError: ``FRAME_NOT_HELD``, ``OBJECT_UNKNOWN`` for an id of a removed object,
                 ``OBJECT_LIMIT``, ``PROMPT_INVALID``, ``DEVICE_MEMORY``.
         """
-        with self._alone(), device_guard():
+        with self._exclusive():
             frame = self._held(frame_index)
             self._ids.check(object_id, self._tracks)
             size = self._known_size()
@@ -156,15 +157,15 @@ class Sam2VideoSession:
             features = yield from self._features(frame)
             side, device = self._network.image_size, self._network.device
             inputs = prompt_inputs(prompt, size, side, device)
-            found = self._network.prompted(features, frame.number, track.memory, inputs)
+            found = self._network.prompt(features, frame.number, track.memory, inputs)
             track.answers[frame.number] = self._tracked(object_id, found, size)
             frames = self._frames.since(frame)
             if len(frames) == 1:
                 track.memory.pending = (frame.number, found)
             else:
-                self._settle(track, frames[-1])
-                track.memory.condition(frame.number, self._network.remembered(features, found))
-                yield from self._follow_again(object_id, track, frames[1:])
+                self._commit_pending(track, frames[-1])
+                track.memory.condition(frame.number, self._network.remember(features, found))
+                yield from self._track_again(object_id, track, frames[1:])
             self._check_open()
             track.forget(self._frames.oldest_number)
             self._tracks[object_id] = track
@@ -176,7 +177,7 @@ class Sam2VideoSession:
         Raises:
             ServiceError: ``OBJECT_UNKNOWN`` if it is not tracked.
         """
-        with self._alone():
+        with self._exclusive():
             self._ids.remove(object_id, self._tracks)
             del self._tracks[object_id]
 
@@ -189,16 +190,16 @@ class Sam2VideoSession:
         self._ids.clear()
         self._upsampler = None
 
-    def _follow_again(self, object_id: int, track: _Track, frames: list[HeldFrame]) -> Steps[None]:
+    def _track_again(self, object_id: int, track: _Track, frames: list[HeldFrame]) -> Steps[None]:
         for frame in frames:
             known = track.memory.latest(frame.number)
             if known is not None and known.prompted:
                 continue
             yield
             features = yield from self._features(frame)
-            self._follow({object_id: track}, frame, features, self._known_size())
+            self._track_objects({object_id: track}, frame, features, self._known_size())
 
-    def _follow(
+    def _track_objects(
         self,
         tracks: Mapping[int, _Track],
         frame: HeldFrame,
@@ -212,7 +213,7 @@ class Sam2VideoSession:
             track.memory.tracked[frame.number] = one
             track.answers[frame.number] = self._tracked(object_id, one, size)
 
-    def _settle(self, track: _Track, newest: HeldFrame | None) -> None:
+    def _commit_pending(self, track: _Track, newest: HeldFrame | None) -> None:
         """The stream goes on: the newest frame's prompted answer becomes memory."""
         if track.memory.pending is None:
             return
@@ -222,7 +223,7 @@ class Sam2VideoSession:
         assert newest.number == number
         assert newest.features is not None
         track.memory.pending = None
-        track.memory.condition(number, self._network.remembered(newest.features, found))
+        track.memory.condition(number, self._network.remember(newest.features, found))
 
     def _features(self, frame: HeldFrame) -> Steps[FrameFeatures]:
         if frame.features is not None:
@@ -268,7 +269,7 @@ class Sam2VideoSession:
         return self._size
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         self._check_open()
         if self._busy:
             raise RuntimeError("a session takes one message at a time; finish or close the last")

@@ -3,15 +3,15 @@
 Computes what ``sam_mask_decoder`` of sam2 computes, from its weights. Only the order of products
 differs, so answers differ by rounding:
 
-- What the first layer makes of the picture alone is computed once for each picture.
-- A prompt has a few tokens and the picture thousands. So the projections of the picture's side of
-  an attention are applied to the tokens instead: ``X W q`` as ``X (W q)``, ``(A X) W`` for
+- What the first layer makes of the image alone is computed once for each image.
+- A prompt has a few tokens and the image thousands of cells. So the projections of the image's side
+  of an attention are applied to the tokens instead: ``X W q`` as ``X (W q)``, ``(A X) W`` for
   ``A (X W)``, and a key's bias, equal for all keys, cancels in the softmax.
-- Qualities are known before masks, so masks are made only for those that are wanted.
-- Transposed convolutions of stride 2 are products of matrices, with the four parts of a pixel left
-  beside each other until the masks are put in order.
+- Qualities are known before masks, so only wanted masks are computed.
+- Transposed convolutions of stride 2 are products of matrices, and the four parts of a pixel stay
+  beside each other until the masks are complete.
 
-Shapes: ``n`` prompts, ``t`` tokens of a prompt, ``p`` places of the coarsest feature map, ``c``
+Shapes: ``n`` prompts, ``t`` tokens of a prompt, ``p`` cells of the coarsest feature map, ``c``
 channels, ``h`` heads.
 """
 
@@ -26,68 +26,58 @@ from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.transformer import TwoWayAttentionBlock
 from torch import Tensor, nn
 
-from .attention import PictureAttention
-
-_SINGLE = slice(0, 1)
-THREE = slice(1, None)
-"""The three masks among the four that there are; the first is the single one."""
+from ..interface import MULTIMASK, SINGLE_MASK
+from .attention import ImageAttention
 
 
 @dataclass(frozen=True)
 class DecoderInput:
-    """What the decoder knows of a picture before it sees a prompt. One row serves all prompts, or
+    """What the decoder knows of an image before it sees a prompt. One row serves all prompts, or
     each prompt has its own."""
 
-    keys: Tensor
+    cells: Tensor
     """``(1 or n, p, c)``: the feature map with the dense prompt."""
-    projected_keys: Tensor
-    """``(1 or n, h, p, c / 2h)``, as ``projected_values`` and ``projected_queries``: the picture's
-    side of the first layer's attentions."""
-    projected_values: Tensor
-    projected_queries: Tensor
+    keys: Tensor
+    """``(1 or n, h, p, c / 2h)``, as ``values`` and ``queries``: the image's side of the first
+    layer's attentions."""
+    values: Tensor
+    queries: Tensor
     high_res: tuple[Tensor, ...]
     """What upscaling adds: finer maps with its biases, ``(1 or n, p, 4, c / 4)`` and
-    ``(1 or n, p, 16, c / 8)``, the parts of a coarse place beside each other."""
+    ``(1 or n, p, 16, c / 8)``, the parts of a cell beside each other."""
 
     @property
     def nbytes(self) -> int:
         """Memory that this keeps alive, in bytes."""
-        return sum(tensor.untyped_storage().nbytes() for tensor in self._tensors())
+        return sum(tensor.untyped_storage().nbytes() for tensor in self.tensors())
 
-    def _tensors(self) -> tuple[Tensor, ...]:
-        own = (self.keys, self.projected_keys, self.projected_values, self.projected_queries)
-        return (*own, *self.high_res)
-
-    @classmethod
-    def stacked(cls, pictures: Sequence[DecoderInput]) -> DecoderInput:
-        """The rows of several pictures, one after the other."""
-        rows = zip(*(picture._tensors() for picture in pictures), strict=True)
-        keys, projected_keys, values, queries, *fine = (torch.cat(parts) for parts in rows)
-        return cls(keys, projected_keys, values, queries, tuple(fine))
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All tensors, in the order of the fields."""
+        return (self.cells, self.keys, self.values, self.queries, *self.high_res)
 
 
 @dataclass(frozen=True)
 class Attended:
-    """Prompts that have seen the picture, before their masks."""
+    """Prompts and image after the two-way transformer, before masks."""
 
     tokens: Tensor
     """``(n, t, c)``"""
-    keys: Tensor
+    cells: Tensor
     """``(n, p, c)``"""
 
     def rows(self, chosen: Tensor) -> Attended:
-        """Some of the prompts."""
-        return Attended(self.tokens[chosen], self.keys[chosen])
+        """Take the prompts that ``chosen``, ``(n,)`` bool, marks."""
+        return Attended(self.tokens[chosen], self.cells[chosen])
 
 
-class Decoder:
-    """SAM 2's mask decoder over the weights of the package's own, in their numeric type; the heads
-    for quality and presence are float32.
+class QuickDecoder:
+    """Implements ``Decoder`` over the weights of SAM 2's mask decoder, in their numeric type; the
+    heads for quality and presence are float32.
 
     Args:
         decoder: As ``SAM2Base`` builds it.
-        position: ``(1, c, height, width)``: the position of each place.
-        no_mask: ``(c,)``: the dense prompt of every place where no mask is given.
+        position: ``(1, c, height, width)``: the position encoding of each cell.
+        no_mask: ``(c,)``: the dense prompt of every cell where no mask is given.
     """
 
     def __init__(self, decoder: MaskDecoder, position: Tensor, no_mask: Tensor) -> None:
@@ -95,98 +85,100 @@ class Decoder:
         self._side = position.shape[-1]
         self._dtype = decoder.iou_token.weight.dtype
         self._no_mask = no_mask.detach()
-        places = _places(position).to(self._dtype)
+        positions = _to_cells(position).to(self._dtype)
         transformer = decoder.transformer
-        self._layers = [_Layer(layer, places) for layer in transformer.layers]
-        self._last = PictureAttention(
-            transformer.final_attn_token_to_image, places, to_picture=True
+        self._layers = [_Layer(layer, positions) for layer in transformer.layers]
+        self._final = ImageAttention(
+            transformer.final_attn_token_to_image, positions, to_image=True
         )
-        self._last_norm = transformer.norm_final_attn
+        self._final_norm = transformer.norm_final_attn
         output = [decoder.iou_token.weight, decoder.mask_tokens.weight]
         if decoder.pred_obj_scores:
             output.insert(0, decoder.obj_score_token.weight)
         self._output_tokens = torch.cat(output)
-        self._first = 1 if decoder.pred_obj_scores else 0
+        self._iou_token = 1 if decoder.pred_obj_scores else 0
         self._upscaling = _Upscaling(decoder)
 
-    def prepared(
+    def prepare(
         self, embedding: Tensor, high_res: Sequence[Tensor], dense: Tensor | None = None
     ) -> DecoderInput:
-        """The picture's side. ``embedding`` and ``dense``, which is for prompts with masks, are
-        ``(n, c, height, width)``; ``high_res`` are the finer maps, the finest first."""
-        given = self._no_mask if dense is None else _places(dense)
-        keys = (_places(embedding) + given).to(self._dtype)
-        fine = [_beside(level, self._side) for level in reversed(high_res)]
-        return self._projected(keys, self._upscaling.prepared(fine))
+        """See ``Decoder``."""
+        added = self._no_mask if dense is None else _to_cells(dense)
+        cells = (_to_cells(embedding) + added).to(self._dtype)
+        fine = [_group_by_cell(level, self._side) for level in reversed(high_res)]
+        return self._project(cells, self._upscaling.prepare(fine))
 
-    def with_masks(self, picture: DecoderInput, dense: Tensor) -> DecoderInput:
-        """A picture that was prepared without masks, for prompts with ``(n, c, height, width)``."""
-        change = _places(dense) - self._no_mask
-        return self._projected(picture.keys + change.to(self._dtype), picture.high_res)
+    def stack(self, inputs: Sequence[DecoderInput]) -> DecoderInput:
+        """See ``Decoder``."""
+        rows = zip(*(one.tensors() for one in inputs), strict=True)
+        cells, keys, values, queries, *fine = (torch.cat(parts) for parts in rows)
+        return DecoderInput(cells, keys, values, queries, tuple(fine))
 
-    def attend(self, picture: DecoderInput, sparse: Tensor) -> Attended:
-        """Let ``(n, points, c)`` prompts and the picture look at each other."""
+    def with_masks(self, image: DecoderInput, dense: Tensor) -> DecoderInput:
+        """See ``Decoder``."""
+        change = _to_cells(dense) - self._no_mask
+        return self._project(image.cells + change.to(self._dtype), image.high_res)
+
+    def attend(self, image: DecoderInput, sparse: Tensor) -> Attended:
+        """See ``Decoder``."""
         output = self._output_tokens.expand(len(sparse), -1, -1)
         prompt = torch.cat([output, sparse.to(self._dtype)], dim=1)
         first, *others = self._layers
-        tokens = first.looked_at_itself(prompt, None)
-        tokens = first.after_picture(tokens, first.to_picture.projected(tokens + prompt, picture))
-        weights = first.from_picture.weights_of_projected(tokens + prompt, picture)
-        keys = first.picture_after(picture.keys, weights, tokens, own=False)
+        tokens = first.self_attention(prompt, None)
+        from_image = first.to_image.attend_projected(tokens + prompt, image.keys, image.values)
+        tokens = first.update_tokens(tokens, from_image)
+        weights = first.to_tokens.weights_projected(tokens + prompt, image.queries)
+        cells = first.update_cells(image.cells, weights, tokens, in_place=False)
         for layer in others:
-            tokens = layer.looked_at_itself(tokens, prompt)
-            tokens = layer.after_picture(tokens, layer.to_picture.absorbed(tokens + prompt, keys))
-            weights = layer.from_picture.weights(tokens + prompt, keys)
-            keys = layer.picture_after(keys, weights, tokens, own=True)
-        tokens = self._last_norm(tokens + self._last.absorbed(tokens + prompt, keys))
-        return Attended(tokens, keys)
+            tokens = layer.self_attention(tokens, prompt)
+            from_image = layer.to_image.attend(tokens + prompt, cells)
+            tokens = layer.update_tokens(tokens, from_image)
+            weights = layer.to_tokens.weights(tokens + prompt, cells)
+            cells = layer.update_cells(cells, weights, tokens, in_place=True)
+        tokens = self._final_norm(tokens + self._final.attend(tokens + prompt, cells))
+        return Attended(tokens, cells)
 
-    def answer(
-        self, picture: DecoderInput, attended: Attended, *, multimask: bool
+    def predict(
+        self, image: DecoderInput, attended: Attended, *, multimask: bool
     ) -> tuple[Tensor, Tensor]:
-        """Logits ``(n, masks, 4 side, 4 side)`` and qualities ``(n, masks)``, both float32: the
-        three masks, or the single one, which gives way to the best of the three if it is not
-        stable and the model is set up so."""
+        """See ``Decoder``."""
         quality = self.quality(attended)
         if multimask:
-            return self.masks(picture, attended, THREE), quality[:, THREE]
+            return self.masks(image, attended, MULTIMASK), quality[:, MULTIMASK]
         if not self._decoder.dynamic_multimask_via_stability:
-            return self.masks(picture, attended, _SINGLE), quality[:, _SINGLE]
-        masks = self.masks(picture, attended, slice(None))
+            return self.masks(image, attended, SINGLE_MASK), quality[:, SINGLE_MASK]
+        masks = self.masks(image, attended, slice(None))
         return self._decoder._dynamic_multimask_via_stability(masks, quality)  # type: ignore[no-any-return]
 
-    def _projected(self, keys: Tensor, high_res: tuple[Tensor, ...]) -> DecoderInput:
-        first = self._layers[0]
-        projected_keys, values = first.to_picture.keys_and_values(keys)
-        queries = first.from_picture.queries(keys)
-        return DecoderInput(keys, projected_keys, values, queries, high_res)
-
     def quality(self, attended: Attended) -> Tensor:
-        """``(n, 4)`` float32: the predicted IoU of the single mask and of each of the three."""
-        found: Tensor = self._decoder.iou_prediction_head(attended.tokens[:, self._first].float())
-        return found
+        """See ``Decoder``."""
+        token = attended.tokens[:, self._iou_token].float()
+        return self._decoder.iou_prediction_head(token)  # type: ignore[no-any-return]
 
     def presence(self, attended: Attended) -> Tensor:
-        """``(n, 1)`` float32 logits of the object being there."""
+        """Predict whether the object is there: ``(n, 1)`` float32 logits."""
         if not self._decoder.pred_obj_scores:
             # As stock: a model without this head takes every object to be there.
             return attended.tokens.new_full((len(attended.tokens), 1), 10.0, dtype=torch.float32)
-        found: Tensor = self._decoder.pred_obj_score_head(attended.tokens[:, 0].float())
-        return found
+        return self._decoder.pred_obj_score_head(attended.tokens[:, 0].float())  # type: ignore[no-any-return]
 
     def mask_tokens(self, attended: Attended) -> Tensor:
-        """``(n, 4, c)``: what masks are made of, the single mask's first."""
-        start = self._first + 1
+        """Return what masks are made from, ``(n, 4, c)``, the single mask's token first."""
+        start = self._iou_token + 1
         return attended.tokens[:, start : start + self._decoder.num_mask_tokens]
 
-    def masks(self, picture: DecoderInput, attended: Attended, wanted: slice) -> Tensor:
-        """``(n, masks, 4 side, 4 side)`` float32 logits of the wanted ones of the four masks."""
+    def masks(self, image: DecoderInput, attended: Attended, wanted: slice) -> Tensor:
+        """See ``Decoder``."""
         tokens = self.mask_tokens(attended)
         heads = list(self._decoder.output_hypernetworks_mlps)
-        makers = range(len(heads))[wanted]
-        made = torch.stack([heads[i](tokens[:, i]) for i in makers], dim=2)
-        fine = self._upscaling(attended.keys, picture.high_res)
-        return _in_order(torch.matmul(fine, made), self._side)
+        weights = torch.stack([heads[i](tokens[:, i]) for i in range(len(heads))[wanted]], dim=2)
+        fine = self._upscaling(attended.cells, image.high_res)
+        return _to_maps(torch.matmul(fine, weights), self._side)
+
+    def _project(self, cells: Tensor, high_res: tuple[Tensor, ...]) -> DecoderInput:
+        first = self._layers[0]
+        keys, values = first.to_image.keys_and_values(cells)
+        return DecoderInput(cells, keys, values, first.to_tokens.queries(cells), high_res)
 
 
 class _Layer:
@@ -194,48 +186,47 @@ class _Layer:
 
     def __init__(self, layer: TwoWayAttentionBlock, position: Tensor) -> None:
         self._layer = layer
-        self.to_picture = PictureAttention(
-            layer.cross_attn_token_to_image, position, to_picture=True
-        )
-        self.from_picture = PictureAttention(
-            layer.cross_attn_image_to_token, position, to_picture=False
-        )
+        self.to_image = ImageAttention(layer.cross_attn_token_to_image, position, to_image=True)
+        self.to_tokens = ImageAttention(layer.cross_attn_image_to_token, position, to_image=False)
 
-    def looked_at_itself(self, tokens: Tensor, prompt: Tensor | None) -> Tensor:
-        """Self-attention; in the first layer the tokens are the prompt, and stand alone."""
+    def self_attention(self, tokens: Tensor, prompt: Tensor | None) -> Tensor:
+        """Self-attention of ``(n, t, c)`` tokens; in the first layer they are the prompt itself,
+        and ``prompt`` is ``None``."""
         layer = self._layer
         if prompt is None and layer.skip_first_layer_pe:
-            seen = layer.self_attn(q=tokens, k=tokens, v=tokens)
-            return layer.norm1(seen)  # type: ignore[no-any-return]
+            return layer.norm1(layer.self_attn(q=tokens, k=tokens, v=tokens))  # type: ignore[no-any-return]
         placed = tokens + (tokens if prompt is None else prompt)
-        seen = tokens + layer.self_attn(q=placed, k=placed, v=tokens)
-        return layer.norm1(seen)  # type: ignore[no-any-return]
+        attended = tokens + layer.self_attn(q=placed, k=placed, v=tokens)
+        return layer.norm1(attended)  # type: ignore[no-any-return]
 
-    def after_picture(self, tokens: Tensor, seen: Tensor) -> Tensor:
-        """What was seen of the picture, and the layer's network."""
-        tokens = self._layer.norm2(tokens + seen)
+    def update_tokens(self, tokens: Tensor, from_image: Tensor) -> Tensor:
+        """Add what tokens attended to in the image, and run the layer's MLP; all ``(n, t, c)``."""
+        tokens = self._layer.norm2(tokens + from_image)
         return self._layer.norm3(tokens + self._layer.mlp(tokens))  # type: ignore[no-any-return]
 
-    def picture_after(self, keys: Tensor, weights: Tensor, tokens: Tensor, *, own: bool) -> Tensor:
-        """``(n, p, c)``: the picture once it has looked at the tokens; overwrites ``own`` keys."""
-        outputs = self.from_picture.outputs_of(tokens)
-        places = weights.transpose(1, 2)
-        if own:
-            seen = keys.baddbmm_(places, outputs)
+    def update_cells(
+        self, cells: Tensor, weights: Tensor, tokens: Tensor, *, in_place: bool
+    ) -> Tensor:
+        """Add to ``(1 or n, p, c)`` cells what they attended to in the tokens, with ``(n, h * t,
+        p)`` weights: ``(n, p, c)``."""
+        outputs = self.to_tokens.outputs(tokens)
+        by_cell = weights.transpose(1, 2)
+        if in_place:
+            attended = cells.baddbmm_(by_cell, outputs)
         else:
-            seen = torch.baddbmm(keys.expand(len(tokens), -1, -1), places, outputs)
-        return self._layer.norm4(seen)  # type: ignore[no-any-return]
+            attended = torch.baddbmm(cells.expand(len(tokens), -1, -1), by_cell, outputs)
+        return self._layer.norm4(attended)  # type: ignore[no-any-return]
 
 
 class _Upscaling:
-    """Fourfold upscaling as two products; the parts of a place stay beside each other."""
+    """Fourfold upscaling as two products; the parts of a cell stay beside each other."""
 
     def __init__(self, decoder: MaskDecoder) -> None:
         first, self._norm, self._act, second, self._last_act = decoder.output_upscaling
         self._first = _as_product(first)
         self._second = _as_product(second)
 
-    def prepared(self, high_res: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def prepare(self, high_res: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """What is added after each product: finer maps, if any, and the biases."""
         biases = (self._first[1], self._second[1])
         if not high_res:
@@ -243,14 +234,14 @@ class _Upscaling:
         pairs = zip(high_res, biases, strict=True)
         return tuple((level + bias).to(bias.dtype) for level, bias in pairs)
 
-    def __call__(self, keys: Tensor, added: tuple[Tensor, ...]) -> Tensor:
+    def __call__(self, cells: Tensor, added: tuple[Tensor, ...]) -> Tensor:
         """``(n, p * 16, c / 8)`` from ``(n, p, c)``."""
-        made = _split(torch.matmul(keys, self._first[0]), 4).add_(added[0])
+        rows = _split(torch.matmul(cells, self._first[0]), 4).add_(added[0])
         norm = self._norm
-        made = F.layer_norm(made, made.shape[-1:], norm.weight, norm.bias, norm.eps)
-        made = torch.matmul(self._act(made), self._second[0])
-        made = _split(made, 4).flatten(2, 3).add_(added[1])
-        return self._last_act(made).flatten(1, 2)  # type: ignore[no-any-return]
+        rows = F.layer_norm(rows, rows.shape[-1:], norm.weight, norm.bias, norm.eps)
+        rows = torch.matmul(self._act(rows), self._second[0])
+        rows = _split(rows, 4).flatten(2, 3).add_(added[1])
+        return self._last_act(rows).flatten(1, 2)  # type: ignore[no-any-return]
 
 
 def _as_product(layer: nn.ConvTranspose2d) -> tuple[Tensor, Tensor]:
@@ -267,26 +258,26 @@ def _split(rows: Tensor, parts: int) -> Tensor:
     return rows.view(*rows.shape[:-1], parts, rows.shape[-1] // parts)
 
 
-def _places(level: Tensor) -> Tensor:
+def _to_cells(level: Tensor) -> Tensor:
     """``(n, c, height, width)`` as ``(n, height * width, c)``."""
     return level.flatten(2).transpose(1, 2).contiguous()
 
 
-def _beside(level: Tensor, side: int) -> Tensor:
-    """``(n, c, k side, k side)`` as ``(n, side * side, k * k, c)``, a place's parts in the order in
-    which they are made: halves of halves."""
+def _group_by_cell(level: Tensor, side: int) -> Tensor:
+    """``(n, c, k side, k side)`` as ``(n, side * side, k * k, c)``, the parts of a cell in the
+    order in which upscaling makes them: halves of halves."""
     n, channels, height, _ = level.shape
     halvings = (height // side).bit_length() - 1
     parts = level.view(n, channels, side, *(2,) * halvings, side, *(2,) * halvings)
     rows, columns = range(3, 3 + halvings), range(4 + halvings, 4 + 2 * halvings)
     order = [axis for pair in zip(rows, columns, strict=True) for axis in pair]
-    placed = parts.permute(0, 2, 3 + halvings, *order, 1)
-    return placed.reshape(n, side * side, 4**halvings, channels)
+    by_cell = parts.permute(0, 2, 3 + halvings, *order, 1)
+    return by_cell.reshape(n, side * side, 4**halvings, channels)
 
 
-def _in_order(parts: Tensor, side: int) -> Tensor:
+def _to_maps(parts: Tensor, side: int) -> Tensor:
     """``(n, p * 16, masks)`` as ``(n, masks, 4 side, 4 side)`` float32."""
     n, _, masks = parts.shape
-    placed = parts.view(n, side, side, 2, 2, 2, 2, masks)
-    rows_first = placed.permute(0, 7, 1, 3, 5, 2, 4, 6)
+    by_cell = parts.view(n, side, side, 2, 2, 2, 2, masks)
+    rows_first = by_cell.permute(0, 7, 1, 3, 5, 2, 4, 6)
     return rows_first.reshape(n, masks, 4 * side, 4 * side).float()

@@ -1,0 +1,152 @@
+"""One video session passed on to its model, message by message, as the bytes that came.
+
+Neither side is read ahead of the other: the client's next message is taken when the one before was
+written to the model, the model's next answer when the one before was written to the client. What
+gRPC's flow control holds back on one side is so held back on the other, and the gateway keeps no
+more than one message in each direction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import grpc
+
+from diptych.segment import v1 as pb
+from diptych_runtime.calls import log_fields
+from diptych_runtime.engine import Reason, ServiceError
+
+from ..messages import parse_request
+from ..statuses import from_rpc_error, unreachable
+from .connection import Connection
+
+
+async def read_start(requests: AsyncIterator[bytes], *, within_s: float) -> tuple[bytes, str]:
+    """Read the first message of a session; returns it as it came, and the model that it names.
+
+    Raises:
+        ServiceError: there is none within ``within_s`` seconds, or it is no ``start``.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            raw = await anext(requests, b"")
+    except TimeoutError as error:
+        raise ServiceError(
+            Reason.SESSION_EXPIRED, f"expected start within {within_s:g} s, got nothing"
+        ) from error
+    message = await parse_request(pb.SegmentVideoRequest, raw)
+    event = message.WhichOneof("event")
+    if event != "start":
+        raise ServiceError(
+            Reason.SESSION_ORDER, f"the first message must be start, got {event or 'none'}"
+        )
+    return raw, message.start.model_id
+
+
+class VideoRelay:
+    """Passes one session on. Make it for one call and iterate ``answers`` once.
+
+    ``permit`` is held while the session runs; ``holding`` counts the bytes of a message while it
+    is written.
+    """
+
+    def __init__(
+        self,
+        model_id: str,
+        permit: AbstractContextManager[Connection],
+        holding: Callable[[bytes], AbstractContextManager[None]],
+        *,
+        start: bytes,
+        requests: AsyncIterator[bytes],
+        timeout_s: float | None,
+    ) -> None:
+        self._model_id = model_id
+        self._permit = permit
+        self._holding = holding
+        self._start = start
+        self._requests = requests
+        self._timeout_s = timeout_s
+        self._call: Any = None
+        self._writing: asyncio.Task[None] | None = None
+        self._request_count = self._reply_count = 0
+
+    async def answers(self) -> AsyncGenerator[bytes, None]:
+        """Yield what the model answers, until it ends the session.
+
+        Raises:
+            BackendError: the model's own status.
+            ServiceError: it cannot be reached, is late, was lost, or has too many calls already.
+        """
+        with self._permit as connection:
+            self._call = connection.open_video(timeout_s=self._timeout_s)
+            self._writing = asyncio.create_task(self._write_all())
+            try:
+                while (reply := await self._read()) is not None:
+                    self._reply_count += 1
+                    yield reply
+                if self._writing.done():
+                    self._writing.result()
+            finally:
+                self.cancel()
+                log_fields(messages=self._request_count, replies=self._reply_count)
+
+    def cancel(self) -> None:
+        """End the model's part, if it has not ended; may be called at any time."""
+        if self._writing is not None:
+            self._writing.cancel()
+        if self._call is not None:
+            self._call.cancel()
+
+    async def _read(self) -> bytes | None:
+        """Read the next answer; ``None`` after the last one of a session that ended well."""
+        try:
+            reply = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error) from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled this call: reading the client failed, or the channel was closed.
+            if self._writing is not None and self._writing.done():
+                self._writing.result()
+            raise self._lost() from None
+        return None if reply is grpc.aio.EOF else bytes(reply)
+
+    async def _write_all(self) -> None:
+        """Write every message of the client, then half-close as it did."""
+        try:
+            await self._write(self._start)
+            async for raw in self._requests:
+                await self._write(raw)
+            await self._call.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            # The model has ended the session; its status is read with the answers.
+            return
+        except Exception:
+            self._call.cancel()
+            raise
+
+    async def _write(self, raw: bytes) -> None:
+        with self._holding(raw):
+            await self._call.write(raw)
+        self._request_count += 1
+
+    def _failure(self, error: grpc.aio.AioRpcError) -> Exception:
+        failure = from_rpc_error(error, self._model_id)
+        if isinstance(failure, ServiceError) and failure.reason is Reason.MODEL_LOADING:
+            return self._lost()
+        return failure
+
+    def _lost(self) -> ServiceError:
+        """Make the error for a model that is not there (any more)."""
+        if not self._reply_count:
+            return unreachable(self._model_id)
+        return ServiceError(
+            Reason.SESSION_LOST,
+            f"model {self._model_id!r} went away and the session with it: open a new one",
+            metadata={"modelId": self._model_id},
+        )

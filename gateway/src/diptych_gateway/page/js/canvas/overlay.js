@@ -1,0 +1,162 @@
+/**
+ * The masks of one answer on a canvas, at the resolution of the screen.
+ *
+ * A map says for each pixel of the picture which segment is on top; a table says its colour. Drawing
+ * looks both up for each pixel of the screen, so it costs the same whatever the picture's size and the
+ * number of masks, and pointing at a segment or giving it another colour changes only the table.
+ */
+
+import { EDGE, FAINT, FILL, isInside, mixed, outline, pixel } from "./paint.js";
+import { covers } from "./rle.js";
+
+/** From as many segments the map needs larger numbers. */
+const FEW = 0x7fff;
+/** Samples for each pixel of a coarse screen, in both directions, where the picture is shrunk. */
+const SAMPLES = 2;
+
+export class Overlay {
+  #answer;
+  #thick;
+  /** Segments with masks, large ones first, so that small ones stay on top. */
+  #masked;
+  #shown = new Set();
+  #lit = null;
+  /** By pixel of the picture: 0, or 2 * index + 2, one more where the outline is. */
+  #labels;
+  /** By label, as canvas memory has it. */
+  #colors;
+  #canvas = document.createElement("canvas");
+  #image = null;
+
+  /** @param {import("./segments.js").Answer} answer */
+  constructor(answer) {
+    const { width, height, segments } = answer;
+    this.#answer = answer;
+    this.#thick = outline(width, height);
+    this.#masked = segments.filter(({ mask }) => mask?.width).toSorted((a, b) => b.area - a.area);
+    this.#labels = new (segments.length < FEW ? Uint16Array : Uint32Array)(width * height);
+    this.#colors = new Uint32Array(2 * segments.length + 2);
+  }
+
+  /**
+   * @param {object} how
+   * @param {(index: number) => string} how.colorOf `#rrggbb` of a segment
+   * @param {(index: number) => boolean} how.isShown
+   * @param {(index: number) => boolean} how.isLit it comes on top and the others become faint
+   */
+  look({ colorOf, isShown, isLit }) {
+    const changed = this.#masked.filter(({ index }) => isShown(index) !== this.#shown.has(index));
+    for (const { index } of changed) if (!this.#shown.delete(index)) this.#shown.add(index);
+    if (changed.length) this.#label(changed.map(({ mask }) => mask));
+    this.#lit = this.#masked.find(({ index }) => isShown(index) && isLit(index)) ?? null;
+    for (const segment of this.#masked) {
+      const { index } = segment;
+      const faint = this.#lit !== null && segment !== this.#lit;
+      this.#colors[2 * index + 2] = pixel(colorOf(index), faint ? FAINT : FILL);
+      this.#colors[2 * index + 3] = pixel(colorOf(index), faint ? FILL : EDGE);
+    }
+  }
+
+  /** Draws all of it. @param {CanvasRenderingContext2D} context @param {import("./stage.js").Frame} frame */
+  paint(context, frame) {
+    if (!this.#shown.size) return;
+    const { width, height } = context.canvas;
+    if (this.#image?.width !== width || this.#image.height !== height) {
+      Object.assign(this.#canvas, { width, height });
+      this.#image = new ImageData(width, height);
+    }
+    const samples = this.#answer.width > frame.width && frame.unit < SAMPLES ? SAMPLES : 1;
+    const columns = sampledPixels(frame.left, frame.width, this.#answer.width, width * samples, samples);
+    const rows = sampledPixels(frame.top, frame.height, this.#answer.height, height * samples, samples);
+    const pixels = new Uint32Array(this.#image.data.buffer);
+    if (samples === 1) this.#paintPlainly(pixels, columns, rows);
+    else this.#paintSmoothly(pixels, columns, rows);
+    const sheet = this.#canvas.getContext("2d");
+    sheet.putImageData(this.#image, 0, 0);
+    context.drawImage(this.#canvas, 0, 0);
+  }
+
+  #paintPlainly(pixels, columns, rows) {
+    const [colors, labels, stride] = [this.#colors, this.#labels, this.#answer.width];
+    let at = 0;
+    for (const y of rows) {
+      const row = y * stride;
+      for (let n = 0; n < columns.length; n += 1, at += 1) {
+        const x = columns[n];
+        pixels[at] = x < 0 || y < 0 ? 0 : colors[this.#top(labels[row + x], x, y)];
+      }
+    }
+  }
+
+  #paintSmoothly(pixels, columns, rows) {
+    const [colors, labels, stride] = [this.#colors, this.#labels, this.#answer.width];
+    let at = 0;
+    for (let line = 0; line < rows.length; line += 2) {
+      const top = rows[line];
+      const bottom = rows[line + 1];
+      for (let n = 0; n < columns.length; n += 2, at += 1) {
+        const left = columns[n];
+        const right = columns[n + 1];
+        if (top < 0 || bottom < 0 || left < 0 || right < 0) {
+          pixels[at] = 0;
+          continue;
+        }
+        const a = this.#top(labels[top * stride + left], left, top);
+        const b = this.#top(labels[top * stride + right], right, top);
+        const c = this.#top(labels[bottom * stride + left], left, bottom);
+        const d = this.#top(labels[bottom * stride + right], right, bottom);
+        const same = a === b && a === c && a === d;
+        pixels[at] = same ? colors[a] : mixed(colors[a], colors[b], colors[c], colors[d]);
+      }
+    }
+  }
+
+  /** The label to show where the map has `label`: the lit segment is over all others. */
+  #top(label, x, y) {
+    // Where no mask is at all, the lit one is not either.
+    if (this.#lit === null || label === 0) return label;
+    const { index, mask } = this.#lit;
+    if (!covers(mask, x, y)) return label;
+    return 2 * index + (isInside(mask, x - mask.x, y - mask.y, this.#thick) ? 2 : 3);
+  }
+
+  /** Makes the map anew where these masks are. @param {import("./rle.js").Mask[]} masks */
+  #label(masks) {
+    const stride = this.#answer.width;
+    const area = around(masks);
+    for (let y = area.top; y < area.bottom; y += 1) {
+      this.#labels.fill(0, y * stride + area.left, y * stride + area.right);
+    }
+    for (const { index, mask } of this.#masked) {
+      if (!this.#shown.has(index)) continue;
+      const own = around([mask]);
+      const [left, right] = [Math.max(own.left, area.left), Math.min(own.right, area.right)];
+      for (let y = Math.max(own.top, area.top); y < Math.min(own.bottom, area.bottom); y += 1) {
+        const row = (y - mask.y) * mask.width - mask.x;
+        for (let x = left; x < right; x += 1) {
+          if (!mask.data[row + x]) continue;
+          const inside = isInside(mask, x - mask.x, y - mask.y, this.#thick);
+          this.#labels[y * stride + x] = 2 * index + (inside ? 2 : 3);
+        }
+      }
+    }
+  }
+}
+
+/** The smallest rectangle around all of these. @param {import("./rle.js").Mask[]} masks */
+function around(masks) {
+  return {
+    left: Math.min(...masks.map(({ x }) => x)),
+    top: Math.min(...masks.map(({ y }) => y)),
+    right: Math.max(...masks.map(({ x, width }) => x + width)),
+    bottom: Math.max(...masks.map(({ y, height }) => y + height)),
+  };
+}
+
+/** For each sample along one side of the screen, the pixel of the picture there; -1 outside. */
+function sampledPixels(start, length, pixels, count, samples) {
+  return Int32Array.from({ length: count }, (_, n) => {
+    const index = Math.floor((((n + 0.5) / samples - start) * pixels) / length);
+    return index >= 0 && index < pixels ? index : -1;
+  });
+}

@@ -1,0 +1,121 @@
+/** One picture, every model: asks, and shows the answers side by side or over one another. */
+
+import { describeAgreement } from "../shared/agreement.js";
+import { byId, make } from "../shared/dom.js";
+import { PairView } from "./pair.js";
+import { sharedNumbers } from "../canvas/palette.js";
+import { Panels } from "../panels/panels.js";
+
+export class Comparison {
+  #panels;
+  #pair;
+  /** @type {import("../shared/picture.js").Picture | null} */
+  #picture = null;
+  #agreements = [];
+  /** @type {Map<string, number[]>} numbers of the objects, by model */
+  #numbers = new Map();
+  #task = "";
+  #view = "side";
+
+  /**
+   * @param {import("../canvas/viewport.js").Viewport} viewport
+   * @param {(error: Error) => void} onError hears of refused requests
+   */
+  constructor(viewport, onError) {
+    this.#panels = new Panels(byId("panels"), viewport, { onError });
+    this.#pair = new PairView(viewport);
+    byId("pair").append(this.#pair.element);
+  }
+
+  /** @param {{model_id: string, card: any, error: any}[]} models in the gateway's order */
+  set models(models) {
+    this.#panels.models = models;
+  }
+
+  /** @param {import("../shared/picture.js").Picture} picture */
+  set picture(picture) {
+    this.#picture = picture;
+    this.#panels.picture = picture;
+    this.#pair.picture = picture.bitmap;
+  }
+
+  /** @param {"side" | "wipe" | "difference"} view */
+  set view(view) {
+    this.#view = view;
+    byId("panels").hidden = view !== "side";
+    byId("pair").hidden = view === "side";
+    this.#showPair();
+  }
+
+  /** @param {number} share 0 to 1 */
+  set opacity(share) {
+    this.#pair.opacity = share;
+    this.#panels.opacity = share;
+  }
+
+  /** Asks every model that does the task; without a picture it only says who would be asked. */
+  async run(task) {
+    this.#task = task;
+    this.#agreements = [];
+    this.#say([]);
+    await this.#panels.ask(task, this.question(), {
+      onAnswer: () => this.#showAnswers(),
+      onAgreements: (agreements) => this.#hearAgreements(agreements),
+    });
+  }
+
+  /** @returns {import("../views.js").Question | null} */
+  question() {
+    return this.#panels.question(this.#task);
+  }
+
+  /** @returns {import("../views.js").Shown[]} */
+  answers() {
+    return this.#panels.answers();
+  }
+
+  #hearAgreements(agreements) {
+    this.#agreements = agreements;
+    this.#say(agreements.map((one) => describeAgreement(one, (id) => this.#panels.nameOf(id))));
+    this.#showAnswers();
+  }
+
+  #showAnswers() {
+    const filled = [...this.#panels].filter((panel) => panel.answer);
+    const answers = filled.map(({ modelId, answer }) => ({
+      model_id: modelId,
+      count: answer.segments.length,
+    }));
+    this.#numbers = sharedNumbers(answers, this.#agreements);
+    for (const panel of filled) panel.numbers = this.#numbers.get(panel.modelId);
+    this.#showPair();
+  }
+
+  #showPair() {
+    if (this.#view === "side") return;
+    const pairs = this.#agreements.map((agreement) => this.#pairOf(agreement)).filter(Boolean);
+    this.#pair.show(this.#view, pairs, pairs.length ? "" : this.#whyNoPair());
+  }
+
+  /** @returns {import("./pair.js").Pair | null} */
+  #pairOf(agreement) {
+    const [a, b] = [agreement.model_id_a, agreement.model_id_b].map((id) => this.#panels.get(id));
+    if (!a?.answer || !b?.answer) return null;
+    const [nameA, nameB] = [a, b].map((panel) => this.#panels.nameOf(panel.modelId));
+    const [numbersA, numbersB] = [a, b].map((panel) => this.#numbers.get(panel.modelId));
+    return { agreement, a: a.answer, b: b.answer, nameA, nameB, numbersA, numbersB };
+  }
+
+  #whyNoPair() {
+    const panels = [...this.#panels];
+    if (!this.#picture) return "Choose a picture.";
+    if (panels.some((panel) => panel.state === "waiting")) return "Asking …";
+    const failed = panels.filter((panel) => ["error", "off"].includes(panel.state));
+    return `This view needs the answers of two models. ${failed.map((panel) => panel.said).join(" ")}`;
+  }
+
+  /** @param {string[]} lines one for each pair of models */
+  #say(lines) {
+    byId("agreement").replaceChildren(...lines.map((line) => make("span", {}, line)));
+  }
+}

@@ -1,0 +1,194 @@
+/** Two answers on one canvas: a wipe between them, or their difference. */
+
+import { drawDifference, paintDifference } from "./difference.js";
+import { make } from "../shared/dom.js";
+import { Overlay } from "../canvas/overlay.js";
+import { drawMarks } from "../canvas/paint.js";
+import { color, DIFFERENCE } from "../canvas/palette.js";
+import { Stage } from "../canvas/stage.js";
+
+/**
+ * @typedef {object} Pair
+ * @property {any} agreement
+ * @property {import("../canvas/segments.js").Answer} a
+ * @property {import("../canvas/segments.js").Answer} b
+ * @property {string} nameA
+ * @property {string} nameB
+ * @property {number[]} numbersA which decide on the colours
+ * @property {number[]} numbersB
+ */
+
+export class PairView {
+  /** @type {Pair[]} */
+  #pairs = [];
+  /** @type {Pair | null} */
+  #pair = null;
+  /** The models of the pair that was chosen; another answer of theirs is shown in its place. */
+  #chosen = "";
+  #view = "wipe";
+  #opacity = 1;
+  #cut = 0.5;
+  #shown = { both: true, onlyA: true, onlyB: true };
+  #layers = [];
+  #controls;
+  #note;
+
+  /** @param {import("../canvas/viewport.js").Viewport} viewport */
+  constructor(viewport) {
+    this.stage = new Stage(viewport, "The picture with what both models found");
+    this.stage.marks = (context, frame) => this.#marks(context, frame);
+    this.#controls = make("div", { class: "pair-controls" });
+    this.#note = make("p", { class: "state", role: "status" });
+    this.element = make(
+      "article",
+      { class: "panel pair" },
+      this.#note,
+      make("div", { class: "frame" }, this.stage.element),
+      this.#controls,
+    );
+  }
+
+  /** @param {ImageBitmap | null} picture */
+  set picture(picture) {
+    this.stage.picture = picture;
+  }
+
+  /** @param {number} share 0 to 1 */
+  set opacity(share) {
+    this.#opacity = share;
+    this.#layer();
+  }
+
+  /**
+   * @param {"wipe" | "difference"} view
+   * @param {Pair[]} pairs to choose from
+   * @param {string} note why there is nothing to show, if so
+   */
+  show(view, pairs, note) {
+    this.#view = view;
+    this.stage.grey = view === "difference";
+    this.#pairs = pairs;
+    this.#note.textContent = note;
+    this.#choose(this.#chosen);
+  }
+
+  /** @param {string} key as `keyOf` makes it; the first pair if there is no such one */
+  #choose(key) {
+    this.#pair = this.#pairs.find((pair) => keyOf(pair) === key) ?? this.#pairs[0] ?? null;
+    const chooser = this.#pairs.length > 1 ? [this.#chooser()] : [];
+    this.#controls.replaceChildren(...chooser, ...(this.#pair ? this.#makeControls(this.#pair) : []));
+    this.#repaint();
+  }
+
+  #chooser() {
+    const options = this.#pairs.map((pair) =>
+      make("option", { value: keyOf(pair), selected: pair === this.#pair }, `${pair.nameA} and ${pair.nameB}`),
+    );
+    const select = make("select", { name: "pair" }, ...options);
+    select.addEventListener("change", () => {
+      this.#chosen = select.value;
+      this.#choose(this.#chosen);
+      this.#controls.querySelector("select").focus();
+    });
+    return make("label", { class: "pairs" }, "Models", select);
+  }
+
+  #makeControls({ nameA, nameB, agreement }) {
+    if (this.#view === "wipe") return [this.#slider(nameA, nameB)];
+    const kinds = [
+      ["both", "Both", agreement.matches.length],
+      ["onlyA", `Only ${nameA}`, agreement.only_a.length],
+      ["onlyB", `Only ${nameB}`, agreement.only_b.length],
+    ];
+    return kinds.map(([kind, text, count]) => {
+      const input = make("input", { type: "checkbox", name: kind });
+      input.checked = this.#shown[kind];
+      input.addEventListener("change", () => {
+        this.#shown[kind] = input.checked;
+        this.#repaint();
+      });
+      const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
+      swatch.style.setProperty("--color", DIFFERENCE[kind]);
+      return make("label", {}, input, swatch, `${text} (${count})`);
+    });
+  }
+
+  #slider(nameA, nameB) {
+    const input = make("input", {
+      type: "range",
+      name: "wipe",
+      min: 0,
+      max: 100,
+      value: Math.round(this.#cut * 100),
+      "aria-label": `How much of ${nameA}, from the left; the rest is ${nameB}`,
+    });
+    input.addEventListener("input", () => {
+      this.#cut = Number(input.value) / 100;
+      this.#layer();
+    });
+    return make("div", { class: "wipe" }, make("span", {}, nameA), input, make("span", {}, nameB));
+  }
+
+  #repaint() {
+    const pair = this.#pair;
+    if (!pair) this.#layers = [];
+    else if (this.#view === "wipe") {
+      this.#layers = sides(pair).map(({ answer, how }) => {
+        const overlay = new Overlay(answer);
+        overlay.look(how);
+        return { paint: (context, frame) => overlay.paint(context, frame) };
+      });
+    } else this.#layers = [{ image: paintDifference(pair.agreement, pair.a, pair.b, this.#shown) }];
+    this.#layer();
+  }
+
+  #layer() {
+    this.stage.layers = this.#layers.map((layer, side) => ({
+      ...layer,
+      opacity: this.#opacity,
+      between: this.#view === "wipe" ? this.#half(side) : undefined,
+    }));
+    this.stage.draw();
+  }
+
+  /** @param {number} side @returns {[number, number]} */
+  #half(side) {
+    return side ? [this.#cut, 1] : [0, this.#cut];
+  }
+
+  #marks(context, frame) {
+    if (!this.#pair) return;
+    if (this.#view === "difference") {
+      drawDifference(context, frame, this.#pair, this.#shown, this.#opacity);
+      return;
+    }
+    const { width, height } = context.canvas;
+    sides(this.#pair).forEach(({ answer, how }, side) => {
+      const [from, to] = this.#half(side);
+      context.save();
+      context.beginPath();
+      context.rect(from * width, 0, (to - from) * width, height);
+      context.clip();
+      drawMarks(context, frame, answer, { ...how, edges: [], opacity: this.#opacity });
+      context.restore();
+    });
+    context.fillStyle = "white";
+    context.fillRect(this.#cut * width - frame.unit, 0, 2 * frame.unit, height);
+  }
+}
+
+/** @param {Pair} pair */
+function keyOf({ agreement }) {
+  return `${agreement.model_id_a} ${agreement.model_id_b}`;
+}
+
+/** @param {Pair} pair */
+function sides({ a, b, numbersA, numbersB }) {
+  return [
+    [a, numbersA],
+    [b, numbersB],
+  ].map(([answer, numbers]) => ({
+    answer,
+    how: { colorOf: (index) => color(numbers[index]), isShown: () => true, isLit: () => false },
+  }));
+}

@@ -1,0 +1,72 @@
+/** The list of what one model found: hover highlights, click switches on and off. */
+
+import { make } from "../shared/dom.js";
+import { redrawn } from "../canvas/segments.js";
+
+/** @param {import("../canvas/segments.js").Segment} segment */
+export function inWords(segment) {
+  const { label, score, area } = segment;
+  const overlap = redrawn(segment);
+  const parts = [label, score.toFixed(2), pixels(area), overlap && `${overlap} with the outline before`];
+  return parts.filter(Boolean).join(" · ");
+}
+
+function pixels(area) {
+  return `${Math.round(area).toLocaleString("en")} px`;
+}
+
+/**
+ * @typedef {object} Hear
+ * @property {(index: number | null) => void} onPoint the segment under the pointer or focus
+ * @property {(index: number) => void} onToggle
+ */
+
+export class Legend {
+  #rows = [];
+  #hear;
+
+  /** @param {string} name @param {Hear} hear */
+  constructor(name, hear) {
+    this.#hear = hear;
+    this.element = make("ul", { class: "legend", "aria-label": `What ${name} found` });
+  }
+
+  /** @param {import("../canvas/segments.js").Segment[]} segments */
+  set segments(segments) {
+    this.#rows = segments.map((segment) => this.#row(segment));
+    this.element.replaceChildren(...this.#rows.map((row) => make("li", {}, row)));
+  }
+
+  /**
+   * @param {{colorOf: (index: number) => string, isShown: (index: number) => boolean,
+   *   isLit: (index: number) => boolean}} how
+   */
+  update({ colorOf, isShown, isLit }) {
+    this.#rows.forEach((row, index) => {
+      row.style.setProperty("--color", colorOf(index));
+      row.setAttribute("aria-pressed", String(isShown(index)));
+      row.classList.toggle("lit", isLit(index));
+    });
+  }
+
+  #row(segment) {
+    const { index, label, score, area } = segment;
+    const overlap = redrawn(segment);
+    const { onPoint, onToggle } = this.#hear;
+    return make(
+      "button",
+      {
+        type: "button",
+        onclick: () => onToggle(index),
+        onpointerenter: () => onPoint(index),
+        onpointerleave: () => onPoint(null),
+        onfocus: () => onPoint(index),
+        onblur: () => onPoint(null),
+      },
+      make("span", { class: "swatch", "aria-hidden": "true" }),
+      make("span", { class: "label" }, label, overlap && make("small", {}, ` ${overlap}`)),
+      make("span", { class: "score" }, score.toFixed(2)),
+      make("span", { class: "area" }, pixels(area)),
+    );
+  }
+}

@@ -1,0 +1,161 @@
+/** The panels of all models on one picture, and a question to all of them. */
+
+import { sentence } from "../shared/api.js";
+import { askHeld } from "./held.js";
+import { Panel } from "./panel.js";
+import { readAnswer } from "../canvas/segments.js";
+import { modelName, whyNot } from "../shared/tasks.js";
+
+/**
+ * @typedef {object} Asking
+ * @property {string} [resting] what panels say if there is nothing to ask
+ * @property {boolean} [keep] earlier answers stay on screen until the new ones come
+ * @property {number[]} [objects] the object that each prompt is for
+ * @property {() => void} onAnswer a panel has changed
+ * @property {(agreements: any[]) => void} onAgreements
+ */
+
+export class Panels {
+  #element;
+  #viewport;
+  #hear;
+  #models = [];
+  /** @type {Map<string, Panel>} */
+  #panels = new Map();
+  /** @type {import("../shared/picture.js").Picture | null} */
+  #picture = null;
+  #opacity = 1;
+  #asking = new AbortController();
+
+  /**
+   * @param {HTMLElement} element
+   * @param {import("../canvas/viewport.js").Viewport} viewport
+   * @param {{onError: (error: Error) => void, tool?: import("../canvas/stage.js").Tool}} hear `onError`
+   *   hears of refused requests
+   */
+  constructor(element, viewport, hear) {
+    this.#element = element;
+    this.#viewport = viewport;
+    this.#hear = hear;
+  }
+
+  /** @param {{model_id: string, card: any, error: any}[]} models in the gateway's order */
+  set models(models) {
+    for (const panel of this) panel.remove();
+    this.#models = models;
+    const onPoint = (number) => {
+      for (const panel of this) panel.light(number);
+    };
+    const { tool } = this.#hear;
+    this.#panels = new Map(
+      models.map((model) => [model.model_id, new Panel(model, this.#viewport, { onPoint, tool })]),
+    );
+    this.#element.replaceChildren(...[...this].map((panel) => panel.element));
+    this.opacity = this.#opacity;
+    this.picture = this.#picture;
+  }
+
+  get models() {
+    return this.#models;
+  }
+
+  /** @param {import("../shared/picture.js").Picture | null} picture */
+  set picture(picture) {
+    this.#picture = picture;
+    for (const panel of this) panel.picture = picture?.bitmap ?? null;
+  }
+
+  /** @param {number} share 0 to 1 */
+  set opacity(share) {
+    this.#opacity = share;
+    for (const panel of this) panel.opacity = share;
+  }
+
+  /** In the order of the models. */
+  [Symbol.iterator]() {
+    return this.#panels.values();
+  }
+
+  /** @param {string} id */
+  get(id) {
+    return this.#panels.get(id);
+  }
+
+  /** @param {string} id */
+  nameOf(id) {
+    return modelName(this.#models.find((model) => model.model_id === id) ?? { model_id: id, card: null });
+  }
+
+  /** @returns {import("../views.js").Shown[]} */
+  answers() {
+    return [...this].map((panel) => panel.shown).filter(Boolean);
+  }
+
+  /**
+   * To every model that does the task; `null` without a picture or such a model.
+   *
+   * @param {string} task
+   * @param {any[]} [prompts]
+   * @returns {import("../views.js").Question | null}
+   */
+  question(task, prompts) {
+    const models = this.#models.filter((model) => !whyNot(model, task)).map((model) => model.model_id);
+    if (!this.#picture || !models.length) return null;
+    const { file, name } = this.#picture;
+    return { picture: { file, name }, options: { task, models, ...(prompts && { prompts }) } };
+  }
+
+  /**
+   * Ends an earlier question and asks this one. Each panel shows that, or why its model is not asked.
+   *
+   * @param {string} task
+   * @param {import("../views.js").Question | null} question
+   * @param {Asking} how
+   */
+  async ask(task, question, how) {
+    this.#asking.abort();
+    const { signal } = (this.#asking = new AbortController());
+    for (const model of this.#models) {
+      const panel = this.#panels.get(model.model_id);
+      const why = whyNot(model, task);
+      if (why) panel?.fail(why, model.card ? "off" : "error");
+      else if (!this.#picture) panel?.fail("Choose a picture.", "off");
+      else if (question) panel?.wait(how);
+      else panel?.fail(how.resting ?? "", "idle");
+    }
+    how.onAnswer();
+    if (question) await this.#send(question, how, signal);
+  }
+
+  async #send(question, { objects, onAnswer, onAgreements }, signal) {
+    const hear = {
+      onOutcome: (outcome) => {
+        if (signal.aborted) return;
+        this.#fill(outcome, objects);
+        onAnswer();
+      },
+      onAgreements: (agreements) => !signal.aborted && onAgreements(agreements),
+    };
+    try {
+      await askHeld(question, hear, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      for (const panel of this) if (panel.state === "waiting") panel.fail(error.message);
+      onAnswer();
+      this.#hear.onError(error);
+    }
+  }
+
+  #fill({ model_id: id, result, error, elapsed_s: elapsed }, objects) {
+    const panel = this.#panels.get(id);
+    if (!result) {
+      panel?.fail(sentence(error?.message ?? error?.detail ?? "The model did not answer"));
+      return;
+    }
+    try {
+      panel?.fill(readAnswer(result, objects), elapsed);
+    } catch (problem) {
+      panel?.fail(`The answer cannot be drawn: ${problem.message}.`);
+    }
+  }
+}

@@ -1,0 +1,38 @@
+/** Where the time of one answer went. */
+
+import { make } from "../shared/dom.js";
+
+const STAGES = [
+  ["queue_s", "queue"],
+  ["decode_s", "decode"],
+  ["encode_s", "encode"],
+  ["predict_s", "predict"],
+  ["postprocess_s", "reply"],
+];
+
+/**
+ * @param {any} timings in seconds
+ * @param {number} elapsedS as the gateway saw it
+ * @param {boolean} held the encoder did not run, as the picture was held
+ * @returns {HTMLElement}
+ */
+export function showTimings(timings, elapsedS, held) {
+  const bar = make("div", { class: "bar", "aria-hidden": "true" });
+  const list = make("dl", { class: "stages" });
+  for (const [key, name] of STAGES) {
+    const seconds = timings[key] ?? 0;
+    const part = make("span", { class: `part ${name}` });
+    part.style.flexGrow = String(seconds * 1000); // shares below a sum of 1 would not fill it
+    bar.append(part);
+    const shown = key === "encode_s" && held ? `${milliseconds(seconds)} (held)` : milliseconds(seconds);
+    list.append(make("div", { class: name }, make("dt", {}, name), make("dd", {}, shown)));
+  }
+  const total = `${milliseconds(elapsedS)} in all, as the gateway saw it`;
+  return make("div", { class: "timings" }, make("p", {}, total), bar, list);
+}
+
+/** @param {number} seconds */
+export function milliseconds(seconds) {
+  const value = seconds * 1000;
+  return `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en")} ms`;
+}

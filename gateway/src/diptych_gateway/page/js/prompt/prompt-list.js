@@ -1,0 +1,60 @@
+/** The objects that are pointed at, as a list: which one is next, what each has, and away with it. */
+
+import { byId, make } from "../shared/dom.js";
+import { color } from "../canvas/palette.js";
+import { canBeAsked, isEmpty } from "./prompts.js";
+
+/**
+ * @param {import("./prompts.js").Prompts} prompts
+ * @param {{onChoose: (object: number) => void, onRemove: (object: number) => void}} hear
+ */
+export function showObjects(prompts, { onChoose, onRemove }) {
+  const list = byId("objects");
+  const focused = list.contains(document.activeElement) ? document.activeElement.dataset : null;
+  list.replaceChildren(
+    ...prompts.objects.map((object, index) => {
+      const name = `Object ${index + 1}`;
+      const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
+      swatch.style.setProperty("--color", color(index));
+      const choose = make(
+        "button",
+        {
+          type: "button",
+          "data-choose": index,
+          "aria-pressed": String(index === prompts.current),
+          onclick: () => onChoose(index),
+        },
+        swatch,
+        `${name} `,
+        make("small", {}, contents(object)),
+      );
+      const remove = make(
+        "button",
+        {
+          type: "button",
+          "data-remove": index,
+          "aria-label": `Remove object ${index + 1}`,
+          onclick: () => onRemove(index),
+        },
+        "×",
+      );
+      return make("li", {}, choose, prompts.objects.length > 1 || !isEmpty(object) ? remove : null);
+    }),
+  );
+  if (focused) refocus(list, focused, prompts.current);
+}
+
+/** Keeps the keyboard's place in a list that was made anew. */
+function refocus(list, { choose, remove }, current) {
+  const same = choose === undefined ? `[data-remove="${remove}"]` : `[data-choose="${choose}"]`;
+  (list.querySelector(same) ?? list.querySelector(`[data-choose="${current}"]`))?.focus();
+}
+
+/** @param {import("./prompts.js").Wanted} object */
+function contents(object) {
+  if (isEmpty(object)) return "nothing yet";
+  if (!canBeAsked(object)) return "needs a point on it, or a box";
+  const count = object.points.length;
+  const points = count === 1 ? "1 point" : `${count} points`;
+  return [count ? points : "", object.box ? "box" : ""].filter(Boolean).join(", ");
+}

@@ -1,0 +1,43 @@
+/** What is on screen, kept in the address, so that a view can be passed on. */
+
+/**
+ * @typedef {object} PageState
+ * @property {string} view one of the names of the page's views
+ * @property {string} task
+ * @property {number} opacity in percent
+ * @property {string} sample name of a bundled picture, or ""
+ * @property {string} objects what is pointed at, as `formatObjects` writes it
+ */
+
+/** @type {PageState} */
+const START = { view: "side", task: "instance-segmentation", opacity: 75, sample: "", objects: "" };
+
+/** @returns {PageState} what is left out or out of range is as at the start */
+export function readState() {
+  const query = new URLSearchParams(location.search);
+  const opacity = Number(query.get("opacity") ?? START.opacity);
+  return {
+    view: query.get("view") ?? START.view,
+    task: query.get("task") ?? START.task,
+    opacity: opacity >= 0 && opacity <= 100 ? opacity : START.opacity,
+    sample: query.get("sample") ?? START.sample,
+    objects: query.get("objects") ?? START.objects,
+  };
+}
+
+/**
+ * @param {Partial<PageState>} change
+ * @param {{step?: boolean}} [how] `step`: the browser's back button undoes it
+ */
+export function writeState(change, { step = false } = {}) {
+  const state = { ...readState(), ...change };
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(state)) {
+    if (value !== START[name]) query.set(name, String(value));
+  }
+  // These may stay as they are, and shorter addresses are read more easily.
+  const text = query.toString().replace(/%2C|%2F|%3B/g, decodeURIComponent);
+  const url = text ? `?${text}` : location.pathname;
+  if (step) history.pushState(null, "", url);
+  else history.replaceState(null, "", url);
+}

@@ -1,0 +1,142 @@
+/** What one model says of the frames it was sent: the newest one with its masks, and figures. */
+
+import { make } from "../shared/dom.js";
+import { Overlay } from "../canvas/overlay.js";
+import { drawMarks } from "../canvas/paint.js";
+import { color } from "../canvas/palette.js";
+import { readAnswer } from "../canvas/segments.js";
+import { Stage } from "../canvas/stage.js";
+import { modelName } from "../shared/tasks.js";
+
+export class VideoPanel {
+  /** @type {import("./video-frame.js").Frame | null} */
+  #frame = null;
+  /** As the model sent it, and as it is drawn. */
+  #document = null;
+  #answer = null;
+  #ids = [];
+  #opacity = 1;
+  #overlay = null;
+  #stage;
+  #state;
+  #again;
+  #objects;
+  #figures;
+
+  /**
+   * @param {{model_id: string, card: any}} model
+   * @param {import("../canvas/viewport.js").Viewport} viewport
+   * @param {{tool: import("../canvas/stage.js").Tool, onAgain: () => void}} hear
+   */
+  constructor(model, viewport, { tool, onAgain }) {
+    const name = modelName(model);
+    this.#stage = new Stage(viewport, `The video with what ${name} follows`, { tool });
+    this.#stage.marks = (context, frame) => this.#drawBoxes(context, frame);
+    this.#state = make("p", { class: "state", role: "status" });
+    this.#again = make("button", { type: "button", hidden: true, onclick: onAgain }, "Start again");
+    this.#objects = make("ul", { class: "followed", "aria-label": `What ${name} follows` });
+    this.#figures = make("p", { class: "figures" });
+    this.element = make(
+      "article",
+      { class: "panel", "data-track": model.model_id, "aria-label": name },
+      make("header", {}, make("h2", {}, name), this.#state, this.#again),
+      make("div", { class: "frame" }, this.#stage.element),
+      this.#objects,
+      this.#figures,
+    );
+    this.say("off", "Choose a clip or the camera.");
+  }
+
+  /** @param {"off" | "idle" | "open" | "error"} state @param {string} text @param {boolean} [again] */
+  say(state, text, again = false) {
+    this.element.dataset.state = state;
+    if (this.#state.textContent !== text) this.#state.textContent = text;
+    this.#again.hidden = !again;
+  }
+
+  /** The frame that is shown; its masks, if any, belong to it. */
+  get frame() {
+    return this.#frame;
+  }
+
+  /** @param {number} share 0 to 1 */
+  set opacity(share) {
+    this.#opacity = share;
+    this.#layer();
+  }
+
+  /**
+   * @param {import("./video-frame.js").Frame | null} frame
+   * @param {any} [answer] what was found on it
+   */
+  show(frame, answer = null) {
+    frame?.keep();
+    this.#stage.picture = frame?.bitmap ?? null;
+    if (this.#frame !== frame) this.#frame?.letGo();
+    else frame?.letGo();
+    this.#frame = frame;
+    this.#document = answer;
+    this.#ids = answer?.objects.map((found) => found.object_id) ?? [];
+    this.#answer = answer && readAnswer({ ...answer, segments: answer.objects.map(asSegment) });
+    this.#overlay = this.#answer && new Overlay(this.#answer);
+    this.#overlay?.look(this.#looks());
+    this.element.dataset.frame = frame?.index ?? "";
+    this.#objects.replaceChildren(...(answer?.objects ?? []).map(row));
+    this.#layer();
+  }
+
+  /** @param {{answered: number, dropped: number, rate: number}} figures */
+  count({ answered, dropped, rate }) {
+    Object.assign(this.element.dataset, { answered, dropped });
+    const speed = rate ? `, ${rate.toFixed(1)} frames a second` : "";
+    const frames = answered === 1 ? "1 frame" : `${answered} frames`;
+    this.#figures.textContent = answered || dropped ? `${frames} answered, ${dropped} dropped${speed}` : "";
+  }
+
+  /** Takes an object from what is shown. @param {number} id */
+  forget(id) {
+    if (!this.#document) return;
+    const objects = this.#document.objects.filter((found) => found.object_id !== id);
+    this.show(this.#frame, { ...this.#document, objects });
+  }
+
+  redraw() {
+    this.#stage.draw();
+  }
+
+  remove() {
+    this.show(null);
+    this.#stage.remove();
+    this.element.remove();
+  }
+
+  #looks() {
+    const colorOf = (index) => color(this.#ids[index] - 1);
+    return { colorOf, isShown: () => true, isLit: () => false };
+  }
+
+  #layer() {
+    const overlay = this.#overlay;
+    const paint = (context, frame) => overlay.paint(context, frame);
+    this.#stage.layers = overlay ? [{ paint, opacity: this.#opacity }] : [];
+    this.#stage.draw();
+  }
+
+  /** Of objects without a mask. */
+  #drawBoxes(context, frame) {
+    if (!this.#answer) return;
+    const how = { ...this.#looks(), edges: [], opacity: this.#opacity };
+    drawMarks(context, frame, this.#answer, how);
+  }
+}
+
+function asSegment({ object_id: id, label, presence, ...rest }) {
+  return { ...rest, score: presence, label: label || `object ${id}` };
+}
+
+function row({ object_id: id, label, presence, segmentation, bbox }) {
+  const seen = segmentation || bbox ? presence.toFixed(2) : "hidden";
+  const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
+  swatch.style.setProperty("--color", color(id - 1));
+  return make("li", {}, swatch, `Object ${id}${label ? `, ${label}` : ""}: ${seen}`);
+}

@@ -1,0 +1,109 @@
+/** One video session with one model, over a WebSocket of its own. */
+
+import { ApiError, keptToken, problem } from "../shared/api.js";
+
+/** Frames that are sent ahead of their answers: one is worked on while the next one travels. */
+const AHEAD = 2;
+const [DONE, TOO_LARGE] = [1000, 1009];
+
+/**
+ * @typedef {object} Hear
+ * @property {(answer: any) => void} onFrame what was found on a frame
+ * @property {(error: ApiError, frameIndex: number | null) => void} onRefused the session goes on
+ * @property {(error: ApiError) => void} onEnd it is over, and why
+ */
+
+export class VideoSession {
+  #socket;
+  #hear;
+  #room = 1;
+  #number = 0;
+  /** Messages from before the connection stood. @type {(string | Blob)[] | null} */
+  #early = [];
+  /** Frames without an answer, by the number of their message. */
+  #unanswered = new Set();
+  #over = false;
+
+  /** @param {string} model @param {Hear} hear */
+  constructor(model, hear) {
+    this.#hear = hear;
+    const url = new URL("api/video", document.baseURI);
+    url.protocol = url.protocol.replace("http", "ws");
+    this.#socket = new WebSocket(url);
+    this.#socket.addEventListener("open", () => {
+      for (const message of this.#early ?? []) this.#socket.send(message);
+      this.#early = null;
+    });
+    this.#socket.addEventListener("message", ({ data }) => this.#take(JSON.parse(data)));
+    this.#socket.addEventListener("close", ({ code }) => this.#lost(code));
+    this.#say({ event: "start", model, token: keptToken() });
+  }
+
+  /** Another frame may be sent; those that come meanwhile are dropped. */
+  get ready() {
+    return !this.#over && this.#unanswered.size < this.#room;
+  }
+
+  get over() {
+    return this.#over;
+  }
+
+  /** @param {import("./video-frame.js").Frame} frame */
+  sendFrame({ index, file }) {
+    const head = new DataView(new ArrayBuffer(8));
+    head.setBigUint64(0, BigInt(index));
+    this.#unanswered.add(this.#send(new Blob([head, file])));
+  }
+
+  /**
+   * Replaces what was said of the object on this frame.
+   *
+   * @param {number} objectId
+   * @param {number} frameIndex one that is still held; the newest one always is
+   * @param {{points?: [number, number, boolean][], box?: number[] | null}} prompt in pixels of the frame
+   */
+  prompt(objectId, frameIndex, prompt) {
+    this.#say({ event: "prompt", object_id: objectId, frame_index: frameIndex, ...prompt });
+  }
+
+  /** @param {number} objectId */
+  remove(objectId) {
+    this.#say({ event: "removal", object_id: objectId });
+  }
+
+  close() {
+    this.#over = true;
+    this.#socket.close(DONE);
+  }
+
+  #say(document) {
+    return this.#send(JSON.stringify(document));
+  }
+
+  #send(message) {
+    if (this.#early) this.#early.push(message);
+    else this.#socket.send(message);
+    this.#number += 1;
+    return this.#number;
+  }
+
+  #take(answer) {
+    if (this.#over) return;
+    this.#unanswered.delete(answer.in_reply_to);
+    if (answer.event === "started") this.#room = Math.min(AHEAD, answer.limits.max_frames_in_flight);
+    if (answer.event === "frame") this.#hear.onFrame(answer);
+    if (answer.event === "refused") this.#hear.onRefused(problem(answer.problem), answer.frame_index);
+    if (answer.event === "failed") this.#end(problem(answer.problem));
+  }
+
+  #lost(code) {
+    const text = code === TOO_LARGE ? "A frame is too large to be sent." : "The connection to the gateway is lost.";
+    this.#end(new ApiError(text));
+  }
+
+  #end(error) {
+    if (this.#over) return;
+    this.close();
+    this.#hear.onEnd(error);
+  }
+}

@@ -1,0 +1,203 @@
+"""From the value of a setting to the tensors of a network.
+
+Safetensors files are read as they are. A pickle is converted once, in a process that is thrown
+away, and what that leaves is kept by the pickle's digest.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from diptych_runtime.engine import LoadedWeights, Variant
+from diptych_runtime.weights import (
+    OfficialWeights,
+    WeightsError,
+    cache_dir,
+    convert,
+    file_sha256,
+    locate,
+)
+
+from .card import FILE
+from .convert import WRAPPERS
+
+CONVERTER = (sys.executable, "-P", "-m", "diptych_torch.convert")
+"""The command that turns a pickle into safetensors; two paths go behind it."""
+
+_SUFFIXES = (".safetensors", ".pth", ".pt")
+_NAMED = 3  # problems that an error names; a wrong file has hundreds
+
+
+@dataclass(frozen=True)
+class BundledWeights:
+    """A safetensors file that comes with a model's package."""
+
+    name: str
+    path: Path
+    parameter_count: int
+
+
+@dataclass(frozen=True)
+class ChosenWeights:
+    """Weights that are there."""
+
+    loaded: LoadedWeights
+    path: Path
+    section: str
+    """Their section of the model card: their name, or ``file`` for the operator's own."""
+
+    def read_state(self, wrappers: tuple[str, ...] = WRAPPERS) -> dict[str, Tensor]:
+        """Read the tensors by name, on the CPU.
+
+        Args:
+            wrappers: Prefixes that are taken off where all names have them, as
+                ``DataParallel`` and training scripts leave them. A network whose own names all
+                begin with one of them, such as ``model.``, leaves that out.
+
+        Raises:
+            WeightsError: the file cannot be read or converted.
+        """
+        pickled = self.path.suffix != ".safetensors"
+        path = _converted(self.path, self.loaded.sha256.hex()) if pickled else self.path
+        try:
+            state = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path} cannot be read as safetensors: {error}") from error
+        return _unwrapped(state, wrappers)
+
+
+@dataclass(frozen=True)
+class WeightsSetting:
+    """A variable of the environment that names weights, and what it may name.
+
+    Args:
+        variable: Such as ``DIPTYCH_MASK_RCNN_WEIGHTS``; named in errors.
+        program: The command whose ``pull`` gets published weights.
+        choices: Weights by what the variable calls them; their own names work too.
+        further: Values that the caller handles itself, such as ``off``; named in errors.
+    """
+
+    variable: str
+    program: str
+    choices: Mapping[str, BundledWeights | OfficialWeights]
+    further: tuple[str, ...] = ()
+
+    def choose(self, value: str) -> ChosenWeights:
+        """Find the weights of a name or path.
+
+        Raises:
+            WeightsError: there are none; the message says what to do about it.
+        """
+        named = self.choices.get(value) or self._of_name(value)
+        if isinstance(named, BundledWeights):
+            return ChosenWeights(_described(named.name, named.path), named.path, named.name)
+        if named is not None:
+            stored = locate(named.name, command=f"{self.program} pull {named.name}")
+            loaded = LoadedWeights(named.name, stored.sha256, stored.url, stored.size_bytes)
+            return ChosenWeights(loaded, stored.path, named.name)
+        path = Path(value).expanduser()
+        if path.suffix not in _SUFFIXES:
+            names = ", ".join((*self.choices, *self.further))
+            suffixes = f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
+            raise WeightsError(f"{self.variable}={value!r}: expected {names} or a {suffixes} file")
+        if not path.is_file():
+            raise WeightsError(f"{self.variable}={value!r}: there is no such file")
+        return ChosenWeights(_described(path.stem, path), path, FILE)
+
+    def variants(self, loaded: ChosenWeights) -> tuple[Variant, ...]:
+        """List the weights that could be loaded instead."""
+        return tuple(
+            Variant(item.name, item.parameter_count, _size_bytes(item))
+            for item in self.choices.values()
+            if item.name != loaded.section
+        )
+
+    def _of_name(self, value: str) -> BundledWeights | OfficialWeights | None:
+        return next((item for item in self.choices.values() if item.name == value), None)
+
+
+def load_into(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Load a state dict into a network, floats as float32; no tensor may be missing or left over.
+
+    Args:
+        network: Changed in place.
+        state: Tensors by name.
+        name: What an error calls the network.
+
+    Raises:
+        WeightsError: they do not belong together; names the first problems.
+    """
+    floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    own = network.state_dict()
+    problems = [
+        f"{key} has shape {tuple(value.shape)}, expected {tuple(own[key].shape)}"
+        for key, value in floats.items()
+        if key in own and own[key].shape != value.shape
+    ]
+    if not problems:
+        # Modules may know older names of their tensors, so it is they who say what is missing.
+        try:
+            result = network.load_state_dict(floats, strict=False)
+        except RuntimeError as error:
+            raise WeightsError(f"the weights do not fit {name}: {_detail(error)}") from error
+        problems = [f"{key} is missing" for key in result.missing_keys]
+        problems += [f"{key} is not part of the network" for key in result.unexpected_keys]
+    if problems:
+        more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+        raise WeightsError(f"the weights do not fit {name}: {'; '.join(problems[:_NAMED])}{more}")
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Count learned numbers; frozen batch norms are buffers and left out."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _detail(error: RuntimeError) -> str:
+    """The first thing that torch lists, behind a line that only says that there is one."""
+    lines = str(error).splitlines()
+    return (lines[1] if len(lines) > 1 else str(error)).strip()[:200]
+
+
+def _described(name: str, path: Path) -> LoadedWeights:
+    return LoadedWeights(name, bytes.fromhex(file_sha256(path)), "", path.stat().st_size)
+
+
+def _size_bytes(weights: BundledWeights | OfficialWeights) -> int:
+    if isinstance(weights, BundledWeights):
+        return weights.path.stat().st_size
+    return weights.size_bytes
+
+
+def _converted(pickled: Path, digest: str) -> Path:
+    """The safetensors file of a pickle, made if nobody has made it before."""
+    kept = cache_dir() / "converted" / f"{digest}.safetensors"
+    if not kept.exists():
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            writable = os.access(kept.parent, os.W_OK)
+        except OSError:
+            writable = False
+        if not writable:
+            raise WeightsError(
+                f"cannot write {kept.parent}; make it writable or set DIPTYCH_WEIGHTS_DIR"
+            )
+        convert(pickled, kept, converter=CONVERTER)
+    return kept
+
+
+def _unwrapped(state: dict[str, Tensor], wrappers: tuple[str, ...]) -> dict[str, Tensor]:
+    while state:
+        shared = (f"{name}." for name in wrappers if all(k.startswith(f"{name}.") for k in state))
+        prefix = next(shared, None)
+        if prefix is None:
+            break
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
