@@ -23,8 +23,8 @@ PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 BUILD_TOOLS := setuptools wheel hatchling editables
-DEV_TOOLS := buf-bin check-jsonschema cryptography grpcio-status honcho httpx hypothesis mypy playwright pre-commit pycocotools pytest pytest-asyncio \
-	pytest-timeout pytest-xdist ruff schemathesis scikit-image \
+DEV_TOOLS := buf-bin check-jsonschema cryptography grpcio-status honcho httpx hypothesis mypy playwright pre-commit \
+	pycocotools pytest pytest-asyncio pytest-timeout pytest-xdist ruff schemathesis scikit-image \
 	types-grpcio types-protobuf types-requests types-tqdm
 
 ifeq ($(VENV),.venv)
@@ -37,7 +37,7 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 NOT_HERE := not gpu and not browser and not compose and not official_weights
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint lint-types lint-forge docs docs-tables \
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint lint-types lint-forge docs services docs-tables \
 	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
@@ -122,11 +122,12 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 	@echo "lint: ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(MAKE) --no-print-directory lint-types lint-forge
 	@echo "lint: contract" && $(BIN)/python proto/lint.py
+	@echo "lint: services" && $(BIN)/python services/render.py --check
 	@echo "lint: tables" && $(BIN)/python docs/tools/generate.py --check
 	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
 
 lint-types: $(READY)
-	@echo "lint: mypy" && $(BIN)/mypy $(PACKAGES) demo.py certificates.py
+	@echo "lint: mypy" && MYPYPATH="$$(echo $(PACKAGES) | tr ' ' :)" $(BIN)/mypy $(PACKAGES) demo.py certificates.py
 
 # Schemas come with the linter. actionlint sees more, where it is installed.
 SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema
@@ -144,6 +145,9 @@ docs: $(READY) $(DOCS_TOOLS)/.done ## The documentation in site/; a broken link 
 	@$(DOCS_TOOLS)/bin/zensical build --clean --strict
 
 # Making what is committed.
+
+services: $(READY) ## Write what follows from services/services.toml: Procfile, parts of Dockerfile and compose files
+	@$(BIN)/python services/render.py
 
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py

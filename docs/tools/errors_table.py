@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import grpc
 
+from diptych.wire.reasons import CODES, Reason, http_status
 from diptych.wire.statuses import error_class
-from diptych_runtime.engine.errors import CODES, Reason, http_status
 
 MEANINGS: Mapping[Reason, str] = {
     Reason.IMAGE_UNREADABLE: "The image is no JPEG, PNG or WebP, is broken, empty or animated.",

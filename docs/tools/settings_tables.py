@@ -7,6 +7,7 @@ import functools
 import importlib
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -83,9 +84,11 @@ def rows_of(kind: type[BaseSettings], names: Iterable[str] | None = None) -> lis
         field = kind.model_fields[name]
         if name not in docs:
             raise ValueError(f"{kind.__module__}.{kind.__name__}.{name}: expected a docstring")
-        former = _former_names(field)
-        meaning = docs[name] + "".join(f" Formerly `{old}`." for old in former)
-        rows.append(Row(f"{PREFIX}{name.upper()}", _kind(field), _default(field), meaning))
+        variable = f"{PREFIX}{name.upper()}"
+        meaning = docs[name] + "".join(
+            f" Formerly `{old}`." for old in _former_names(kind, variable)
+        )
+        rows.append(Row(variable, _kind(field), _default(field), meaning))
     return rows
 
 
@@ -106,10 +109,10 @@ def _docstrings(kind: type[BaseSettings]) -> dict[str, str]:
     return found
 
 
-def _former_names(field: FieldInfo) -> list[str]:
-    """Names that are still read, with a warning."""
-    choices = getattr(field.validation_alias, "choices", [])
-    return [str(choice).upper() for choice in choices[1:]]
+def _former_names(kind: type[BaseSettings], variable: str) -> list[str]:
+    """Names that are still read, with a warning: ``_RENAMED`` of the settings' module."""
+    renamed: dict[str, str] = getattr(sys.modules[kind.__module__], "_RENAMED", {})
+    return [old for old, new in renamed.items() if new == variable]
 
 
 def _kind(field: FieldInfo) -> str:
