@@ -84,7 +84,7 @@ $(PROTO_TOOLS)/.done: proto/requirements.txt
 $(DOCS_TOOLS)/.done: constraints.txt
 	@echo "setup: tools that make the documentation"
 	@test -x $(DOCS_TOOLS)/bin/python || $(PYTHON) -m venv $(DOCS_TOOLS)
-	@$(DOCS_TOOLS)/bin/python $(PIP_INSTALL) -c constraints.txt zensical mkdocstrings-python
+	@$(DOCS_TOOLS)/bin/python $(PIP_INSTALL) -c constraints.txt zensical mkdocstrings-python ruff
 	@touch $@
 
 # Running it.
@@ -127,7 +127,8 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
 
 lint-types: $(READY)
-	@echo "lint: mypy" && MYPYPATH="$$(echo $(PACKAGES) | tr ' ' :)" $(BIN)/mypy $(PACKAGES) demo.py certificates.py
+	@echo "lint: mypy" && MYPYPATH="$$(echo $(PACKAGES) docs/tools | tr ' ' :)" \
+		$(BIN)/mypy $(PACKAGES) docs/tools demo.py certificates.py
 
 # Schemas come with the linter. actionlint sees more, where it is installed.
 SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema

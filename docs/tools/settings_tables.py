@@ -202,7 +202,7 @@ def models() -> dict[str, type[BaseSettings]]:
 
 def shared_fields() -> list[str]:
     """Fields that all models have, in the order of the first."""
-    first, *others = (kind.model_fields for kind in models().values())
+    first, *others = (list(kind.model_fields) for kind in models().values())
     return [name for name in first if all(name in fields for fields in others)]
 
 
@@ -223,7 +223,7 @@ def model_tables() -> str:
 
 def known_fields() -> set[str]:
     """Every variable that a settings class reads."""
-    kinds = (RuntimeSettings, GatewaySettings, *models().values())
+    kinds: list[type[BaseSettings]] = [RuntimeSettings, GatewaySettings, *models().values()]
     return {f"{PREFIX}{field.upper()}" for kind in kinds for field in kind.model_fields}
 
 

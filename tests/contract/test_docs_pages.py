@@ -24,7 +24,7 @@ WANTED = {
 # Files that a reader of these pages will make.
 TO_BE_MADE = re.compile(r"lraspp|counts")
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
-A_PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")
+A_PATH = re.compile(r"`(\.?\w(?:[\w.-]*/)+[\w.-]*)`")
 MADE = ("certs/", "demo-out/", ".tools/", ".venv/", "benchmarks/results/", "services/ID", "site/")
 # Tables that begin by naming one of these folders leave it out afterwards.
 FOLDERS = (
