@@ -72,6 +72,7 @@ RUN python -m venv --without-pip /opt/diptych \
 COPY --from=wheels /wheels /wheels
 
 
+# <<< services.toml: images
 FROM above-torch AS build-mask-rcnn
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
@@ -93,7 +94,6 @@ ENTRYPOINT ["diptych-mask-rcnn"]
 FROM above-torch AS build-sam-2
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
-# sam2 imports torch while it is built, and would compile a CUDA extension that nothing here uses.
 RUN SAM2_BUILD_CUDA=0 pip --python /opt/diptych/bin/python install -q --no-cache-dir \
         -c /opt/constraints.txt --no-build-isolation \
         /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl \
@@ -107,3 +107,4 @@ LABEL org.opencontainers.image.title="diptych-sam-2" \
 USER 10001:10001
 EXPOSE 50062
 ENTRYPOINT ["diptych-sam-2"]
+# >>>

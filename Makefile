@@ -122,9 +122,9 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 	@echo "lint: ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(MAKE) --no-print-directory lint-types lint-forge
 	@echo "lint: contract" && $(BIN)/python proto/lint.py
-	@echo "lint: services" && $(BIN)/python services/render.py --check
 	@echo "lint: tables" && $(BIN)/python docs/tools/generate.py --check
 	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
+	@echo "lint: list of services" && $(BIN)/python services/render.py --check
 
 lint-types: $(READY)
 	@echo "lint: mypy" && MYPYPATH="$$(echo $(PACKAGES) docs/tools | tr ' ' :)" \
@@ -147,14 +147,14 @@ docs: $(READY) $(DOCS_TOOLS)/.done ## The documentation in site/; a broken link 
 
 # Making what is committed.
 
-services: $(READY) ## Write what follows from services/services.toml: Procfile, parts of Dockerfile and compose files
-	@$(BIN)/python services/render.py
-
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py
 
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
+
+services: $(READY) ## Write what follows from services/services.toml
+	@$(BIN)/python services/render.py
 
 # BENCH="video_memory sam2_encoder@large" runs some of them; behind the @ is a size of SAM 2.
 BENCH ?= quality sam2_encoder sam2_encoder@large sam2_compilers sam2_automatic sam2_video mask_rcnn \

@@ -28,6 +28,7 @@ _PROCFILE = """\
 # starts its own again after a crash; what a service says by itself ends the loop: 0 told to stop,
 # 1 given up, 2 a setting to change.
 """
+_SHARED = ("diptych", "diptych_runtime", "diptych_torch")
 _LOOP = "trap : TERM; until {run}; rc=$?; [ $rc -le 2 ]; do sleep 1; done; exit $rc"
 
 
@@ -83,17 +84,15 @@ def images(service: Service) -> str:
     """The stages of a model's image."""
     why = f"{service.pip_environment} " if service.pip_environment else ""
     options = f" {service.pip_options}" if service.pip_options else ""
-    wheels = " ".join(
-        f"/wheels/{name}-*.whl"
-        for name in ("diptych", "diptych_runtime", "diptych_torch", service.package)
-    )
+    shared = " ".join(f"/wheels/{name}-*.whl" for name in _SHARED)
     return f"""\
 FROM above-torch AS build-{service.model_id}
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
 RUN {why}pip --python /opt/diptych/bin/python install -q --no-cache-dir \\
         -c /opt/constraints.txt{options} \\
-        {wheels}
+        {shared} \\
+        /wheels/{service.package}-*.whl
 
 FROM torch AS {service.model_id}
 COPY --from=build-{service.model_id} /opt/diptych /opt/diptych

@@ -300,3 +300,12 @@ async def test_a_picture_can_be_dropped_and_pasted(opened: Opened) -> None:
         )
         await expect(opened.page.locator("#picture-name")).to_contain_text(f"{kind}.png, 80 ")
         await opened.expect_state("first", "done")
+
+
+async def test_an_address_of_no_view_becomes_that_of_the_first(opened: Opened) -> None:
+    await opened.go("?view=nothing&opacity=40")
+    await expect(opened.page.locator("#compare-view")).to_be_visible()
+    await expect(opened.page.locator("input[name=view][value=side]")).to_be_checked()
+    await expect(opened.page).to_have_url(f"{opened.base}/?opacity=40")
+    await opened.choose()
+    await opened.expect_state("first", "done")

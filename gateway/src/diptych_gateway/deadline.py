@@ -29,7 +29,7 @@ class Deadline:
 
     @classmethod
     def of(cls, context: grpc.aio.ServicerContext[Any, Any], settings: Settings) -> Deadline:
-        """The client's deadline, bounded; the default for a call that came without one."""
+        """Read the client's deadline, bounded; the default for a call that came without one."""
         left = context.time_remaining()
         # grpcio says None for no deadline, though its types say float.
         return cls.within(None if left is None else at_least_s(left), settings)
@@ -38,7 +38,7 @@ class Deadline:
     def within(
         cls, timeout_s: float | None, settings: Settings, *, since_s: float | None = None
     ) -> Deadline:
-        """So many seconds from now, or from ``since_s`` on the monotonic clock; bounded."""
+        """Make one so many seconds from now, or from ``since_s`` on that clock; bounded."""
         timeout_s = settings.default_deadline_s if timeout_s is None else timeout_s
         began_s = time.monotonic() if since_s is None else since_s
         return cls(began_s + min(timeout_s, settings.max_deadline_s), settings.deadline_reserve_s)
@@ -47,34 +47,34 @@ class Deadline:
     def of_session(
         cls, context: grpc.aio.ServicerContext[Any, Any], settings: Settings
     ) -> Deadline | None:
-        """The client's deadline as it is; ``None`` for a session that came without one."""
+        """Read the client's deadline as it is; ``None`` for a session that came without one."""
         left = context.time_remaining()
         return cls.of_session_within(None if left is None else at_least_s(left), settings)
 
     @classmethod
     def of_session_within(cls, timeout_s: float | None, settings: Settings) -> Deadline | None:
-        """So many seconds from now, as it is; ``None`` for none."""
+        """Make one so many seconds from now, not bounded; ``None`` for none."""
         if timeout_s is None:
             return None
         return cls(time.monotonic() + timeout_s, settings.deadline_reserve_s)
 
     def for_backend_s(self) -> float:
-        """Seconds that a model may take now, in three digits; not positive when it is too late."""
+        """Compute the seconds that a model may take, in three digits; not positive if too late."""
         left = self.at_s - self.reserve_s - time.monotonic()
         unit = _unit_s(left)
         return math.floor(left / unit) * unit - _TICK_S
 
     def for_agreement_s(self) -> float:
-        """Seconds that comparing answers may take now."""
+        """Compute the seconds that comparing answers may take."""
         return self.at_s - self.reserve_s / 2 - time.monotonic()
 
 
 def at_least_s(timeout_s: float) -> float:
-    """What the timeout that arrived as this was before gRPC rounded it up, at the least."""
+    """Return what the timeout that arrived as this was before gRPC rounded it up, at the least."""
     return timeout_s - _unit_s(timeout_s) - _TICK_S
 
 
 def _unit_s(timeout_s: float) -> float:
-    """A unit of the third digit, at least 1 ms."""
+    """Return a unit of the third digit, at least 1 ms."""
     digits = math.floor(math.log10(max(timeout_s, 0.1)))
     return float(10.0 ** (digits - 2))

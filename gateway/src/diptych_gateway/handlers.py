@@ -144,7 +144,7 @@ class Handlers:
 def _with_rich_status(
     behaviour: Callable[[bytes, _Context], Awaitable[bytes]],
 ) -> Callable[[bytes, _Context], Awaitable[bytes]]:
-    """Let a model's own status pass to the client with its details."""
+    """Pass a model's own status to the client with its details."""
 
     async def answer(raw: bytes, context: _Context) -> bytes:
         try:

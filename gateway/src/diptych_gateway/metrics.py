@@ -99,12 +99,12 @@ class Metrics:
         self._seconds.labels(transport, method).observe(seconds)
 
     async def text(self) -> bytes:
-        """All figures, as Prometheus reads them; asks every model."""
+        """Write all figures as Prometheus reads them; asks every model."""
         async with asyncio.TaskGroup() as group:
             asking = [group.create_task(_ask(model)) for model in self._models.models()]
-        now = CollectorRegistry()
-        now.register(_Now([task.result() for task in asking], self._cache))
-        return generate_latest(self._registry) + generate_latest(now)
+        snapshot = CollectorRegistry()
+        snapshot.register(_Snapshot([task.result() for task in asking], self._cache))
+        return generate_latest(self._registry) + generate_latest(snapshot)
 
 
 async def _ask(model: Model) -> _Model:
@@ -113,7 +113,7 @@ async def _ask(model: Model) -> _Model:
 
 
 async def ask_stats(model: Model) -> pb.GetModelStatsResponse | None:
-    """The counters of a model; ``None`` if it does not tell them within 2 seconds."""
+    """Ask a model for its counters; ``None`` if it does not answer within 2 seconds."""
     request = stats_request(model.model_id).SerializeToString()
     try:
         raw = await model.call("GetModelStats", request, timeout_s=_STATS_TIMEOUT_S)
@@ -122,8 +122,8 @@ async def ask_stats(model: Model) -> pb.GetModelStatsResponse | None:
         return None
 
 
-class _Now(Collector):
-    """What was found out for one look."""
+class _Snapshot(Collector):
+    """The figures at the moment of one request."""
 
     def __init__(self, models: Sequence[_Model], cache: ImageCache) -> None:
         self._models = models

@@ -242,7 +242,11 @@ async def _see_faults(seeing: Seeing, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         for name in ("api.read_segment", "api.read_compare"):
             patch.setattr(f"diptych_gateway.http.{name}", fail)
-        for name in ("http.api.model_document", "http.api.known_model", "metrics.generate_latest"):
+        for name in (
+            "http.api.model_document",
+            "http.api.read_known_model",
+            "metrics.generate_latest",
+        ):
             patch.setattr(f"diptych_gateway.{name}", fail)
         for path in (*READS[:2], "/api/models/one", "/metrics"):
             assert await seeing.ask("GET", path) == 500

@@ -21,7 +21,7 @@ is known of each; no figure here was measured on the two together."""
 
 
 def unfit(detector: pb.ModelCard, segmenter: pb.ModelCard) -> str:
-    """Why these two make no cascade; empty if they do."""
+    """Say why these two make no cascade; empty if they do."""
     if _INSTANCES not in detector.tasks:
         return f"{detector.id} finds no objects by itself"
     prompted = pb.Task.TASK_PROMPTED_SEGMENTATION in segmenter.tasks
@@ -31,7 +31,7 @@ def unfit(detector: pb.ModelCard, segmenter: pb.ModelCard) -> str:
 
 
 def compose(model_id: str, detector: pb.ModelCard, segmenter: pb.ModelCard) -> pb.ModelCard:
-    """The card of the two together; it lists no task if they do not fit."""
+    """Compose the card of the two together; it lists no task if they do not fit."""
     cards = (detector, segmenter)
     dates = [c.weights_date for c in cards]
     names = {"detector": detector.display_name, "segmenter": segmenter.display_name}
@@ -88,8 +88,11 @@ def _limitations(detector: str, segmenter: str) -> list[str]:
 
 
 def _limits(detector: pb.Limits, segmenter: pb.Limits) -> pb.Limits:
-    """What both accept. Boxes are asked in as many requests as they need, so the segmenter's
-    number of prompts bounds nothing."""
+    """Compute what both accept.
+
+    Boxes are asked in as many requests as they need, so the segmenter's number of prompts bounds
+    nothing.
+    """
     return pb.Limits(
         max_message_bytes=_least(detector.max_message_bytes, segmenter.max_message_bytes),
         max_image_px=_least(detector.max_image_px, segmenter.max_image_px),
@@ -101,7 +104,7 @@ def _limits(detector: pb.Limits, segmenter: pb.Limits) -> pb.Limits:
 
 
 def _least(a: int, b: int) -> int:
-    """The smaller one; 0 is a limit that a card does not state."""
+    """Return the smaller one; 0 is a limit that a card does not state."""
     return min(a, b) if a and b else a or b
 
 

@@ -112,12 +112,12 @@ class Cascade:
         raise task_unsupported(self.model_id, pb.Task.TASK_VIDEO_SEGMENTATION)
 
     async def _segment(self, raw: bytes, deadline: Deadline) -> bytes:
-        asked = await passthrough.split_request(raw)
-        request = asked.request
+        parts = await passthrough.split_request(raw)
+        request = parts.request
         self._check(request)
-        found = await self._find(raw, request.image, deadline)
+        found = await self._detect(raw, request.image, deadline)
         prompts = redraw.box_prompts(found)
-        drawn, answers = await self._draw(found, [*prompts.values()], asked, deadline)
+        drawn, answers = await self._draw(found, [*prompts.values()], parts, deadline)
         redrawn = dict(zip(prompts, drawn, strict=True))
         reply = await self._combine(found, redrawn, answers, request, deadline)
         held = all(part.image_cache_hit for part in reply.provenance)
@@ -146,32 +146,35 @@ class Cascade:
             text = f"expected one of the encodings, got {encoding}"
             raise invalid(Reason.OPTION_INVALID, "output.mask_encoding", text)
 
-    async def _find(self, raw: bytes, image: pb.Image, deadline: Deadline) -> SegmentResult:
-        """What the detector answers to the very request, with masks to compare."""
+    async def _detect(self, raw: bytes, image: pb.Image, deadline: Deadline) -> SegmentResult:
+        """Send the detector the very request; its answer has masks to compare."""
         model = self._detector
-        asked = with_encoding(with_model_id(raw, model.model_id), MaskEncoding.COCO_RLE)
-        with _speaking_of(model.model_id):
-            reply = await passthrough.segment(model, asked, image, deadline, self._cache)
+        request = with_encoding(with_model_id(raw, model.model_id), MaskEncoding.COCO_RLE)
+        with _naming_errors(model.model_id):
+            reply = await passthrough.segment(model, request, image, deadline, self._cache)
         return await _read(model.model_id, reply)
 
     async def _draw(
         self,
         found: SegmentResult,
         prompts: Sequence[Prompt],
-        asked: SplitRequest,
+        parts: SplitRequest,
         deadline: Deadline,
     ) -> tuple[list[Segment], list[SegmentResult]]:
-        """The segmenter's best answer to each prompt, and its replies: one for as many prompts as
-        it takes at a time, one after the other, so that its other callers get their turns."""
+        """Ask the segmenter for its best answer to each prompt; returns those, and its replies.
+
+        There is one reply for as many prompts as it takes at a time, one after the other, so that
+        its other callers are served in between.
+        """
         card = self._segmenter.card
-        at_a_time = (card.limits.max_prompts if card else 0) or max(len(prompts), 1)
+        batch_size = (card.limits.max_prompts if card else 0) or max(len(prompts), 1)
         drawn: list[Segment] = []
         replies: list[SegmentResult] = []
-        for start in range(0, len(prompts), at_a_time):
-            part = prompts[start : start + at_a_time]
-            reply = await self._ask_segmenter(found, part, asked, deadline)
+        for start in range(0, len(prompts), batch_size):
+            batch = prompts[start : start + batch_size]
+            reply = await self._ask_segmenter(found, batch, parts, deadline)
             try:
-                drawn += redraw.best_answers(reply, len(part), found.image_size)
+                drawn += redraw.best_answers(reply, len(batch), found.image_size)
             except ValueError as error:
                 raise _broken(self._segmenter.model_id, error) from error
             replies.append(reply)
@@ -181,7 +184,7 @@ class Cascade:
         self,
         found: SegmentResult,
         prompts: Sequence[Prompt],
-        asked: SplitRequest,
+        parts: SplitRequest,
         deadline: Deadline,
     ) -> SegmentResult:
         """Ask by digest: in a comparison the segmenter has the image already, or has it soon."""
@@ -191,16 +194,16 @@ class Cascade:
             model.model_id,
             Task.PROMPTED_SEGMENTATION,
             tuple(prompts),
-            OutputOptions(low_res_logits=asked.request.output.low_res_logits),
+            OutputOptions(low_res_logits=parts.request.output.low_res_logits),
         )
-        with _speaking_of(model.model_id):
+        with _naming_errors(model.model_id):
             reply = await passthrough.segment(
                 model,
                 segment_request(options, image).SerializeToString(),
                 image,
                 deadline,
                 self._cache,
-                encoded=asked.picture,
+                encoded=parts.picture,
             )
         return await _read(model.model_id, reply)
 
@@ -212,7 +215,7 @@ class Cascade:
         request: pb.SegmentRequest,
         deadline: Deadline,
     ) -> pb.SegmentResponse:
-        """The answer of both, in the encoding asked for.
+        """Put the answers of both together, in the encoding asked for.
 
         Raises:
             ServiceError: there was no time left for it.
@@ -234,7 +237,7 @@ class Cascade:
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        """Counts how a request ends."""
+        """Count how a request ends."""
         code = grpc.StatusCode.INTERNAL
         try:
             yield
@@ -253,8 +256,8 @@ class Cascade:
 
 
 @contextmanager
-def _speaking_of(model_id: str) -> Iterator[None]:
-    """Statuses of a service say which one it was; the caller asked for neither of both."""
+def _naming_errors(model_id: str) -> Iterator[None]:
+    """Name the service in its statuses, as the caller asked for neither of both."""
     try:
         yield
     except BackendError as error:

@@ -40,13 +40,13 @@ def box_prompts(found: SegmentResult) -> dict[int, Prompt]:
 
 
 def best_answers(drawn: SegmentResult, count: int, size: tuple[int, int]) -> list[Segment]:
-    """The best answer to each of ``count`` prompts on a picture of ``size``.
+    """Find the best answer to each of ``count`` prompts on an image of ``size``, height and width.
 
     Raises:
-        ValueError: a prompt has none, or the answer is about another picture.
+        ValueError: a prompt has none, or the answer is about another image.
     """
     if drawn.image_size != size:
-        raise ValueError(f"expected an answer about a picture of {size}, got {drawn.image_size}")
+        raise ValueError(f"expected an answer about an image of {size}, got {drawn.image_size}")
     best = {s.prompt_index: s for s in drawn.segments if not s.candidate_index}
     missing = [index for index in range(count) if index not in best or best[index].mask is None]
     if missing:
@@ -61,7 +61,7 @@ def combined(
     encoding: MaskEncoding,
     stopped: Callable[[], bool],
 ) -> pb.SegmentResponse:
-    """The answer of both: ``redrawn`` has the new outlines by the index of the detection.
+    """Compose the answer of both: ``redrawn`` has the new outlines by the index of the detection.
 
     A detection without one stays as it was found, without ``source_iou``. ``answers`` are those of
     the segmenter. ``stopped`` is asked before each segment.

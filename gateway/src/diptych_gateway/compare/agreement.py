@@ -106,7 +106,7 @@ def agree(
 
 
 def _best(found: Sequence[Found]) -> list[int]:
-    """Indices of the best candidate for each prompt."""
+    """Find the indices of the best candidate for each prompt."""
     return [i for i, f in enumerate(found) if f.prompt_index is not None and not f.candidate_index]
 
 
@@ -120,7 +120,7 @@ def _by_prompt(
     partners = {b[j].prompt_index: j for j in reversed(chosen_b)}
     matches = []
     for i in chosen_a:
-        _go_on(stopped)
+        _raise_if_stopped(stopped)
         j = partners.pop(a[i].prompt_index, None)
         if j is not None:
             matches.append(Match(i, j, _overlap(a[i], b[j])))
@@ -137,15 +137,15 @@ def _one_to_one(
     overlaps: Mapping[tuple[int, int], float], stopped: Callable[[], bool]
 ) -> list[Match]:
     pairs = assign(overlaps, stopped=stopped)
-    _go_on(stopped)
+    _raise_if_stopped(stopped)
     return [Match(i, j, overlaps[i, j]) for i, j in pairs]
 
 
 def _box_overlaps(
     a: Sequence[Found], b: Sequence[Found], match_iou: float, stopped: Callable[[], bool]
 ) -> dict[tuple[int, int], float]:
-    """IoU of every two boxes that match."""
-    _go_on(stopped)
+    """Compute the IoU of every two boxes that match."""
+    _raise_if_stopped(stopped)
     boxes_a, boxes_b = _edges([f.box for f in a]), _edges([f.box for f in b])
     both = _intersections(boxes_a, boxes_b)
     either = _areas(boxes_a)[:, None] + _areas(boxes_b)[None, :] - both
@@ -156,7 +156,7 @@ def _box_overlaps(
 def _mask_overlaps(
     a: Sequence[Found], b: Sequence[Found], match_iou: float, stopped: Callable[[], bool]
 ) -> dict[tuple[int, int], float]:
-    """IoU of every two masks that match.
+    """Compute the IoU of every two masks that match.
 
     Two masks share at most the smaller of them, and at most where their boxes overlap. Only pairs
     that could match by that bound are looked at run by run.
@@ -171,7 +171,7 @@ def _mask_overlaps(
     bound = np.divide(shared, total - shared, out=np.zeros_like(shared), where=total > shared)
     overlaps = {}
     for i, j in np.argwhere((bound >= match_iou - 1e-9) & (bound > 0)):
-        _go_on(stopped)
+        _raise_if_stopped(stopped)
         mask_a, mask_b = masks_a[i], masks_b[j]
         if mask_a is None or mask_b is None:
             continue
@@ -188,9 +188,9 @@ def _foreground_iou(
     size: tuple[int, int],
     stopped: Callable[[], bool],
 ) -> float | None:
-    _go_on(stopped)
+    _raise_if_stopped(stopped)
     union_a = Mask.union([m for m in a if m is not None], size)
-    _go_on(stopped)
+    _raise_if_stopped(stopped)
     union_b = Mask.union([m for m in b if m is not None], size)
     if not union_a.area and not union_b.area:
         return None
@@ -198,19 +198,21 @@ def _foreground_iou(
 
 
 def _edges(boxes: Sequence[Box | None]) -> NDArray[np.float64]:
-    """``(n, 4)`` edges xyxy; a missing box has no inside."""
+    """Stack boxes to ``(n, 4)`` edges xyxy; a missing box has no inside."""
     rows = [box.xyxy if box else (0.0, 0.0, 0.0, 0.0) for box in boxes]
     return np.array(rows, dtype=float).reshape(-1, 4)
 
 
 def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the ``(n,)`` areas of ``(n, 4)`` boxes xyxy; a box that is inverted has none."""
+    """Compute the ``(n,)`` areas of ``(n, 4)`` boxes xyxy; a box that is inverted has none."""
     sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
     areas: NDArray[np.float64] = sides[:, 0] * sides[:, 1]
     return areas
 
 
 def _intersections(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(n, m)`` areas that two sets of boxes share."""
+    """Compute the ``(n, m)`` areas that two sets of ``(n, 4)`` and ``(m, 4)`` boxes share."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     sides = np.clip(high - low, 0, None)
@@ -218,6 +220,6 @@ def _intersections(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np
     return areas
 
 
-def _go_on(stopped: Callable[[], bool]) -> None:
+def _raise_if_stopped(stopped: Callable[[], bool]) -> None:
     if stopped():
         raise StoppedError

@@ -15,7 +15,7 @@ def _never() -> bool:
 def assign(
     weights: Mapping[tuple[int, int], float], *, stopped: Callable[[], bool] = _never
 ) -> list[tuple[int, int]]:
-    """Pairs ``(row, column)``, each row and column in at most one, whose summed weight is greatest.
+    """Choose pairs ``(row, column)``, each at most once, whose summed weight is greatest.
 
     ``weights`` holds the pairs that are allowed, with weights above 0; the rest is never chosen.
     ``stopped`` is asked between rows; when it says yes the result is not complete. Groups of rows
@@ -37,7 +37,7 @@ def assign(
 
 
 def _groups(weights: Mapping[tuple[int, int], float]) -> list[tuple[list[int], list[int]]]:
-    """Rows and columns that pairs connect, directly or through others."""
+    """Group the rows and columns that pairs connect, directly or through others."""
     by_row: dict[int, list[int]] = {}
     by_column: dict[int, list[int]] = {}
     for row, column in weights:
@@ -67,7 +67,7 @@ def _solve(matrix: NDArray[np.float64], stopped: Callable[[], bool]) -> list[tup
 
 
 def _shortest_paths(cost: NDArray[np.float64], stopped: Callable[[], bool]) -> list[int]:
-    """The column of each row at the least summed cost, for ``(n, m)`` costs with n <= m.
+    """Find the column of each row at the least summed cost, for ``(n, m)`` costs with n <= m.
 
     Successive shortest augmenting paths with potentials (Jonker and Volgenant, 1987): O(n^2 m),
     with the inner loop over columns in numpy.

@@ -19,7 +19,7 @@ class Plan:
     """A comparison that can be run."""
 
     model_ids: tuple[str, ...]
-    """Whom to ask, in the order of the answer; may name unknown ones."""
+    """Models to ask, in the order of the answer; may name unknown ones."""
     request: pb.SegmentRequest
     basis: Basis
     match_iou: float

@@ -14,7 +14,7 @@ from .fanout import FanOut, fit_reply
 
 
 async def compared(fan_out: FanOut) -> pb.CompareResponse:
-    """Every result in the order asked, then the agreements."""
+    """Collect every result in the order asked, then the agreements."""
     results: dict[str, pb.ModelResult] = {}
 
     def keep(result: pb.ModelResult) -> None:
@@ -31,7 +31,7 @@ class ComparisonStream:
     """Asks the models in a task of its own, from the moment it is made.
 
     A task group must not span a yield, because a generator that is left there is closed from
-    another task, and late: whoever learns first that nobody listens calls ``cancel``.
+    another task, and late: whoever notices first that the client has left calls ``cancel``.
     """
 
     def __init__(self, fan_out: FanOut) -> None:
@@ -44,7 +44,7 @@ class ComparisonStream:
         self._running.cancel()
 
     async def events(self) -> AsyncIterator[pb.StreamCompareResponse]:
-        """Results as they come, the agreements last."""
+        """Yield results as they come, the agreements last."""
         results = []
         try:
             while (result := await self._events.get()) is not None:

@@ -105,8 +105,8 @@ class Api:
         asked = await asyncio.gather(
             *(metrics.ask_stats(self._registry.model(model_id)) for model_id in reachable)
         )
-        told = zip(reachable, asked, strict=True)
-        stats = {model_id: read_stats(message) for model_id, message in told if message}
+        answered = zip(reachable, asked, strict=True)
+        stats = {model_id: read_stats(message) for model_id, message in answered if message}
         return _json_response(cards_document(known, stats))
 
     async def server(self, request: Request) -> Response:

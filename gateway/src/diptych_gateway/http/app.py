@@ -39,7 +39,7 @@ _HEADERS = {
 
 
 def routes(api: Api, guard: Guard, sockets: VideoSockets) -> list[BaseRoute]:
-    """Everything that is served; what is not named here needs a token for everything."""
+    """List everything that is served; what has no scope here needs a token for everything."""
     read, segment = tokens.Scope.READ, tokens.Scope.SEGMENT
 
     def route(
@@ -74,7 +74,7 @@ def routes(api: Api, guard: Guard, sockets: VideoSockets) -> list[BaseRoute]:
         route("/healthz", api.healthz, public=True),
         route("/readyz", api.readyz, public=True),
         route("/metrics", api.metrics, read),
-        # Pictures and clips are small as they are, and a clip is asked for in parts.
+        # Images and clips are small as they are, and a clip is asked for in parts.
         Mount("/samples", StaticFiles(directory=PAGE / "samples"), name="samples"),
         Mount("/", GZipMiddleware(StaticFiles(directory=PAGE, html=True)), name="page"),
     ]
@@ -82,13 +82,13 @@ def routes(api: Api, guard: Guard, sockets: VideoSockets) -> list[BaseRoute]:
 
 
 def application(routes: list[BaseRoute]) -> ASGIApp:
-    """The application that serves these routes."""
+    """Make the application that serves these routes."""
     handlers = {HTTPException: _problem}
     return _WithHeaders(Starlette(routes=routes, exception_handlers=handlers))
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    """What the files of the page have to say; everything else has a guard of its own."""
+    """Answer errors about the files of the page; everything else has a guard of its own."""
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     return problems.response(RefusedError(error.status_code, error.detail, **headers), "")

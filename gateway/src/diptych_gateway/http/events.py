@@ -21,7 +21,7 @@ from .field_paths import outcome_with_form_paths
 
 MEDIA_TYPE = "text/event-stream"
 _QUIET_S = 15.0  # proxies close connections on which nothing happens for a minute or less
-_STILL_THERE = b": still working\n\n"
+_KEEPALIVE = b": still working\n\n"
 
 
 class ComparisonEvents(Response):
@@ -42,8 +42,8 @@ class ComparisonEvents(Response):
         await send({"type": "http.response.start", **start})
         stream = ComparisonStream(self._fan_out)
         try:
-            async for message in _with_signs_of_life(stream.events()):
-                chunk = _STILL_THERE
+            async for message in _with_keepalives(stream.events()):
+                chunk = _KEEPALIVE
                 if message is not None:
                     chunk = await asyncio.to_thread(_event_of, message)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -53,7 +53,7 @@ class ComparisonEvents(Response):
 
 
 def event(name: str, document: object) -> bytes:
-    """One event; JSON on one line needs no more than one line of data."""
+    """Write one event; JSON on one line needs no more than one line of data."""
     text = json.dumps(document, ensure_ascii=False, allow_nan=False)
     return f"event: {name}\ndata: {text}\n\n".encode()
 
@@ -66,10 +66,10 @@ def _event_of(message: pb.StreamCompareResponse) -> bytes:
     return event("agreements", [agreement_document(pair) for pair in read])
 
 
-async def _with_signs_of_life(
+async def _with_keepalives(
     messages: AsyncIterator[pb.StreamCompareResponse],
 ) -> AsyncIterator[pb.StreamCompareResponse | None]:
-    """The messages, and ``None`` whenever there was none for a while."""
+    """Yield the messages, and ``None`` whenever there was none for a while."""
     coming = asyncio.ensure_future(anext(messages, None))
     try:
         while True:

@@ -31,10 +31,12 @@ async def read_form(request: Request) -> Form:
     """
     kind, parameters = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
-        raise RefusedError(415, f"expected multipart/form-data, got {_shown(kind)}")
+        raise RefusedError(
+            415, f"expected multipart/form-data, got {_shown(kind.decode('latin-1'))}"
+        )
     announced = request.headers.get("content-length", "0")
     _check_size(int(announced) if announced.isdecimal() else 0)
-    parser = _FormParser(request.headers, _bounded(request), max_part_size=MAX_REQUEST_BYTES)
+    parser = _FormParser(request.headers, _bounded(request))
     try:
         await parser.parse()
     except (MultiPartException, UnicodeError) as error:  # the latter of names in odd charsets
@@ -61,19 +63,18 @@ def _check_size(received: int) -> None:
         raise RefusedError(413, f"expected a form of at most {MAX_REQUEST_BYTES} bytes, got more")
 
 
-def _shown(value: bytes) -> str:
-    return repr(value.decode("latin-1")[:100]) if value else "nothing"
+def _shown(value: str) -> str:
+    return repr(value[:100]) if value else "nothing"
 
 
 class _FormParser(MultiPartParser):
     """Keeps every part as bytes in memory, whether it has a file's name or not."""
 
-    def __init__(
-        self, headers: Headers, stream: AsyncGenerator[bytes, None], *, max_part_size: int
-    ) -> None:
-        super().__init__(headers, stream, max_part_size=max_part_size)
+    def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(headers, stream)
         self.parts: dict[str, bytearray] = {}
         self.ended = False
+        self._data = bytearray()
 
     def on_headers_finished(self) -> None:
         """Refuse a part by its name before its megabytes come."""
@@ -81,12 +82,16 @@ class _FormParser(MultiPartParser):
         part = self._current_part
         name = part.field_name
         if name not in _PARTS:
-            text = f"expected one of {', '.join(_PARTS)}, got {_shown(name.encode())}"
+            text = f"expected one of {', '.join(_PARTS)}, got {_shown(name)}"
             raise invalid(Reason.OPTION_INVALID, name[:100], text)
         if name in self.parts:
             raise invalid(Reason.OPTION_INVALID, name, "expected once, got twice")
         part.file = None  # or it would be spooled to the disk from 1 MB on
-        self.parts[name] = part.data
+        self._data = self.parts[name] = part.data
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        """Keep some bytes of a part; there is a call for every carriage return of an image."""
+        self._data += data[start:end]
 
     def on_part_end(self) -> None:
         """Leave the part as it is: bytes, not text."""

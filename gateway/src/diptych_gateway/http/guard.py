@@ -25,7 +25,7 @@ from .problems import RefusedError
 
 Handler = Callable[[Request], Awaitable[Response]]
 Observer = Callable[[str, int, float], None]
-"""Told of each answered request: method and route, status, seconds."""
+"""Called with each answered request: method and route, status, seconds."""
 
 READ = ("GET", "HEAD")
 LEFT = 499  # what servers write down for a client that did not wait; never sent
@@ -157,7 +157,7 @@ class _Reply:
         self._streams = False
 
     async def send(self, message: Message) -> None:
-        """As an application sends; every answer names its request."""
+        """Send as an application does; every answer names its request."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             given = list(message.get("headers", ()))

@@ -35,7 +35,7 @@ _CONFIG = ConfigDict(
 
 
 def _model_of(kind: type[Any], description: str) -> type[BaseModel]:
-    """What JSON may say of a dataclass of the SDK."""
+    """Make the model of what JSON may say of a dataclass of the SDK."""
     hints, noted = get_type_hints(kind), notes(kind)
     fields: dict[str, Any] = {
         field.name: (hints[field.name], Field(field.default, **noted.get(field.name, {})))
@@ -68,7 +68,7 @@ class CocoRle(BaseModel):
     counts: str
 
     def mask(self) -> Mask:
-        """Raises ``ValueError`` if the counts are not those of a mask of this size."""
+        """Decode it; raises ``ValueError`` if the counts are not those of a mask of this size."""
         return Mask.from_coco(self.counts, self.size)
 
 
@@ -94,7 +94,7 @@ class _Options(BaseModel):
     """Seconds until an answer is due, from the request's arrival."""
 
     def request(self, image: pb.Image, model: str = "") -> pb.SegmentRequest:
-        """The message for one model."""
+        """Make the message for one model."""
         return segment_request(self._options(model), image)
 
     def _options(self, model: str) -> RequestOptions:
@@ -130,7 +130,7 @@ class CompareOptions(_Options):
     """Overlap from which two segments match, in (0, 1]; 0.5 if left out."""
 
     def compare_request(self, image: pb.Image) -> pb.CompareRequest:
-        """The message for the gateway."""
+        """Make the message for the gateway."""
         return compare_request(self._options(""), image, self.models, self.match_iou)
 
 
@@ -140,7 +140,7 @@ FIELDS = frozenset(name for model in _MODELS for name in model.model_fields)
 
 
 def read_segment(form: Form) -> tuple[SegmentOptions, pb.SegmentRequest]:
-    """What a form asks of one model. Megabytes of options take a while.
+    """Read what a form asks of one model. Megabytes of options take a while.
 
     Raises:
         ServiceError: it cannot be used; its violations say what and why.
@@ -151,7 +151,7 @@ def read_segment(form: Form) -> tuple[SegmentOptions, pb.SegmentRequest]:
 
 
 def read_compare(form: Form) -> tuple[CompareOptions, pb.CompareRequest]:
-    """What a form asks of several models; otherwise as ``read_segment``."""
+    """Read what a form asks of several models; otherwise as ``read_segment``."""
     options, image = _read_options(CompareOptions, form), _read_image(form)
     with fitting_numbers():
         return options, options.compare_request(image)
@@ -159,7 +159,7 @@ def read_compare(form: Form) -> tuple[CompareOptions, pb.CompareRequest]:
 
 @contextmanager
 def fitting_numbers() -> Iterator[None]:
-    """JSON has integers of any size, messages have not."""
+    """Refuse numbers that a message cannot hold: JSON has integers of any size."""
     try:
         yield
     except (ValueError, OverflowError) as error:
@@ -176,7 +176,7 @@ def _read_options(kind: type[Options], form: Form) -> Options:
 
 
 def _read_image(form: Form) -> pb.Image:
-    """The picture of a form, or the digest that stands for it."""
+    """Read the image of a form, or the digest that stands for it."""
     encoded, digest = form.get("image"), form.get("image_sha256") or None
     if (encoded is None) == (digest is None):
         got = "both" if encoded is not None else "neither"
@@ -195,7 +195,7 @@ def _read_image(form: Form) -> pb.Image:
 def refusal(
     error: ValidationError, fields: Collection[str] = FIELDS, reason: Reason | None = None
 ) -> ServiceError:
-    """What is wrong with the options; ``fields`` are the names that paths may have."""
+    """Make the error for options; ``fields`` are the names that paths may have."""
     problems: dict[str, str] = {}
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         path = _path(item["loc"], None if item["type"] == "extra_forbidden" else fields)
@@ -209,8 +209,10 @@ def refusal(
 
 
 def _path(location: tuple[int | str, ...], fields: Collection[str] | None) -> str:
-    """``prompts[0].box``. pydantic goes on with the kinds of a union; where the names are known,
-    those are left out."""
+    """Write a location as ``prompts[0].box``.
+
+    pydantic goes on with the kinds of a union; where the names are known, those are left out.
+    """
     path = ""
     for part in location:
         if fields and isinstance(part, str) and part not in fields:

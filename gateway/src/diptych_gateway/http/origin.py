@@ -38,7 +38,7 @@ def check_origin(scope: Scope, allowed: Collection[str] = ()) -> None:
 
 
 def foreign(scope: Scope, allowed: Collection[str] = ()) -> bool:
-    """Whether a page from elsewhere is behind it; programs other than browsers send no origin.
+    """Say whether a page from elsewhere is behind it; only browsers send an origin.
 
     ``allowed`` are further origins such as ``https://diptych.example``: those of proxies.
     """
@@ -53,7 +53,7 @@ def foreign(scope: Scope, allowed: Collection[str] = ()) -> bool:
 
 
 def _is_own(origin: str, host: str) -> bool:
-    """Whether it is the address that was asked for, and that name can only be ours."""
+    """Say whether it is the address that was asked for, and that name can only be ours."""
     try:
         parts = urlsplit(origin)
         return parts.netloc == host and _is_private(parts.hostname or "")
@@ -62,7 +62,7 @@ def _is_own(origin: str, host: str) -> bool:
 
 
 def _is_private(name: str) -> bool:
-    """Whether no foreign page can have this name; it can have any that is in the public DNS."""
+    """Say whether no foreign page can have this name, as it can any in the public DNS."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -52,7 +52,7 @@ class RefusedError(Exception):
 
 
 def document(error: Exception, request_id: str) -> Problem:
-    """The problem as it is sent; ``error`` is one that ``response`` takes."""
+    """Write the problem as it is sent; ``error`` is one that ``response`` takes."""
     if isinstance(error, RefusedError):
         return _document(error.status, str(error), reason=error.reason, request_id=request_id)
     known = _known(error, request_id)
@@ -68,8 +68,10 @@ def document(error: Exception, request_id: str) -> Problem:
 
 
 def response(error: Exception, request_id: str) -> Response:
-    """The answer to a request that ended with a ``RefusedError``, ``ServiceError``,
-    ``BackendError`` or ``DiptychError``."""
+    """Answer a request that ended with an error.
+
+    ``error`` is a ``RefusedError``, ``ServiceError``, ``BackendError`` or ``DiptychError``.
+    """
     problem = document(error, request_id)
     headers = dict(error.headers) if isinstance(error, RefusedError) else {}
     if problem["retry_after_s"] is not None:
@@ -80,7 +82,7 @@ def response(error: Exception, request_id: str) -> Response:
 
 
 def internal(request_id: str) -> ServiceError:
-    """What a caller is told of a fault of ours: nothing but where the log has it."""
+    """Make the error for a fault of ours, which says nothing but where the log has it."""
     return ServiceError(Reason.MODEL_FAILED, f"internal error {request_id}")
 
 

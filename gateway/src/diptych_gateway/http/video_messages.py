@@ -97,7 +97,7 @@ _FIELDS = FIELDS.union(
 
 
 def read_start(text: str) -> StartMessage:
-    """The first message.
+    """Read the first message.
 
     Raises:
         ServiceError: it is none.
@@ -109,7 +109,7 @@ def read_start(text: str) -> StartMessage:
 
 
 def read_text(text: str) -> pb.SegmentVideoRequest | None:
-    """Any later message of text, not numbered yet; ``None`` for the end.
+    """Read any later message of text, not numbered yet; ``None`` for the end.
 
     Raises:
         ServiceError: it is none.
@@ -140,7 +140,7 @@ def _kind(text: str) -> type[PromptMessage] | type[RemovalMessage] | type[EndMes
 
 
 def read_frame(data: bytes) -> pb.SegmentVideoRequest:
-    """A frame, not numbered yet.
+    """Read a frame, not numbered yet.
 
     Raises:
         ServiceError: it is none.
@@ -153,7 +153,7 @@ def read_frame(data: bytes) -> pb.SegmentVideoRequest:
 
 
 def answer_text(raw: bytes, request_id: str) -> str | None:
-    """A model's answer as it is sent; ``None`` for one that this side does not know.
+    """Translate a model's answer as it is sent; ``None`` for one that this side does not know.
 
     Raises:
         DecodeError, DiptychError: it is no answer.
@@ -177,13 +177,13 @@ def answer_text(raw: bytes, request_id: str) -> str | None:
 def refused_text(
     error: Exception, number: int, request_id: str, frame_index: int | None = None
 ) -> str:
-    """That a message was refused; the session goes on."""
+    """Say that a message was refused; the session goes on."""
     problem = problems.document(error, request_id)
     return _text("refused", number, frame_index=frame_index, problem=problem)
 
 
 def failed_text(problem: Any) -> str:
-    """Why the session is over; the last message."""
+    """Say why the session is over; the last message."""
     return _text("failed", 0, problem=problem)
 
 

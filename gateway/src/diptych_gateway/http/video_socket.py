@@ -95,10 +95,10 @@ class _Session:
         self._socket = socket
         self._call = call
         self._number = 1
-        self._closed_well = False
+        self._closed_normally = False
 
     async def serve(self) -> None:
-        """Until one side has ended it."""
+        """Serve until one side has ended it."""
         try:
             self._sockets.guard.check_origin(self._socket.scope)
         except RefusedError as error:
@@ -115,7 +115,7 @@ class _Session:
                 raise draining()
             await self._socket.close(_ENDED)
         except (ClientDisconnectedError, WebSocketDisconnect):
-            self.status = _OPEN if self._closed_well else LEFT
+            self.status = _OPEN if self._closed_normally else LEFT
         except KNOWN as error:
             await self.fail(error)
         except Exception as error:
@@ -138,7 +138,7 @@ class _Session:
             logger().debug("client left before the end", request_id=self._call.request_id)
 
     async def _start(self) -> StartMessage:
-        """The first message, by somebody who may send it."""
+        """Receive the first message, by somebody who may send it."""
         within_s = self._sockets.settings.default_deadline_s
         try:
             async with asyncio.timeout(within_s):
@@ -158,7 +158,7 @@ class _Session:
         return start
 
     def _check_token(self, start: StartMessage) -> None:
-        """A browser cannot send the header with a WebSocket, so the message may have it."""
+        """Check the token of the header, or of the message: browsers send WebSockets no header."""
         gate = self._sockets.guard.gate
         if gate is not None:
             given = self._socket.headers.getlist("authorization")
@@ -186,7 +186,7 @@ class _Session:
             await self._socket.send_text(text)
 
     async def _requests(self) -> AsyncIterator[bytes]:
-        """What the client sends, until it says that this is all or the server stops."""
+        """Yield what the client sends, until it says that this is all or the server stops."""
         while (message := await self._receive()) is not None:
             self._number += 1
             try:
@@ -201,7 +201,7 @@ class _Session:
             yield raw
 
     async def _receive(self) -> Message | None:
-        """The next message; ``None`` when the server stops.
+        """Receive the next message; ``None`` when the server stops.
 
         Raises:
             ClientDisconnectedError: there is none any more.
@@ -217,13 +217,13 @@ class _Session:
             coming.cancel()
             stopping.cancel()
         if message["type"] == "websocket.disconnect":
-            self._closed_well = message["code"] == _ENDED
+            self._closed_normally = message["code"] == _ENDED
             raise ClientDisconnectedError
         return message
 
 
 def _read(message: Message, number: int) -> bytes | None:
-    """The request of gRPC that a message stands for; ``None`` for the end."""
+    """Translate a message to the request of gRPC that it stands for; ``None`` for the end."""
     data = message.get("bytes")
     request = read_text(message.get("text") or "") if data is None else read_frame(data)
     raw = None if request is None else _numbered(request, number)

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
 def make_entry(
     name: str, token: str, *, days: int | None = None, scopes: Collection[Scope] = ALL_SCOPES
 ) -> str:
-    """The table of a token, as TOML.
+    """Write the table of a token, as TOML.
 
     Raises:
         ValueError: the name cannot be used.

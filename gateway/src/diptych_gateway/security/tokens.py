@@ -37,7 +37,7 @@ class Scope(enum.StrEnum):
     READ = "read"
     """Cards, statistics and reflection."""
     SEGMENT = "segment"
-    """Pictures: segmenting and comparing."""
+    """Images: segmenting and comparing."""
     VIDEO = "video"
     """Video sessions."""
 
@@ -78,7 +78,7 @@ class Tokens:
         self._tokens = tuple(tokens)
 
     def identify(self, authorization: str | None, *, now: datetime | None = None) -> Token:
-        """The token in a header ``Bearer TOKEN``, if it is known and has not expired.
+        """Find the token in a header ``Bearer TOKEN``, if it is known and has not expired.
 
         Raises:
             ServiceError: TOKEN_MISSING or TOKEN_INVALID.
@@ -107,7 +107,7 @@ def _invalid(text: str) -> ServiceError:
 
 
 def watch_tokens(path: Path) -> WatchedFiles[Tokens]:
-    """The tokens of a file, which may be changed at any time.
+    """Watch the tokens of a file, which may be changed at any time.
 
     Raises:
         SettingsError: the file cannot be used.

@@ -79,29 +79,29 @@ REFUSALS: dict[int, tuple[str, Exception]] = {
 
 
 def refusal(status: int) -> problems.Problem:
-    """The problem document of a status."""
+    """Make the problem document of a status."""
     return problems.document(REFUSALS[status][1], _REQUEST_ID)
 
 
 @functools.cache
 def comparison() -> dict[str, Any]:
-    """Of one model that found a square, another that found the same, and one that is down."""
+    """Make one of two models that found the same square, and one that is down."""
     return {**comparison_document(_comparison())}
 
 
 @functools.cache
 def result() -> Any:
-    """What the first of them answered."""
+    """Make the answer of the first of them."""
     return comparison()["results"][0]["result"]
 
 
 @functools.cache
 def stream() -> str:
-    """The same comparison as events."""
+    """Make the same comparison as events."""
     compared = _comparison()
-    told = [events.event("outcome", outcome_document(each)) for each in compared.results]
+    outcomes = [events.event("outcome", outcome_document(each)) for each in compared.results]
     pairs = [agreement_document(pair) for pair in compared.agreements]
-    return b"".join([*told, events.event("agreements", pairs)]).decode()
+    return b"".join([*outcomes, events.event("agreements", pairs)]).decode()
 
 
 def _comparison() -> Comparison:

@@ -62,7 +62,7 @@ _HEADERS: dict[int, dict[str, Any]] = {
 
 
 def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
-    """The whole description of what these routes serve."""
+    """Describe everything that these routes serve."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -90,8 +90,8 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
 def _path(path: str, endpoint: Endpoint) -> dict[str, Any]:
     method = endpoint.methods[0].lower()
     codes = _CODES.get(path, () if endpoint.public else _OF_READING)
-    said = _STREAM if path == "/api/compare/stream" else "The answer."
-    answer = {"description": said, "headers": {"X-Request-ID": _REQUEST_ID}}
+    description = _STREAM if path == "/api/compare/stream" else "The answer."
+    answer = {"description": description, "headers": {"X-Request-ID": _REQUEST_ID}}
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__,
         "summary": (endpoint.handler.__doc__ or "").strip(),
@@ -118,7 +118,7 @@ def _content(path: str) -> dict[str, Any]:
         return {events.MEDIA_TYPE: _events()}
     if path not in _ANSWERS:
         return {"application/json": {"schema": {"type": "object"}}}
-    content: dict[str, Any] = {"schema": _made().of(_ANSWERS[path])}
+    content: dict[str, Any] = {"schema": _document_schemas().of(_ANSWERS[path])}
     if path == "/api/segment":
         content["example"] = examples.result()
     if path == "/api/compare":
@@ -127,7 +127,7 @@ def _content(path: str) -> dict[str, Any]:
 
 
 def _events() -> dict[str, Any]:
-    """OpenAPI 3.1 has no words for the kinds of events, so they have a field of their own."""
+    """Describe the events in a field of our own: OpenAPI 3.1 has no words for their kinds."""
     comparison = _schemas()["Comparison"]["properties"]
     return {
         "example": examples.stream(),
@@ -150,7 +150,7 @@ def _refusal(code: int) -> dict[str, Any]:
 
 
 def _form(options: str) -> dict[str, Any]:
-    picture = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP file"}
+    image = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP file"}
     digest = {
         "type": "string",
         "pattern": "^([0-9a-fA-F]{64})?$",
@@ -160,7 +160,7 @@ def _form(options: str) -> dict[str, Any]:
     schema = {
         "type": "object",
         "properties": {
-            "image": picture,
+            "image": image,
             "image_sha256": digest,
             "options": {"$ref": REF + options},
         },
@@ -175,20 +175,20 @@ def _form(options: str) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Schema]:
-    return _made().by_name | _asked()
+    return _document_schemas().by_name | _form_schemas()
 
 
 @functools.cache
-def _made() -> Schemas:
-    made = Schemas(taken=_asked())
+def _document_schemas() -> Schemas:
+    made = Schemas(taken=_form_schemas())
     for kind in (*_ANSWERS.values(), Problem):
         made.of(kind)
     return made
 
 
 @functools.cache
-def _asked() -> dict[str, Schema]:
-    """Of what a form may say."""
+def _form_schemas() -> dict[str, Schema]:
+    """Make the schemas of what a form may hold."""
     kinds = [(SegmentOptions, "validation"), (CompareOptions, "validation")]
     _, made = models_json_schema(kinds, ref_template=REF + "{model}")  # type: ignore[arg-type]
     found: dict[str, Schema] = made["$defs"]

@@ -37,7 +37,7 @@ class Schemas:
         self._taken = taken
 
     def of(self, kind: Any) -> Schema:
-        """The schema of a type; those with a name are kept and referred to."""
+        """Make the schema of a type; those with a name are kept and referred to."""
         origin, arguments = get_origin(kind), get_args(kind)
         if origin is Annotated:
             return {**self.of(arguments[0]), **dict(arguments[1:])}
@@ -94,7 +94,7 @@ def _shown_fields(kind: Any) -> dict[str, Any]:
 
 
 def notes(kind: Any) -> dict[str, Schema]:
-    """The texts below the fields of a class, as descriptions."""
+    """Read the texts below the fields of a class, as descriptions."""
     found: dict[str, Schema] = {}
     # A typed dictionary has forgotten whom it inherits from; this remembers.
     for base in getattr(kind, "__orig_bases__", ()):
@@ -102,12 +102,12 @@ def notes(kind: Any) -> dict[str, Schema]:
             found |= notes(base)
     (body,) = ast.parse(inspect.getsource(kind)).body
     assert isinstance(body, ast.ClassDef)
-    for field, text in itertools.pairwise(body.body):
-        match field, text:
+    for statement, following in itertools.pairwise(body.body):
+        match statement, following:
             case (
                 ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(said))),
+                ast.Expr(value=ast.Constant(value=str(text))),
             ):
-                plain = inspect.cleandoc(said).replace("``None``", "null").replace("``", "`")
+                plain = inspect.cleandoc(text).replace("``None``", "null").replace("``", "`")
                 found[name] = {"description": plain}
     return found

@@ -29,7 +29,7 @@ const MAX_CHUNKS = 7;
  * @returns {number[]}
  * @throws {RangeError} no mask of that size has this string
  */
-export function decodeCounts(text, pixels) {
+function decodeCounts(text, pixels) {
   const counts = [];
   let value = 0;
   let chunks = 0;

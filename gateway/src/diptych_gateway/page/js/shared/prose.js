@@ -17,7 +17,7 @@ export function prose(text) {
  * @param {string} text
  * @returns {(Node | string)[]}
  */
-export function inline(text) {
+function inline(text) {
   return text.split(/(\*\*[^*]+\*\*|`[^`]+`)/).map((part) => {
     if (part.startsWith("**") && part.length > 4) return make("strong", {}, part.slice(2, -2));
     if (part.startsWith("`") && part.length > 2) return make("code", {}, part.slice(1, -1));
