@@ -23,6 +23,7 @@ from diptych_gateway.settings import Settings as GatewaySettings
 from diptych_runtime.settings import RuntimeSettings
 
 ROOT = Path(__file__).resolve().parents[2]
+LIST = ROOT / "services" / "services.toml"
 PREFIX = "DIPTYCH_"
 MIB = 1024 * 1024
 
@@ -65,8 +66,6 @@ WEIGHTS = (
     ),
 )
 COMPOSE_MEANINGS = {
-    "DIPTYCH_MASK_RCNN_GPU": "Number or UUID of the GPU of Mask R-CNN.",
-    "DIPTYCH_SAM_2_GPU": "That of SAM 2; it may be the same.",
     "DIPTYCH_SAM_2_B_GPU": "That of the second SAM 2 in `docker-compose.two-sam-2.yml`.",
     "DIPTYCH_CERTS": "Folder of certificates and tokens, with `docker-compose.tls.yml`.",
 }
@@ -168,7 +167,15 @@ def compose_rows() -> list[Row]:
     """
     text = "".join(path.read_text() for path in sorted(ROOT.glob("docker-compose*.yml")))
     defaults = dict(re.findall(r"\$\{(DIPTYCH_\w+):?-([^}]*)\}", text))
-    own = [name for name in defaults if name not in known_fields()]
+    meanings = {
+        f"{PREFIX}{model_id.replace('-', '_').upper()}_GPU": (
+            f"Number or UUID of the GPU of {entry['title']}; models may share one."
+        )
+        for model_id, entry in listed().items()
+    } | COMPOSE_MEANINGS
+    own = {name for name in defaults if name not in known_fields()}
+    if own != set(meanings):
+        raise KeyError(f"expected meanings of {sorted(own)}, got those of {sorted(meanings)}")
     profile = Row(
         "COMPOSE_PROFILES",
         "`gpu`, `cpu`",
@@ -179,22 +186,24 @@ def compose_rows() -> list[Row]:
         "PIP_INDEX_URL, PIP_EXTRA_INDEX_URL", "address", "unset", "Package index for a build."
     )
     rows = [
-        Row(name, _gpu_or_folder(name), f"`{defaults[name]}`", COMPOSE_MEANINGS[name])
-        for name in own
+        Row(name, "GPU" if name.endswith("_GPU") else "folder", f"`{defaults[name]}`", meaning)
+        for name, meaning in meanings.items()
     ]
-    return [profile, *sorted(rows, key=lambda row: list(COMPOSE_MEANINGS).index(row.name)), index]
+    return [profile, *rows, index]
 
 
-def _gpu_or_folder(name: str) -> str:
-    return "GPU" if name.endswith("_GPU") else "folder"
+@functools.cache
+def listed() -> dict[str, dict[str, Any]]:
+    """The list of model services, by id."""
+    found: dict[str, dict[str, Any]] = tomllib.loads(LIST.read_text())["models"]
+    return found
 
 
 @functools.cache
 def models() -> dict[str, type[BaseSettings]]:
     """Settings of the listed models by their titles: ``EngineSettings`` of ``settings.py``."""
-    listed = tomllib.loads((ROOT / "services" / "services.toml").read_text())["models"]
     found: dict[str, type[BaseSettings]] = {}
-    for model_id, entry in listed.items():
+    for model_id, entry in listed().items():
         module = importlib.import_module(f"diptych_{model_id.replace('-', '')}.settings")
         found[entry["title"]] = module.EngineSettings
     return found
