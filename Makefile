@@ -22,6 +22,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
+SPACE := $(subst ,, )
 BUILD_TOOLS := setuptools wheel hatchling editables
 DEV_TOOLS := buf-bin check-jsonschema cryptography grpcio-status honcho httpx hypothesis mypy playwright pre-commit \
 	pycocotools pytest pytest-asyncio pytest-timeout pytest-xdist ruff schemathesis scikit-image \
@@ -127,8 +128,8 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 	@echo "lint: list of services" && $(BIN)/python services/render.py --check
 
 lint-types: $(READY)
-	@echo "lint: mypy" && MYPYPATH="$$(echo $(PACKAGES) docs/tools | tr ' ' :)" \
-		$(BIN)/mypy $(PACKAGES) docs/tools demo.py certificates.py
+	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools) $(BIN)/mypy \
+		$(PACKAGES) docs/tools demo.py certificates.py services/render.py
 
 # Schemas come with the linter. actionlint sees more, where it is installed.
 SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import tomllib
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 FOLDER = "certs"
-SERVER_NAMES = ("localhost", "127.0.0.1", "::1", "gateway", "mask-rcnn", "sam-2")
+SERVICES = Path(__file__).resolve().parent / "services" / "services.toml"
 _AUTHORITY_DAYS = 3650
 _DAYS = 365
 _SETTINGS = """\
@@ -55,6 +56,12 @@ class Pair:
         """Write ``name.crt`` and ``name.key``, each in one step; the key for its owner alone."""
         _replace(folder / f"{name}.crt", self.certificate, 0o644)
         _replace(folder / f"{name}.key", self.key, 0o600)
+
+
+def server_names() -> tuple[str, ...]:
+    """Names by which servers are dialled on one machine, and between containers."""
+    models = tomllib.loads(SERVICES.read_text())["models"]
+    return ("localhost", "127.0.0.1", "::1", "gateway", *models)
 
 
 class Authority:
@@ -88,8 +95,9 @@ class Authority:
         """Its own certificate and key."""
         return _pair(self._certificate, self._key)
 
-    def for_server(self, names: Sequence[str] = SERVER_NAMES, *, days: int = _DAYS) -> Pair:
-        """A certificate that servers show under these host names and addresses."""
+    def for_server(self, names: Sequence[str] | None = None, *, days: int = _DAYS) -> Pair:
+        """A certificate for servers under these names and addresses; ``server_names()`` if none."""
+        names = names or server_names()
         return self._sign(names[0], ExtendedKeyUsageOID.SERVER_AUTH, names, days)
 
     def for_client(self, name: str, *, days: int = _DAYS) -> Pair:

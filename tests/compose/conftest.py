@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from containers import BASE, IMAGES, Project, inspect, missing
+from service_list import MODELS
 
 MEASURED = pytest.StashKey[dict[str, str]]()
 BUILD_S = 1800.0
@@ -61,4 +62,4 @@ def stack(images: dict[str, str], pytestconfig: pytest.Config) -> Iterator[Proje
         project.down()
 
 
-SERVICES = ("gateway", "mask-rcnn-cpu", "sam-2-cpu")
+SERVICES = ("gateway", *(f"{name}-cpu" for name in MODELS))

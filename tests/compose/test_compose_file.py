@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from containers import Project, run
+from service_list import MODELS
 
 FILES = ("docker-compose.yml", "docker-compose.two-sam-2.yml")
 pytestmark = pytest.mark.usefixtures("engine")
@@ -53,14 +54,15 @@ def test_each_model_is_pinned_to_its_gpu(
 def test_the_example_pins_a_third_gpu() -> None:
     services = config(*FILES, DIPTYCH_SAM_2_B_GPU="5")
     gpus = {name: [d["device_ids"] for d in devices(s)] for name, s in services.items()}
-    assert gpus == {"gateway": [], "mask-rcnn": [["0"]], "sam-2": [["1"]], "sam-2-b": [["5"]]}
+    listed = {name: [[str(service.gpu)]] for name, service in MODELS.items()}
+    assert gpus == {"gateway": [], **listed, "sam-2-b": [["5"]]}
     aliases = [services[name]["networks"]["models"]["aliases"] for name in ("sam-2", "sam-2-b")]
     assert aliases == [["sam-2"], ["sam-2"]]
 
 
 def test_the_cpu_profile_asks_for_no_gpu() -> None:
     services = config(profile="cpu")
-    assert list(services) == ["gateway", "mask-rcnn-cpu", "sam-2-cpu"]
+    assert list(services) == ["gateway", *(f"{name}-cpu" for name in MODELS)]
     for service in services.values():
         assert not devices(service)
     assert {services[n]["environment"]["DIPTYCH_DEVICE"] for n in list(services)[1:]} == {"cpu"}
@@ -68,7 +70,7 @@ def test_the_cpu_profile_asks_for_no_gpu() -> None:
 
 def test_both_profiles_run_the_same_images() -> None:
     gpu, cpu = config(), config(profile="cpu")
-    for name in ("mask-rcnn", "sam-2"):
+    for name in MODELS:
         assert gpu[name]["image"] == cpu[f"{name}-cpu"]["image"]
         assert gpu[name]["build"] == cpu[f"{name}-cpu"]["build"]
 

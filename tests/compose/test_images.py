@@ -10,9 +10,9 @@ import pytest
 from containers import BASE, IMAGES, docker, inspect, python_in_image
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from service_list import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = ("mask-rcnn", "sam-2")
 GATEWAY_BYTES = 200e6
 OWN_BYTES = 300e6
 pytestmark = pytest.mark.timeout(1900)  # the first one builds
@@ -50,7 +50,7 @@ def test_no_compiler_no_cache_and_only_demo_weights(
 ) -> None:
     assert looks[name]["tools"] == []
     assert looks[name]["caches"] == []
-    package = {"mask-rcnn": "diptych_maskrcnn", "sam-2": "diptych_sam2"}.get(name)
+    package = MODELS[name].package if name in MODELS else None
     bundled = ROOT / f"services/{name}/src/{package}/weights"
     assert looks[name]["weights"] == sorted(p.name for p in bundled.glob("*.safetensors"))
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 from containers import Project, run
+from service_list import MODELS
 
 import diptych
 from diptych import Client, ServingStatus, TlsOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "tests" / "assets" / "scenes" / "0.png"
-SERVICES = ("gateway", "mask-rcnn-cpu", "sam-2-cpu")
+SERVICES = ("gateway", *(f"{name}-cpu" for name in MODELS))
 USER = 10001
 pytestmark = pytest.mark.timeout(1900)  # the first one may build
 

@@ -17,13 +17,14 @@ from typing import Any
 
 import pytest
 from containers import Project, docker
+from service_list import MODELS as LISTED
 
 import diptych
 from diptych import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "tests" / "assets" / "scenes" / "0.png"
-MODELS = {"mask-rcnn": "mask-rcnn-cpu", "sam-2": "sam-2-cpu"}
+MODELS = {name: f"{name}-cpu" for name in LISTED}
 DIPTYCH = str(Path(sys.executable).parent / "diptych")
 pytestmark = pytest.mark.timeout(1900)  # the first one may build
 
@@ -149,7 +150,7 @@ def wait_for(condition: Any, what: str, seconds: float = 120) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_killed_model_comes_back_and_the_other_never_fails(stack: Project, model: str) -> None:
-    (other,) = set(MODELS) - {model}
+    other = next(name for name in MODELS if name != model)
     before = stack.container(MODELS[model])
     with load(stack.address, model) as killed, load(stack.address, other) as spared:
         wait_for(lambda: len(killed) > 3 and len(spared) > 3, "both answer")

@@ -13,15 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from service_list import MODELS
 from stack import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "python:3.11-slim-bookworm"
-IMAGES = {
-    "gateway": "diptych-gateway",
-    "mask-rcnn": "diptych-mask-rcnn",
-    "sam-2": "diptych-sam-2",
-}
+IMAGES = {name: f"diptych-{name}" for name in ("gateway", *MODELS)}
 START_S = 300.0
 # The system's own first: a client from elsewhere may not fit the engine.
 PATH = os.pathsep.join(["/usr/bin", os.environ.get("PATH", "")])
