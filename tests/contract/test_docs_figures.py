@@ -1,4 +1,4 @@
-"""The figures of speed in the README are those of the pages of results."""
+"""The figures of speed in the documentation are those of the pages of results."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BFLOAT16, AVX2 = "RESULTS.json", "RESULTS-avx2.json"
 COLUMNS = ((BFLOAT16, "exact"), (BFLOAT16, "fast"), (AVX2, "exact"))
-SECTION = (ROOT / "README.md").read_text().partition("## How fast, and how exact")[2]
+PAGE = (ROOT / "docs" / "performance.md").read_text()
 QUOTED = re.findall(
     r"^\| (.+?) \| (.+?) \| ([\d.]+)x \| ([\d.]+)x \| ([\d.]+)x \|$",
-    SECTION.partition("\n## ")[0],
+    PAGE,
     re.MULTILINE,
 )
 

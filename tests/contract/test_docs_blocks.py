@@ -1,4 +1,4 @@
-"""What README.md shows works: its Python and shell blocks run, its settings exist."""
+"""What README and the documentation show works: their Python and shell blocks run."""
 
 from __future__ import annotations
 
@@ -15,48 +15,32 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import tomllib
+from documentation import DOCS, ROOT, blocks, shell_lines
 from PIL import Image
-from pydantic_settings import BaseSettings
 from stack import free_port, wait_serving
 
 from diptych import Client, VideoWriter
-from diptych._transport import tls as _tls
-from diptych._transport import token as _token
 from diptych.testing import FakeSegmentService
 from diptych_gateway.security.tokens import watch_tokens
 from diptych_gateway.server import Gateway
 from diptych_gateway.settings import Endpoint
 from diptych_gateway.settings import Settings as GatewaySettings
-from diptych_maskrcnn.settings import EngineSettings as MaskRcnnSettings
-from diptych_runtime.settings import RuntimeSettings
-from diptych_sam2.settings import EngineSettings as Sam2Settings
 
-ROOT = Path(__file__).resolve().parents[2]
-TEXT = (ROOT / "README.md").read_text()
 ENGINE = "# bright.py"
 BIN = Path(sys.executable).parent
 WITH_BIN = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 COMPOSE = "".join(path.read_text() for path in sorted(ROOT.glob("docker-compose*.yml")))
 COMPOSE_SERVICES = re.findall(r"^  ([\w-]+):$", COMPOSE, re.MULTILINE)
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-
-
-def shell_lines() -> list[str]:
-    lines = [
-        line.partition(" #")[0].strip() for block in blocks("shell") for line in block.splitlines()
-    ]
-    return [line for line in lines if line]
+SETTINGS = set(re.findall(r"^\| `(\w+)`", (DOCS / "settings.md").read_text(), re.MULTILINE))
 
 
 def named(line: str) -> str:
     return re.sub(r"\W+", "-", line)[:50]
 
 
-PROGRAMS = [block for block in blocks("python") if not block.startswith(ENGINE)]
-(ENGINE_BLOCK,) = [block for block in blocks("python") if block.startswith(ENGINE)]
+PROGRAMS = [(block, page) for block, page in blocks("python") if not block.startswith(ENGINE)]
+(ENGINE_BLOCK,) = [block for block, _ in blocks("python") if block.startswith(ENGINE)]
 DIPTYCH_LINES = [line for line in shell_lines() if line.startswith("diptych ")]
 CURL_LINES = [line for line in shell_lines() if line.startswith("curl ")]
 OTHER_LINES = [line for line in shell_lines() if line not in (*DIPTYCH_LINES, *CURL_LINES)]
@@ -83,10 +67,18 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSeg
         yield service
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
-def test_python_blocks_run(program: str, service: FakeSegmentService) -> None:
+def test_there_is_something_to_run() -> None:
+    assert len(PROGRAMS) >= 13
+    assert len(DIPTYCH_LINES) >= 14
+    assert len(CURL_LINES) == 4
+
+
+@pytest.mark.parametrize(
+    ("program", "page"), PROGRAMS, ids=[f"{page}-{i}" for i, (_, page) in enumerate(PROGRAMS)]
+)
+def test_python_blocks_run(program: str, page: str, service: FakeSegmentService) -> None:
     program = program.replace('"localhost:50051"', f'"{service.address}"')
-    exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
+    exec(compile(program, page, "exec"), {"__name__": "page"})
     own_service = "FakeSegmentService" in program
     assert bool(service.requests or service.video_requests) is not own_service
 
@@ -152,10 +144,23 @@ async def test_curl_commands_are_answered(
 def test_other_commands_exist(line: str, tmp_path: Path) -> None:
     words = shlex.split(line)
     while "=" in words[0]:
-        assert words.pop(0).partition("=")[0] in {*SETTINGS, "COMPOSE_PROFILES"}
+        assert words.pop(0).partition("=")[0] in SETTINGS
     program, *arguments = words
     if program == "make":
         assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        for argument in arguments[1:]:
+            variable, _, value = argument.partition("=")
+            assert re.search(rf"^{variable} \?=", (ROOT / "Makefile").read_text(), re.MULTILINE)
+            folders = [word for word in value.split() if word.startswith("tests/")]
+            assert all((ROOT / folder).is_dir() for folder in folders)
+    elif program == "pip":
+        assert arguments.pop(0) == "install"
+        folder, _, extras = arguments[0].partition("[")
+        project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+        wanted = {extra for extra in extras.rstrip("]").split(",") if extra}
+        assert wanted <= set(project["optional-dependencies"])
+    elif program == "source":
+        assert arguments == [".venv/bin/activate"]
     elif program in ("diptych-sam-2", "diptych-mask-rcnn"):
         done = subprocess.run(
             [str(BIN / program), "weights"], capture_output=True, text=True, check=True
@@ -188,71 +193,6 @@ def test_other_commands_exist(line: str, tmp_path: Path) -> None:
         assert (ROOT / arguments[0]).exists()
 
 
-def shown(value: object) -> str:
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
-
-
-ALL: tuple[type[BaseSettings], ...] = (
-    RuntimeSettings,
-    GatewaySettings,
-    MaskRcnnSettings,
-    Sam2Settings,
-)
-
-
-def field_defaults(settings: type[BaseSettings]) -> dict[str, str]:
-    return {
-        f"DIPTYCH_{name.upper()}": shown(field.default)
-        for name, field in settings.model_fields.items()
-        if field.default not in (None, ())
-    }
-
-
-ROWS = dict(re.findall(r"^\| `(DIPTYCH_\w+)` \|(?: `?([^|`]+)`?)? \|", TEXT, re.MULTILINE))
-SETTINGS = {
-    "DIPTYCH_ADDRESS",
-    _tls.TLS_VARIABLE,
-    _tls.CA_VARIABLE,
-    _tls.CERT_VARIABLE,
-    _tls.KEY_VARIABLE,
-    _token.TOKEN_VARIABLE,
-    "DIPTYCH_WEIGHTS_DIR",
-    "DIPTYCH_WEIGHTS_MIRROR",
-    *(f"DIPTYCH_{name.upper()}" for settings in ALL for name in settings.model_fields),
-    *re.findall(r"\$\{(DIPTYCH_\w+)", COMPOSE),
-}
-
-
-def test_defaults_of_compose_are_right() -> None:
-    for name, default in re.findall(r"\$\{(DIPTYCH_\w+_GPU):-(\d+)\}", COMPOSE):
-        assert ROWS[name].strip() == default
-
-
-def test_settings_are_listed() -> None:
-    assert set(ROWS) == SETTINGS
-
-
-@pytest.mark.parametrize("settings", ALL)
-def test_defaults_are_right(settings: type[BaseSettings]) -> None:
-    for name, default in field_defaults(settings).items():
-        if settings is not GatewaySettings or name != "DIPTYCH_PORT":  # its own is in a sentence
-            assert ROWS[name].strip() == default, name
-    assert f"`DIPTYCH_PORT` ({GatewaySettings.model_fields['port'].default})" in TEXT
-
-
-def test_linked_files_exist() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", TEXT)
-    assert len(links) > 5
-    missing = [link for link in links if not (ROOT / link).exists()]
-    assert missing == []
-
-
 def test_settings_of_make_certs_are_those_that_are_shown(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "certificates.py")],
@@ -262,7 +202,7 @@ def test_settings_of_make_certs_are_those_that_are_shown(tmp_path: Path) -> None
         check=True,
     )
     printed = re.findall(r"^DIPTYCH_\w+=(?:.*)$", done.stdout, re.MULTILINE)
-    (shown_lines,) = (block.splitlines() for block in blocks("ini"))
+    (shown_lines,) = (block.splitlines() for block, _ in blocks("ini"))
     assert shown_lines[:-1] == printed
     for line in printed:
         assert (tmp_path / line.partition("=")[2]).is_file()
