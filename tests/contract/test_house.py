@@ -42,8 +42,10 @@ MAY_IMPORT = {
 TORCH = {"torch", "torchvision", "sam2"}
 WITH_TORCH = {"diptych_torch", *MODELS}
 WITHOUT_TORCH = sorted(set(FOLDERS) - WITH_TORCH)
-TOP_FOLDERS = {"benchmarks", "client", "demo-weights", "gateway", "proto", "services", "tests"}
-SCRIPTS = ("benchmarks", "demo-weights", "proto")
+TOP_FOLDERS = {
+    *("benchmarks", "client", "demo-weights", "docs", "gateway", "proto", "services", "tests"),
+}
+SCRIPTS = ("benchmarks", "demo-weights", "docs", "proto")
 GENERATED = ROOT / "client" / "src" / "diptych" / "segment"
 MAX_CODE_LINES = 300
 MAX_MODULES = 15

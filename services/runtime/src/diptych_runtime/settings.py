@@ -28,6 +28,7 @@ class RuntimeSettings(BaseSettings):
     port: int | None = Field(default=None, ge=0, le=65535)
     """Port to listen on; unset means the service's own."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe lines that the log has."""
     reflection: bool = True
     """Serve gRPC reflection."""
     tls_cert: OptionalFile = None
@@ -42,16 +43,16 @@ class RuntimeSettings(BaseSettings):
     queue_seconds: float = Field(default=60.0, gt=0)
     """Work that may wait, in estimated seconds of the model."""
     default_deadline_s: float = Field(default=60.0, gt=0)
-    """Deadline of a request that came without one."""
+    """Deadline of a request that has none."""
     max_deadline_s: float = Field(default=600.0, gt=0)
     """No request waits longer than this, whatever it asks."""
     drain_s: float = Field(default=25.0, ge=0)
-    """Time that running requests get when the service is told to stop."""
+    """Time that running requests get when the service has to stop."""
 
     max_batch: int = Field(default=32, ge=1, le=1024)
-    """Prompts on held pictures that may be answered together; 1 answers each alone."""
+    """Prompts on held images that may be answered together; 1 answers each alone."""
     cache_bytes: int = Field(default=512 * MiB, ge=0)
-    """Memory for pictures and their features."""
+    """Memory for images and their features."""
     step_timeout_s: float = Field(default=120.0, gt=0)
     """An engine that makes no progress for so long while it has work is killed."""
     load_timeout_s: float = Field(default=600.0, gt=0)
@@ -62,11 +63,17 @@ class RuntimeSettings(BaseSettings):
     """A process whose event loop has not answered for so long ends."""
 
     max_image_px: int = Field(default=50_000_000, ge=1)
+    """Pixels of an image."""
     min_side_px: int = Field(default=16, ge=1)
+    """Shorter side of an image, in pixels."""
     max_aspect_ratio: int = Field(default=20, ge=1)
+    """Longer side of an image over its shorter side."""
     max_prompts: int = Field(default=256, ge=1)
+    """Objects in one request."""
     max_points_per_prompt: int = Field(default=64, ge=1)
+    """Points of one object."""
     max_segments: int = Field(default=1000, ge=1)
+    """Segments that a request may ask for."""
     max_grid_points: int = Field(default=25_000, ge=1)
     """Points of the automatic grid, all crops together."""
 
@@ -87,12 +94,12 @@ class SettingsError(Exception):
 
 
 def read_settings() -> RuntimeSettings:
-    """The settings of this process; see ``from_environment``."""
+    """Read the settings of a model service from the environment; see ``from_environment``."""
     return from_environment(RuntimeSettings)
 
 
 def from_environment(kind: type[S]) -> S:
-    """Settings of a kind as the environment has them.
+    """Read settings of a kind from the environment.
 
     Raises:
         SettingsError: a variable has a value that cannot be used.
@@ -104,7 +111,7 @@ def from_environment(kind: type[S]) -> S:
 
 
 def explain(error: ValidationError, prefix: str = "DIPTYCH_") -> str:
-    """One line that names each variable, what it held and what was expected."""
+    """Make one line that names each variable, what it held and what was expected."""
     parts = []
     for item in error.errors():
         name = prefix + "_".join(str(part) for part in item["loc"]).upper()
