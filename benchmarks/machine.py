@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from diptych_runtime.engine.tier import cpu_multiplies_bfloat16
-from diptych_runtime.front.answer_times import quantile
+from diptych_runtime.front.stats import quantile
 from diptych_runtime.front.worker_spawn import ENGINE_ENVIRONMENT
 from diptych_runtime.machine import process_memory, processor_flags, processor_name
 

@@ -7,15 +7,19 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+import structlog
+
 from diptych_runtime.allocator import keep_freed_memory
 from diptych_runtime.grpc_server.server import PortTakenError, wait_for_stop_signal
-from diptych_runtime.logs import configure, logger
+from diptych_runtime.logs import configure
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watchdog import watch_loop
 
 from .security import token_command
 from .server import Gateway
 from .settings import Settings, read_settings, warn_of_old_names
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +71,7 @@ async def _serve(settings: Settings) -> None:
         raise
     models = {endpoint.model_id: endpoint.address for endpoint in settings.models}
     addresses = {"host": settings.host, "port": port, "http_port": gateway.http_port}
-    logger().info("serving", **addresses, models=models)
+    _log.info("serving", **addresses, models=models)
     await stop_signal
     await gateway.stop()
 

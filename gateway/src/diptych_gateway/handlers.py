@@ -67,13 +67,10 @@ class Handlers:
     async def segment(self, raw: bytes, context: _Context) -> bytes:
         """Pass a ``SegmentRequest`` on to its model."""
         deadline = Deadline.of(context, self._settings)
-        parts = await passthrough.split_request(raw)
-        model_id = parts.request.model_id
-        log_fields(model=model_id[:100], request_bytes=len(raw))
-        model = self._registry.model(model_id)
-        return await passthrough.segment_and_hold(
-            model, raw, parts.request.image, parts.picture, deadline, self._cache
-        )
+        request = await parse_request(pb.SegmentRequest, raw)
+        log_fields(model=request.model_id[:100], request_bytes=len(raw))
+        model = self._registry.model(request.model_id)
+        return await passthrough.segment_and_hold(model, raw, request.image, deadline, self._cache)
 
     async def segment_video(
         self, requests: AsyncIterator[bytes], context: _Context

@@ -7,11 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import structlog
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from diptych_runtime.logs import logger
 from diptych_runtime.settings import OptionalFile, SettingsError
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 MiB = 1024 * 1024
 _PREFIX = "DIPTYCH_"
@@ -243,7 +245,7 @@ def read_settings() -> Settings:
 def warn_of_old_names() -> None:
     """Write a warning to the log for each variable that is set under its old name."""
     for old, new in _old_names_in_use().items():
-        logger().warning("setting has another name now", variable=old, use=new)
+        _log.warning("setting has another name now", variable=old, use=new)
 
 
 def _old_names_in_use() -> dict[str, str]:

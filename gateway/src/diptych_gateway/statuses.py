@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import grpc
+import structlog
 from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
@@ -20,7 +21,8 @@ from diptych.wire.statuses import (
     status_of_call,
 )
 from diptych_runtime.engine import Reason, ServiceError
-from diptych_runtime.logs import logger
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 _RETRY_AFTER_S = 1.0
 
@@ -91,12 +93,12 @@ def from_rpc_error(error: grpc.aio.AioRpcError, model_id: str) -> BackendError |
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         # CANCELLED from the server means that it stopped before it took the call: our own
         # cancellation never comes here, it raises CancelledError.
-        logger().info("model unreachable", model=model_id, code=code.name, cause=message)
+        _log.info("model unreachable", model=model_id, code=code.name, cause=message)
         return unreachable(model_id)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return too_late(model_id)
     if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
-        logger().error("model failed", model=model_id, code=code.name, cause=message)
+        _log.error("model failed", model=model_id, code=code.name, cause=message)
         return failed(model_id)
     return BackendError(status_message(code, message))
 

@@ -148,7 +148,7 @@ async def test_one_log_line_for_each_request_names_its_token(
 async def test_a_certificate_is_exchanged_while_it_is_shown(
     stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watched, "LOOK_S", 0.005)
+    monkeypatch.setattr(watched, "CHECK_S", 0.005)
     pki = Pki(tmp_path / "pki")
     await stage.serve(await stage.model("one"), **pki.serving)
     trust = ssl.create_default_context(cafile=str(pki.path("ca.crt")))

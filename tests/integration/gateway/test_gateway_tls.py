@@ -25,7 +25,7 @@ WORKERS = 3
 
 @pytest.fixture
 def pki(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pki:
-    monkeypatch.setattr(watched, "LOOK_S", 0.005)
+    monkeypatch.setattr(watched, "CHECK_S", 0.005)
     return Pki(tmp_path / "pki")
 
 

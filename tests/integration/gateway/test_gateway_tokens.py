@@ -60,7 +60,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def served(stage: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A gateway that wants tokens, and a channel to it."""
-    monkeypatch.setattr(watched, "LOOK_S", 0.005)
+    monkeypatch.setattr(watched, "CHECK_S", 0.005)
     model = await stage.model("one")
     await stage.serve(model, tokens_file=path)
     return stage.channel(stage.address)

@@ -32,7 +32,7 @@ from serving_helpers import (
 from diptych import Mask
 from diptych.segment import v1 as pb
 from diptych_runtime import logs
-from diptych_runtime.ipc.pipe import Came
+from diptych_runtime.ipc.pipe import Incoming
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -241,16 +241,16 @@ async def test_a_quick_answer_is_all_that_the_engine_says() -> None:
         engine = service.supervisor.engine
         assert engine
         pipe, said = engine._pipe, list[str]()
-        told = pipe._tell
+        deliver = pipe._deliver
 
-        def heard(came: Came) -> None:
-            assert not isinstance(came, Exception)
-            said.append(came[0]["op"])
-            told(came)
+        def note(incoming: Incoming) -> None:
+            assert not isinstance(incoming, Exception)
+            said.append(incoming[0]["op"])
+            deliver(incoming)
 
-        pipe.listen(heard)
+        pipe.listen(note)
         for _ in range(3):
             await asyncio.sleep(0.3)  # longer than an engine at work is silent
             await stub.Segment(point_request(png(fresh())))
-        pipe.listen(told)
+        pipe.listen(deliver)
         assert said == ["done"] * 3

@@ -26,7 +26,7 @@ def pki(tmp_path: Path) -> Pki:
 async def service(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ModelService]:
     """One that wants to know its clients."""
     monkeypatch.setattr("diptych_runtime.grpc_server.server.NOTICE_S", 0.0)
-    monkeypatch.setattr(watched, "LOOK_S", 0.005)
+    monkeypatch.setattr(watched, "CHECK_S", 0.005)
     async with running_service(**pki.serving_known_clients) as service:
         yield service
 

@@ -15,7 +15,7 @@ from diptych_runtime.ipc.lanes import Lane
 from diptych_runtime.settings import RuntimeSettings
 
 FAR = 1e9
-PLACES = {Lane.HELD: 4, Lane.NEW: 2, Lane.BULK: 2}
+PERMITS = {Lane.HELD: 4, Lane.NEW: 2, Lane.BULK: 2}
 
 
 def admission(**settings: object) -> Admission:
@@ -41,9 +41,9 @@ class Visitor:
     async def _visit(
         self, queue: Admission, lane: Lane, estimate_s: float, deadline: float
     ) -> None:
-        turn = await queue.turn(lane, estimate_s=estimate_s, deadline=deadline)
-        with turn:
-            self.turn = turn
+        permit = await queue.permit(lane, estimate_s=estimate_s, deadline=deadline)
+        with permit:
+            self.permit = permit
             self.inside = True
             await self.leave.wait()
 
@@ -54,7 +54,7 @@ async def settle() -> None:
 
 
 async def full(queue: Admission, lane: Lane = Lane.BULK) -> list[Visitor]:
-    visitors = [Visitor(queue, lane=lane) for _ in range(PLACES[lane])]
+    visitors = [Visitor(queue, lane=lane) for _ in range(PERMITS[lane])]
     await settle()
     assert all(visitor.inside for visitor in visitors)
     return visitors
@@ -178,7 +178,7 @@ async def test_who_is_cancelled_while_waiting_leaves_no_trace() -> None:
 async def test_a_place_handed_over_is_kept_until_the_work_is_out() -> None:
     queue = admission()
     inside = await full(queue)
-    free = inside[0].turn.hand_over()
+    free = inside[0].permit.hand_over()
     await end(inside[0])
     waiting = Visitor(queue)
     await settle()

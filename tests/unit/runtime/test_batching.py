@@ -29,9 +29,9 @@ from diptych_runtime.engine import (
 from diptych_runtime.ipc.lanes import Lane
 from diptych_runtime.settings import RuntimeSettings
 from diptych_runtime.worker.batching import Batcher, batcher_of
-from diptych_runtime.worker.image_cache import HeldPicture, HeldPictures
+from diptych_runtime.worker.image_cache import CachedImage, ImageCache
 from diptych_runtime.worker.scheduler import Scheduler
-from diptych_runtime.worker.work import CancelledWorkError, Work, Workshop
+from diptych_runtime.worker.work import CancelledWorkError, EngineContext, Work
 
 FAR = 1e12
 
@@ -94,24 +94,24 @@ class Bench:
     def __init__(self, most: int = 32) -> None:
         self.engine = Engine()
         self.policy = FixedPolicy(most)
-        held = HeldPictures(1 << 20)
-        workshop = Workshop(self.engine, self.engine.load(), held, RuntimeSettings())
-        self.workshop = workshop
-        self.batcher = Batcher(self.engine, workshop, 32)  # type: ignore[arg-type]
+        cache = ImageCache(1 << 20)
+        context = EngineContext(self.engine, self.engine.load(), cache, RuntimeSettings())
+        self.context = context
+        self.batcher = Batcher(self.engine, context, 32)  # type: ignore[arg-type]
         self.batcher._policy = self.policy  # type: ignore[assignment]
         self.results: dict[int, Answer | Exception] = {}
         self.pulses = 0
         self.finished: Callable[[], object] = lambda: None
-        self.scheduler = Scheduler(done=self._done, pulse=self._pulse)
+        self.scheduler = Scheduler(on_done=self._done, on_step=self._pulse)
         self.features = Features(("label", (0, 0, 0), (48, 64)), 10)
         self.works: dict[int, Work] = {}
 
     def add(self, x: int, *, deadline: float = FAR, digest: str = "picture") -> Work:
-        picture = HeldPicture(b"", (48, 64), {"image": self.features})
-        self.workshop.held.put(digest, picture)
+        image = CachedImage(b"", (48, 64), {"image": self.features})
+        self.context.cache.put(digest, image)
         request = point_request(b"", x=x)
         prompts = (Prompt(points=(Point(x, 1),)),)
-        work = Work(x, str(x), digest, 0.0, deadline, request, picture=picture, prompts=prompts)
+        work = Work(x, str(x), digest, 0.0, deadline, request, image=image, prompts=prompts)
         self.scheduler.add(Lane.HELD, work)
         self.works[x] = work
         return work
@@ -136,7 +136,7 @@ class Bench:
 
         self.finished = stop_after
         with pytest.raises(DeviceLostError):
-            self.scheduler.run(self.workshop, self.batcher)
+            self.scheduler.run(self.context, self.batcher)
         return self.engine.noted
 
     def right(self, *xs: int) -> bool:
@@ -157,7 +157,7 @@ def test_what_waits_goes_together_and_each_gets_its_own_answer(bench: Bench) -> 
     assert bench.run(3) == [[101, 102, 103]]
     assert bench.right(101, 102, 103)
     assert bench.policy.learned == []  # the run was ended in the last answer
-    assert {work.together for work in bench.works.values()} == {3}
+    assert {work.batch_size for work in bench.works.values()} == {3}
 
 
 def test_one_that_waits_alone_goes_alone(bench: Bench) -> None:
@@ -182,8 +182,8 @@ def test_only_equal_keys_go_together_and_the_first_one_first(bench: Bench) -> No
 
 def test_a_picture_without_features_goes_alone_and_is_encoded(bench: Bench) -> None:
     bench.add_all(101, 102)
-    assert bench.works[101].picture
-    bench.works[101].picture.features.clear()
+    assert bench.works[101].image
+    bench.works[101].image.features.clear()
     bench.works[101].digest = "other"
     bench.works[101].pixels = np.zeros((48, 64, 3), np.uint8)
     assert bench.run(2) == [[101], [102]]
@@ -272,7 +272,7 @@ def test_a_lost_device_ends_the_loop(bench: Bench) -> None:
     bench.engine.in_call = lose
     bench.add_all(101, 102)
     with pytest.raises(DeviceLostError):
-        bench.scheduler.run(bench.workshop, bench.batcher)
+        bench.scheduler.run(bench.context, bench.batcher)
     assert bench.results == {}
 
 
@@ -317,10 +317,10 @@ def test_every_step_is_a_sign_of_life(bench: Bench) -> None:
     assert bench.pulses == 5  # a step and an answer each; the last one ended the run
 
 
-def test_a_batch_is_one_turn(bench: Bench) -> None:
+def test_a_batch_is_one_round(bench: Bench) -> None:
     bench.policy.most = 2
     bulk = Work(7, "bulk", "", 0.0, FAR, point_request(b"", x=7))
-    bulk.picture = HeldPicture(b"", (48, 64), {"image": bench.features})
+    bulk.image = CachedImage(b"", (48, 64), {"image": bench.features})
     bulk.prompts = (Prompt(points=(Point(7, 1),)),)
     bench.scheduler.add(Lane.BULK, bulk)
     bench.add_all(101, 102, 103, 104)
@@ -335,7 +335,7 @@ def test_a_batch_is_one_turn(bench: Bench) -> None:
 def test_batches_are_shorter_while_others_wait(bench: Bench) -> None:
     bench.policy.most = 2
     bulk = Work(7, "bulk", "", 0.0, FAR, point_request(b"", x=7))
-    bulk.picture = HeldPicture(b"", (48, 64), {"image": bench.features})
+    bulk.image = CachedImage(b"", (48, 64), {"image": bench.features})
     bulk.prompts = (Prompt(points=(Point(7, 1),)),)
     bench.scheduler.add(Lane.BULK, bulk)
     bench.add_all(101, 102, 103, 104, 105, 106)
@@ -352,7 +352,7 @@ def test_nothing_is_kept_of_finished_batches(bench: Bench) -> None:
     bench.works.clear()
     finished = threading.Event()
     bench.finished = lambda: len(bench.results) == 3 and finished.set()
-    arguments = (bench.workshop, bench.batcher)
+    arguments = (bench.context, bench.batcher)
     threading.Thread(target=bench.scheduler.run, args=arguments, daemon=True).start()
     assert finished.wait(20)
     bench.results.clear()
@@ -364,10 +364,10 @@ def test_nothing_is_kept_of_finished_batches(bench: Bench) -> None:
 
 
 def test_a_setting_switches_it_off_and_plain_engines_need_nothing() -> None:
-    held, loaded = HeldPictures(0), fake_engine.FakeEngine().load()
+    cache, loaded = ImageCache(0), fake_engine.FakeEngine().load()
 
     def batcher(engine: Any, **settings: int) -> Batcher | None:
-        return batcher_of(Workshop(engine, loaded, held, RuntimeSettings(**settings)))
+        return batcher_of(EngineContext(engine, loaded, cache, RuntimeSettings(**settings)))
 
     assert batcher(fake_engine.BatchingFake(), max_batch=1) is None
     assert batcher(fake_engine.FakeEngine()) is None

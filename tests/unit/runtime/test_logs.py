@@ -22,8 +22,8 @@ def as_before() -> Iterator[None]:
 
 def test_lines_are_json_with_the_fields_of_the_process(capfd: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", service="fake")
-    logs.logger().debug("hidden")
-    thread = threading.Thread(target=lambda: logs.logger().info("shown", number=3))
+    structlog.get_logger().debug("hidden")
+    thread = threading.Thread(target=lambda: structlog.get_logger().info("shown", number=3))
     thread.start()
     thread.join()
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
@@ -37,7 +37,7 @@ def test_locals_of_a_traceback_are_not_logged(capfd: pytest.CaptureFixture[str])
         pixels = "pixels of " + "a user"
         raise RuntimeError(f"{len(pixels)} went wrong")
     except RuntimeError as error:
-        logs.logger().error("failed", exc_info=error)
+        structlog.get_logger().error("failed", exc_info=error)
     text = capfd.readouterr().err
     assert "16 went wrong" in text
     assert "pixels of a user" not in text
@@ -57,7 +57,7 @@ def test_a_line_that_cannot_be_written_is_lost(
     if broken == "closed":
         stream.close()
     for level in ("info", "warning", "error", "critical"):
-        getattr(logs.logger(), level)("shown")
+        getattr(structlog.get_logger(), level)("shown")
 
 
 def test_unknown_levels_are_refused() -> None:

@@ -20,7 +20,7 @@ Action = Callable[[], object] | None
 
 
 class Script:
-    """Stands for a workshop: each work runs its own list of steps, which are noted."""
+    """Stands for a context: each work runs its own list of steps, which are noted."""
 
     def __init__(self) -> None:
         self.steps: dict[str, list[Action]] = {}
@@ -28,7 +28,7 @@ class Script:
         self.results: dict[str, Answer | Exception] = {}
         self.pulses = 0
         self.finished: Callable[[], object] = lambda: None
-        self.scheduler = Scheduler(done=self.done, pulse=self.pulse)
+        self.scheduler = Scheduler(on_done=self.done, on_step=self.pulse)
 
     def work(self, name: str, steps: list[Action], deadline: float = 1e12) -> Work:
         self.steps[name] = steps
@@ -52,9 +52,9 @@ class Script:
 
     def run(self) -> list[str]:
         """Run until a step says that the device is lost."""
-        workshop: Any = self
+        context: Any = self
         with pytest.raises(DeviceLostError):
-            self.scheduler.run(workshop)
+            self.scheduler.run(context)
         return self.noted
 
 
@@ -143,7 +143,7 @@ def test_only_a_model_that_has_nothing_to_do_is_offered_work(script: Script) -> 
     seen = []
 
     def look() -> None:
-        seen.append((script.scheduler.offer(Lane.NEW, work), script.scheduler.pressed))
+        seen.append((script.scheduler.offer(Lane.NEW, work), script.scheduler.has_waiting))
 
     work = script.work("refused", [None])
     assert script.scheduler.offer(Lane.BULK, script.work("first", [look]))
@@ -154,7 +154,7 @@ def test_only_a_model_that_has_nothing_to_do_is_offered_work(script: Script) -> 
     assert set(script.results) == {"first"}
 
 
-def test_a_session_whose_turn_it_is_leaves_the_model_something_to_do(script: Script) -> None:
+def test_a_session_whose_round_it_is_leaves_the_model_something_to_do(script: Script) -> None:
     offered = []
 
     class Session:
@@ -163,8 +163,8 @@ def test_a_session_whose_turn_it_is_leaves_the_model_something_to_do(script: Scr
             script.scheduler.add(Lane.BULK, script.work("last", [stop]))
             return False
 
-    script.scheduler.add_turns(Session())
-    assert script.scheduler.pressed
+    script.scheduler.add_session(Session())
+    assert script.scheduler.has_waiting
     assert script.run() == ["last"]
     assert offered == [False]
 
@@ -189,8 +189,8 @@ def test_nothing_is_kept_of_finished_work(script: Script) -> None:
     del work, prompt
     finished = threading.Event()
     script.finished = lambda: len(script.results) == 2 and finished.set()
-    workshop: Any = script
-    threading.Thread(target=script.scheduler.run, args=(workshop,), daemon=True).start()
+    context: Any = script
+    threading.Thread(target=script.scheduler.run, args=(context,), daemon=True).start()
     assert finished.wait(20)
     script.results.clear()
     for _ in range(2000):  # the thread has to come round to waiting for the next request

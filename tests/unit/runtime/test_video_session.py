@@ -44,9 +44,9 @@ class Stage:
             VideoOptions(OutputOptions(), track_all, max_objects=2, held_frames=2),
             engine=self.engine,
             settings=RuntimeSettings(),
-            answered=self.answered,
-            wanted=self.count,
-            ended=lambda session, error: self.ended.append(type(error).__name__),
+            on_answered=self.answered,
+            on_waiting=self.count,
+            on_ended=lambda session, error: self.ended.append(type(error).__name__),
         )
 
     def answered(self, session: LiveSession, event: Event, result: Result) -> None:
@@ -64,7 +64,7 @@ class Stage:
         encoded = png(picture(corner))
         self.put(frame=pb.VideoFrame(frame_index=index, encoded=encoded))
 
-    def turn(self) -> None:
+    def work(self) -> None:
         """Prepare what is wanted and work until there is no more."""
         while self.wanted:
             self.wanted -= 1
@@ -83,7 +83,7 @@ def test_one_message_is_prepared_while_one_is_worked_on() -> None:
     stage.session.step()
     assert stage.wanted == 2  # the next one, as soon as this one was taken
     stage.wanted = 1
-    stage.turn()
+    stage.work()
     assert stage.results == ["list []", "list [0]", "list [1]", "list [2]"]
     assert not stage.session.step()  # called too often it does nothing
 
@@ -94,7 +94,7 @@ def test_a_drop_closes_between_steps(
     monkeypatch.setenv("FAKE_GATE", os.fspath(tmp_path_factory.mktemp("gate") / "never"))
     stage = Stage()
     stage.put(start=pb.VideoStart())
-    stage.turn()
+    stage.work()
     stage.frame(0, GATED)
     stage.frame(1)
     stage.session.prepare()
@@ -112,7 +112,7 @@ def test_a_drop_closes_between_steps(
 def test_a_session_that_cannot_be_opened_ends() -> None:
     stage = Stage(track_all=True)
     stage.put(start=pb.VideoStart(track_all=True))
-    stage.turn()
+    stage.work()
     assert stage.ended == ["ServiceError"]
     assert not stage.results
 
@@ -126,7 +126,7 @@ def test_failures_keep_no_memory() -> None:
         stage.frame(1, RAISE)
         stage.put(frame=pb.VideoFrame(frame_index=2, encoded=b"broken"))
         stage.session.put(Event(0.0, pb.SegmentVideoRequest(), closes=True))
-        stage.turn()
+        stage.work()
         assert stage.results == ["list []", "list [0]", "RuntimeError []", "ServiceError []"]
         assert stage.ended == ["NoneType"]
         kept = weakref.ref(stage.session)

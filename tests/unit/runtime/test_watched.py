@@ -42,18 +42,18 @@ def logged(
 
 def test_what_is_there_at_first(files: WatchedFiles[str]) -> None:
     assert files.value == "one+two"
-    assert not files.look()
+    assert not files.check()
 
 
 def test_a_change_counts_when_it_has_settled(files: WatchedFiles[str], tmp_path: Path) -> None:
     (tmp_path / "a").write_text("three")
-    assert not files.look()
+    assert not files.check()
     (tmp_path / "b").write_text("four")
-    assert not files.look()
+    assert not files.check()
     assert files.value == "one+two"
-    assert files.look()
+    assert files.check()
     assert files.value == "three+four"
-    assert not files.look()
+    assert not files.check()
 
 
 def test_the_same_size_and_time_do_not_hide_a_change(
@@ -62,7 +62,7 @@ def test_the_same_size_and_time_do_not_hide_a_change(
     before = (tmp_path / "a").stat()
     (tmp_path / "a").write_text("ONE")
     os.utime(tmp_path / "a", ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert (files.look(), files.look()) == (False, True)
+    assert (files.check(), files.check()) == (False, True)
 
 
 @pytest.mark.parametrize("how", ["broken", "missing"])
@@ -76,13 +76,13 @@ def test_what_cannot_be_used_changes_nothing_but_the_log(
         (tmp_path / "a").write_text("broken")
     else:
         (tmp_path / "a").unlink()
-    assert [files.look() for _ in range(4)] == [False] * 4
+    assert [files.check() for _ in range(4)] == [False] * 4
     assert files.value == "one+two"
     (line,) = logged()
     assert line["level"] == "error"
     assert str(line["cause"]).startswith("A=")
     (tmp_path / "a").write_text("three")
-    assert [files.look() for _ in range(2)] == [False, True]
+    assert [files.check() for _ in range(2)] == [False, True]
     assert files.value == "three+two"
     (line,) = logged()
     assert line["event"] == "files read again"
@@ -91,9 +91,9 @@ def test_what_cannot_be_used_changes_nothing_but_the_log(
 
 def test_going_back_to_what_is_in_force_is_told(files: WatchedFiles[str], tmp_path: Path) -> None:
     (tmp_path / "a").write_text("broken")
-    assert [files.look() for _ in range(2)] == [False, False]
+    assert [files.check() for _ in range(2)] == [False, False]
     (tmp_path / "a").write_text("one")
-    assert [files.look() for _ in range(2)] == [False, True]
+    assert [files.check() for _ in range(2)] == [False, True]
 
 
 def test_a_file_that_is_exchanged_while_it_is_judged_is_judged_again(tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_a_file_that_is_exchanged_while_it_is_judged_is_judged_again(tmp_path: P
     files = WatchedFiles({"A": path}, parse_and_meddle)
     path.write_text("two")
     meddle = True
-    assert [files.look() for _ in range(2)] == [False, False]
+    assert [files.check() for _ in range(2)] == [False, False]
     meddle = False
-    assert [files.look() for _ in range(2)] == [False, True]
+    assert [files.check() for _ in range(2)] == [False, True]
     assert files.value == b"three"
 
 
@@ -126,7 +126,7 @@ def test_at_the_start_it_is_an_error(tmp_path: Path, how: str) -> None:
 async def test_following_survives_a_look_that_fails(
     files: WatchedFiles[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watched, "LOOK_S", 0.001)
+    monkeypatch.setattr(watched, "CHECK_S", 0.001)
     told: asyncio.Queue[str] = asyncio.Queue()
     failed = asyncio.Event()
 

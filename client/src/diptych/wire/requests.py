@@ -48,6 +48,7 @@ __all__ = [
     "segment_request",
     "stats_request",
     "stream_compare_request",
+    "take_image",
     "task_value",
 ]
 
@@ -73,6 +74,18 @@ def image_by_bytes(encoded: bytes) -> pb.Image:
 def image_by_digest(sha256: bytes) -> pb.Image:
     """The digest of an image that the server should hold, 32 bytes."""
     return pb.Image(sha256=sha256)
+
+
+def take_image(request: pb.SegmentRequest) -> bytes:
+    """Take the file of the image out of a request, which keeps an empty one in its place.
+
+    Returns:
+        The file; empty if the request has none.
+    """
+    encoded = request.image.encoded
+    if encoded:
+        request.image.encoded = b""
+    return encoded
 
 
 def segment_request(options: RequestOptions, image: pb.Image) -> pb.SegmentRequest:

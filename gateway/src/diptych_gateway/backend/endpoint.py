@@ -7,16 +7,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import grpc
+import structlog
 from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
 from diptych_runtime.engine import Reason, ServiceError
-from diptych_runtime.logs import logger
 
 from ..deadline import Deadline
 from ..statuses import from_rpc_error, too_late, unreachable
 from .connection import Connection
 from .video_relay import VideoRelay
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 _HANDOVER_POLL_S = 0.05
 _HANDOVER_LATE_S = 10.0
@@ -169,7 +171,7 @@ class ModelEndpoint:
 
     def _log_late_handover(self) -> None:
         text = "no connection with the new certificates, the one before stays in use"
-        logger().error(text, model=self.model_id)
+        _log.error(text, model=self.model_id)
 
     async def close(self) -> None:
         """End the calls that run and the connection."""

@@ -14,15 +14,13 @@ from google.protobuf.message import DecodeError
 from diptych.segment import v1 as pb
 from diptych.wire.serialized import with_image
 from diptych_runtime.engine import Reason
-from diptych_runtime.wire.split import SplitRequest, last_value, split, split_quickly
 
 from ..deadline import Deadline
-from ..messages import malformed
+from ..messages import parse
 from ..statuses import BackendError, too_late
 from .model import Model
 
 _THREAD_FROM_BYTES = 64 * 1024
-_MUCH_BYTES = 4 * 1024
 _DIGEST_BYTES = 32
 
 
@@ -31,7 +29,7 @@ class ImageCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._files: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
+        self._files: OrderedDict[bytes, bytes] = OrderedDict()
         self._checked: set[bytes] = set()
         self.nbytes = 0
         self.hits = 0
@@ -55,9 +53,9 @@ class ImageCache:
         self.hits += 1
         if digest in self._files:
             self._files.move_to_end(digest)
-        return bytes(file)
+        return file
 
-    async def put(self, encoded: bytes | memoryview, claimed_digest: bytes = b"") -> None:
+    async def put(self, encoded: bytes, claimed_digest: bytes = b"") -> None:
         """Hold a file; one that is larger than the whole cache is not held.
 
         ``claimed_digest`` is the digest by a model's reply. It is checked when the file is asked
@@ -71,7 +69,7 @@ class ImageCache:
         if digest in self._files:
             self._files.move_to_end(digest)
             return
-        self._files[digest] = _compact(encoded)
+        self._files[digest] = encoded
         self.nbytes += len(encoded)
         while self.nbytes > self._max_bytes:
             self._drop(next(iter(self._files)))
@@ -82,41 +80,18 @@ class ImageCache:
         self.nbytes -= len(file)
 
 
-def _compact(encoded: bytes | memoryview) -> bytes | memoryview:
-    """Copy a view of a message that is much larger: the view would keep all of it alive."""
-    if isinstance(encoded, memoryview):
-        with memoryview(encoded.obj) as whole:
-            if whole.nbytes - encoded.nbytes > _MUCH_BYTES:
-                return bytes(encoded)
-    return encoded
-
-
-async def _sha256(encoded: bytes | memoryview) -> bytes:
+async def _sha256(encoded: bytes) -> bytes:
     if len(encoded) > _THREAD_FROM_BYTES:
         return await asyncio.to_thread(lambda: hashlib.sha256(encoded).digest())
     return hashlib.sha256(encoded).digest()
 
 
-async def split_request(raw: bytes) -> SplitRequest:
-    """Read a ``SegmentRequest`` that a client sent, leaving the file of its image where it is.
-
-    Raises:
-        ServiceError: the bytes are no such message.
-    """
+async def _image_digest(reply: bytes) -> bytes:
+    """Read the digest of the image in a serialised ``SegmentResponse``; empty if it has none."""
     try:
-        # Masks and logits of prompts may be large, too.
-        quick = split_quickly(raw)
-        return await asyncio.to_thread(split, raw) if quick is None else quick
-    except DecodeError as error:
-        raise malformed(pb.SegmentRequest) from error
-
-
-def image_digest(reply: bytes) -> bytes:
-    """Read the digest of the image in a serialised ``SegmentResponse``.
-
-    Empty if it has none, or so many segments that reading them takes longer than it saves.
-    """
-    return last_value(reply, pb.SegmentResponse.IMAGE_SHA256_FIELD_NUMBER)
+        return (await parse(pb.SegmentResponse, reply)).image_sha256
+    except DecodeError:
+        return b""
 
 
 async def call(model: Model, method: str, request: bytes, deadline: Deadline) -> bytes:
@@ -138,7 +113,7 @@ async def segment(
     deadline: Deadline,
     cache: ImageCache,
     *,
-    encoded: bytes | memoryview = b"",
+    encoded: bytes = b"",
 ) -> bytes:
     """Send a serialised ``SegmentRequest``, whose image is ``image``, to a model.
 
@@ -156,19 +131,18 @@ async def segment(
         file = encoded or await cache.get(image.sha256)
         if file is None:
             raise
-    return await call(model, "Segment", with_image(request, bytes(file)), deadline)
+    return await call(model, "Segment", with_image(request, file), deadline)
 
 
 async def segment_and_hold(
     model: Model,
     request: bytes,
     image: pb.Image,
-    encoded: bytes | memoryview,
     deadline: Deadline,
     cache: ImageCache,
 ) -> bytes:
     """``segment``, keeping the file of the image for later requests that name its digest."""
     reply = await segment(model, request, image, deadline, cache)
-    if encoded:
-        await cache.put(encoded, image_digest(reply))
+    if encoded := image.encoded:
+        await cache.put(encoded, await _image_digest(reply))
     return reply

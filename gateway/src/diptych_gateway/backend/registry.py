@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 import grpc
+import structlog
 from google.protobuf.message import DecodeError
 
 from diptych.segment import v1 as pb
@@ -15,11 +16,12 @@ from diptych.wire.cards import known_model_message
 from diptych.wire.requests import card_request
 from diptych.wire.statuses import ok_status
 from diptych_runtime.engine import Reason, ServiceError, invalid
-from diptych_runtime.logs import logger
 
 from ..statuses import BackendError, failed, to_status, unreachable
 from .endpoint import ModelEndpoint
 from .model import Model
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 _CARD_TIMEOUT_S = 5.0
 _RETRY_S = 2.0
@@ -132,7 +134,7 @@ class Registry:
                     wait_s = _RECONNECT_S if reconnects else self._refresh_s
                     if not reconnects and endpoint.status.code == grpc.StatusCode.OK.value[0]:
                         endpoint.status = unreachable(endpoint.model_id).to_status()
-                        logger().warning("model lost", model=endpoint.model_id)
+                        _log.warning("model lost", model=endpoint.model_id)
                 await asyncio.wait({change}, timeout=wait_s * random.uniform(0.8, 1.2))
         finally:
             if change:
@@ -148,16 +150,16 @@ async def _read_card(endpoint: ModelEndpoint) -> bool:
         card = pb.GetModelCardResponse.FromString(raw).model_card
     except (BackendError, ServiceError) as error:
         endpoint.status = to_status(error, "")
-        logger().warning("card not read", model=model_id, cause=str(error))
+        _log.warning("card not read", model=model_id, cause=str(error))
         return False
     except DecodeError:
         endpoint.status = failed(model_id).to_status()
-        logger().error("card is no card", model=model_id)
+        _log.error("card is no card", model=model_id)
         return False
     if endpoint.status.code != grpc.StatusCode.OK.value[0]:
-        logger().info("model found", model=model_id)
+        _log.info("model found", model=model_id)
     if card.id != model_id and (endpoint.card is None or endpoint.card.id != card.id):
-        logger().warning("card has another id", model=model_id, card_id=card.id)
+        _log.warning("card has another id", model=model_id, card_id=card.id)
     endpoint.card = card
     endpoint.status = ok_status()
     return True

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
 import grpc
+import structlog
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
@@ -28,8 +29,6 @@ from diptych.wire.statuses import code_of
 from diptych_runtime.calls import request_id
 from diptych_runtime.engine import Reason, ServiceError, invalid
 from diptych_runtime.front.stats import Stats
-from diptych_runtime.logs import logger
-from diptych_runtime.wire.split import SplitRequest
 
 from ..backend import passthrough
 from ..backend.endpoint import Permits
@@ -37,10 +36,12 @@ from ..backend.model import Model
 from ..backend.passthrough import ImageCache
 from ..backend.video_relay import VideoRelay
 from ..deadline import Deadline
-from ..messages import serialize
+from ..messages import parse_request, serialize
 from ..statuses import BackendError, failed, of_part, task_unsupported, too_late
 from . import redraw
 from .card import compose, unfit
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Cascade:
@@ -112,12 +113,11 @@ class Cascade:
         raise task_unsupported(self.model_id, pb.Task.TASK_VIDEO_SEGMENTATION)
 
     async def _segment(self, raw: bytes, deadline: Deadline) -> bytes:
-        parts = await passthrough.split_request(raw)
-        request = parts.request
+        request = await parse_request(pb.SegmentRequest, raw)
         self._check(request)
         found = await self._detect(raw, request.image, deadline)
         prompts = redraw.box_prompts(found)
-        drawn, answers = await self._draw(found, [*prompts.values()], parts, deadline)
+        drawn, answers = await self._draw(found, [*prompts.values()], request, deadline)
         redrawn = dict(zip(prompts, drawn, strict=True))
         reply = await self._combine(found, redrawn, answers, request, deadline)
         held = all(part.image_cache_hit for part in reply.provenance)
@@ -158,7 +158,7 @@ class Cascade:
         self,
         found: SegmentResult,
         prompts: Sequence[Prompt],
-        parts: SplitRequest,
+        request: pb.SegmentRequest,
         deadline: Deadline,
     ) -> tuple[list[Segment], list[SegmentResult]]:
         """Ask the segmenter for its best answer to each prompt; returns those, and its replies.
@@ -172,7 +172,7 @@ class Cascade:
         replies: list[SegmentResult] = []
         for start in range(0, len(prompts), batch_size):
             batch = prompts[start : start + batch_size]
-            reply = await self._ask_segmenter(found, batch, parts, deadline)
+            reply = await self._ask_segmenter(found, batch, request, deadline)
             try:
                 drawn += redraw.best_answers(reply, len(batch), found.image_size)
             except ValueError as error:
@@ -184,7 +184,7 @@ class Cascade:
         self,
         found: SegmentResult,
         prompts: Sequence[Prompt],
-        parts: SplitRequest,
+        request: pb.SegmentRequest,
         deadline: Deadline,
     ) -> SegmentResult:
         """Ask by digest: in a comparison the segmenter has the image already, or has it soon."""
@@ -194,7 +194,7 @@ class Cascade:
             model.model_id,
             Task.PROMPTED_SEGMENTATION,
             tuple(prompts),
-            OutputOptions(low_res_logits=parts.request.output.low_res_logits),
+            OutputOptions(low_res_logits=request.output.low_res_logits),
         )
         with _naming_errors(model.model_id):
             reply = await passthrough.segment(
@@ -203,7 +203,7 @@ class Cascade:
                 image,
                 deadline,
                 self._cache,
-                encoded=parts.picture,
+                encoded=request.image.encoded,
             )
         return await _read(model.model_id, reply)
 
@@ -272,5 +272,5 @@ async def _read(model_id: str, reply: bytes) -> SegmentResult:
 
 
 def _broken(model_id: str, error: Exception) -> ServiceError:
-    logger().error("answer is no answer", model=model_id, cause=str(error))
+    _log.error("answer is no answer", model=model_id, cause=str(error))
     return failed(model_id)

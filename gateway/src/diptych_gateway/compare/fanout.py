@@ -15,6 +15,7 @@ from functools import partial
 from itertools import combinations
 
 import grpc
+import structlog
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
@@ -25,7 +26,6 @@ from diptych.wire.serialized import with_model_id
 from diptych.wire.statuses import status_message
 from diptych_runtime.calls import request_id
 from diptych_runtime.engine import ServiceError
-from diptych_runtime.logs import logger
 
 from ..backend import passthrough
 from ..backend.passthrough import ImageCache
@@ -36,6 +36,8 @@ from ..statuses import BackendError, failed, task_unsupported, to_status
 from .agreement import Answer, Basis, StoppedError, agree
 from .comparison import Plan
 from .wire import to_answer, to_message
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 Emit = Callable[[pb.ModelResult], None]
 """Called with each model's result, as it comes."""
@@ -79,7 +81,7 @@ class FanOut:
         except (BackendError, ServiceError) as error:
             outcome = to_status(error, request_id())
         except Exception as error:  # a fault of ours in one model's part must not spoil the others
-            logger().error("model's part failed", model=model_id, exc_info=error)
+            _log.error("model's part failed", model=model_id, exc_info=error)
             outcome = failed(model_id).to_status(request_id())
         result = outcome_message(model_id, outcome, time.monotonic() - started)
         emit(result)
@@ -97,7 +99,7 @@ class FanOut:
         try:
             response = await parse(pb.SegmentResponse, raw)
         except DecodeError as error:
-            logger().error("answer is no answer", model=model_id)
+            _log.error("answer is no answer", model=model_id)
             raise failed(model_id) from error
         await image.hold(response.image_sha256)
         return response
@@ -135,7 +137,7 @@ class _Agreements:
         try:
             answer = await asyncio.to_thread(to_answer, response, with_masks=with_masks)
         except Exception as error:  # whatever a model sends, its answer still goes out as it is
-            logger().warning("answer cannot be compared", model=model_id, cause=str(error))
+            _log.warning("answer cannot be compared", model=model_id, cause=str(error))
             return
         others = list(self._answers)
         self._answers[model_id] = answer
@@ -156,10 +158,10 @@ class _Agreements:
                     stopped=stop.is_set,
                 )
         except (TimeoutError, StoppedError):
-            logger().warning("no time to compare", models=[model_id_a, model_id_b])
+            _log.warning("no time to compare", models=[model_id_a, model_id_b])
         except Exception as error:  # two answers that do not fit together, such as in size
             cause = str(error)
-            logger().warning("not comparable", models=[model_id_a, model_id_b], cause=cause)
+            _log.warning("not comparable", models=[model_id_a, model_id_b], cause=cause)
         else:
             self._done[model_id_a, model_id_b] = to_message(
                 agreement,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, TypedDict
 
+import structlog
 from google.protobuf.message import DecodeError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -22,7 +23,6 @@ from diptych.wire.replies import read_result
 from diptych.wire.stats import read_stats
 from diptych_runtime.calls import log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
-from diptych_runtime.logs import logger
 
 from .. import metrics
 from ..backend import passthrough
@@ -42,6 +42,8 @@ from .field_paths import outcome_with_form_paths
 from .forms import Form, read_form
 from .options import read_compare, read_segment
 from .problems import RefusedError
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Alive(TypedDict):
@@ -125,9 +127,7 @@ class Api:
         log_fields(model=message.model_id[:100], request_bytes=message.ByteSize())
         model = self._registry.model(message.model_id)
         raw = await serialize(message)
-        reply = await passthrough.segment_and_hold(
-            model, raw, message.image, message.image.encoded, deadline, self._cache
-        )
+        reply = await passthrough.segment_and_hold(model, raw, message.image, deadline, self._cache)
         return await asyncio.to_thread(_segment_response, reply, message.model_id)
 
     async def compare(self, request: Request) -> Response:
@@ -200,7 +200,7 @@ def _segment_response(raw: bytes, model_id: str) -> Response:
     try:
         message = pb.SegmentResponse.FromString(raw)
     except DecodeError as error:
-        logger().error("answer is no answer", model=model_id)
+        _log.error("answer is no answer", model=model_id)
         raise failed(model_id) from error
     return _json_response(result_document(read_result(message)))
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -13,7 +14,6 @@ from starlette.types import Message, Receive, Scope, Send
 from diptych import DiptychError
 from diptych_runtime.calls import REQUEST_ID_KEY, Call, Calls
 from diptych_runtime.engine.errors import ServiceError, draining
-from diptych_runtime.logs import logger
 
 from ..security import tokens
 from ..security.gate import TokenGate
@@ -22,6 +22,8 @@ from . import events, problems
 from .disconnect import ClientDisconnectedError
 from .origin import check_origin
 from .problems import RefusedError
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 Handler = Callable[[Request], Awaitable[Response]]
 Observer = Callable[[str, int, float], None]
@@ -58,7 +60,7 @@ class Guard:
     def finish(self, method: str, status: int, seconds: float, call: Call) -> None:
         """Count a request that is over, and write its one line."""
         self.observer(method, status, seconds)
-        logger().info(
+        _log.info(
             "request",
             method=method,
             request_id=call.request_id,
@@ -125,7 +127,7 @@ class Endpoint:
                 call.fields["reason"] = str(reason)
             await reply.problem(error)
         except Exception as error:
-            logger().error("handler failed", request_id=call.request_id, exc_info=error)
+            _log.error("handler failed", request_id=call.request_id, exc_info=error)
             await reply.problem(problems.internal(call.request_id))
 
     def _check(self, request: Request, call: Call) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+import structlog
 from google.protobuf.message import DecodeError
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -20,7 +21,6 @@ from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
 from diptych_runtime.calls import REQUEST_ID_KEY, Call, Calls, log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
-from diptych_runtime.logs import logger
 
 from ..backend.registry import Registry
 from ..deadline import Deadline
@@ -40,6 +40,8 @@ from .video_messages import (
     read_text,
     refused_text,
 )
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 PATH = "/api/video"
 MAX_START_BYTES = 64 * 1024
@@ -119,7 +121,7 @@ class _Session:
         except KNOWN as error:
             await self.fail(error)
         except Exception as error:
-            logger().error("handler failed", request_id=self._call.request_id, exc_info=error)
+            _log.error("handler failed", request_id=self._call.request_id, exc_info=error)
             await self.fail(problems.internal(self._call.request_id))
 
     async def fail(self, error: Exception) -> None:
@@ -135,7 +137,7 @@ class _Session:
             await self._socket.send_text(failed_text(problem))
             await self._socket.close(code, problem["reason"])
         except (WebSocketDisconnect, RuntimeError):
-            logger().debug("client left before the end", request_id=self._call.request_id)
+            _log.debug("client left before the end", request_id=self._call.request_id)
 
     async def _start(self) -> StartMessage:
         """Receive the first message, by somebody who may send it."""
@@ -180,7 +182,7 @@ class _Session:
         try:
             text = await asyncio.to_thread(answer_text, raw, self._call.request_id)
         except (DecodeError, DiptychError) as error:
-            logger().error("answer is no answer", model=model_id)
+            _log.error("answer is no answer", model=model_id)
             raise ServiceError(Reason.MODEL_FAILED, f"model {model_id!r} failed") from error
         if text is not None:
             await self._socket.send_text(text)

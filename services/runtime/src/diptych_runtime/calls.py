@@ -123,7 +123,7 @@ class Calls:
 
 
 def _identity(headers: Iterable[tuple[str, str | bytes]]) -> tuple[str, Metadata]:
-    """Id and trace of a call; a new id unless its headers have one valid one."""
+    """Find id and trace of a call; a new id unless its headers have one valid one."""
     ids: list[str | bytes] = []
     trace: list[tuple[str, str]] = []
     for name, value in headers:
@@ -138,7 +138,7 @@ def _identity(headers: Iterable[tuple[str, str | bytes]]) -> tuple[str, Metadata
 
 
 def _sendable(trace: list[tuple[str, str]]) -> Metadata:
-    """The trace, or nothing if gRPC would refuse a call for it."""
+    """Return the trace, or nothing if gRPC would refuse a call for it."""
     text = "".join(value for _, value in trace)
     if len(text) > _MAX_TRACE_CHARS or not (text.isascii() and text.isprintable()):
         return ()

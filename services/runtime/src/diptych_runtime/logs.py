@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+from functools import partial
 
 import structlog
 
 
 def configure(level: str, **fields: str) -> None:
     """Set up logging for this process; every line carries ``fields``. Called once, from ``main``.
+
+    Modules log with ``structlog.get_logger()``, which is bound when a line is written.
 
     Raises:
         ValueError: ``level`` is not the name of a logging level.
@@ -20,7 +23,6 @@ def configure(level: str, **fields: str) -> None:
         raise ValueError(f"log level: expected debug, info, warning or error, got {level!r}")
     terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
-        lambda _, __, event: {**fields, **event},  # not contextvars: those are per thread
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -30,7 +32,7 @@ def configure(level: str, **fields: str) -> None:
         ]
     else:
         render = [
-            # Never the locals: they hold users' pictures.
+            # Never the locals: they hold users' images.
             structlog.processors.ExceptionRenderer(
                 structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
             ),
@@ -39,7 +41,9 @@ def configure(level: str, **fields: str) -> None:
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=lambda *_: _Stderr(),
+        logger_factory=_Stderr,
+        # Not contextvars: those are per thread.
+        context_class=partial(dict, **fields),  # type: ignore[arg-type]  # called like a class
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, force=True)
@@ -58,9 +62,3 @@ class _Stderr:
             sys.stderr.flush()
 
     debug = info = warning = error = critical = exception = msg
-
-
-def logger() -> structlog.typing.FilteringBoundLogger:
-    """The logger of this process."""
-    found: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-    return found

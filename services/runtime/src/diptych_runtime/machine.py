@@ -19,7 +19,7 @@ class ProcessMemory:
 
 
 def process_memory(pid: int) -> ProcessMemory:
-    """From Linux' ``/proc``; elsewhere, and for a process that is gone, zeros."""
+    """Read the memory of a process from ``/proc``; zeros without one, or without that process."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -29,20 +29,20 @@ def process_memory(pid: int) -> ProcessMemory:
 
 
 def device_name(device: str) -> str:
-    """The name of a device; that of the processor is found out here, engines say only ``cpu``."""
+    """Name a device; the processor's name is found here, engines say only ``cpu``."""
     return f"{device} {processor_name()}".strip() if device == "cpu" else device
 
 
 def processor_name() -> str:
-    """What the processor calls itself, such as ``AMD EPYC 7B13``."""
+    """Return what the processor calls itself, such as ``AMD EPYC 7B13``."""
     return _of_first_processor(_CPUINFO, "model name") or platform.processor()
 
 
 def processor_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
-    """Instructions that the processor has, by the system's names for them, such as ``avx2``."""
+    """Return the instructions that the processor has, by Linux' names, such as ``avx2``."""
     # Of Intel and AMD, and of Arm.
-    told = _of_first_processor(cpuinfo, "flags") or _of_first_processor(cpuinfo, "Features")
-    return frozenset(told.split())
+    flags = _of_first_processor(cpuinfo, "flags") or _of_first_processor(cpuinfo, "Features")
+    return frozenset(flags.split())
 
 
 def _of_first_processor(cpuinfo: Path, name: str) -> str:

@@ -16,7 +16,7 @@ from .front.supervisor import EngineGoneError
 from .grpc_server.server import PortTakenError, wait_for_stop_signal
 from .settings import SettingsError, read_settings
 from .watchdog import watch_loop
-from .weights.store import OfficialWeights, WeightsError, cache_dir, pull
+from .weights import OfficialWeights, WeightsError, cache_dir, pull
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

@@ -43,16 +43,16 @@ class RuntimeSettings(BaseSettings):
     queue_seconds: float = Field(default=60.0, gt=0)
     """Work that may wait, in estimated seconds of the model."""
     default_deadline_s: float = Field(default=60.0, gt=0)
-    """Deadline of a request that came without one."""
+    """Deadline of a request that has none."""
     max_deadline_s: float = Field(default=600.0, gt=0)
     """No request waits longer than this, whatever it asks."""
     drain_s: float = Field(default=25.0, ge=0)
-    """Time that running requests get when the service is told to stop."""
+    """Time that running requests get when the service has to stop."""
 
     max_batch: int = Field(default=32, ge=1, le=1024)
-    """Prompts on held pictures that may be answered together; 1 answers each alone."""
+    """Prompts on held images that may be answered together; 1 answers each alone."""
     cache_bytes: int = Field(default=512 * MiB, ge=0)
-    """Memory for pictures and their features."""
+    """Memory for images and their features."""
     step_timeout_s: float = Field(default=120.0, gt=0)
     """An engine that makes no progress for so long while it has work is killed."""
     load_timeout_s: float = Field(default=600.0, gt=0)
@@ -94,12 +94,12 @@ class SettingsError(Exception):
 
 
 def read_settings() -> RuntimeSettings:
-    """The settings of this process; see ``from_environment``."""
+    """Read the settings of a model service from the environment; see ``from_environment``."""
     return from_environment(RuntimeSettings)
 
 
 def from_environment(kind: type[S]) -> S:
-    """Settings of a kind as the environment has them.
+    """Read settings of a kind from the environment.
 
     Raises:
         SettingsError: a variable has a value that cannot be used.
@@ -111,7 +111,7 @@ def from_environment(kind: type[S]) -> S:
 
 
 def explain(error: ValidationError, prefix: str = "DIPTYCH_") -> str:
-    """One line that names each variable, what it held and what was expected."""
+    """Make one line that names each variable, what it held and what was expected."""
     parts = []
     for item in error.errors():
         name = prefix + "_".join(str(part) for part in item["loc"]).upper()

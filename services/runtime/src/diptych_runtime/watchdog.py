@@ -20,7 +20,7 @@ def watch_loop(program: str, timeout_s: float) -> None:
 
     A loop that does not answer for ``timeout_s`` seconds ends the process, with one line that
     begins with ``program`` and says where it hangs. Counts its own ticks instead of reading a
-    clock: while the whole process is stopped, the loop cannot answer and is not asked.
+    clock: while the whole process is stopped, the loop cannot answer and nothing is counted.
     """
     loop = asyncio.get_running_loop()
     arguments = (loop, threading.get_ident(), program, timeout_s)
@@ -44,12 +44,12 @@ def _watch(loop: asyncio.AbstractEventLoop, thread_id: int, program: str, timeou
         time.sleep(timeout_s / _TICKS_PER_TIMEOUT)
     _end(
         f"{program}: the event loop has not answered for {timeout_s:g} s and hangs in "
-        f"{_place(thread_id)}; ended, so that it can be started again"
+        f"{_position(thread_id)}; ended, so that it can be started again"
     )
 
 
-def _place(thread_id: int) -> str:
-    """The function that a thread is in, with file and line."""
+def _position(thread_id: int) -> str:
+    """Name the function that a thread is in, with file and line."""
     frame = sys._current_frames().get(thread_id)
     if frame is None:
         return "a thread that has ended"

@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from .logs import logger
+import structlog
+
 from .settings import SettingsError
 
-LOOK_S = 1.0
-"""Pause between two looks."""
+CHECK_S = 1.0
+"""Pause between two checks."""
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 T = TypeVar("T")
 Contents = Mapping[str, bytes]
@@ -38,22 +41,22 @@ class WatchedFiles(Generic[T]):
         # Read by other threads, such as those of TLS handshakes.
         self.value: T
         self._judged = self._last = self._read()
-        self.value = self._made_of(self._judged)
+        self.value = self._parsed(self._judged)
 
     async def follow(self, on_change: Callable[[T], object] | None = None) -> None:
-        """Look for changes until cancelled; tells ``on_change`` each new value."""
+        """Check for changes until cancelled; ``on_change`` gets each new value."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(CHECK_S)
             try:
-                if await asyncio.to_thread(self.look) and on_change is not None:
+                if await asyncio.to_thread(self.check) and on_change is not None:
                     on_change(self.value)
-            except Exception as error:  # looking must not end with one look that failed
-                logger().error("look at files failed", files=self._names(), exc_info=error)
+            except Exception as error:  # one check that failed must not be the last one
+                _log.error("look at files failed", files=self._names(), exc_info=error)
 
-    def look(self) -> bool:
+    def check(self) -> bool:
         """Read the files; whether ``value`` is now a new one.
 
-        A change counts when two looks in a row have found the same. So a file that is just being
+        A change counts when two checks in a row have found the same. So a file that is just being
         written, or a certificate whose key comes a moment later, is not taken for a broken one.
         """
         found = self._read()
@@ -61,23 +64,23 @@ class WatchedFiles(Generic[T]):
         if found == self._judged or not settled:
             return False
         try:
-            value = self._made_of(found)
+            value = self._parsed(found)
         except SettingsError as error:
             self._judged = found
-            logger().error("file cannot be used, what was read before stays", cause=str(error))
+            _log.error("file cannot be used, what was read before stays", cause=str(error))
             return False
         if self._read() != found:  # ``parse`` may have looked at files that changed under it
             return False
         self._judged = found
         self.value = value
-        logger().info("files read again", files=self._names())
+        _log.info("files read again", files=self._names())
         return True
 
     def _names(self) -> dict[str, str]:
         return {name: str(path) for name, path in self._paths.items()}
 
     def _read(self) -> Contents | str:
-        """What the files hold, or the message that says why one of them cannot be read."""
+        """Read the files; a message instead if one of them cannot be read."""
         contents = {}
         for name, path in self._paths.items():
             try:
@@ -86,7 +89,7 @@ class WatchedFiles(Generic[T]):
                 return f"{name}={path}: {(error.strerror or 'cannot be read').lower()}"
         return contents
 
-    def _made_of(self, found: Contents | str) -> T:
+    def _parsed(self, found: Contents | str) -> T:
         if isinstance(found, str):
             raise SettingsError(found)
         return self._parse(found)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from diptych import AutomaticOptions, OutputOptions, Prompt, Segment, Task
 
 Pixels: TypeAlias = NDArray[np.uint8]
-"""``(height, width, 3)`` RGB."""
+"""``(height, width, 3)`` RGB in [0, 255], C-contiguous."""
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[None, None, T]
@@ -80,7 +80,7 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Features:
-    """What the encoder made of a picture. The runtime holds it and gives it back unchanged.
+    """What the encoder made of an image. The runtime holds it and gives it back unchanged.
 
     ``payload`` is the engine's own; ``nbytes`` counts all memory that it keeps, on any device.
     """
@@ -129,17 +129,17 @@ class Engine(Protocol):
         ...
 
     def features_kind(self, task: Task) -> str:
-        """Which encoder a task needs; features of one kind serve every task of that kind."""
+        """Name the encoder that a task needs; features of one kind serve all tasks of that kind."""
         ...
 
     def embed(self, pixels: Pixels, kind: str) -> Features:
-        """Run the encoder of that kind on one picture."""
+        """Run the encoder of that kind on one image, ``(height, width, 3)`` RGB in [0, 255]."""
         ...
 
     def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
         """Answer one job.
 
-        ``pixels`` decodes the picture again, for engines that look at parts of it. Raises
+        ``pixels`` decodes the image again, for engines that look at parts of it. Raises
         ``ServiceError`` for what this model cannot do (``PROMPT_UNSUPPORTED``, ``DEVICE_MEMORY``);
         ``DeviceLostError`` ends the process; any other exception is a fault of the engine, and only
         this job fails. Numbers in the answer are finite.
@@ -170,14 +170,14 @@ class BatchingEngine(Engine, Protocol):
     one that is not gets them one by one."""
 
     def batch_key(self, features: Features, job: Job) -> Hashable | None:
-        """Jobs of equal key can be answered together and take about as long as each other; one
-        without a key is answered by ``segment``."""
+        """Make the key of a job: those of equal key can be answered together and take about as
+        long as each other. One without a key is answered by ``segment``."""
         ...
 
     def segment_batch(self, items: Sequence[BatchItem]) -> BatchSteps:
         """Answer jobs of equal key, each as ``segment`` would but for rounding.
 
-        An exception is that of all jobs not yet told of: the runtime tries them again in halves,
+        An exception is that of all jobs not yet yielded: the runtime tries them again in halves,
         and one by one in the end, so one bad job need not be found here. ``DeviceLostError`` ends
         the process.
         """

@@ -30,7 +30,7 @@ class Tier(StrEnum):
 
 
 def choose_tier(wanted: TierChoice, capability: tuple[int, int] | None = None) -> Tier:
-    """The tier that a setting means on this machine.
+    """Choose the tier that a setting means on this machine.
 
     ``auto`` is fast only where the hardware multiplies bfloat16 faster than float32. ``fast`` holds
     anywhere: without such hardware it is slower, and right all the same.
@@ -47,5 +47,5 @@ def choose_tier(wanted: TierChoice, capability: tuple[int, int] | None = None) -
 
 def cpu_multiplies_bfloat16(flags: frozenset[str] | None = None) -> bool:
     """Whether a CPU with these flags, or this machine's, has instructions for products of bfloat16;
-    no where the system does not tell."""
+    false where the system does not say."""
     return not _CPU_FLAGS.isdisjoint(processor_flags() if flags is None else flags)

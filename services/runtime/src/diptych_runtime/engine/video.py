@@ -5,7 +5,7 @@ one are run to their end, or closed, before the next one starts. A message that 
 is closed half-way leaves no trace in the session.
 
 The runtime sees to it that frames grow in index and keep their size, and that a prompt is for one
-of the newest ``held_frames`` frames, lies inside of it, is of a kind that the card names, and has
+of the newest ``held_frames`` frames, lies within it, is of a kind that the card names, and has
 an object id below ``OWN_IDS``. Which objects there are, the session knows; see ``object_ids``.
 """
 
@@ -56,13 +56,13 @@ class VideoSession(Protocol):
         ...
 
     def add_frame(self, frame_index: int, pixels: Pixels) -> Steps[FrameAnswer]:
-        """Take the next frame; ``frame_index`` grows strictly."""
+        """Take the next frame, ``(height, width, 3)`` RGB; ``frame_index`` grows strictly."""
         ...
 
     def prompt(
         self, object_id: int, frame_index: int, prompt: Prompt
     ) -> Steps[tuple[FrameAnswer, ...]]:
-        """Say where an object is on a held frame; answers that frame and all after it anew.
+        """Mark an object on a held frame; answers that frame and all after it anew.
 
         A refused prompt leaves no trace. Raises ``ServiceError``.
         """
@@ -81,5 +81,6 @@ class VideoEngine(Engine, Protocol):
     """What an engine whose tasks include ``VIDEO_SEGMENTATION`` also offers."""
 
     def open_session(self, options: VideoOptions) -> VideoSession:
-        """A session of its own memory. Raises ``ServiceError`` for options it cannot do."""
+        """Open a session with memory of its own. Raises ``ServiceError`` for options that it
+        cannot do."""
         ...

@@ -1,7 +1,7 @@
 """Which request reaches the engine, and when: a bounded queue for each lane.
 
 Waiting is bounded by count and by estimated time; a request whose deadline would pass is dropped
-when its turn comes, unseen by the model.
+when it gets a permit, unseen by the model.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..ipc.lanes import Lane
 from ..settings import RuntimeSettings
 from ..wire.checks import grid_points
 
-# One in the model, one being decoded ahead of it; held pictures need no decoding.
-_SLOTS = {Lane.HELD: 4, Lane.NEW: 2, Lane.BULK: 2}
+# One in the model, one being decoded ahead of it; held images need no decoding.
+_PERMITS = {Lane.HELD: 4, Lane.NEW: 2, Lane.BULK: 2}
 _FIRST_GUESS_S = 0.5
 _MEMORY = 0.7  # share of the old estimate that a new measurement leaves
 _POINTS_PER_UNIT = 1024
@@ -36,8 +36,15 @@ class Kind(NamedTuple):
     held: bool
 
 
+def lane_of(task: Task, *, held: bool) -> Lane:
+    """Choose the lane of a request; ``held`` says whether its image is."""
+    if task is not Task.PROMPTED_SEGMENTATION:
+        return Lane.BULK
+    return Lane.HELD if held else Lane.NEW
+
+
 def work_units(request: pb.SegmentRequest, task: Task, card: pb.ModelCard) -> float:
-    """How much work a request is, in units that are the same within its kind."""
+    """Say how much work a request is, in units that are the same within its kind."""
     if task is not Task.PROMPTED_SEGMENTATION and card.HasField("default_automatic"):
         return grid_points(request.automatic, card.default_automatic) / _POINTS_PER_UNIT
     # A prompt costs a fraction of the encoder; the figure only has to order queues.
@@ -51,37 +58,37 @@ class Estimates:
         self._per_unit: dict[Kind, float] = {}
 
     def seconds(self, kind: Kind, units: float) -> float:
-        """The expected time of a request."""
+        """Estimate the time of a request."""
         return self._per_unit.get(kind, _FIRST_GUESS_S) * units
 
     def learn(self, kind: Kind, units: float, seconds: float) -> None:
-        """Take in how long one took."""
+        """Take in how long a request took."""
         new = seconds / units
         old = self._per_unit.get(kind, new)
         self._per_unit[kind] = _MEMORY * old + (1 - _MEMORY) * new
 
 
-class Turn:
-    """A place in the engine process, for a block of code."""
+class Permit:
+    """The right to be in the engine process, for a block of code."""
 
-    def __init__(self, free: Callable[[], None]) -> None:
-        self._free = free
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release = release
         self._handed_over = False
 
     def hand_over(self) -> Callable[[], None]:
-        """The place outlives the block that took it: whoever gets this, calls it once, to free it.
+        """Let the permit outlive its block: whoever gets this calls it once, to release it.
 
         For work that the model finishes although nobody waits for it any more.
         """
         self._handed_over = True
-        return self._free
+        return self._release
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         if not self._handed_over:
-            self._free()
+            self._release()
 
 
 class Admission:
@@ -90,39 +97,44 @@ class Admission:
     def __init__(self, settings: RuntimeSettings) -> None:
         self._max_requests = settings.queue_requests
         self._max_seconds = settings.queue_seconds
-        self._lanes = {lane: asyncio.Semaphore(slots) for lane, slots in _SLOTS.items()}
-        self._held_slots = _SLOTS[Lane.HELD]
+        self._lanes = {lane: asyncio.Semaphore(permits) for lane, permits in _PERMITS.items()}
+        self._held_permits = _PERMITS[Lane.HELD]
         self._waiting_s = 0.0
         self.waiting = 0
         self.running = 0
 
     def expect_batches(self, size: int) -> None:
-        """Let so many requests on held pictures in that one batch can be in the model and the next
+        """Let so many requests on held images in that one batch can be in the model and the next
         one wait for it."""
-        while self._held_slots < 2 * size:
-            self._held_slots += 1
+        while self._held_permits < 2 * size:
+            self._held_permits += 1
             self._lanes[Lane.HELD].release()
 
-    async def turn(self, lane: Lane, *, estimate_s: float, deadline: float) -> Turn:
-        """Wait for a turn, which the caller has to enter.
+    async def permit(self, lane: Lane, *, estimate_s: float, deadline: float) -> Permit:
+        """Wait for a permit, which the caller has to enter.
+
+        Args:
+            lane: The queue to wait in.
+            estimate_s: Expected time of the request in the model.
+            deadline: A reading of the monotonic clock.
 
         Raises:
-            ServiceError: the queue is full, or the deadline passes before the turn comes or would
+            ServiceError: the queue is full, or the deadline passes before a permit is free or would
                 pass while the model works.
         """
-        slots = self._lanes[lane]
-        waits = slots.locked()
+        permits = self._lanes[lane]
+        waits = permits.locked()
         if waits:
             self._check_room(estimate_s)
-            await self._wait(slots, estimate_s, deadline)
+            await self._wait(permits, estimate_s, deadline)
         else:
-            await slots.acquire()
+            await permits.acquire()
         # What did not wait is tried whatever the estimate: else a wrong one would stay.
         if time.monotonic() + (estimate_s if waits else 0) >= deadline:
-            slots.release()
+            permits.release()
             raise _late()
         self.running += 1
-        return Turn(partial(self._free, slots))
+        return Permit(partial(self._release, permits))
 
     def _check_room(self, estimate_s: float) -> None:
         full = self.waiting >= self._max_requests
@@ -136,21 +148,21 @@ class Admission:
                 retry_after_s=min(max(self._waiting_s, _MIN_RETRY_S), _MAX_RETRY_S),
             )
 
-    async def _wait(self, slots: asyncio.Semaphore, estimate_s: float, deadline: float) -> None:
+    async def _wait(self, permits: asyncio.Semaphore, estimate_s: float, deadline: float) -> None:
         self.waiting += 1
         self._waiting_s += estimate_s
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                await slots.acquire()
+                await permits.acquire()
         except TimeoutError as error:
             raise _late() from error
         finally:
             self.waiting -= 1
             self._waiting_s -= estimate_s
 
-    def _free(self, slots: asyncio.Semaphore) -> None:
+    def _release(self, permits: asyncio.Semaphore) -> None:
         self.running -= 1
-        slots.release()
+        permits.release()
 
 
 def _late() -> ServiceError:

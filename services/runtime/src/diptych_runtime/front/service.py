@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import grpc
+import structlog
 
 from ..grpc_server.server import NOTICE_S, GrpcServer, listen_address
 from ..grpc_server.tls import ServerTls
-from ..logs import logger
 from ..settings import RuntimeSettings
 from .servicer import SERVICE, ModelServicer
 from .supervisor import Supervisor
@@ -17,6 +16,8 @@ from .worker_client import EngineClient
 CONNECTION_AGE_S = 60.0
 """A gateway finds replicas that have joined only when it connects anew. Not for the gateway itself:
 a large request can be lost at that moment, which its own clients would have to send again."""
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class ModelService:
@@ -35,7 +36,7 @@ class ModelService:
             handlers=[self.servicer.handler()],
             services=[SERVICE],
             with_reflection=settings.reflection,
-            observer=self._observe,
+            observer=self.servicer.stats.count_call,
             tls=ServerTls.if_set(settings.tls_cert, settings.tls_key, settings.tls_client_ca),
             connection_age_s=CONNECTION_AGE_S,
         )
@@ -49,12 +50,12 @@ class ModelService:
             PortTakenError: the address cannot be listened on.
         """
         self.port = await self._server.start()
-        logger().info("listening", host=self._settings.host, port=self.port)
+        _log.info("listening", host=self._settings.host, port=self.port)
         self.engine_task = asyncio.create_task(self.supervisor.run())
         return self.port
 
     async def ready(self, timeout_s: float) -> EngineClient:
-        """The engine, once it serves."""
+        """Wait until the engine serves; returns it."""
         return await self.supervisor.wait_ready(timeout_s)
 
     async def stop(self) -> None:
@@ -72,7 +73,3 @@ class ModelService:
         if engine := self.supervisor.engine:
             self.servicer.expect_batches(engine.max_batch)
         await self._server.set_serving(serving)
-
-    def _observe(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
-        if method.endswith("/Segment"):
-            self.servicer.stats.count_outcome(code)

@@ -1,19 +1,23 @@
-"""Counts what a service did since it started."""
+"""Counts what a service did since it started, and how long its newest answers took."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+import math
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
 import grpc
 
-from diptych import ModelStats, StageTime, Task
+from diptych import AnswerTime, ModelStats, StageTime, Task
 from diptych.segment import v1 as pb
 from diptych.wire.stats import stats_message
 
-from .answer_times import AnswerTimes
-from .pending import EngineReply
+from .worker_client import EngineReply
+
+NEWEST = 500
+"""How many answers of one kind times are from. A constant number bounds memory, and lets a figure
+follow when the traffic or the machine changes."""
 
 
 class Stats:
@@ -23,32 +27,40 @@ class Stats:
         self._outcomes: Counter[str] = Counter()
         self._stage_counts: Counter[str] = Counter()
         self._stage_seconds: Counter[str] = Counter()
-        self._together: Counter[int] = Counter()
+        self._batch_sizes: Counter[int] = Counter()
         self._cache_hits = 0
         self._encoder_runs = 0
-        self._answer_times = AnswerTimes()
+        self._answer_seconds: dict[tuple[Task, bool], deque[float]] = defaultdict(
+            lambda: deque(maxlen=NEWEST)
+        )
         self._since = datetime.now(timezone.utc)
 
     def count_outcome(self, code: grpc.StatusCode) -> None:
-        """One ``Segment`` call has ended."""
+        """Count a ``Segment`` call that has ended."""
         self._outcomes[code.name] += 1
 
+    def count_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        """Count a call that has ended, if it is of ``Segment``; an ``interceptor.Observer``."""
+        if method.endswith("/Segment"):
+            self.count_outcome(code)
+
     def count_reply(self, task: Task, reply: EngineReply) -> None:
-        """One request was answered."""
+        """Count a request that was answered."""
         self._cache_hits += reply.cache_hit
         self._encoder_runs += reply.encoder_ran
-        self._together[reply.together] += 1
+        self._batch_sizes[reply.batch_size] += 1
         self.count_answer(task, reply.stages, held=reply.cache_hit)
 
     def count_answer(self, task: Task, stages: Mapping[str, float], *, held: bool) -> None:
-        """Where the time of one answer went: seconds by stage, named as in ``Timings``."""
+        """Count where the time of one answer went: seconds by stage, named as in ``Timings``."""
         for stage, seconds in stages.items():
             self._stage_counts[stage] += 1
             self._stage_seconds[stage] += seconds  # type: ignore[assignment]
-        self._answer_times.add(task, held, stages["total"] - stages["queue"])
+        # Without the time that it waited for others.
+        self._answer_seconds[task, held].append(stages["total"] - stages["queue"])
 
     def message(self) -> pb.GetModelStatsResponse:
-        """The counters; the caller adds what is counted elsewhere."""
+        """Return the counters; the caller adds what is counted elsewhere."""
         return stats_message(
             ModelStats(
                 outcomes=self._outcomes,
@@ -56,10 +68,22 @@ class Stats:
                     stage: StageTime(count, self._stage_seconds[stage])
                     for stage, count in self._stage_counts.items()
                 },
-                batch_sizes=self._together,
+                batch_sizes=self._batch_sizes,
                 image_cache_hit_count=self._cache_hits,
                 encoder_run_count=self._encoder_runs,
-                answer_times=self._answer_times.figures(),
+                answer_times=tuple(
+                    _answer_time(task, held, sorted(newest))
+                    for (task, held), newest in self._answer_seconds.items()
+                ),
                 counting_since=self._since,
             )
         )
+
+
+def _answer_time(task: Task, held: bool, ordered: Sequence[float]) -> AnswerTime:
+    return AnswerTime(task, held, len(ordered), quantile(ordered, 0.5), quantile(ordered, 0.95))
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the smallest of these that at least ``share`` of them do not exceed (nearest rank)."""
+    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]

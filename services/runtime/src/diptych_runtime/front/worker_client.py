@@ -1,4 +1,4 @@
-"""The front's handle on one engine process."""
+"""The front's handle on one engine process, and what it remembers of the requests there."""
 
 from __future__ import annotations
 
@@ -7,42 +7,106 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
+import structlog
 from google.rpc import status_pb2
 
+from diptych import Task
 from diptych.segment import v1 as pb
 
-from ..engine.errors import ServiceError
-from ..engine.protocol import LoadError
+from ..engine.errors import Reason, ServiceError
 from ..ipc.lanes import Lane
-from ..ipc.pipe import Came, FrontPipe, Header, PipeClosedError
-from ..ipc.shared_memory import PicturePlaces
-from ..logs import logger
-from ..settings import RuntimeSettings
-from .pending import EngineReply, Inside, engine_lost
-from .video_session import SessionChannel
-from .worker_spawn import spawn
+from ..ipc.pipe import FrontPipe, Header, Incoming, PipeClosedError
+from ..ipc.shared_memory import ImageSlots
+from .session_channel import SessionChannel
 
 _WATCHES_PER_TIMEOUT = 8
 _EXIT_S = 2.0
 
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class EngineReply:
+    """A serialised answer and what it took (seconds)."""
+
+    body: bytes
+    stages: dict[str, float]
+    model_s: float
+    encoder_ran: bool
+    cache_hit: bool
+    batch_size: int
+    """How many requests were answered together, this one among them."""
+
+
+@dataclass(eq=False)
+class PendingRequest:
+    """What the front remembers of a ``SegmentRequest`` until it is answered."""
+
+    request_id: str
+    task: Task
+    message: bytes
+    """The request without the file of its image, serialised."""
+    encoded: bytes
+    """That file; empty if only its digest was sent."""
+    received: float
+    """A reading of the monotonic clock, which all processes of a machine share."""
+    deadline: float
+    """Another one."""
+    digest: str | None = None
+    """SHA-256 of the file in hexadecimal. ``None``: nothing here depends on it, and the engine
+    process computes it. Empty: the image is not to be held."""
+    lane: Lane = Lane.BULK
+    work_units: float = 1.0
+    """See ``admission.work_units``."""
+    answer: asyncio.Future[EngineReply] = field(init=False)
+    """Made when the engine process gets the request."""
+    on_released: Callable[[], None] = field(init=False)
+    """Called when the process does not have it any more, whether anybody still waits or not."""
+
+    def fail(self, error: ServiceError) -> None:
+        """Give an error to who waits, if anybody still does."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def fail_late(self) -> None:
+        """Give up at the deadline: a step of the model may take longer."""
+        text = "the deadline passed while the model was working"
+        self.fail(ServiceError(Reason.DEADLINE, text))
+
+    def succeed(self, reply: EngineReply) -> None:
+        """Give the reply to who waits, if anybody still does."""
+        if not self.answer.done():
+            self.answer.set_result(reply)
+
+
+def engine_lost() -> ServiceError:
+    """Make the error of requests that were in an engine process when it ended."""
+    return ServiceError(
+        Reason.ENGINE_LOST, "the engine was lost while it worked; try again", retry_after_s=2.0
+    )
+
 
 class EngineClient:
-    """One started engine process. ``start`` makes one; it is of no use after ``ended`` is done."""
+    """One started engine process; ``worker_spawn.start_engine`` makes one.
+
+    It is of no use after ``ended`` is done.
+    """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, pipe: FrontPipe, places: PicturePlaces
+        self, process: asyncio.subprocess.Process, pipe: FrontPipe, slots: ImageSlots
     ) -> None:
         self._process = process
         self._pipe = pipe
-        self._places = places
+        self._slots = slots
         self._ids = itertools.count(1)
-        self._inside: dict[int, Inside] = {}
+        self._pending: dict[int, PendingRequest] = {}
         self._sessions: dict[int, SessionChannel] = {}
-        self._heard = True
-        self._wanted = True
+        self._progressed = True
+        self._killed = False
         self._tasks: list[asyncio.Task[None]] = []
-        self.card: pb.ModelCard  # set by start
+        self.card: pb.ModelCard  # set by ``serve``
         self.held: set[str] = set()
         self.held_bytes = 0
         self.device = ""
@@ -50,137 +114,102 @@ class EngineClient:
         self.device_peak_bytes = 0
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    @classmethod
-    async def start(cls, engine: str, settings: RuntimeSettings) -> EngineClient:
-        """Start a process with the settings of this one, and wait until its model is loaded.
-
-        Raises:
-            LoadError: the model cannot be loaded as it is set up.
-            ServiceError: the process ended or took too long.
-        """
-        client = cls(*await spawn(engine))
-        client._pipe.send({"op": "start", "settings": settings.model_dump(mode="json")})
-        try:
-            async with asyncio.timeout(settings.load_timeout_s):
-                header, body = await client._pipe.receive()
-            if header["op"] == "failed":
-                raise LoadError(header["message"])
-        except PipeClosedError as error:
-            code = await client._exit_code()
-            client._close()
-            logger().error("engine did not start", pid=client.pid, exit_code=code)
-            raise engine_lost() from error
-        except TimeoutError as error:
-            await client.kill()
-            logger().error("engine did not start", pid=client.pid, late=True)
-            raise engine_lost() from error
-        except BaseException:
-            await client.kill()
-            raise
-        client.card = pb.ModelCard.FromString(body)
-        client.device = header["device"]
-        client.max_batch = header["max_batch"]
-        client._tasks = [asyncio.create_task(client._watch(settings.step_timeout_s))]
-        client._pipe.listen(client._hear)
-        return client
-
     @property
     def pid(self) -> int:
         """Id of the process."""
         return self._process.pid
 
+    def serve(self, loaded: Header, card: bytes, *, step_timeout_s: float) -> None:
+        """Go over to requests once the model is loaded, with what the process says of it."""
+        self.card = pb.ModelCard.FromString(card)
+        self.device = loaded["device"]
+        self.max_batch = loaded["max_batch"]
+        self._tasks = [asyncio.create_task(self._watch(step_timeout_s))]
+        self._pipe.listen(self._receive)
+
     async def run(
-        self,
-        rest: bytes,
-        picture: bytes | memoryview,
-        *,
-        request_id: str,
-        digest: str | None,
-        received: float,
-        deadline: float,
-        lane: Lane,
-        on_left: Callable[[], None] = lambda: None,
+        self, request: PendingRequest, *, on_released: Callable[[], None] = lambda: None
     ) -> EngineReply:
-        """Have one ``SegmentRequest`` answered: its picture, and the rest of it serialised.
+        """Have one request answered; its ``encoded`` is empty afterwards.
 
-        Without a ``digest`` the process finds out that of the picture; with an empty one the
-        picture is not held.
-
-        ``on_left`` is called once the request is out of the process again. That may be later than
-        this returns: the model finishes its step after a caller was cancelled.
+        ``on_released`` is called once the request is out of the process again. That may be later
+        than this returns: the model finishes its step after a caller was cancelled.
 
         Raises:
             ServiceError: what the engine process said, that it was lost, or that the deadline
-                (a reading of the monotonic clock) passed.
+                passed.
         """
         if self.ended.done():
-            on_left()
+            on_released()
             raise engine_lost()
-        number = next(self._ids)
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[EngineReply] = loop.create_future()
-        place = self._places.put(picture)
+        request.answer = loop.create_future()
+        number = self._send(request, on_released)
+        alarm = loop.call_later(max(request.deadline - time.monotonic(), 0), request.fail_late)
+        try:
+            return await request.answer
+        finally:
+            alarm.cancel()
+            if number in self._pending:
+                # Late, or its caller has gone. The process still has it, and its slot.
+                self._pipe.send({"op": "cancel", "id": number})
 
-        def left() -> None:
-            if place is not None:
-                self._places.free(place)
-            on_left()
+    def _send(self, request: PendingRequest, on_released: Callable[[], None]) -> int:
+        """Hand a request to the process; returns its number there."""
+        number = next(self._ids)
+        encoded, request.encoded = request.encoded, b""
+        slot = self._slots.put(encoded)
 
-        inside = self._inside[number] = Inside(answer, left)
+        def release() -> None:
+            if slot is not None:
+                self._slots.free(slot)
+            on_released()
+
+        request.on_released = release
+        self._pending[number] = request
         header: Header = {
             "op": "work",
             "id": number,
-            "request_id": request_id,
-            "digest": digest,
-            "received": received,
-            "deadline": deadline,
-            "lane": lane,
-            "place": place,
-            "picture_bytes": len(picture),
+            "request_id": request.request_id,
+            "digest": request.digest,
+            "received": request.received,
+            "deadline": request.deadline,
+            "lane": request.lane,
+            "slot": slot,
+            "image_bytes": len(encoded),
         }
-        self._pipe.send(header, rest if place is not None else b"".join((rest, picture)))
-        alarm = loop.call_later(max(deadline - time.monotonic(), 0), inside.fail_late)
-        try:
-            return await answer
-        finally:
-            alarm.cancel()
-            if number in self._inside:
-                # Late, or its caller has gone. The process still has it, and its place.
-                self._pipe.send({"op": "cancel", "id": number})
+        self._pipe.send(header, request.message + (encoded if slot is None else b""))
+        return number
 
     def open_session(
-        self, start: bytes, *, request_id: str, on_left: Callable[[], None]
+        self, start: bytes, *, request_id: str, on_released: Callable[[], None]
     ) -> SessionChannel:
         """Open a video session with a serialised ``SegmentVideoRequest``.
 
-        ``on_left`` is called once the process has freed it, which may be after its last reply.
+        ``on_released`` is called once the process has freed it, which may be after its last reply.
 
         Raises:
             ServiceError: the process was lost.
         """
         if self.ended.done():
-            on_left()
+            on_released()
             raise engine_lost()
         number = next(self._ids)
-        channel = self._sessions[number] = SessionChannel(number, self._pipe.send, on_left)
+        channel = self._sessions[number] = SessionChannel(number, self._pipe.send, on_released)
         channel.send("open", start, request_id=request_id, received=time.monotonic())
         return channel
 
     async def kill(self) -> None:
         """End the process now and wait until it is gone."""
-        self._wanted = False
+        self._killed = True
         self._kill()
         self._pipe.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._close()
+        self._slots.close()
         await self._process.wait()
 
-    def _close(self) -> None:
-        self._pipe.close()
-        self._places.close()
-
-    async def _exit_code(self) -> int:
-        """Of a process that has closed its pipe: it ends by itself, or is made to."""
+    async def exit_code(self) -> int:
+        """Wait for the end of a process that has closed its pipe; kill it if it does not come."""
         try:
             # Not killed at once: that collects the process before asyncio does, which then makes
             # an exit code up.
@@ -194,76 +223,75 @@ class EngineClient:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    def _hear(self, came: Came) -> None:
+    def _receive(self, incoming: Incoming) -> None:
         """Take in what the process says, and that it is gone."""
-        if isinstance(came, Exception):
-            if not isinstance(came, PipeClosedError):
-                logger().error("engine process said nonsense", pid=self.pid, exc_info=came)
-            self._tasks.append(asyncio.create_task(self._tell_end(self._lose())))
+        if isinstance(incoming, Exception):
+            if not isinstance(incoming, PipeClosedError):
+                _log.error("engine process said nonsense", pid=self.pid, exc_info=incoming)
+            self._tasks.append(asyncio.create_task(self._log_end(self._fail_all())))
             return
-        header, body = came
-        self._heard = True
-        if header["op"] != "pulse":
+        header, body = incoming
+        self._progressed = True
+        if header["op"].startswith("session"):
+            if self._sessions[header["id"]].receive(header, body):
+                del self._sessions[header["id"]]
+        elif header["op"] != "pulse":
             self._settle(header, body)
 
-    async def _tell_end(self, busy: int) -> None:
-        code = await self._exit_code()
-        log = logger().warning if self._wanted else logger().info
-        log("engine process ended", pid=self.pid, exit_code=code, busy=busy)
+    async def _log_end(self, busy: int) -> None:
+        code = await self.exit_code()
+        write = _log.info if self._killed else _log.warning
+        write("engine process ended", pid=self.pid, exit_code=code, busy=busy)
 
-    def _lose(self) -> int:
-        """Fail what is inside; returns how much that was."""
-        # The supervisor is told first, so that what waits meets the next process and not this one.
+    def _fail_all(self) -> int:
+        """Fail every request and session in the process; returns how many those were."""
+        # The supervisor notices first, so that what waits meets the next process and not this one.
         self.ended.set_result(None)
-        lost = list(self._inside.values())
-        self._inside.clear()
-        for inside in lost:
-            inside.left()
-            inside.fail(engine_lost())
-        sessions = list(self._sessions.values())
+        requests, sessions = list(self._pending.values()), list(self._sessions.values())
+        self._pending.clear()
         self._sessions.clear()
+        for request in requests:
+            request.on_released()
+            request.fail(engine_lost())
         for session in sessions:
             session.end(engine_lost())
-        return len(lost) + len(sessions)
+        return len(requests) + len(sessions)
 
     def _settle(self, header: Header, body: bytes) -> None:
-        if header["op"].startswith("session"):
-            if self._sessions[header["id"]].take(header, body):
-                del self._sessions[header["id"]]
-            return
+        """Answer one request as the process says."""
         self.held.update(header["added"])
         self.held.difference_update(header["dropped"])
         self.held_bytes = header["held_bytes"]
         self.device_peak_bytes = header["device_peak_bytes"]
-        inside = self._inside.pop(header["id"])
-        inside.left()
+        request = self._pending.pop(header["id"])
+        request.on_released()
         if header["op"] == "error":
-            inside.fail(ServiceError.from_status(status_pb2.Status.FromString(body)))
+            request.fail(ServiceError.from_status(status_pb2.Status.FromString(body)))
             return
-        inside.succeed(
+        request.succeed(
             EngineReply(
                 body,
                 header["stages"],
                 header["model_s"],
                 header["encoder_ran"],
                 header["cache_hit"],
-                header["together"],
+                header["batch_size"],
             )
         )
 
     async def _watch(self, step_timeout_s: float) -> None:
         """Kill a process that has work and makes no progress.
 
-        Counts looks instead of reading a clock: a front that was itself stopped for a while has
-        heard nothing either.
+        Counts its own ticks instead of reading a clock: a front that was itself stopped for a
+        while has received nothing either.
         """
         silent = 0
         while not self.ended.done():
             await asyncio.wait([self.ended], timeout=step_timeout_s / _WATCHES_PER_TIMEOUT)
-            busy = self._inside or any(session.owed for session in self._sessions.values())
-            silent = 0 if self._heard or not busy else silent + 1
-            self._heard = False
+            busy = self._pending or any(session.unanswered for session in self._sessions.values())
+            silent = 0 if self._progressed or not busy else silent + 1
+            self._progressed = False
             if silent > _WATCHES_PER_TIMEOUT:
-                logger().error("engine makes no progress", pid=self.pid, timeout_s=step_timeout_s)
+                _log.error("engine makes no progress", pid=self.pid, timeout_s=step_timeout_s)
                 self._kill()
                 return

@@ -14,25 +14,27 @@ from functools import partial
 from typing import Any
 
 import grpc
+import structlog
 from google.rpc import status_pb2
 
 from diptych.wire.statuses import CODES_BY_NUMBER, code_of, trailers
 
 from ..calls import REQUEST_ID_KEY, Calls, request_id
 from ..engine.errors import Reason, ServiceError, draining, invalid
-from ..logs import logger
 
 _HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
 _C = grpc.StatusCode
 _REFUSED = (_C.UNAUTHENTICATED, _C.PERMISSION_DENIED)
 
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
 
 Observer = Callable[[str, grpc.StatusCode, float], None]
-"""Told of each finished call: full method name, code, seconds."""
+"""Gets each finished call: full method name, code, seconds."""
 
 
 Gate = Callable[[grpc.HandlerCallDetails, dict[str, object]], None]
-"""Asked about each call, also of methods that do not exist, before its request is read. Adds to the
+"""Checks each call, also of methods that do not exist, before its request is read. Adds to the
 fields of its log line; raises a ``ServiceError`` to refuse it."""
 
 
@@ -98,16 +100,16 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _kind(handler: Any) -> str:
-    """The attribute that has a handler's behaviour."""
+    """Name the attribute that has a handler's behaviour."""
     request = "stream" if handler.request_streaming else "unary"
     response = "stream" if handler.response_streaming else "unary"
     return f"{request}_{response}"
 
 
 def _refusal(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
-    """A handler that fails with ``error``, for a method of any kind.
+    """Make a handler that fails with ``error``, for a method of any kind.
 
-    As one of streams it is handed no request, so that the megabytes of a refused picture are never
+    As one of streams it is handed no request, so that the megabytes of a refused image are never
     read; a unary handler runs only when they are.
     """
 
@@ -119,7 +121,7 @@ def _refusal(error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
 
 
 def _reader(parse: Callable[[bytes], Any] | None, *, streams: bool) -> Callable[[Any], Any]:
-    """Turns what grpcio hands over (bytes, or an iterator of bytes) into what a handler expects."""
+    """Make a reader of what grpcio hands over, bytes or an iterator of bytes, for a handler."""
     if parse is None:
         return lambda request: request
 
@@ -137,7 +139,7 @@ def _reader(parse: Callable[[bytes], Any] | None, *, streams: bool) -> Callable[
 
 
 def unreadable(raw: bytes) -> ServiceError:
-    """The error for bytes that are not the message of their method."""
+    """Make the error for bytes that are not the message of their method."""
     text = f"expected the message of this method, got {len(raw)} bytes of something else"
     return invalid(Reason.OPTION_INVALID, "request", text)
 
@@ -185,13 +187,13 @@ class _Guard:
         if self._calls.ended(self._call):
             error = draining()
         elif isinstance(error, asyncio.CancelledError) and self._call.task.cancelling():
-            # gRPC cancels the task when the client leaves; context.cancelled() does not tell.
+            # gRPC cancels the task when the client leaves; context.cancelled() does not say so.
             late = self._context.time_remaining() == 0
             self._finish(_C.DEADLINE_EXCEEDED if late else _C.CANCELLED)
             return
         # Any other CancelledError is a fault, and would leave the client waiting for ever.
         if not isinstance(error, ServiceError):
-            logger().error("handler failed", request_id=self._call.request_id, exc_info=error)
+            _log.error("handler failed", request_id=self._call.request_id, exc_info=error)
             error = ServiceError(Reason.MODEL_FAILED, f"internal error {self._call.request_id}")
         self._call.fields["reason"] = error.reason.value
         self._finish(error.code)
@@ -204,13 +206,13 @@ class _Guard:
         if self._observer:
             self._observer(self._details.method, code, seconds)
         if code is _C.OK:
-            # In the next turn of the loop, so that the reply does not wait for it.
+            # In the next iteration of the loop, so that the reply does not wait for it.
             asyncio.get_running_loop().call_soon(self._write, code, seconds)
         else:
             self._write(code, seconds)
 
     def _write(self, code: grpc.StatusCode, seconds: float) -> None:
-        logger().info(
+        _log.info(
             "request",
             method=self._details.method.rpartition("/")[2],
             request_id=self._call.request_id,
@@ -224,7 +226,7 @@ _MakeGuard = Callable[[grpc.aio.ServicerContext[Any, Any]], _Guard]
 
 
 def _code_of(context: grpc.aio.ServicerContext[Any, Any], *, failed: bool) -> grpc.StatusCode:
-    """The code that a handler set; grpcio gives it as an enum member, a number or nothing."""
+    """Read the code that a handler set; grpcio gives it as an enum member, a number or nothing."""
     code: Any = context.code()
     if isinstance(code, grpc.StatusCode):
         return code

@@ -9,17 +9,17 @@ import signal
 from collections.abc import Iterable, Sequence
 
 import grpc
+import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 
-from ..logs import logger
 from .interceptor import ErrorInterceptor, Gate, Observer
 from .tls import ServerTls
 
 NOTICE_S = 0.5
-"""Time for clients that watch health to look elsewhere before calls are refused."""
+"""Time for clients that watch health to go elsewhere before calls are refused."""
 
 _STOP_RESERVE_S = 5.0
 
@@ -36,6 +36,9 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     # Without a header table clients cannot send an older timeout that is up to 3 % longer.
     ("grpc.http2.hpack_table_size.decoder", 0),
 )
+
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class PortTakenError(Exception):
@@ -81,7 +84,7 @@ class GrpcServer:
         self.draining = False
 
     async def start(self) -> int:
-        """Listen; returns the port. Health says NOT_SERVING until told otherwise.
+        """Listen; returns the port. Health says NOT_SERVING until ``set_serving``.
 
         Raises:
             PortTakenError: the address is in use or not ours.
@@ -97,7 +100,7 @@ class GrpcServer:
         if self._tls:
             self._following = asyncio.create_task(self._tls.follow())
         elif not is_loopback(self._address):
-            logger().warning(
+            _log.warning(
                 "serving without TLS: whoever shares the network can read along",
                 address=self._address,
             )
@@ -109,7 +112,7 @@ class GrpcServer:
         return self._server.add_secure_port(self._address, self._tls.credentials())
 
     async def set_serving(self, serving: bool) -> None:
-        """What health says of every service."""
+        """Set what health says of every service."""
         if self.draining and serving:
             return
         state = health_pb2.HealthCheckResponse
@@ -134,7 +137,7 @@ class GrpcServer:
 
 
 def listen_address(host: str, port: int) -> str:
-    """Host and port as gRPC reads them: an IPv6 address needs brackets."""
+    """Join host and port as gRPC reads them: an IPv6 address needs brackets."""
     bare = ":" in host and not host.startswith("[")
     return f"[{host}]:{port}" if bare else f"{host}:{port}"
 
@@ -155,17 +158,17 @@ async def wait_for_stop_signal(also: Iterable[asyncio.Future[None]] = ()) -> Non
     because process runners like to repeat themselves.
     """
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[None] = loop.create_future()
+    stopping: asyncio.Future[None] = loop.create_future()
 
-    def tell(number: signal.Signals) -> None:
-        if not told.done():
-            logger().info("stopping", signal=number.name)
-            told.set_result(None)
+    def stop(number: signal.Signals) -> None:
+        if not stopping.done():
+            _log.info("stopping", signal=number.name)
+            stopping.set_result(None)
         elif number is signal.SIGINT:
             os._exit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, tell, number)
-    done, _ = await asyncio.wait([told, *also], return_when=asyncio.FIRST_COMPLETED)
+        loop.add_signal_handler(number, stop, number)
+    done, _ = await asyncio.wait([stopping, *also], return_when=asyncio.FIRST_COMPLETED)
     for future in done:
         future.result()

@@ -25,7 +25,7 @@ Make = Callable[[bytes | None, bytes | None, bytes | None], T]
 
 
 def watch_pem(ca: Named, certificate: Named, key: Named, make: Make[T]) -> WatchedFiles[T]:
-    """Certificates of an authority, a certificate and its key, checked each time they are read.
+    """Watch an authority's certificates, a certificate and its key, checked at each reading.
 
     Raises:
         SettingsError: a file cannot be used, or a certificate and its key are not both set.
@@ -80,11 +80,11 @@ class ServerTls:
     def if_set(
         cls, certificate: Path | None, key: Path | None, client_ca: Path | None = None
     ) -> ServerTls | None:
-        """``None`` if no file is set at all, which means a server without TLS."""
+        """Make one; ``None`` if no file is set at all, which means a server without TLS."""
         return cls(certificate, key, client_ca) if certificate or key or client_ca else None
 
     def credentials(self) -> grpc.ServerCredentials:
-        """For one port. gRPC asks for what is in force at each handshake."""
+        """Make credentials for one port. gRPC asks for what is in force at each handshake."""
         given = self._files.value
 
         def changed() -> grpc.ServerCertificateConfiguration | None:
@@ -102,7 +102,7 @@ class ServerTls:
         )
 
     def ssl_context(self) -> ssl.SSLContext:
-        """For one port of a server that is not gRPC's; it changes with the files."""
+        """Make a context for one port of a server that is not gRPC's; it changes with the files."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._load(context)
         self._contexts.append(context)
@@ -113,7 +113,7 @@ class ServerTls:
         context.load_cert_chain(self._certificate, self._key)
 
     async def follow(self) -> None:
-        """Look for changes of the files until cancelled."""
+        """Follow changes of the files until cancelled."""
         await self._files.follow(self._renew)
 
     def _renew(self, _: object) -> None:

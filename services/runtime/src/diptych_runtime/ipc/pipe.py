@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 Header: TypeAlias = dict[str, Any]
 Body: TypeAlias = bytes | memoryview
-Came: TypeAlias = tuple[Header, bytes] | Exception
+Incoming: TypeAlias = tuple[Header, bytes] | Exception
 """A message, or why there are no more."""
 
 _LENGTHS = struct.Struct("!II")
@@ -32,7 +32,7 @@ class PipeClosedError(Exception):
 
 
 def _pack(header: Header, body: Body) -> bytes:
-    """All of a message but its body."""
+    """Make all of a message but its body."""
     text = _JSON.encode(header).encode()
     return _LENGTHS.pack(len(text), len(body)) + text
 
@@ -82,8 +82,8 @@ class FrontPipe:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._loop = asyncio.get_running_loop()
-        self._came: asyncio.Queue[Came] = asyncio.Queue()
-        self._tell: Callable[[Came], None] = self._came.put_nowait
+        self._incoming: asyncio.Queue[Incoming] = asyncio.Queue()
+        self._deliver: Callable[[Incoming], None] = self._incoming.put_nowait
         self._unread = bytearray()
         self._reader: threading.Thread | None = None
         self._closed = False
@@ -97,7 +97,7 @@ class FrontPipe:
     def send(self, header: Header, body: Body = b"") -> None:
         """Send one message, without waiting until the other side has read it.
 
-        Messages to a process that is gone are lost; ``receive`` tells.
+        Messages to a process that is gone are lost; ``receive`` raises then.
         """
         if self._closed:
             return
@@ -112,7 +112,7 @@ class FrontPipe:
         self._to_send.put(parts)
 
     def _send_now(self, data: bytes) -> int:
-        """How much of it the socket took without waiting; all if there is nobody to read it."""
+        """Send what the socket takes without waiting; returns how much, all if nobody reads."""
         try:
             return self._socket.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -126,18 +126,18 @@ class FrontPipe:
         Raises:
             PipeClosedError: the engine process is gone.
         """
-        came = await self._came.get()
-        if isinstance(came, Exception):
-            self._came.put_nowait(came)  # there is nothing after it
-            raise came
-        return came
+        incoming = await self._incoming.get()
+        if isinstance(incoming, Exception):
+            self._incoming.put_nowait(incoming)  # there is nothing after it
+            raise incoming
+        return incoming
 
-    def listen(self, heard: Callable[[Came], None]) -> None:
-        """Tell of all that comes from now on as soon as it is there, instead of ``receive``: that
-        would take two more turns of the loop. What ``heard`` raises ends the pipe."""
-        self._tell = heard
-        while not self._came.empty():
-            heard(self._came.get_nowait())
+    def listen(self, on_message: Callable[[Incoming], None]) -> None:
+        """Call ``on_message`` with each message as soon as it is there, instead of ``receive``:
+        that would take two more iterations of the loop. What it raises ends the pipe."""
+        self._deliver = on_message
+        while not self._incoming.empty():
+            on_message(self._incoming.get_nowait())
 
     def close(self) -> None:
         """Close our end; the engine process ends when it notices."""
@@ -150,11 +150,11 @@ class FrontPipe:
         self._loop.remove_reader(self._socket)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._tell(error)
+        self._deliver(error)
         self._to_send.put(None)
 
     def _read(self) -> None:
-        """Take in what has come, as the loop says that something has."""
+        """Take in what the socket holds; called by the loop when there is something."""
         try:
             data = self._socket.recv(_READ_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -178,12 +178,12 @@ class FrontPipe:
 
     def _take(self, message: bytearray, rest: bytes = b"") -> None:
         try:
-            self._tell(_unpack(message, rest))
+            self._deliver(_unpack(message, rest))
         except Exception as error:
             self._end(error)
 
     def _next_size(self) -> int:
-        """Of the message that begins what is unread; 0 while too little of it is there."""
+        """Return the size of the message that begins what is unread; 0 while it is not known."""
         if len(self._unread) < _LENGTHS.size:
             return 0
         header_size, body_size = _LENGTHS.unpack_from(self._unread)
@@ -196,9 +196,9 @@ class FrontPipe:
         except PipeClosedError:
             rest = b""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
-            self._loop.call_soon_threadsafe(self._large_came, rest)
+            self._loop.call_soon_threadsafe(self._take_large, rest)
 
-    def _large_came(self, rest: bytes) -> None:
+    def _take_large(self, rest: bytes) -> None:
         if self._closed:
             return
         if not rest:
@@ -225,7 +225,7 @@ class FrontPipe:
 
 
 def _unpack(message: bytearray, rest: bytes = b"") -> tuple[Header, bytes]:
-    """Header and body of a whole message, of which ``rest`` is the end."""
+    """Split a whole message, of which ``rest`` is the end, into header and body."""
     header_size, _ = _LENGTHS.unpack_from(message)
     start = _LENGTHS.size + header_size
     if start > len(message):

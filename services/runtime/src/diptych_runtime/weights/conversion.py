@@ -34,7 +34,7 @@ def convert(checkpoint: Path, output: Path, *, converter: Sequence[str]) -> None
 
 
 def check_safetensors(path: Path) -> None:
-    """See that a file looks like safetensors, without reading its tensors.
+    """Check the header of a safetensors file, without reading its tensors.
 
     Raises:
         WeightsError: it does not.

@@ -31,7 +31,7 @@ class _BrokenError(Exception):
 
 
 def download(url: str, part: Path, *, progress: bool, label: str) -> None:
-    """Bring ``url`` to ``part``, and go on with what is already there.
+    """Download ``url`` to ``part``, and go on with what is already there.
 
     A server that honours ``Range`` sends only the rest, on the condition (``If-Range``) that the
     file is still the one that was begun; else it is sent whole again. ``<part>.json`` holds what
@@ -117,9 +117,9 @@ def _receive(
         for chunk in response.iter_content(_CHUNK_BYTES):
             file.write(chunk)
             bar.update(len(chunk))
-    came = _size(part)
-    if total is not None and came != total:
-        raise _BrokenError(f"{came} of {total} bytes came")
+    received = _size(part)
+    if total is not None and received != total:
+        raise _BrokenError(f"{received} of {total} bytes came")
 
 
 def _refuse(url: str, response: requests.Response) -> None:

@@ -21,20 +21,8 @@ from pathlib import Path
 
 import platformdirs
 
-from .conversion import check_safetensors, convert
+from .conversion import convert
 from .download import WeightsError, discard, download, write_json
-
-__all__ = [
-    "OfficialWeights",
-    "StoredWeights",
-    "WeightsError",
-    "cache_dir",
-    "check_safetensors",
-    "convert",
-    "file_sha256",
-    "locate",
-    "pull",
-]
 
 _SIZE_TOLERANCE = 0.01  # publishers round
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+_-]*")
@@ -68,13 +56,13 @@ class StoredWeights:
 
 
 def cache_dir() -> Path:
-    """Where weights are kept: ``DIPTYCH_WEIGHTS_DIR``, else the user's cache directory."""
+    """Return where weights are kept: ``DIPTYCH_WEIGHTS_DIR``, else the user's cache directory."""
     chosen = os.environ.get("DIPTYCH_WEIGHTS_DIR")
     return Path(chosen) if chosen else platformdirs.user_cache_path("diptych") / "weights"
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """Compute the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -119,7 +107,7 @@ def pull(
 
 
 def locate(name: str, *, command: str, directory: Path | None = None) -> StoredWeights:
-    """The stored weights of that name, their digest checked.
+    """Find the stored weights of a name, and check their digest.
 
     Args:
         name: Such as ``coco-v1``.
@@ -183,7 +171,7 @@ def _check_download(
     known: dict[str, object] | None,
     say: Callable[[str], None],
 ) -> str:
-    """The digest of the download, after it was held against all that is known of it."""
+    """Compute the digest of a download, and check it against all that is known of it."""
     size = part.stat().st_size
     if abs(size - weights.size_bytes) > _SIZE_TOLERANCE * weights.size_bytes:
         discard(part)

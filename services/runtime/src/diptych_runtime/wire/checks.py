@@ -14,7 +14,6 @@ from diptych.wire.requests import read_encoding, read_task
 
 from ..engine.errors import Reason, invalid
 from .prompt_checks import prompt_problems, refuse
-from .split import SplitRequest
 
 _DIGEST_BYTES = 32
 _MAX_QUOTED = 100
@@ -36,16 +35,20 @@ _AUTOMATIC_RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-def check_request(asked: SplitRequest, card: pb.ModelCard) -> Task:
+def check_request(request: pb.SegmentRequest, encoded: bytes, card: pb.ModelCard) -> Task:
     """Check everything that needs no pixels; returns the task.
+
+    Args:
+        request: The request; the file of its image may have been taken out.
+        encoded: That file.
+        card: The card of the model that is to answer.
 
     Raises:
         ServiceError: with the field and what was expected of it.
     """
-    request = asked.request
     check_model(request.model_id, card)
     task = _check_task(request, card)
-    _check_image(request.image, asked.picture)
+    _check_image(request.image, encoded)
     check_output(request.output, card)
     if card.HasField("default_automatic"):
         _check_automatic(request.automatic, card)
@@ -85,12 +88,12 @@ def _check_task(request: pb.SegmentRequest, card: pb.ModelCard) -> Task:
     return task
 
 
-def _check_image(image: pb.Image, picture: memoryview) -> None:
+def _check_image(image: pb.Image, encoded: bytes) -> None:
     source = image.WhichOneof("source")
     if source is None:
         text = "expected encoded bytes or a digest, got neither"
         raise invalid(Reason.IMAGE_UNREADABLE, "image", text)
-    if source == "encoded" and not picture:
+    if source == "encoded" and not encoded:
         raise invalid(
             Reason.IMAGE_UNREADABLE, "image.encoded", "expected JPEG, PNG or WebP, got 0 bytes"
         )

@@ -3,7 +3,7 @@
 What is known of a kind of requests is the time that one takes in batches of 1, of 2 to 3, of 4 to 7
 and so on: the median of the newest few of each such level. The size grows by doubling as long as
 that pays, so a kind that gains nothing is soon served one by one. Now and then the levels beside
-the best one are tried again, because traffic, pictures and neighbours on a machine change.
+the best one are tried again, because traffic, images and neighbours on a machine change.
 
 Nothing here waits: a size is chosen from what is there.
 """
@@ -30,8 +30,8 @@ class BatchPolicy:
         self._kinds: OrderedDict[Hashable, _Kind] = OrderedDict()
 
     def size(self, kind: Hashable, waiting: int, *, limit_s: float) -> int:
-        """How many of ``waiting`` requests to take, at least 1; as far as is known they take no
-        longer than ``limit_s`` seconds together."""
+        """Choose how many of ``waiting`` requests to take, at least 1; as far as is known they take
+        no longer than ``limit_s`` seconds together."""
         if waiting == 1:
             return 1
         return self._kind(kind).size(min(waiting, self._max), limit_s)
@@ -42,7 +42,7 @@ class BatchPolicy:
         self._kind(kind).levels[_level(size)].append(max(seconds, _TICK_S) / size)
 
     def too_large(self, kind: Hashable, size: int) -> None:
-        """So many did not fit into the device's memory."""
+        """Note that so many did not fit into the device's memory."""
         found = self._kind(kind)
         found.ceiling = min(found.ceiling, max(size // 2, 1))
 
@@ -76,7 +76,7 @@ class _Kind:
         return max(size, 1)
 
     def _best(self, top: int) -> int:
-        """The level up to ``top`` with the quickest requests; the lower one of two that are
+        """Find the level up to ``top`` with the quickest requests; the lower one of two that are
         alike."""
         best = 0
         for level in range(1, top + 1):
@@ -85,16 +85,16 @@ class _Kind:
         return best
 
     def _to_try(self, best: int, top: int) -> int:
-        """``best``, or a level beside it about which too little is known."""
+        """Choose ``best``, or a level beside it about which too little is known."""
         if not self._is_judged(best):
             return best
         for beside in (best + 1, best - 1):
             if 0 <= beside <= top and not self._is_judged(beside):
                 return beside
         self._choices += 1
-        turn, left = divmod(self._choices, _TRY_AGAIN_EVERY)
+        tries, left = divmod(self._choices, _TRY_AGAIN_EVERY)
         if not left:
-            self._forget(best + 1 if turn % 2 else best - 1)
+            self._forget(best + 1 if tries % 2 else best - 1)
         return best
 
     def _forget(self, level: int) -> None:

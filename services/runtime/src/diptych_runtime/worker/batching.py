@@ -1,4 +1,4 @@
-"""Requests on held pictures that the model answers together.
+"""Requests on held images that the model answers together.
 
 Nobody waits for company: when the model is free, what waits already may go together. With how many,
 ``batch_policy`` says.
@@ -14,44 +14,42 @@ from collections.abc import Callable
 from ..engine.errors import Reason, ServiceError
 from ..engine.protocol import Answer, BatchingEngine, BatchSteps, DeviceLostError
 from .batch_policy import BatchPolicy
-from .running import Alone, Done, Running
-from .work import Work, Workshop
+from .scheduler import OnDone, OnRetry, Running, SingleRun
+from .work import EngineContext, Work
 
 # What a batch may take by what is known, in seconds: who comes meanwhile waits for it. The second
 # holds while others wait for the model already, and is about a step of an automatic mode.
 _LONGEST_S = 1.0
-_LONGEST_TURN_S = 0.25
-
-Again = Callable[[list[Work]], None]
-"""Gets what a batch that failed has not answered, to be tried in smaller ones."""
+_LONGEST_ROUND_S = 0.25
 
 
 class Batcher:
-    """Puts requests to one engine together."""
+    """Puts requests to one engine together; implements ``scheduler.Batches``."""
 
-    def __init__(self, engine: BatchingEngine, workshop: Workshop, max_batch: int) -> None:
+    def __init__(self, engine: BatchingEngine, context: EngineContext, max_batch: int) -> None:
         self._engine = engine
-        self._workshop = workshop
+        self._context = context
         self.max_batch = max_batch
         self._policy = BatchPolicy(max_batch)
 
-    def start(self, ready: deque[Work], done: Done, again: Again, *, others: bool) -> Running:
-        """Take the first request out of ``ready``, and what goes with it; ``others`` says whether
-        somebody else waits for the model."""
-        works = self._take(ready, _LONGEST_TURN_S if others else _LONGEST_S)
+    def start(
+        self, ready: deque[Work], on_done: OnDone, on_retry: OnRetry, *, others: bool
+    ) -> Running:
+        """See ``scheduler.Batches``."""
+        works = self._take(ready, _LONGEST_ROUND_S if others else _LONGEST_S)
         for work in works:
-            work.together = len(works)
+            work.batch_size = len(works)
         if len(works) > 1:
-            return Batch(works, self, done, again)
-        return Alone(works[0], self._workshop.answer(works[0]), self._learning(done))
+            return Batch(works, self, on_done, on_retry)
+        return SingleRun(works[0], self._context.answer(works[0]), self._learning(on_done))
 
     def _take(self, ready: deque[Work], limit_s: float) -> list[Work]:
         first, *later = ready
-        most = self._look_at(first)
+        most = self._max_batch_of(first)
         alike = [first]
         if most > 1:
             # What was in a batch that failed goes with others of such, which newer ones may join.
-            alike += [w for w in later if self._look_at(w) >= most and _alike(w, first)]
+            alike += [w for w in later if self._max_batch_of(w) >= most and _alike(w, first)]
         size = self._policy.size(first.batch_key, len(alike), limit_s=limit_s)
         taken = alike[: min(size, most)]
         chosen = {id(work) for work in taken}
@@ -60,46 +58,46 @@ class Batcher:
         ready.extend(rest)
         return taken
 
-    def _look_at(self, work: Work) -> int:
-        """With how many a request may be answered."""
-        if work.most_together is None:
+    def _max_batch_of(self, work: Work) -> int:
+        """Find the largest batch that a request may be part of, and its key."""
+        if work.max_batch is None:
             try:
-                job = self._workshop.job(work)
-                features = self._workshop.features(work, job.task)
+                job = self._context.job(work)
+                features = self._context.features(work, job.task)
                 if features is not None:
                     work.batch_key = self._engine.batch_key(features, job)
             except Exception:
-                work.batch_key = None  # alone, it is told what is wrong
-            work.most_together = 1 if work.batch_key is None else self.max_batch
-        return work.most_together
+                work.batch_key = None  # answered alone, it gets this error again
+            work.max_batch = 1 if work.batch_key is None else self.max_batch
+        return work.max_batch
 
-    def _learning(self, done: Done) -> Done:
+    def _learning(self, on_done: OnDone) -> OnDone:
         def learn(work: Work, result: Answer | Exception) -> None:
             # What was in a batch that failed has that time counted, too.
-            fresh = work.batch_key is not None and work.most_together == self.max_batch
+            fresh = work.batch_key is not None and work.max_batch == self.max_batch
             if fresh and not isinstance(result, Exception):
                 self._policy.learn(work.batch_key, 1, work.model_s)
-            done(work, result)
+            on_done(work, result)
 
         return learn
 
     def steps(self, works: list[Work], wanted: Callable[[int], bool]) -> BatchSteps:
-        """Have the engine answer them; ``wanted`` is asked by place."""
+        """Have the engine answer requests; ``wanted`` says by index whether one still is."""
 
-        def asks(place: int) -> Callable[[], bool]:
-            return lambda: wanted(place)
+        def wants(index: int) -> Callable[[], bool]:
+            return lambda: wanted(index)
 
-        asked = [self._workshop.asked(work, asks(place)) for place, work in enumerate(works)]
-        yield from self._engine.segment_batch(asked)
+        items = [self._context.batch_item(work, wants(i)) for i, work in enumerate(works)]
+        yield from self._engine.segment_batch(items)
 
     def learn(self, works: list[Work], seconds: float) -> None:
-        """The model answered all of them in so many seconds."""
+        """Take in how many seconds the model worked on a batch, all of which it answered."""
         self._policy.learn(works[0].batch_key, len(works), seconds)
 
     def failed(self, works: list[Work], error: Exception) -> None:
-        """They could not be answered together, and are not tried in that number again."""
+        """Note that requests could not be answered together: never again in that number."""
         for work in works:
-            work.most_together = max(len(works) // 2, 1)
+            work.max_batch = max(len(works) // 2, 1)
         if isinstance(error, ServiceError) and error.reason is Reason.DEVICE_MEMORY:
             self._policy.too_large(works[0].batch_key, len(works))
 
@@ -108,36 +106,39 @@ def _alike(one: Work, other: Work) -> bool:
     return one.batch_key == other.batch_key
 
 
-def batcher_of(workshop: Workshop) -> Batcher | None:
-    """For an engine that can answer several jobs together, if the settings want that."""
-    engine, most = workshop.engine, workshop.settings.max_batch
+def batcher_of(context: EngineContext) -> Batcher | None:
+    """Make a batcher for an engine that can answer several jobs together, if the settings want
+    that."""
+    engine, most = context.engine, context.settings.max_batch
     if most == 1 or not isinstance(engine, BatchingEngine):
         return None
-    return Batcher(engine, workshop, most)
+    return Batcher(engine, context, most)
 
 
 class Batch:
-    """Requests that were put together. Each is told of as soon as it is answered; who is cancelled
-    or late drops out between two steps."""
+    """Runs requests that were put together. Each is reported as soon as it is answered; who is
+    cancelled or late drops out between two steps."""
 
-    def __init__(self, works: list[Work], batcher: Batcher, done: Done, again: Again) -> None:
+    def __init__(
+        self, works: list[Work], batcher: Batcher, on_done: OnDone, on_retry: OnRetry
+    ) -> None:
         self._works = works
-        self._open = dict(enumerate(works))
+        self._unanswered = dict(enumerate(works))
         self._batcher = batcher
-        self._done = done
-        self._again = again
-        self._steps = batcher.steps(works, self._open.__contains__)
+        self._on_done = on_done
+        self._on_retry = on_retry
+        self._steps = batcher.steps(works, self._unanswered.__contains__)
         self._answered = 0
         self._spent_s = 0.0
 
     def step(self) -> bool:
         """See ``Running``."""
         self._drop_dead()
-        if not self._open:
+        if not self._unanswered:
             return self._end()
         started = time.monotonic()
         try:
-            told = next(self._steps)
+            finished = next(self._steps)
         except StopIteration:
             return self._fail(RuntimeError("the engine left jobs of a batch out"))
         except DeviceLostError:
@@ -145,30 +146,30 @@ class Batch:
         except Exception as error:
             return self._fail(error)
         self._charge(time.monotonic() - started)
-        if told is not None and told[0] in self._open:
-            place, result = told
+        if finished is not None and finished[0] in self._unanswered:
+            index, result = finished
             self._answered += not isinstance(result, Exception)
-            self._done(self._open.pop(place), result)
-        return bool(self._open) or self._end()
+            self._on_done(self._unanswered.pop(index), result)
+        return bool(self._unanswered) or self._end()
 
     def _drop_dead(self) -> None:
-        for place, work in list(self._open.items()):
+        for index, work in list(self._unanswered.items()):
             try:
                 work.check_alive()
             except Exception as error:
-                self._done(self._open.pop(place), error)
+                self._on_done(self._unanswered.pop(index), error)
 
     def _charge(self, seconds: float) -> None:
-        """Every request that is not answered yet bears an equal part."""
+        """Charge every request that is not answered yet an equal part."""
         self._spent_s += seconds
-        for work in self._open.values():
-            work.model_s += seconds / len(self._open)
+        for work in self._unanswered.values():
+            work.model_s += seconds / len(self._unanswered)
 
     def _fail(self, error: Exception) -> bool:
         self._close()
-        left = list(self._open.values())
-        self._batcher.failed(left, error)
-        self._again(left)
+        unanswered = list(self._unanswered.values())
+        self._batcher.failed(unanswered, error)
+        self._on_retry(unanswered)
         return False
 
     def _end(self) -> bool:
@@ -178,5 +179,5 @@ class Batch:
         return False
 
     def _close(self) -> None:
-        with contextlib.suppress(Exception):  # what matters was told
+        with contextlib.suppress(Exception):  # what matters was reported
             self._steps.close()

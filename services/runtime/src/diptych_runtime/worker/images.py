@@ -1,4 +1,4 @@
-"""Encoded pictures to RGB pixels; everything that can be wrong with a picture is refused here.
+"""Encoded images to RGB pixels; everything that can be wrong with an image is refused here.
 
 JPEG, PNG and WebP, one frame. EXIF orientation is applied, ICC profiles are ignored. Transparent
 pixels are laid on white. 16-bit grey is scaled to 8 bits; of 16-bit colour the high byte is kept,
@@ -24,7 +24,7 @@ from ..engine.protocol import Pixels
 _FIELD = "image.encoded"
 
 # These classes instead of Image.open: that one has a pixel limit that is global to the process,
-# turns some JPEGs into multi-frame MPO pictures, and says less exactly what came.
+# turns some JPEGs into multi-frame MPO images, and says less exactly what came.
 _READERS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
@@ -41,7 +41,7 @@ _GREY16_MODE = "I;16"
 
 
 def sniff(data: bytes) -> str | None:
-    """``JPEG``, ``PNG`` or ``WebP`` by the first bytes; ``None`` for anything else."""
+    """Name the format by the first bytes: ``JPEG``, ``PNG``, ``WebP``; ``None`` for any other."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -52,11 +52,11 @@ def sniff(data: bytes) -> str | None:
 
 
 def decode(data: bytes, *, max_pixels: int, min_side: int, max_aspect_ratio: int) -> Pixels:
-    """The pixels of an encoded picture, ``(height, width, 3)`` RGB, upright.
+    """Decode an image; returns ``(height, width, 3)`` RGB in [0, 255], upright.
 
     Raises ``ServiceError`` with ``IMAGE_TOO_LARGE`` (over ``max_pixels``) or ``IMAGE_SHAPE`` (a
     side under ``min_side``, or one over ``max_aspect_ratio`` times the other), both before pixels
-    are allocated, and with ``IMAGE_UNREADABLE`` for whatever is not one whole picture.
+    are allocated, and with ``IMAGE_UNREADABLE`` for whatever is not one whole image.
     """
     kind = sniff(data)
     if kind is None:
@@ -83,13 +83,13 @@ def decode(data: bytes, *, max_pixels: int, min_side: int, max_aspect_ratio: int
 
 
 def _scans(data: bytes) -> int:
-    """How often a start of scan stands in the file; ten times as fast as ``bytes.count``."""
+    """Count how often a start of scan stands in the file; ten times as fast as ``bytes.count``."""
     pairs = (np.frombuffer(data, "<u2", (len(data) - at) // 2, at) for at in (0, 1))
     return sum(int(np.count_nonzero(numbers == _START_OF_SCAN)) for numbers in pairs)
 
 
 def _named(data: bytes) -> str:
-    """What unwanted bytes are, as far as their beginning tells."""
+    """Name unwanted bytes, as far as their beginning says what they are."""
     for magic, name in _OTHERS:
         if data.startswith(magic):
             return f"{len(data)} bytes of {name}"
@@ -100,9 +100,9 @@ def _named(data: bytes) -> str:
 
 @contextmanager
 def _decoding(kind: str, size: int) -> Iterator[None]:
-    """Whatever the decoder raises becomes ``IMAGE_UNREADABLE``, without the decoder's text.
+    """Turn whatever the decoder raises into ``IMAGE_UNREADABLE``, without the decoder's text.
 
-    That text names objects by their addresses. Running out of memory is not the picture's fault:
+    That text names objects by their addresses. Running out of memory is not the image's fault:
     its size was checked.
     """
     try:
@@ -122,13 +122,13 @@ def _check_size(
     size: tuple[int, int], max_pixels: int, min_side: int, max_aspect_ratio: int
 ) -> None:
     width, height = size
-    came = f"got {width} x {height}"
+    got = f"got {width} x {height}"
     facts = {"width": str(width), "height": str(height)}
     if width * height > max_pixels:
         raise invalid(
             Reason.IMAGE_TOO_LARGE,
             _FIELD,
-            f"expected at most {max_pixels} pixels, {came}",
+            f"expected at most {max_pixels} pixels, {got}",
             maxPixels=str(max_pixels),
             **facts,
         )
@@ -136,7 +136,7 @@ def _check_size(
         raise invalid(
             Reason.IMAGE_SHAPE,
             _FIELD,
-            f"expected sides of at least {min_side} pixels, {came}",
+            f"expected sides of at least {min_side} pixels, {got}",
             minSide=str(min_side),
             **facts,
         )
@@ -144,14 +144,14 @@ def _check_size(
         raise invalid(
             Reason.IMAGE_SHAPE,
             _FIELD,
-            f"expected one side at most {max_aspect_ratio} times the other, {came}",
+            f"expected one side at most {max_aspect_ratio} times the other, {got}",
             maxAspectRatio=str(max_aspect_ratio),
             **facts,
         )
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height by the header (RFC 9649, sections 2.5 to 2.7; RFC 6386, section 9.1)."""
+    """Read width and height from the header (RFC 9649, 2.5 to 2.7; RFC 6386, 9.1)."""
     chunk = data[12:16]
     if chunk == b"VP8X" and len(data) >= 30:
         return _little(data[24:27]) + 1, _little(data[27:30]) + 1
@@ -168,7 +168,7 @@ def _little(data: bytes) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Pixels:
-    """``(height, width, 3)`` of a loaded picture of any mode that the three formats have."""
+    """Convert a loaded image of any mode that the three formats have to ``(height, width, 3)``."""
     transparent = image.info.get("transparency")
     if image.mode == _GREY16_MODE:
         return _grey16_to_rgb(np.asarray(image), transparent)
@@ -182,7 +182,7 @@ def _to_rgb(image: Image.Image) -> Pixels:
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:
-    # Pillow copies a picture that has the mode already: 200 MB for 50 million pixels.
+    # Pillow copies an image that has the mode already: 200 MB for 50 million pixels.
     return image if image.mode == mode else image.convert(mode)
 
 
@@ -207,7 +207,7 @@ def _grey16_to_rgb(grey: NDArray[np.uint16], transparent: int | None) -> Pixels:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 if there is none that can be read."""
+    """Read the EXIF orientation, 1 to 8; 1 if there is none that can be read."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # metadata may be as broken as it likes; the pixels are fine
@@ -216,7 +216,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Undo what the camera did: EXIF 2.3, table "Orientation"."""
+    """Turn and mirror pixels upright: EXIF 2.3, table "Orientation"."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

@@ -1,7 +1,7 @@
 """One video session inside the engine process: its messages wait here, and are answered in order.
 
 Three threads meet in it. The pipe's puts messages in, a decoder's prepares the next one while the
-model works on the one before, and the model's takes turns: one step each.
+model works on the one before, and the model's runs one step at a time.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .images import decode
 
 @dataclass
 class Event:
-    """One message of a session, what became of it, and where its time went (seconds)."""
+    """One message of a session, its state, and where its time went (seconds)."""
 
     received: float
     """Reading of the monotonic clock, which all processes of a machine share."""
     request: pb.SegmentVideoRequest
     refusal: bytes = b""
-    """A serialised reply: the front refused the message, and this waits for its turn to be sent."""
+    """A serialised reply: the front refused the message, and this is sent in its order."""
     closes: bool = False
     """Not a message but the end of them."""
     pixels: Pixels | None = None
@@ -51,14 +51,14 @@ class FrameReply:
 
 
 Result = list[FrameReply] | Exception
-Answered = Callable[["LiveSession", Event, Result], None]
+OnAnswered = Callable[["LiveSession", Event, Result], None]
 
 
 class LiveSession:
-    """Implements ``scheduler.Turns``.
+    """Implements ``scheduler.SteppedSession``.
 
-    ``answered`` is told of each message in order; ``wanted`` that the next one can be prepared;
-    ``ended`` that everything is freed.
+    ``on_answered`` gets each message in order; ``on_waiting`` is called when the next one can be
+    prepared; ``on_ended`` when everything is freed.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class LiveSession:
         *,
         engine: VideoEngine,
         settings: RuntimeSettings,
-        answered: Answered,
-        wanted: Callable[[LiveSession], None],
-        ended: Callable[[LiveSession, Exception | None], None],
+        on_answered: OnAnswered,
+        on_waiting: Callable[[LiveSession], None],
+        on_ended: Callable[[LiveSession, Exception | None], None],
     ) -> None:
         self.number = number
         self.request_id = request_id
@@ -79,9 +79,9 @@ class LiveSession:
         self.dropped = threading.Event()
         self._engine = engine
         self._settings = settings
-        self._answered = answered
-        self._wanted = wanted
-        self._ended = ended
+        self._on_answered = on_answered
+        self._on_waiting = on_waiting
+        self._on_ended = on_ended
         self._lock = threading.Lock()
         self._waiting: deque[Event] = deque()
         self._prepared: Event | None = None
@@ -98,10 +98,10 @@ class LiveSession:
         """Queue a message; the front sends no more than the settings allow."""
         with self._lock:
             self._waiting.append(event)
-        self._want()
+        self._announce()
 
     def prepare(self) -> None:
-        """Decode the next message's frame; called by one thread after each ``wanted``."""
+        """Decode the next message's frame; called by one thread after each ``on_waiting``."""
         with self._lock:
             if not self._waiting:  # it was closed meanwhile
                 return
@@ -128,7 +128,7 @@ class LiveSession:
             if event.error is not None:
                 # Not raised, and not left in the event: the two would keep each other alive.
                 error, event.error = event.error, None
-                self._answered(self, event, error)
+                self._on_answered(self, event, error)
                 return self._prepared is not None
             self._current = (event, self._work(event))
         self._advance(*self._current)
@@ -139,17 +139,17 @@ class LiveSession:
         """Memory that the engine's session keeps; to be read by the model's thread."""
         return self._session.nbytes if self._session and not self._closed else 0
 
-    def _want(self) -> None:
+    def _announce(self) -> None:
         with self._lock:
             if self._preparing or self._prepared is not None or not self._waiting:
                 return
             self._preparing = True
-        self._wanted(self)
+        self._on_waiting(self)
 
     def _take(self) -> Event | None:
         with self._lock:
             event, self._prepared = self._prepared, None
-        self._want()
+        self._announce()
         return event
 
     def _decode(self, event: Event) -> None:
@@ -186,10 +186,10 @@ class LiveSession:
         if self._session is None and isinstance(result, Exception):
             self._close(result)  # it could not be opened
         else:
-            self._answered(self, event, result)
+            self._on_answered(self, event, result)
 
     def _close(self, error: Exception | None) -> None:
-        """Free everything and tell; ``error`` is why the session was never open."""
+        """Free everything and report it; ``error`` is why the session was never open."""
         if self._current:
             with contextlib.suppress(Exception):  # nobody waits for it any more
                 self._current[1].close()
@@ -203,7 +203,7 @@ class LiveSession:
                 self._session.close()
         finally:
             self._session = None
-            self._ended(self, error)
+            self._on_ended(self, error)
 
     def _work(self, event: Event) -> Steps[list[FrameReply]]:
         """Do what a message says; no replies means that it is only acknowledged."""
@@ -237,19 +237,19 @@ class LiveSession:
             del self._revisions[next(iter(self._revisions))]
         return FrameReply(answer, 0, size)
 
-    def _prompt(self, session: VideoSession, asked: pb.VideoPrompt) -> Steps[list[FrameReply]]:
-        index, size = asked.frame_index, self._size
+    def _prompt(self, session: VideoSession, message: pb.VideoPrompt) -> Steps[list[FrameReply]]:
+        index, size = message.frame_index, self._size
         if size is None or index not in self._revisions:
             raise not_held(index, self._revisions)
-        prompt = check_video_prompt(asked.prompt, "prompt.prompt", size)
-        answers = yield from session.prompt(asked.object_id, index, prompt)
+        prompt = check_video_prompt(message.prompt, "prompt.prompt", size)
+        answers = yield from session.prompt(message.object_id, index, prompt)
         for answer in answers:
             self._revisions[answer.frame_index] += 1
         return [FrameReply(a, self._revisions[a.frame_index], size) for a in answers]
 
 
 def _of_frame(error: ServiceError) -> ServiceError:
-    """The decoder's refusal in terms of a frame."""
+    """Put the decoder's refusal in terms of a frame."""
     found = [Violation("frame.encoded", v.description) for v in error.violations]
     text = error.message.partition(": ")[2]
     return ServiceError(

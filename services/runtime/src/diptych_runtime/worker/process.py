@@ -1,8 +1,8 @@
-"""The process that owns a device: decodes pictures, runs the model, writes replies.
+"""The process that owns a device: decodes images, runs the model, writes replies.
 
 Started by the front as ``python -m diptych_runtime.worker.process``; ends when the front is gone.
 Threads: this one reads requests; one loads and runs the model; one for each lane prepares requests,
-one decoded picture ahead of the model; one writes replies. While nobody else waits, the model's
+one decoded image ahead of the model; one writes replies. While nobody else waits, the model's
 thread prepares a request and writes a small reply itself: waking another takes longer. Models that
 follow objects have two more, one to decode frames and one to write replies of video sessions.
 """
@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import structlog
+
 from diptych import Task
 from diptych.segment import v1 as pb
 
@@ -29,18 +31,17 @@ from ..engine.errors import Reason, ServiceError
 from ..engine.protocol import Answer, DeviceLostError, Engine, LoadError
 from ..ipc.lanes import Lane
 from ..ipc.pipe import EnginePipe, Header, PipeClosedError
-from ..ipc.shared_memory import PictureReader
-from ..logs import logger
+from ..ipc.shared_memory import ImageReader
 from ..machine import device_name
 from ..settings import RuntimeSettings, SettingsError
 from ..weights.download import WeightsError
 from ..wire.cards import CardError, build_card
 from .batching import batcher_of
-from .image_cache import HeldPictures
+from .image_cache import ImageCache
 from .replies import ReplyWriter
 from .scheduler import Scheduler
 from .sessions import SessionHost
-from .work import CancelledWorkError, Work, Workshop
+from .work import CancelledWorkError, EngineContext, Work
 
 EXIT_BROKEN = 70
 _PULSE_EVERY_S = 0.2
@@ -56,12 +57,14 @@ _QUICK_ENCODINGS = frozenset(
 
 Queue = queue.SimpleQueue
 
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
 
 @dataclass(frozen=True)
 class _Loaded:
     """What there is once the model is loaded."""
 
-    workshop: Workshop
+    context: EngineContext
     replies: ReplyWriter
 
 
@@ -69,18 +72,18 @@ class EngineProcess:
     """Everything that runs behind one pipe."""
 
     def __init__(
-        self, pipe: EnginePipe, pictures: PictureReader, engine: str, settings: RuntimeSettings
+        self, pipe: EnginePipe, images: ImageReader, engine: str, settings: RuntimeSettings
     ) -> None:
         self._pipe = pipe
-        self._pictures = pictures
+        self._images = images
         self._engine = engine
         self._settings = settings
-        self._scheduler = Scheduler(done=self._answered, pulse=self._pulse)
+        self._scheduler = Scheduler(on_done=self._finish, on_step=self._pulse)
         self._to_prepare: dict[Lane, Queue[Work]] = {lane: Queue() for lane in Lane}
         self._to_reply: Queue[tuple[Work, Answer | Exception]] = Queue()
-        self._order = threading.Lock()
-        self._inside: dict[int, Work] = {}
-        self._pulsed = 0.0
+        self._reply_lock = threading.Lock()
+        self._works: dict[int, Work] = {}
+        self._last_pulse = 0.0
         self._sessions: SessionHost | None = None
         self._loaded: _Loaded | None = None
 
@@ -92,14 +95,14 @@ class EngineProcess:
             header, body = self._pipe.receive()
             if header["op"] == "work":
                 self._accept(header, body)
-            elif header["op"] == "cancel" and (work := self._inside.get(header["id"])):
+            elif header["op"] == "cancel" and (work := self._works.get(header["id"])):
                 work.cancelled.set()
             elif header["op"].startswith("session_"):
                 assert self._sessions is not None  # the front waits for the card
                 self._sessions.receive(header, body)
 
     def _model(self) -> None:
-        """Everything that touches the engine happens in this thread."""
+        """Load the model and run it: everything that touches the engine happens in this thread."""
         try:
             engine = create_engine(self._engine)
             model = engine.load()
@@ -107,78 +110,75 @@ class EngineProcess:
         except (LoadError, CardError, SettingsError, WeightsError) as error:
             self._pipe.send({"op": "failed", "message": str(error)})
             return
-        held = HeldPictures(self._settings.cache_bytes)
-        workshop = Workshop(engine, model, held, self._settings)
-        loaded = self._loaded = _Loaded(workshop, ReplyWriter(card.id, model))
+        cache = ImageCache(self._settings.cache_bytes)
+        context = EngineContext(engine, model, cache, self._settings)
+        loaded = self._loaded = _Loaded(context, ReplyWriter(card.id, model))
         for lane in Lane:
             _thread(f"prepare {lane}", partial(self._prepare_all, lane, loaded))
         _thread("reply", lambda: _forever(lambda: self._reply(*self._to_reply.get(), loaded)))
         if Task.VIDEO_SEGMENTATION in model.tasks:
-            self._host_sessions(workshop, card.id)
-        batcher = batcher_of(workshop)
+            self._host_sessions(context, card.id)
+        batcher = batcher_of(context)
         loaded_header: Header = {
             "op": "loaded",
             "device": device_name(model.device),
             "max_batch": batcher.max_batch if batcher else 1,
         }
         self._pipe.send(loaded_header, card.SerializeToString())
-        self._scheduler.run(workshop, batcher)
+        self._scheduler.run(context, batcher)
 
-    def _host_sessions(self, workshop: Workshop, model_id: str) -> None:
-        # Threads of their own: the decoder of pictures waits while enough of them are ready, and
+    def _host_sessions(self, context: EngineContext, model_id: str) -> None:
+        # Threads of their own: the decoder of images waits while enough of them are ready, and
         # frames must not wait behind it.
-        host = self._sessions = SessionHost(self._pipe, self._scheduler, workshop, model_id)
+        host = self._sessions = SessionHost(self._pipe, self._scheduler, context, model_id)
         _thread("frames", lambda: _forever(host.prepare_next))
         _thread("video replies", lambda: _forever(host.reply_next))
 
     def _accept(self, header: Header, body: bytes) -> None:
-        place, size = header["place"], header["picture_bytes"]
-        end = len(body) - (size if place is None else 0)
-        sent = body[end:] if place is None else self._pictures.view(place, size)
+        slot, size = header["slot"], header["image_bytes"]
+        end = len(body) - (size if slot is None else 0)
+        encoded = body[end:] if slot is None else self._images.view(slot, size)
         work = Work(
             id=header["id"],
             request_id=header["request_id"],
             digest=header["digest"] or "",
-            hash_picture=header["digest"] is None,
+            hash_image=header["digest"] is None,
             received=header["received"],
             deadline=header["deadline"],
             request=pb.SegmentRequest.FromString(body[:end]),
-            sent=sent,
+            encoded=encoded,
         )
         copied = work.copied
-        self._inside[work.id] = work
+        self._works[work.id] = work
         lane = Lane(header["lane"])
-        # Prompts on held pictures have nothing to decode, and are put together once prepared.
+        # Prompts on held images have nothing to decode, and are put together once prepared.
         if lane is not Lane.HELD and self._scheduler.offer(lane, work):
-            self._pulsed = time.monotonic()  # the front waits from now on
+            self._last_pulse = time.monotonic()  # the front waits from now on
         else:
             self._to_prepare[lane].put(work)
         # Only now: the copy takes as long as the hash that another thread makes meanwhile.
-        copied.set_result(sent if isinstance(sent, bytes) else self._pictures.read(place, size))
+        copied.set_result(encoded if isinstance(encoded, bytes) else self._images.read(slot, size))
 
     def _prepare_all(self, lane: Lane, loaded: _Loaded) -> None:
         while True:
-            # Nothing is kept in a name: it would keep a picture until the next one comes.
+            # Nothing is kept in a name: it would keep an image until the next one comes.
             self._prepare(self._to_prepare[lane].get(), lane, loaded)
 
     def _prepare(self, work: Work, lane: Lane, loaded: _Loaded) -> None:
-        if lane is Lane.HELD and not loaded.workshop.held.get(work.digest):
+        if lane is Lane.HELD and not loaded.context.cache.get(work.digest):
             self._to_prepare[Lane.NEW].put(work)  # dropped since the front looked
             return
         try:
-            loaded.workshop.prepare(work)
+            loaded.context.prepare(work)
         except Exception as error:
-            self._done(work, error)
+            self._to_reply.put((work, error))
         else:
             self._scheduler.add(lane, work)
 
-    def _done(self, work: Work, result: Answer | Exception) -> None:
-        self._to_reply.put((work, result))
-
-    def _answered(self, work: Work, result: Answer | Exception) -> None:
-        """Called by the model's thread."""
-        if self._loaded is None or self._scheduler.pressed or not _is_small(work, result):
-            self._done(work, result)
+    def _finish(self, work: Work, result: Answer | Exception) -> None:
+        """Reply, or have another thread reply; called by the model's thread."""
+        if self._loaded is None or self._scheduler.has_waiting or not _is_small(work, result):
+            self._to_reply.put((work, result))
         else:
             self._reply(work, result, self._loaded)
 
@@ -189,7 +189,7 @@ class EngineProcess:
             "encoder_ran": work.encoder_ran,
             "cache_hit": work.cache_hit,
             "model_s": work.model_s,
-            "together": work.together,
+            "batch_size": work.batch_size,
         }
         body = b""
         if not isinstance(result, Exception):
@@ -201,18 +201,18 @@ class EngineProcess:
             header["op"] = "error"
             body = _status(work, result)
         else:
-            logger().debug("request answered", request_id=work.request_id)
+            _log.debug("request answered", request_id=work.request_id)
         header["device_peak_bytes"] = loaded.replies.loaded.peak_device_bytes()
-        del self._inside[work.id]
-        with self._order:  # else the front could hear of a picture's end before its beginning
-            header.update(loaded.workshop.held.changes())
+        del self._works[work.id]
+        with self._reply_lock:  # else the front could get changes of the cache in another order
+            header.update(loaded.context.cache.changes())
             self._pipe.send(header, body)
 
     def _pulse(self) -> None:
-        """Tell the front that the model makes progress."""
+        """Report to the front that the model makes progress."""
         now = time.monotonic()
-        if now - self._pulsed > _PULSE_EVERY_S:
-            self._pulsed = now
+        if now - self._last_pulse > _PULSE_EVERY_S:
+            self._last_pulse = now
             self._pipe.send({"op": "pulse"})
 
 
@@ -225,11 +225,11 @@ def _is_small(work: Work, result: Answer | Exception) -> bool:
 
 
 def _status(work: Work, error: Exception) -> bytes:
-    """A serialised ``Status``; what is not a ``ServiceError`` is logged and hidden."""
+    """Make a serialised ``Status``; what is not a ``ServiceError`` is logged and hidden."""
     if isinstance(error, CancelledWorkError):
         error = ServiceError(Reason.DEADLINE, "cancelled; nobody reads this")
     if not isinstance(error, ServiceError):
-        logger().error("request failed", request_id=work.request_id, exc_info=error)
+        _log.error("request failed", request_id=work.request_id, exc_info=error)
         error = ServiceError(Reason.MODEL_FAILED, f"internal error {work.request_id}")
     status: bytes = error.to_status(work.request_id).SerializeToString()
     return status
@@ -249,16 +249,16 @@ def _thread(name: str, loop: Callable[[], None]) -> None:
         except PipeClosedError:
             os._exit(0)
         except DeviceLostError as error:
-            logger().error("device lost", error=str(error))
+            _log.error("device lost", error=str(error))
         except BaseException as error:
-            logger().error("engine thread ended", thread=name, exc_info=error)
+            _log.error("engine thread ended", thread=name, exc_info=error)
         os._exit(EXIT_BROKEN)
 
     threading.Thread(target=guarded, name=name, daemon=True).start()
 
 
 def create_engine(name: str) -> Engine:
-    """The engine that ``module:function`` makes."""
+    """Make the engine of the factory ``module:function``."""
     module, _, function = name.partition(":")
     made: Any = getattr(importlib.import_module(module), function)()
     engine: Engine = made
@@ -269,16 +269,16 @@ def main() -> None:
     """Load the model and serve the front that started this process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fd", type=int, required=True)
-    parser.add_argument("--pictures", type=int, required=True)
+    parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--engine", required=True)
     args = parser.parse_args()
     pipe = EnginePipe(socket.socket(fileno=args.fd))
-    pictures = PictureReader(args.pictures)
+    images = ImageReader(args.images)
     try:
         header, _ = pipe.receive()
         settings = RuntimeSettings(**header["settings"])
         logs.configure(settings.log_level, process="engine")
-        EngineProcess(pipe, pictures, args.engine, settings).run()
+        EngineProcess(pipe, images, args.engine, settings).run()
     except PipeClosedError:
         os._exit(0)
 

@@ -25,12 +25,12 @@ class ReplyWriter:
         started = time.monotonic()
         encoding = read_encoding(work.request.output.mask_encoding)
         assert encoding is not None
-        assert work.picture is not None
+        assert work.image is not None
         task = read_task(work.request.task)
         result = SegmentResult(
             model_id=self.model_id,
             segments=answer.segments,
-            image_size=work.picture.size,
+            image_size=work.image.size,
             image_sha256=work.digest,
             provenance=(provenance(self.model_id, self.loaded, task, work.cache_hit),),
             request_id=work.request_id,

@@ -6,6 +6,7 @@ import queue
 from dataclasses import dataclass, replace
 from typing import cast
 
+import structlog
 from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
@@ -16,23 +17,24 @@ from ..engine.errors import Reason, ServiceError
 from ..engine.protocol import LoadedModel
 from ..engine.video import VideoEngine, VideoOptions
 from ..ipc.pipe import EnginePipe, Header
-from ..logs import logger
 from .live_session import Event, LiveSession, Result
 from .scheduler import Scheduler
 from .video_replies import VideoReplyWriter
-from .work import Workshop
+from .work import EngineContext
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class SessionHost:
     """Routes between the pipe, the decoder of frames, the model and the writer of replies."""
 
     def __init__(
-        self, pipe: EnginePipe, scheduler: Scheduler, workshop: Workshop, model_id: str
+        self, pipe: EnginePipe, scheduler: Scheduler, context: EngineContext, model_id: str
     ) -> None:
         self._pipe = pipe
         self._scheduler = scheduler
-        self._workshop = workshop
-        self._writer = VideoReplyWriter(model_id, workshop.loaded, workshop.settings)
+        self._context = context
+        self._writer = VideoReplyWriter(model_id, context.loaded, context.settings)
         self._sessions: dict[int, LiveSession] = {}
         self._to_prepare: queue.SimpleQueue[LiveSession] = queue.SimpleQueue()
         self._to_reply: queue.SimpleQueue[_Reply] = queue.SimpleQueue()
@@ -43,7 +45,7 @@ class SessionHost:
         if header["op"] == "session_drop":
             if session := self._sessions.get(number):
                 session.dropped.set()
-                self._scheduler.add_turns(session)
+                self._scheduler.add_session(session)
             return
         refusal = body if header["op"] == "session_refusal" else b""
         request = pb.SegmentVideoRequest.FromString(b"" if refusal else body)
@@ -58,10 +60,10 @@ class SessionHost:
         """Wait for a session that has something to decode, and do it."""
         session = self._to_prepare.get()
         session.prepare()
-        self._scheduler.add_turns(session)
+        self._scheduler.add_session(session)
 
     def reply_next(self) -> None:
-        """Wait for something to tell, and write it."""
+        """Wait for something to reply, and write it."""
         reply = self._to_reply.get()
         session = reply.session
         head: Header = {"op": "session", "id": session.number}
@@ -80,16 +82,16 @@ class SessionHost:
             self._pipe.send({**head, "last": index == len(messages)}, message.SerializeToString())
 
     def _opened(self, number: int, request_id: str, start: pb.VideoStart) -> LiveSession:
-        loaded, settings = self._workshop.loaded, self._workshop.settings
+        loaded, settings = self._context.loaded, self._context.settings
         return LiveSession(
             number,
             request_id,
             _options(start, loaded, settings.max_video_objects, settings.held_frames),
-            engine=cast(VideoEngine, self._workshop.engine),
+            engine=cast(VideoEngine, self._context.engine),
             settings=settings,
-            answered=self._answered,
-            wanted=self._to_prepare.put,
-            ended=self._ended,
+            on_answered=self._answered,
+            on_waiting=self._to_prepare.put,
+            on_ended=self._ended,
         )
 
     def _answered(self, session: LiveSession, event: Event, result: Result) -> None:
@@ -117,7 +119,7 @@ class SessionHost:
 
 @dataclass(frozen=True)
 class _Reply:
-    """Something to tell; without an event, that the session has ended."""
+    """What to reply; without an event, that the session has ended."""
 
     session: LiveSession
     event: Event | None
@@ -140,8 +142,8 @@ def _options(
 
 
 def _status(session: LiveSession, error: Exception) -> status_pb2.Status:
-    """As it travels; what is not a ``ServiceError`` is logged and hidden."""
+    """Make the status of an error; what is not a ``ServiceError`` is logged and hidden."""
     if not isinstance(error, ServiceError):
-        logger().error("video message failed", request_id=session.request_id, exc_info=error)
+        _log.error("video message failed", request_id=session.request_id, exc_info=error)
         error = ServiceError(Reason.MODEL_FAILED, f"internal error {session.request_id}")
     return error.to_status(session.request_id)

@@ -17,39 +17,39 @@ from ..engine.errors import Reason, ServiceError, not_held
 from ..engine.protocol import Answer, BatchItem, Engine, Features, Job, LoadedModel, Pixels, Steps
 from ..settings import RuntimeSettings
 from ..wire.prompt_checks import check_prompts
-from .image_cache import HeldPicture, HeldPictures
+from .image_cache import CachedImage, ImageCache
 from .images import decode
 
 
 @dataclass
 class Work:
-    """A request, what became of it so far, and where its time went (seconds)."""
+    """A request, its state, and where its time went (seconds)."""
 
     id: int
     request_id: str
     digest: str
-    """SHA-256 of the picture's file in hexadecimal; a picture without one is not held."""
+    """SHA-256 of the image's file in hexadecimal; an image without one is not held."""
     received: float
     """Reading of the monotonic clock, which all processes of a machine share."""
     deadline: float
     request: pb.SegmentRequest
-    """All but the picture."""
-    hash_picture: bool = False
+    """The message without the file of its image."""
+    hash_image: bool = False
     """Whether ``digest`` has yet to be computed."""
-    sent: bytes | memoryview = b""
-    """The picture's file where it came to, if it was sent; empty again once ``picture`` has it."""
+    encoded: bytes | memoryview = b""
+    """That file where it arrived, if it was sent; empty again once ``image`` has it."""
     copied: Future[bytes] = field(default_factory=Future)
-    """A copy of it to keep, which may still be made while ``sent`` is looked at."""
+    """A copy of it to keep, which may still be made while ``encoded`` is read."""
     cancelled: threading.Event = field(default_factory=threading.Event)
-    picture: HeldPicture | None = None
+    image: CachedImage | None = None
     pixels: Pixels | None = None
     prompts: tuple[Prompt, ...] = ()
     batch_key: Hashable | None = None
-    """See ``BatchingEngine``; ``None`` until company is looked for."""
-    most_together: int | None = None
-    """With how many it may be answered, itself among them; ``None`` until company is looked for."""
-    together: int = 1
-    """With how many it is answered, itself among them."""
+    """See ``BatchingEngine``; ``None`` until a batch is put together."""
+    max_batch: int | None = None
+    """The largest batch that it may be part of; ``None`` until a batch is put together."""
+    batch_size: int = 1
+    """How many are answered together, itself among them."""
     cache_hit: bool = False
     encoder_ran: bool = False
     decode_s: float = 0.0
@@ -57,7 +57,7 @@ class Work:
     model_s: float = 0.0
 
     def check_alive(self) -> None:
-        """Called between steps.
+        """Check between two steps whether the answer is still wanted.
 
         Raises:
             ServiceError: the deadline has passed.
@@ -74,79 +74,81 @@ class CancelledWorkError(Exception):
 
 
 @dataclass(frozen=True)
-class Workshop:
+class EngineContext:
     """What all requests of an engine process share."""
 
     engine: Engine
     loaded: LoadedModel
-    held: HeldPictures
+    cache: ImageCache
     settings: RuntimeSettings
 
     def prepare(self, work: Work) -> None:
-        """Find or decode the picture and check the prompts against it.
+        """Find or decode the image and check the prompts against it.
 
         Raises:
-            ServiceError: the picture or a prompt cannot be used, or its digest is not held.
+            ServiceError: the image or a prompt cannot be used, or its digest is not held.
         """
         work.check_alive()
-        if work.hash_picture:
-            work.digest = hashlib.sha256(work.sent).hexdigest()
-        work.picture = self.held.get(work.digest) or self._open(work)
-        work.sent, work.copied = b"", Future()
-        size, logits_size = work.picture.size, self.loaded.logits_size
+        if work.hash_image:
+            work.digest = hashlib.sha256(work.encoded).hexdigest()
+        work.image = self.cache.get(work.digest) or self._open(work)
+        work.encoded, work.copied = b"", Future()
+        size, logits_size = work.image.size, self.loaded.logits_size
         work.prompts = check_prompts(work.request, size, logits_size, between=work.check_alive)
 
-    def _open(self, work: Work) -> HeldPicture:
-        if not work.sent:
+    def _open(self, work: Work) -> CachedImage:
+        if not work.encoded:
             raise not_held(work.digest)
         encoded = work.copied.result()
         started = time.monotonic()
         work.pixels = self._decode(encoded)
         work.decode_s = time.monotonic() - started
-        return HeldPicture(encoded, (work.pixels.shape[0], work.pixels.shape[1]))
+        return CachedImage(encoded, (work.pixels.shape[0], work.pixels.shape[1]))
 
     def answer(self, work: Work) -> Steps[Answer]:
-        """Encode the picture if need be, then answer; yields between steps. What is not prepared
-        yet is prepared first."""
-        if work.picture is None:
+        """Encode the image if need be, then answer; yields between steps.
+
+        A request that is not prepared yet is prepared first.
+        """
+        if work.image is None:
             started = time.monotonic()
             self.prepare(work)
             work.model_s -= time.monotonic() - started
         job = self.job(work)
         kind = self.engine.features_kind(job.task)
         features = self.features(work, job.task)
-        picture = work.picture
-        assert picture is not None
+        image = work.image
+        assert image is not None
         work.cache_hit = features is not None
         pixels = self._pixel_source(work)
         if features is None:
-            image = pixels()
+            decoded = pixels()
             started = time.monotonic()
-            features = self.engine.embed(image, kind)
+            features = self.engine.embed(decoded, kind)
             work.encode_s = time.monotonic() - started
             work.encoder_ran = True
-            picture.features[kind] = features
+            image.features[kind] = features
         if work.digest:
-            self.held.put(work.digest, picture)
+            self.cache.put(work.digest, image)
         if work.encoder_ran:
             yield
         return (yield from self.engine.segment(features, pixels, job))
 
     def features(self, work: Work, task: Task) -> Features | None:
-        """What is held of a request's picture for a task."""
-        # Another request may have brought the same picture while this one waited.
-        picture = work.picture = self.held.get(work.digest) or work.picture
-        assert picture is not None
-        return picture.features.get(self.engine.features_kind(task))
+        """Return what is held of a prepared request's image for a task."""
+        # Another request may have brought the same image while this one waited.
+        image = work.image = self.cache.get(work.digest) or work.image
+        assert image is not None
+        return image.features.get(self.engine.features_kind(task))
 
-    def asked(self, work: Work, wanted: Callable[[], bool]) -> BatchItem:
-        """A request on features that are held, for an engine that answers several."""
+    def batch_item(self, work: Work, wanted: Callable[[], bool]) -> BatchItem:
+        """Make an item of a batch of a prepared request whose features are held."""
         job = self.job(work)
         features = self.features(work, job.task)
         assert features is not None
-        assert work.picture is not None
+        assert work.image is not None
         work.cache_hit = True
-        self.held.put(work.digest, work.picture)
+        self.cache.put(work.digest, work.image)
         return BatchItem(features, self._pixel_source(work), job, wanted)
 
     def _decode(self, encoded: bytes) -> Pixels:
@@ -160,9 +162,9 @@ class Workshop:
     def _pixel_source(self, work: Work) -> Callable[[], Pixels]:
         def pixels() -> Pixels:
             if work.pixels is None:
-                assert work.picture is not None
+                assert work.image is not None
                 started = time.monotonic()
-                work.pixels = self._decode(work.picture.encoded)
+                work.pixels = self._decode(work.image.encoded)
                 spent = time.monotonic() - started
                 work.decode_s += spent
                 work.model_s -= spent  # it is decoding although the model waits for it
@@ -171,7 +173,7 @@ class Workshop:
         return pixels
 
     def job(self, work: Work) -> Job:
-        """What the engine is asked, every default filled in."""
+        """Make the engine's job of a prepared request, with every default filled in."""
         request, loaded = work.request, self.loaded
         task = read_task(request.task)
         assert task is not None

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from .._drawing.video import SERVER_IDS, object_name
-from ._tables import milliseconds, simple_table, stdout
-from ._video_follow import Settled, busy_seconds
+from ..._drawing.video import SERVER_IDS, object_name
+from .._tables import milliseconds, simple_table, stdout
+from .follow import Settled, busy_seconds
 
 
 @dataclass

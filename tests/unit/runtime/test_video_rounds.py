@@ -21,7 +21,7 @@ class Model:
     def __init__(self, steps: int) -> None:
         self.noted: list[str] = []
         self._left = steps
-        self.scheduler = Scheduler(done=lambda work, result: None, pulse=lambda: None)
+        self.scheduler = Scheduler(on_done=lambda work, result: None, on_step=lambda: None)
 
     def note(self, name: str) -> None:
         if not self._left:
@@ -39,9 +39,9 @@ class Model:
         return Answer(())
 
     def run(self) -> str:
-        workshop: Any = self
+        context: Any = self
         with pytest.raises(DeviceLostError):
-            self.scheduler.run(workshop)
+            self.scheduler.run(context)
         return " ".join(self.noted)
 
 
@@ -64,14 +64,14 @@ class Session:
 def test_sessions_take_a_step_each() -> None:
     model = Model(8)
     for name, steps in (("a", 1000), ("b", 2), ("c", 1000)):
-        model.scheduler.add_turns(Session(model, name, steps))
+        model.scheduler.add_session(Session(model, name, steps))
     assert model.run() == "a b c a b c a c"
 
 
 def test_sessions_and_images_alternate() -> None:
     model = Model(9)
     for name in "ab":
-        model.scheduler.add_turns(Session(model, name))
+        model.scheduler.add_session(Session(model, name))
     model.scheduler.add(Lane.BULK, model.image("image"))
     assert model.run() == "image a image b image a image b image"
 
@@ -79,7 +79,7 @@ def test_sessions_and_images_alternate() -> None:
 def test_sessions_and_both_kinds_of_requests_alternate() -> None:
     model = Model(9)
     for name in "ab":
-        model.scheduler.add_turns(Session(model, name))
+        model.scheduler.add_session(Session(model, name))
     model.scheduler.add(Lane.BULK, model.image("image"))
     model.scheduler.add(Lane.NEW, model.image("new"))
     assert model.run() == "new new image a image b image a image"
@@ -87,7 +87,7 @@ def test_sessions_and_both_kinds_of_requests_alternate() -> None:
 
 def test_prompts_go_first_and_starve_no_lane() -> None:
     model = Model(8)
-    model.scheduler.add_turns(Session(model, "a"))
+    model.scheduler.add_session(Session(model, "a"))
     model.scheduler.add(Lane.BULK, model.image("image"))
     for _ in range(4):
         model.scheduler.add(Lane.HELD, model.image("prompt"))
@@ -100,7 +100,7 @@ def test_a_session_that_is_told_during_its_step_comes_back() -> None:
 
     def more() -> None:
         session._steps += 1
-        model.scheduler.add_turns(session)
+        model.scheduler.add_session(session)
 
     def once() -> None:
         session.then = lambda: None
@@ -110,9 +110,9 @@ def test_a_session_that_is_told_during_its_step_comes_back() -> None:
         other.join()
 
     session.then = once
-    model.scheduler.add_turns(session)
-    model.scheduler.add_turns(Session(model, "b", 1))
-    model.scheduler.add_turns(session)  # twice in the queue is once
+    model.scheduler.add_session(session)
+    model.scheduler.add_session(Session(model, "b", 1))
+    model.scheduler.add_session(session)  # twice in the queue is once
     last = Session(model, "last")
-    model.scheduler.add_turns(last)
+    model.scheduler.add_session(last)
     assert model.run() == "a b last a last last"

@@ -23,8 +23,8 @@ from ..engine.errors import Reason, ServiceError, draining
 from ..grpc_server.interceptor import unreadable
 from ..settings import RuntimeSettings
 from ..wire.video_checks import check_event, check_follows, check_start
+from .session_channel import SessionChannel
 from .supervisor import Supervisor
-from .video_session import SessionChannel
 
 _OFF_LOOP_BYTES = 256 * 1024  # parsing more than this would stall other requests
 _RETRY_S = 5.0
@@ -39,18 +39,18 @@ class VideoSessions:
         self._supervisor = supervisor
         self._settings = settings
         self._streams: set[_Stream] = set()
-        self._leaving = False
+        self._draining = False
         self.count = 0
         """Sessions that are open, or not freed yet."""
 
     def go_away(self, grace_s: float) -> None:
-        """Tell all clients that their session will be closed, and open no other."""
-        self._leaving = True
+        """Warn all clients that their session will be closed, and open no other."""
+        self._draining = True
         for stream in self._streams:
             stream.go_away(grace_s)
 
     async def serve(self, requests: AsyncIterator[bytes], context: Context) -> None:
-        """One stream of serialised messages, from ``start`` to its end.
+        """Serve one stream of serialised messages, from ``start`` to its end.
 
         Raises:
             ServiceError: what the call ends with, if not with OK.
@@ -60,8 +60,8 @@ class VideoSessions:
         raw = await _first(requests, self._settings.session_idle_s)
         check_start(_parsed(raw), card)
         log_fields(task="video-segmentation")
-        engine = await self._supervisor.wait_ready(self._patience(context))
-        channel = engine.open_session(raw, request_id=request_id(), on_left=self._enter())
+        engine = await self._supervisor.wait_ready(self._time_limit(context))
+        channel = engine.open_session(raw, request_id=request_id(), on_released=self._admit())
         stream = _Stream(channel, card, self._settings)
         try:
             # The first reply says that the session is open, or why not.
@@ -85,13 +85,13 @@ class VideoSessions:
             raise self._supervisor.not_ready()
         return self._supervisor.card
 
-    def _patience(self, context: Context) -> float:
+    def _time_limit(self, context: Context) -> float:
         left, most = context.time_remaining(), self._settings.default_deadline_s
         return most if left is None else min(left, most)
 
-    def _enter(self) -> Callable[[], None]:
-        """Take a place; returns what gives it back."""
-        if self._leaving:
+    def _admit(self) -> Callable[[], None]:
+        """Count one more session; returns what counts it off again."""
+        if self._draining:
             raise draining()
         if self.count >= self._settings.max_sessions:
             raise ServiceError(
@@ -103,10 +103,10 @@ class VideoSessions:
             )
         self.count += 1
 
-        def leave() -> None:
+        def release() -> None:
             self.count -= 1
 
-        return leave
+        return release
 
 
 class _Stream:
@@ -123,10 +123,10 @@ class _Stream:
         self.messages = 0
 
     def go_away(self, grace_s: float) -> None:
-        self._channel.say(going_away_reply(grace_s).SerializeToString())
+        self._channel.push(going_away_reply(grace_s).SerializeToString())
 
     async def serve(self, requests: AsyncIterator[bytes], context: Context) -> None:
-        """Until the client has no more to say and everything is answered."""
+        """Relay until the client sends no more and everything is answered."""
         writing = asyncio.create_task(self._write(context))
         others = [
             asyncio.create_task(self._read(requests)),
@@ -158,7 +158,7 @@ class _Stream:
         self._channel.send("close", received=time.monotonic())
 
     def _check(self, raw: bytes) -> bytes | None:
-        """The serialised reply to a message that is refused."""
+        """Make the serialised reply to a message that is refused; ``None`` for a good one."""
         request = _parsed(raw)
         try:
             check_event(request, self._card)
@@ -175,10 +175,10 @@ class _Stream:
                 self._room.release()
 
     async def _expire(self) -> None:
-        """Ends the session of a client that neither sends anything nor takes its answers."""
+        """End the session of a client that neither sends anything nor takes its answers."""
         while (left := self._active + self._idle_s - time.monotonic()) > 0:
             await asyncio.sleep(left)
-            if self._channel.owed:
+            if self._channel.unanswered:
                 self._active = time.monotonic()
         text = f"the session was closed after {self._idle_s:g} s without a message"
         raise ServiceError(Reason.SESSION_EXPIRED, text)

@@ -19,8 +19,8 @@ def test_nothing_prompted_is_instance_segmentation() -> None:
 
 
 def test_points_are_one_object_and_boxes_one_each() -> None:
-    ask = make_options(points=iter([(1, 2), (3, 4)]), boxes=[(0, 0, 1, 1), (0, 0, 2, 2)])
-    assert ask.prompts == (
+    options = make_options(points=iter([(1, 2), (3, 4)]), boxes=[(0, 0, 1, 1), (0, 0, 2, 2)])
+    assert options.prompts == (
         Prompt(points=(Point(1, 2), Point(3, 4))),
         Prompt(box=Box(0, 0, 1, 1)),
         Prompt(box=Box(0, 0, 2, 2)),

@@ -1,4 +1,4 @@
-"""Pictures as the fake reads them."""
+"""Images as the fake reads them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ._failures import Failed, make_failure
 
 
 def image_size(data: bytes) -> tuple[int, int]:
-    """Height and width of a picture file; ``Failed`` if it is none."""
+    """Height and width of an image file; ``Failed`` if it is none."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return picture.height, picture.width
+        with Image.open(io.BytesIO(data)) as opened:
+            return opened.height, opened.width
     except (UnidentifiedImageError, OSError) as error:
         message = f"image: expected JPEG, PNG or WebP, got {len(data)} bytes of unknown type"
         violation = Violation("image", message.partition(": ")[2])

@@ -21,38 +21,39 @@ class SessionReply:
 
 
 class SessionChannel:
-    """Messages go in, replies come out, in order. ``on_left`` is called once it is freed there.
+    """Sends messages into a session and gives its replies, in order.
 
-    Nothing here is bounded: who uses it sends only so many messages ahead of their answers.
+    ``on_released`` is called once the engine process has freed the session. Nothing here is
+    bounded: who uses it sends only so many messages ahead of their answers.
     """
 
     def __init__(
-        self, number: int, send: Callable[[Header, bytes], None], on_left: Callable[[], None]
+        self, number: int, send: Callable[[Header, bytes], None], on_released: Callable[[], None]
     ) -> None:
         self._number = number
         self._send = send
-        self._on_left = on_left
+        self._on_released = on_released
         self._replies: asyncio.Queue[SessionReply | ServiceError | None] = asyncio.Queue()
         self._ended = False
-        self.owed = 0
+        self.unanswered = 0
         """Messages that the engine process has not answered yet."""
         self.nbytes = 0
         """Memory that the session kept after its last answer."""
 
     def send(self, op: str, body: bytes = b"", **fields: object) -> None:
-        """Send one message: ``open``, ``event`` or ``close``."""
+        """Send one message: ``open``, ``event``, ``refusal`` or ``close``."""
         if not self._ended:
-            self.owed += 1
+            self.unanswered += 1
             self._send({"op": f"session_{op}", "id": self._number, **fields}, body)
 
     def drop(self) -> None:
-        """End it now: the step that runs is the last one."""
+        """End the session now: the step that runs is the last one."""
         if not self._ended:
-            self.owed += 1  # its end is awaited, so that an engine that hangs is noticed
+            self.unanswered += 1  # its end is awaited, so that an engine that hangs is noticed
             self._send({"op": "session_drop", "id": self._number}, b"")
 
     async def next(self) -> SessionReply | None:
-        """The next reply; ``None`` when the session was closed.
+        """Wait for the next reply; ``None`` when the session was closed.
 
         Raises:
             ServiceError: it could not be opened, or was lost.
@@ -62,22 +63,22 @@ class SessionChannel:
             raise reply
         return reply
 
-    def say(self, body: bytes) -> None:
+    def push(self, body: bytes) -> None:
         """Put a reply of the front's own behind those that wait."""
         self._replies.put_nowait(SessionReply(body, last=False))
 
-    def take(self, header: Header, body: bytes) -> bool:
-        """Take in what the engine process says; returns whether the session has ended."""
+    def receive(self, header: Header, body: bytes) -> bool:
+        """Take in a message of the engine process; returns whether the session has ended."""
         if header["op"] == "session_end":
             self.end(ServiceError.from_status(status_pb2.Status.FromString(body)) if body else None)
             return True
-        self.owed -= header["last"]
+        self.unanswered -= header["last"]
         self.nbytes = header["nbytes"]
         self._replies.put_nowait(SessionReply(body, header["last"]))
         return False
 
     def end(self, error: ServiceError | None) -> None:
-        """There is no session there any more."""
-        self._ended, self.owed = True, 0
+        """Note that the process does not have the session any more; ``error`` says why."""
+        self._ended, self.unanswered = True, 0
         self._replies.put_nowait(error)
-        self._on_left()
+        self._on_released()

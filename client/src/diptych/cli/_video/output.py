@@ -11,21 +11,21 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import VideoFrame, VideoPanel, VideoReader, VideoWriter, side_by_side
-from ..documents.results import error_document
-from ..documents.video import video_frame_document
-from ._exits import describe
-from ._tables import milliseconds
-from ._video_follow import Settled, busy_seconds
+from ... import VideoFrame, VideoPanel, VideoReader, VideoWriter, side_by_side
+from ...documents.results import error_document
+from ...documents.video import video_frame_document
+from .._exits import describe
+from .._tables import milliseconds
+from .follow import Settled, busy_seconds
 
 Pixels = NDArray[np.uint8]
 
 
 class Sink(Protocol):
-    """Takes finished pictures in order."""
+    """Takes finished frames in order."""
 
     def write(self, pixels: Pixels, frame: VideoFrame) -> None:
-        """Adds the picture of a frame."""
+        """Add the drawn pixels of a frame, ``(height, width, 3)`` RGB."""
 
 
 class _Clip:
@@ -82,7 +82,9 @@ def picture(
     *,
     titles: bool,
 ) -> Pixels:
-    """The frame with what each model says of it, side by side under titles if wanted.
+    """Draw on the frame, of ``size`` (height, width), what each model says of it.
+
+    Gives ``(height, width, 3)`` RGB, side by side under titles if wanted.
 
     A file that cannot be read is black; one of another size than the first is cut or filled.
     """

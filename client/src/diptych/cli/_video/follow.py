@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import click
 
-from .. import (
+from ... import (
     Client,
     DeadlineExceededError,
     DiptychError,
@@ -29,8 +29,8 @@ from .. import (
     VideoPrompt,
     VideoSession,
 )
-from ._exits import describe, report
-from ._video_prompts import Plan
+from .._exits import describe, report
+from .prompts import Plan
 
 _T = TypeVar("_T")
 _TRIES = 8  # with the pauses, most of a minute: weights take a while to load

@@ -11,16 +11,16 @@ from typing import Any
 
 import click
 
-from .. import Box, Client, Point, Task, VideoFileError, VideoFrame, VideoReader, read_video
-from ._cards import known_models
-from ._exits import FAILED, exit_code_of_all, report
-from ._interrupts import Interrupts
-from ._json import print_json
-from ._options import Number, connect, connection_options
-from ._progress import with_progress
-from ._video_follow import Follower, Settled
-from ._video_output import Sink, frame_document, open_sink, picture
-from ._video_prompts import (
+from ... import Box, Client, Point, Task, VideoFileError, VideoFrame, VideoReader, read_video
+from .._cards import known_models
+from .._exits import FAILED, exit_code_of_all, report
+from .._interrupts import Interrupts
+from .._json import print_json
+from .._options import Number, connect, connection_options
+from .._progress import with_progress
+from .follow import Follower, Settled
+from .output import Sink, frame_document, open_sink, picture
+from .prompts import (
     BOX_METAVAR,
     FRAME_BOX,
     FRAME_POINT,
@@ -29,7 +29,7 @@ from ._video_prompts import (
     check_frames,
     prompt_plan,
 )
-from ._video_summary import Summary
+from .summary import Summary
 
 SAMPLE = "sample"
 
