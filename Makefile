@@ -16,6 +16,7 @@ ARGS ?=
 BIN := $(abspath $(VENV))/bin
 DONE := $(VENV)/.done
 PROTO_TOOLS := .tools/proto
+DOCS_TOOLS := .tools/docs
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 
@@ -23,8 +24,8 @@ DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.t
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 SPACE := $(subst ,, )
 BUILD_TOOLS := setuptools wheel hatchling editables
-DEV_TOOLS := buf-bin cryptography grpcio-status honcho httpx hypothesis mypy playwright pycocotools pytest pytest-asyncio \
-	pytest-timeout pytest-xdist ruff schemathesis scikit-image \
+DEV_TOOLS := buf-bin check-jsonschema cryptography grpcio-status honcho httpx hypothesis mypy playwright pre-commit \
+	pycocotools pytest pytest-asyncio pytest-timeout pytest-xdist ruff schemathesis scikit-image \
 	types-grpcio types-protobuf types-requests types-tqdm
 
 ifeq ($(VENV),.venv)
@@ -37,7 +38,8 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 NOT_HERE := not gpu and not browser and not compose and not official_weights
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint proto services bench bench-gpu demo-weights clean
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint lint-types lint-forge docs services docs-tables \
+	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -79,6 +81,13 @@ $(PROTO_TOOLS)/.done: proto/requirements.txt
 	@$(PROTO_TOOLS)/bin/python $(PIP_INSTALL) -r $<
 	@touch $@
 
+# What makes the documentation site: it reads our sources without importing them.
+$(DOCS_TOOLS)/.done: constraints.txt
+	@echo "setup: tools that make the documentation"
+	@test -x $(DOCS_TOOLS)/bin/python || $(PYTHON) -m venv $(DOCS_TOOLS)
+	@$(DOCS_TOOLS)/bin/python $(PIP_INSTALL) -c constraints.txt zensical mkdocstrings-python ruff
+	@touch $@
+
 # Running it.
 
 demo: $(READY) ## Both models and their cascade on the sample picture, side by side
@@ -110,15 +119,37 @@ then $(PYTEST) tests/$(1) -m "not official_weights" $(ARGS); \
 else echo "no $(1) tests yet"; fi
 endef
 
-lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, current stubs
+lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workflows, current generated files
 	@echo "lint: ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES)) $(BIN)/mypy \
-		$(PACKAGES) demo.py certificates.py services/render.py
+	@$(MAKE) --no-print-directory lint-types lint-forge
 	@echo "lint: contract" && $(BIN)/python proto/lint.py
+	@echo "lint: tables" && $(BIN)/python docs/tools/generate.py --check
 	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
 	@echo "lint: list of services" && $(BIN)/python services/render.py --check
 
+lint-types: $(READY)
+	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools) $(BIN)/mypy \
+		$(PACKAGES) docs/tools demo.py certificates.py services/render.py
+
+# Schemas come with the linter. actionlint sees more, where it is installed.
+SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema
+lint-forge: $(READY)
+	@echo "lint: workflows and templates"
+	@$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	@$(SCHEMA) custom.github-workflows-require-timeout .github/workflows/*.yml
+	@$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(SCHEMA) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	@$(BIN)/pre-commit validate-config
+	@if command -v actionlint >/dev/null; then actionlint; fi
+
+docs: $(READY) $(DOCS_TOOLS)/.done ## The documentation in site/; a broken link or a stale table fails
+	@$(BIN)/python docs/tools/generate.py --check
+	@$(DOCS_TOOLS)/bin/zensical build --clean --strict
+
 # Making what is committed.
+
+docs-tables: $(READY) ## Write the documentation's tables of settings and errors
+	@$(BIN)/python docs/tools/generate.py
 
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
@@ -160,5 +191,5 @@ demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores
 	@$(BIN)/python demo-weights/reproduce.py
 
 clean: ## Remove the environment, tools, caches and outputs
-	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out
+	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out
 	@find client services gateway tests proto demo-weights benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -21,7 +21,7 @@ def note(config: pytest.Config, name: str, value: str) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Print what the README's table has."""
+    """Print what the table of docs/deploy.md has."""
     rows = config.stash.get(MEASURED, {})
     if rows:
         terminalreporter.section("measured")

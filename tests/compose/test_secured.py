@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(1900)  # the first one may build
 
 @pytest.fixture(scope="module")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What README tells to make, for the containers' user."""
+    """What docs/security.md tells to make, for the containers' user."""
     place = tmp_path_factory.mktemp("secured")
     subprocess.run([sys.executable, str(ROOT / "certificates.py")], cwd=place, check=True)
     folder = place / "certs"

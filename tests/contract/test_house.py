@@ -16,6 +16,7 @@ import pytest
 import tomllib
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from source_code import built_messages, circle_in, module_imports, private_names_of_client
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = {
@@ -41,10 +42,19 @@ MAY_IMPORT = {
 TORCH = {"torch", "torchvision", "sam2"}
 WITH_TORCH = {"diptych_torch", *MODELS}
 WITHOUT_TORCH = sorted(set(FOLDERS) - WITH_TORCH)
-TOP_FOLDERS = {"benchmarks", "client", "demo-weights", "gateway", "proto", "services", "tests"}
-SCRIPTS = ("benchmarks", "demo-weights", "proto")
+TOP_FOLDERS = {
+    *("benchmarks", "client", "demo-weights", "docs", "gateway", "proto", "services", "tests"),
+}
+SCRIPTS = ("benchmarks", "demo-weights", "docs", "proto")
 GENERATED = ROOT / "client" / "src" / "diptych" / "segment"
 MAX_CODE_LINES = 300
+MAX_MODULES = 15
+MAY_BUILD_MESSAGES = {
+    "client/src/diptych/wire": "the codec",
+    "services/runtime/src/diptych_runtime/wire": "a card is parsed from TOML and counted facts",
+    "gateway/src/diptych_gateway/cascade/card.py": "a card is made of two cards",
+    "client/src/diptych/testing": "a fake server says what a test wants it to, right or wrong",
+}
 TEXT = {".py", ".pyi", ".md", ".toml", ".txt", ".proto", ".yaml", ".json", ".mjs", ""}
 
 
@@ -96,6 +106,16 @@ def code_lines(text: str) -> int:
     return len(lines)
 
 
+def modules_of(package: str) -> dict[str, Path]:
+    """Files of a package by the names of their modules."""
+    root = source(package).parent
+    found = {}
+    for path in written(source(package)):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
 def test_the_measures_measure() -> None:
     assert names_in(
         "import torch.nn\nfrom diptych import x\nfrom . import y\nz = 'diptych_a.b:c'"
@@ -105,6 +125,17 @@ def test_the_measures_measure() -> None:
         "diptych_a",
     }
     assert code_lines('# no\n\nx = 1  # yes\n"""two\nlines"""\n') == 3
+    assert private_names_of_client(
+        "import diptych._a\nfrom diptych import _b, c\nfrom diptych.d import __e__\ndiptych._f.g()"
+    ) == {"diptych._a", "diptych._b", "diptych._f"}
+    assert built_messages(
+        "from diptych.segment import v1 as pb\nfrom google.rpc import status_pb2\n"
+        "from google.protobuf.duration_pb2 import Duration\nimport google.rpc.code_pb2\n"
+        "pb.Segment(score=pb.Task.Value('x'))\nstatus_pb2.Status()\nDuration()\n"
+        "pb.SegmentServiceStub(x)\npb.Segment.FromString(b'')\ngoogle.rpc.code_pb2.Code.Name(1)"
+    ) == ["pb.Segment", "status_pb2.Status", "Duration"]
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+    assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
 @pytest.mark.parametrize("package", FOLDERS)
@@ -237,6 +268,46 @@ def test_files_stay_small() -> None:
         if (lines := code_lines(path.read_text())) > MAX_CODE_LINES
     }
     assert not long
+
+
+@pytest.mark.parametrize("package", sorted(set(FOLDERS) - {"diptych"}))
+def test_private_names_of_the_client_stay_inside(package: str) -> None:
+    wrong = {
+        str(path.relative_to(ROOT)): names
+        for path in written(source(package))
+        if (names := private_names_of_client(path.read_text()))
+    }
+    assert not wrong
+
+
+def test_messages_are_built_by_the_codec_alone() -> None:
+    allowed = [ROOT / place for place in MAY_BUILD_MESSAGES]
+    wrong = {}
+    needed = set()
+    for path in (path for package in FOLDERS for path in written(source(package))):
+        if built := built_messages(path.read_text()):
+            places = [place for place in allowed if path.is_relative_to(place)]
+            needed.update(places)
+            if not places:
+                wrong[str(path.relative_to(ROOT))] = built
+    assert not wrong
+    assert needed == set(allowed), "an exception that nothing needs any more"
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_no_import_circle(package: str) -> None:
+    modules = modules_of(package)
+    graph = {name: module_imports(name, path, modules) for name, path in modules.items()}
+    assert any(graph.values())
+    assert circle_in(graph) == []
+
+
+def test_folders_stay_small() -> None:
+    folders: dict[str, int] = {}
+    for path in (path for package in FOLDERS for path in written(source(package))):
+        folder = str(path.parent.relative_to(ROOT))
+        folders[folder] = folders.get(folder, 0) + (path.name != "__init__.py")
+    assert {name: count for name, count in folders.items() if count > MAX_MODULES} == {}
 
 
 def test_nothing_points_outside_the_repository() -> None:

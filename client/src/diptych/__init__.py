@@ -1,4 +1,4 @@
-"""Segment pictures with Mask R-CNN and SAM 2, side by side."""
+"""Segment images with Mask R-CNN and SAM 2, side by side."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class AsyncClient:
         automatic: AutomaticOptions | None = None,
         timeout: Timeout = DEFAULT,
     ) -> SegmentResult:
-        """What one model finds in one picture.
+        """What one model finds in one image.
 
         Args:
             image: a path, bytes, an RGB uint8 array ``(H, W, 3)``, or a PIL image.
@@ -114,7 +114,7 @@ class AsyncClient:
 
         Raises:
             DiptychError: in one of its kinds.
-            OSError, TypeError, ValueError: if the picture or an argument cannot be read.
+            OSError, TypeError, ValueError: if the image or an argument cannot be read.
         """
         options = make_options(model, task, prompts, points, boxes, output, automatic)
         return await self._segment(image, options, timeout)
@@ -133,10 +133,10 @@ class AsyncClient:
         automatic: AutomaticOptions | None = None,
         timeout: Timeout = DEFAULT,
     ) -> AsyncIterator[ManyItem]:
-        """What one model finds in many pictures, in their order, failures as values.
+        """What one model finds in many images, in their order, failures as values.
 
         ``images`` is a folder (its JPEG, PNG and WebP files by name) or an iterable, which is
-        read only a little ahead of the results that are taken. At most ``concurrency`` pictures
+        read only a little ahead of the results that are taken. At most ``concurrency`` images
         are asked at a time, each with a ``timeout`` of its own. Other arguments as in ``segment``.
         """
         options = make_options(model, task, prompts, points, boxes, output, automatic)
@@ -159,7 +159,7 @@ class AsyncClient:
         automatic: AutomaticOptions | None = None,
         timeout: Timeout = DEFAULT,
     ) -> Comparison:
-        """What several models find in one picture, and how far they agree. Gateway only.
+        """What several models find in one image, and how far they agree. Gateway only.
 
         Args:
             models: ids, in the order of the answer; empty asks every model that does the task.
@@ -296,7 +296,7 @@ class AsyncClient:
     ) -> ManyItem:
         try:
             return ManyItem(image, await self._segment(image, options, timeout), None)
-        except Exception as error:  # one bad picture must not end the others
+        except Exception as error:  # one bad image must not end the others
             return ManyItem(image, None, error)
 
     async def _events(

@@ -1,4 +1,4 @@
-"""Pictures as callers have them, turned into the bytes that are sent."""
+"""Images as callers have them, turned into the bytes that are sent."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ ImageLike = Union[str, "os.PathLike[str]", bytes, NDArray[np.uint8], "PIL.Image.
 Files and bytes are sent unchanged; arrays and PIL images as PNG, without loss."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-"""Files of a folder that count as pictures."""
+"""Files of a folder that count as images."""
 
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """The bytes of a picture file."""
+    """The bytes of an image file."""
 
     data: bytes
 
@@ -47,7 +47,7 @@ def encode_image(image: ImageLike) -> EncodedImage:
 
     Raises:
         OSError: if the file cannot be read.
-        TypeError, ValueError: if the value is no picture of the kinds in ``ImageLike``.
+        TypeError, ValueError: if the value is no image of the kinds in ``ImageLike``.
         MessageTooLargeError: if the bytes cannot fit a request.
     """
     if isinstance(image, (bytes, bytearray, memoryview)):
@@ -65,7 +65,7 @@ def encode_image(image: ImageLike) -> EncodedImage:
 
 
 def image_sources(images: str | os.PathLike[str] | Iterable[ImageLike]) -> Iterator[ImageLike]:
-    """The pictures of a folder in order of name, or those of an iterable, one at a time.
+    """The images of a folder in order of name, or those of an iterable, one at a time.
 
     Raises:
         NotADirectoryError, FileNotFoundError: if a path is no folder.
@@ -88,15 +88,15 @@ def _natural(path: Path) -> tuple[list[tuple[str, int]], str]:
 
 
 def open_rgb(image: ImageLike) -> PIL.Image.Image:
-    """The picture upright and in RGB, as the server sees it, for drawing.
+    """The image upright and in RGB, as the server sees it, for drawing.
 
     Raises:
         OSError, TypeError, ValueError: if it cannot be read.
     """
     from PIL import Image, ImageOps
 
-    picture = Image.open(io.BytesIO(encode_image(image).data))
-    upright = ImageOps.exif_transpose(picture)
+    opened = Image.open(io.BytesIO(encode_image(image).data))
+    upright = ImageOps.exif_transpose(opened)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         upright = upright.convert("RGBA")
         ground = Image.new("RGBA", upright.size, "white")
@@ -134,7 +134,7 @@ def _png_of_array(pixels: NDArray[np.uint8]) -> bytes:
 
 def _png_of_pil(image: PIL.Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture = image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") else image
+    rgb = image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") else image
     # Level 1 is several times faster than the default and a little larger.
-    picture.save(buffer, format="PNG", compress_level=1)
+    rgb.save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()

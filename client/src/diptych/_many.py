@@ -1,4 +1,4 @@
-"""Many pictures at once: bounded work, bounded read-ahead, results in the order asked."""
+"""Many images at once: bounded work, bounded read-ahead, results in the order asked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-_READ_AHEAD = 2  # items held per worker, so that one slow picture does not stop the others
+_READ_AHEAD = 2  # items held per worker, so that one slow image does not stop the others
 
 
 def check_concurrency(concurrency: int) -> int:

@@ -182,6 +182,7 @@ class Settings(BaseSettings):
     reflection: bool = True
     """Serve gRPC reflection."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe lines that the log has."""
 
     tls_cert: OptionalFile = None
     """PEM file with the certificate to show; unset serves without TLS."""

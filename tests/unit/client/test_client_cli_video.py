@@ -20,7 +20,7 @@ from clips import SIZE, damage, frame, make_clip, make_folder, read_back, shade,
 from interruptible import COMMAND
 from PIL import Image
 
-import diptych.cli._video_follow as follow
+import diptych.cli._video.follow as follow
 from diptych import Mask, Segment, VideoObject
 from diptych._drawing.palette import color
 from diptych.cli import main

@@ -62,7 +62,7 @@ def test_other_candidates_and_the_order_of_answers_do_not_matter() -> None:
     assert best_answers(answer(second, worse, first), 2, SIZE) == [first, second]
     with pytest.raises(ValueError, match=r"none for \[2\]"):
         best_answers(answer(second, worse, first), 3, SIZE)
-    with pytest.raises(ValueError, match="picture"):
+    with pytest.raises(ValueError, match="image"):
         best_answers(answer(second, first, size=(5, 5)), 2, SIZE)
 
 

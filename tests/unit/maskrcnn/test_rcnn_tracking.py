@@ -15,12 +15,12 @@ from diptych import Mask, Segment
 from diptych_maskrcnn.video.tracking import (
     MAX_MISSED,
     Linked,
+    Observation,
     Pin,
     Rules,
-    Sight,
     Track,
     advance,
-    places_of,
+    positions_of,
     within_reach,
 )
 from diptych_runtime.engine import OWN_IDS
@@ -38,22 +38,22 @@ def thing(x: int, y: int = 20, *, score: float = 0.9, label: int = 1, side: int 
     return Segment(score, mask.box, mask, f"class {label}", label, mask.area)
 
 
-def sight(*found: Segment, **known: Any) -> Sight:
-    return Sight(dict(enumerate(found)), **known)
+def observation(*found: Segment, **known: Any) -> Observation:
+    return Observation(dict(enumerate(found)), **known)
 
 
 def follow(frames: Sequence[Sequence[Segment]], rules: Rules = ALL) -> list[Linked]:
     """Link frames one after the other, from nothing."""
     done = [Linked()]
     for found in frames:
-        done.append(advance(done[-1].tracks, sight(*found), rules, done[-1].next_id))
+        done.append(advance(done[-1].tracks, observation(*found), rules, done[-1].next_id))
     return done[1:]
 
 
 def start(*segments: Segment) -> Linked:
     """Objects 0 and on, prompted on a frame."""
     pins = {number: Pin(segment, number) for number, segment in enumerate(segments)}
-    return advance((), sight(*segments, pins=pins), PROMPTED, OWN_IDS)
+    return advance((), observation(*segments, pins=pins), PROMPTED, OWN_IDS)
 
 
 def links(linked: Linked) -> dict[int, Segment]:
@@ -88,7 +88,7 @@ def test_a_detection_below_the_floor_continues_a_track_and_starts_none() -> None
 def test_a_detection_over_the_floor_comes_before_one_below() -> None:
     linked = start(thing(40))
     best = advance(
-        linked.tracks, sight(thing(44, score=0.6), thing(40, score=0.4)), PROMPTED, OWN_IDS
+        linked.tracks, observation(thing(44, score=0.6), thing(40, score=0.4)), PROMPTED, OWN_IDS
     )
     assert links(best)[0].score == 0.6
 
@@ -128,14 +128,14 @@ def test_a_resting_object_is_found_where_it_was() -> None:
 
 def test_automatic_tracks_end_and_prompted_ones_stay() -> None:
     linked = start(thing(40))
-    linked = advance(linked.tracks, sight(thing(40), thing(90, 50)), ALL, OWN_IDS)
+    linked = advance(linked.tracks, observation(thing(40), thing(90, 50)), ALL, OWN_IDS)
     assert {track.object_id for track in linked.tracks} == {0, OWN_IDS}
     for _ in range(MAX_MISSED):
-        linked = advance(linked.tracks, sight(), ALL, linked.next_id)
+        linked = advance(linked.tracks, observation(), ALL, linked.next_id)
     assert {track.object_id for track in linked.tracks} == {0, OWN_IDS}
-    linked = advance(linked.tracks, sight(), ALL, linked.next_id)
+    linked = advance(linked.tracks, observation(), ALL, linked.next_id)
     assert {track.object_id for track in linked.tracks} == {0}
-    linked = advance(linked.tracks, sight(thing(90, 50)), ALL, linked.next_id)
+    linked = advance(linked.tracks, observation(thing(90, 50)), ALL, linked.next_id)
     assert {track.object_id for track in linked.tracks} == {0, OWN_IDS + 1}
 
 
@@ -152,27 +152,27 @@ def test_a_detector_that_changes_its_mind_keeps_the_track() -> None:
 )
 def test_another_class_is_another_object(other: Segment) -> None:
     linked = start(thing(40))
-    after = advance(linked.tracks, sight(other), PROMPTED, OWN_IDS)
+    after = advance(linked.tracks, observation(other), PROMPTED, OWN_IDS)
     assert links(after) == {}
 
 
 def test_its_own_class_comes_before_another() -> None:
     linked = start(thing(40))
-    after = advance(linked.tracks, sight(thing(40, label=2), thing(50)), PROMPTED, OWN_IDS)
+    after = advance(linked.tracks, observation(thing(40, label=2), thing(50)), PROMPTED, OWN_IDS)
     assert links(after)[0].category_id == 1
 
 
 def test_a_lost_track_is_not_found_as_another_class() -> None:
     linked = start(thing(40))
-    lost = advance(linked.tracks, sight(), PROMPTED, OWN_IDS)
-    after = advance(lost.tracks, sight(thing(40, label=2)), PROMPTED, OWN_IDS)
+    lost = advance(linked.tracks, observation(), PROMPTED, OWN_IDS)
+    after = advance(lost.tracks, observation(thing(40, label=2)), PROMPTED, OWN_IDS)
     assert links(after) == {}
 
 
 def test_a_lost_track_may_go_on_with_a_low_score() -> None:
     linked = start(thing(40))
-    lost = advance(linked.tracks, sight(), PROMPTED, OWN_IDS)
-    found = sight(thing(80, score=0.9), thing(42, score=0.1))
+    lost = advance(linked.tracks, observation(), PROMPTED, OWN_IDS)
+    found = observation(thing(80, score=0.9), thing(42, score=0.1))
     assert links(advance(lost.tracks, found, PROMPTED, OWN_IDS))[0].score == 0.1
 
 
@@ -180,7 +180,7 @@ def test_a_track_that_is_seen_comes_before_a_lost_one() -> None:
     """The lost one would overlap more: it has been there before, at rest."""
     first = Track(0, thing(40), missed=3)
     second = Track(1, thing(45))
-    after = advance((first, second), sight(thing(41)), PROMPTED, OWN_IDS)
+    after = advance((first, second), observation(thing(41)), PROMPTED, OWN_IDS)
     assert list(links(after)) == [1]
 
 
@@ -190,19 +190,19 @@ def test_no_more_tracks_than_allowed_the_best_first() -> None:
     first, second = follow([found, found], rules)
     assert sorted(segment.score for segment in links(first).values()) == [0.8, 0.9]
     assert ids(second) == [0, 1]
-    third = advance(second.tracks, sight(found[2]), rules, second.next_id)
-    assert ids(third) == [0, 1], "lost tracks keep their places"
+    third = advance(second.tracks, observation(found[2]), rules, second.next_id)
+    assert ids(third) == [0, 1], "lost tracks keep their positions"
 
 
 def test_the_weakest_automatic_track_gives_way_to_a_prompt() -> None:
     rules = Rules(min_score=0.5, max_objects=3, track_all=True)
     found = [thing(0, score=0.9), thing(30, score=0.6), thing(60, score=0.8), thing(90, score=0.5)]
     (linked,) = follow([found[:3]], rules)
-    pinned = sight(*found, pins={7: Pin(found[3], 3)})
+    pinned = observation(*found, pins={7: Pin(found[3], 3)})
     after = advance(linked.tracks, pinned, rules, linked.next_id)
     assert set(links(after)) == {7, OWN_IDS, OWN_IDS + 2}
-    lost = advance(linked.tracks, sight(*found[1:3]), rules, linked.next_id)
-    hidden = Sight({i: one for i, one in pinned.found.items() if i}, pinned.pins)
+    lost = advance(linked.tracks, observation(*found[1:3]), rules, linked.next_id)
+    hidden = Observation({i: one for i, one in pinned.found.items() if i}, pinned.pins)
     after = advance(lost.tracks, hidden, rules, lost.next_id)
     assert set(links(after)) == {7, OWN_IDS + 1, OWN_IDS + 2}, "the lost one is the weakest"
 
@@ -210,7 +210,9 @@ def test_the_weakest_automatic_track_gives_way_to_a_prompt() -> None:
 def test_a_prompt_takes_a_detection_from_an_automatic_track_which_ends() -> None:
     found = [thing(0), thing(60)]
     (linked,) = follow([found])
-    after = advance(linked.tracks, sight(*found, pins={7: Pin(found[0], 0)}), ALL, linked.next_id)
+    after = advance(
+        linked.tracks, observation(*found, pins={7: Pin(found[0], 0)}), ALL, linked.next_id
+    )
     assert {track.object_id for track in after.tracks} == {7, OWN_IDS + 1}
     assert links(after)[7] == found[0]
 
@@ -218,20 +220,20 @@ def test_a_prompt_takes_a_detection_from_an_automatic_track_which_ends() -> None
 def test_a_prompt_with_a_mask_of_its_own_takes_over_what_it_covers_best() -> None:
     (linked,) = follow([[thing(0), thing(60)]])
     pins = {7: Pin(thing(1, score=0.2), None)}
-    after = advance(linked.tracks, sight(thing(6), thing(60), pins=pins), ALL, linked.next_id)
+    after = advance(linked.tracks, observation(thing(6), thing(60), pins=pins), ALL, linked.next_id)
     assert OWN_IDS not in {track.object_id for track in after.tracks}
 
 
 def test_a_prompt_leaves_a_track_alone_that_has_a_better_detection() -> None:
     (linked,) = follow([[thing(0)]])
     pins = {7: Pin(thing(12), None)}
-    after = advance(linked.tracks, sight(thing(1), pins=pins), ALL, linked.next_id)
+    after = advance(linked.tracks, observation(thing(1), pins=pins), ALL, linked.next_id)
     assert set(links(after)) == {7, OWN_IDS}
 
 
 def test_a_prompt_takes_a_detection_from_another_prompted_object_which_is_lost() -> None:
     linked = start(thing(0))
-    found = sight(thing(2), pins={7: Pin(thing(2), 0)})
+    found = observation(thing(2), pins={7: Pin(thing(2), 0)})
     after = advance(linked.tracks, found, PROMPTED, OWN_IDS)
     assert {track.object_id: track.missed for track in after.tracks} == {0: 1, 7: 0}
 
@@ -239,10 +241,10 @@ def test_a_prompt_takes_a_detection_from_another_prompted_object_which_is_lost()
 def test_a_correction_forgets_the_velocity() -> None:
     linked = start(thing(0))
     for x in (5, 10):
-        linked = advance(linked.tracks, sight(thing(x)), PROMPTED, OWN_IDS)
+        linked = advance(linked.tracks, observation(thing(x)), PROMPTED, OWN_IDS)
     (track,) = linked.tracks
     assert track.velocity == pytest.approx((5, 0))
-    pinned = sight(thing(80), pins={0: Pin(thing(80), 0)})
+    pinned = observation(thing(80), pins={0: Pin(thing(80), 0)})
     (track,) = advance(linked.tracks, pinned, PROMPTED, OWN_IDS).tracks
     assert track == Track(0, thing(80))
 
@@ -250,41 +252,41 @@ def test_a_correction_forgets_the_velocity() -> None:
 def test_a_removed_track_is_followed_in_silence_and_takes_no_place() -> None:
     rules = Rules(0.5, 1, track_all=True, removed=frozenset({OWN_IDS}))
     (linked,) = follow([[thing(0)]], Rules(0.5, 1, track_all=True))
-    linked = advance(linked.tracks, sight(thing(2), thing(60)), rules, linked.next_id)
+    linked = advance(linked.tracks, observation(thing(2), thing(60)), rules, linked.next_id)
     assert set(links(linked)) == {OWN_IDS, OWN_IDS + 1}
     for _ in range(MAX_MISSED + 1):
-        linked = advance(linked.tracks, sight(thing(60)), rules, linked.next_id)
+        linked = advance(linked.tracks, observation(thing(60)), rules, linked.next_id)
     assert set(links(linked)) == {OWN_IDS + 1}
 
 
 def test_a_removed_object_is_dropped_where_nothing_could_start_it_again() -> None:
     linked = start(thing(0), thing(60))
     rules = Rules(0.5, 10, track_all=False, removed=frozenset({0}))
-    after = advance(linked.tracks, sight(thing(0), thing(60)), rules, OWN_IDS)
+    after = advance(linked.tracks, observation(thing(0), thing(60)), rules, OWN_IDS)
     assert set(links(after)) == {1}
 
 
 def test_a_frame_that_is_linked_again_calls_its_objects_by_the_same_ids() -> None:
     found = [thing(0), thing(30), thing(60)]
-    once = advance((), sight(*found), ALL, OWN_IDS)
+    once = advance((), observation(*found), ALL, OWN_IDS)
     pins = {7: Pin(found[0], 0)}
-    again = advance((), sight(*found, pins=pins, started=once.started), ALL, once.next_id)
+    again = advance((), observation(*found, pins=pins, started=once.started), ALL, once.next_id)
     assert links(again) == {7: found[0], OWN_IDS + 1: found[1], OWN_IDS + 2: found[2]}
-    back = advance((), sight(*found, started=again.started), ALL, again.next_id)
+    back = advance((), observation(*found, started=again.started), ALL, again.next_id)
     assert links(back) == links(once)
     assert back.next_id == once.next_id
 
 
 def test_a_removed_object_that_a_frame_starts_again_takes_no_place() -> None:
     rules = Rules(0.5, 1, track_all=True, removed=frozenset({OWN_IDS}))
-    found = sight(thing(0), thing(60), started={0: OWN_IDS})
+    found = observation(thing(0), thing(60), started={0: OWN_IDS})
     linked = advance((), found, rules, OWN_IDS + 1)
     assert links(linked) == {OWN_IDS: thing(0), OWN_IDS + 1: thing(60)}
 
 
 def test_reach_is_where_the_mask_may_be_and_of_its_class() -> None:
     track = Track(0, thing(40), velocity=(30.0, 0.0))
-    assert places_of(track) == (thing(70).mask,)
+    assert positions_of(track) == (thing(70).mask,)
     candidates = {
         3: thing(80, score=0.1),
         4: thing(40, score=0.1),
@@ -299,16 +301,16 @@ def test_reach_is_where_the_mask_may_be_and_of_its_class() -> None:
 def test_what_is_being_hidden_does_not_change_the_velocity() -> None:
     linked = start(thing(20))
     for x in (24, 28):
-        linked = advance(linked.tracks, sight(thing(x)), PROMPTED, OWN_IDS)
+        linked = advance(linked.tracks, observation(thing(x)), PROMPTED, OWN_IDS)
     half = thing(32, side=12)
-    linked = advance(linked.tracks, sight(half), PROMPTED, OWN_IDS)
+    linked = advance(linked.tracks, observation(half), PROMPTED, OWN_IDS)
     (track,) = linked.tracks
     assert (track.last, track.velocity) == (half, (4, 0))
 
 
 @st.composite
 def scenes(draw: st.DrawFn) -> list[list[Segment]]:
-    """Frames of squares at random places, best score first."""
+    """Frames of squares at random positions, best score first."""
     place = st.tuples(
         st.integers(-10, 110),
         st.integers(-10, 70),
@@ -340,7 +342,7 @@ def test_no_two_ids_on_one_detection_and_no_id_twice(
             pins[object_id] = Pin(found[index], index)
             prompted.add(object_id)
         before = {track.object_id for track in linked.tracks}
-        linked = advance(linked.tracks, sight(*found, pins=pins), rules, linked.next_id)
+        linked = advance(linked.tracks, observation(*found, pins=pins), rules, linked.next_id)
         after = [track.object_id for track in linked.tracks]
         assert len(set(after)) == len(after) <= most
         assert not ended & set(after)
@@ -364,12 +366,12 @@ def test_ids_are_stable_for_objects_that_move_slowly(
     owner: dict[int, int] = {}
     linked = Linked()
     for number, order in enumerate(orders):
-        places = [
+        positions = [
             (x + number * dx, y + number * dy)
             for (x, y), (dx, dy) in zip(starts, speeds, strict=True)
         ]
-        found = [thing(*places[i], side=12) for i in order]
-        linked = advance(linked.tracks, sight(*found), ALL, linked.next_id)
+        found = [thing(*positions[i], side=12) for i in order]
+        linked = advance(linked.tracks, observation(*found), ALL, linked.next_id)
         for object_id, segment in links(linked).items():
             (index,) = [i for i, one in enumerate(found) if one is segment]
             assert owner.setdefault(object_id, order[index]) == order[index]
@@ -382,6 +384,6 @@ def test_nothing_given_is_changed() -> None:
     pins = {7: Pin(found[1], 1)}
     (linked,) = follow([[thing(0), thing(60)]])
     tracks = list(linked.tracks)
-    advance(tracks, Sight(found, pins, started), ALL, linked.next_id)
+    advance(tracks, Observation(found, pins, started), ALL, linked.next_id)
     assert tracks == list(linked.tracks)
     assert (list(found), started, list(pins)) == ([0, 1], {0: OWN_IDS}, [7])

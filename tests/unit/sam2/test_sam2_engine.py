@@ -164,11 +164,15 @@ def test_windows_hold_what_interpolation_gives(size: tuple[int, int], level: flo
         assert window.binary.numel() == window.outer == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DIPTYCH_SAM_2_CONDITIONING_FRAMES", "1"), ("DIPTYCH_SAM_2_NETWORK", "slow")],
+)
 def test_a_setting_of_this_engine_that_cannot_be_used_is_named(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    monkeypatch.setenv("DIPTYCH_SAM_2_CONDITIONING_FRAMES", "1")
-    with pytest.raises(LoadError, match="DIPTYCH_SAM_2_CONDITIONING_FRAMES='1'"):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(LoadError, match=f"{name}='{value}'"):
         create()
 
 

@@ -144,7 +144,8 @@ def test_who_has_left_costs_nothing(
     decode = Network.decode
 
     def counted(self: Network, features: Any, prompts: PromptBatch, **options: Any) -> Any:
-        rows.append(len(prompts))
+        assert prompts.labels is not None
+        rows.append(len(prompts.labels))
         return decode(self, features, prompts, **options)
 
     monkeypatch.setattr(Network, "decode", counted)

@@ -172,12 +172,13 @@ class Side:
 
 
 @pytest.fixture(scope="module")
-def demo() -> tuple[VideoNetwork, SAM2VideoPredictor]:
+def demo(request: pytest.FixtureRequest) -> tuple[VideoNetwork, SAM2VideoPredictor]:
+    """The demo weights, in the quick network or in the one that a test names."""
     chosen = choose(EngineSettings())
     state = chosen.weights.read_state()
-    return VideoNetwork(assemble(build_model(chosen.config, state), CPU)), stock_of(
-        chosen.config, state
-    )
+    network = getattr(request, "param", "quick")
+    parts = assemble(build_model(chosen.config, state), CPU, network=network)
+    return VideoNetwork(parts), stock_of(chosen.config, state)
 
 
 def side_by_side(
@@ -265,6 +266,7 @@ def came_back(areas: list[int]) -> bool:
     return any(later - earlier > 3 for earlier, later in pairwise(seen))
 
 
+@pytest.mark.parametrize("demo", ["quick", "stock"], indirect=True)
 def test_a_correction_on_a_held_frame(
     demo: Any, clips: Any, finish: Any, memories: Memories
 ) -> None:

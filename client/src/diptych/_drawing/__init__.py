@@ -1,1 +1,1 @@
-"""Pictures of results: colours, panels, figures, and frames of clips."""
+"""Images of results: colours, panels, figures, and frames of clips."""

@@ -19,7 +19,7 @@ from ..masks.mask import Mask
 from .palette import text_color
 
 _FILL_ALPHA = 0.42
-_BACKGROUND_ALPHA = 0.15  # of masks over half the picture, which would tint all others
+_BACKGROUND_ALPHA = 0.15  # of masks over half the image, which would tint all others
 _LABEL_SIZE = 8.0
 _MAX_LABELS = 60
 _CROWD = 12  # from this many on, labels that find no room are left out
@@ -48,7 +48,7 @@ _LIMBS = (
 
 
 def draw_segments(axes: Axes, segments: Sequence[Segment], colors: Sequence[str]) -> None:
-    """Masks, else boxes; keypoints; labels on top. Axes are in pixels of the picture."""
+    """Masks, else boxes; keypoints; labels on top. Axes are in pixels of the image."""
     shapes = sorted(zip(segments, colors, strict=True), key=lambda pair: -_extent(pair[0]))
     for segment, color in shapes:
         if segment.mask is not None:

@@ -33,7 +33,7 @@ _DPI = 150
 _MIN_SIDE_IN, _MAX_SIDE_IN = 3.6, 6.4  # of the longer side of a panel
 _MARGIN_IN, _GAP_IN, _TITLE_IN, _FOOTER_IN = 0.25, 0.25, 0.58, 0.26
 _ONE_ROW = 3  # more panels make rows of equal length
-_WIDE = 2.2  # pictures wider than this are stacked
+_WIDE = 2.2  # images wider than this are stacked
 _INK, _FAINT, _ALARM = "#1a1a1a", "#666666", "#b00020"
 
 
@@ -46,13 +46,13 @@ class _Panel:
 
 def figure_of_result(result: SegmentResult, image: ImageLike | None) -> Figure:
     """See ``SegmentResult.plot``."""
-    picture = _picture(image, result.image_size)
+    underlay = _underlay(image, result.image_size)
     colors = [color(index) for index in range(len(result.segments))]
     subtitle = _counted(result, result.timings.total_s)
     panel = _Panel(
         result.model_id, subtitle, lambda axes: draw_segments(axes, result.segments, colors)
     )
-    return _figure([panel], picture, result.image_size, [])
+    return _figure([panel], underlay, result.image_size, [])
 
 
 def figure_of_comparison(
@@ -60,14 +60,14 @@ def figure_of_comparison(
 ) -> Figure:
     """See ``Comparison.plot``."""
     sizes = [outcome.result.image_size for outcome in comparison.results if outcome.result]
-    picture = _picture(image, sizes[0] if sizes else None)
-    size = sizes[0] if sizes else (picture.height, picture.width) if picture else (3, 4)
+    underlay = _underlay(image, sizes[0] if sizes else None)
+    size = sizes[0] if sizes else (underlay.height, underlay.width) if underlay else (3, 4)
     colors = shared_colors(comparison.results, comparison.agreements)
     panels = [_panel(outcome, colors[outcome.model_id]) for outcome in comparison.results]
-    if original and picture is not None:
+    if original and underlay is not None:
         panels.insert(0, _Panel("picture", f"{size[1]} by {size[0]} px", lambda axes: None))
     footer = [_agreement_line(agreement) for agreement in comparison.agreements]
-    return _figure(panels, picture, size, footer)
+    return _figure(panels, underlay, size, footer)
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
@@ -90,27 +90,27 @@ def _panel(outcome: ModelOutcome, colors: Sequence[str]) -> _Panel:
     return _Panel(outcome.model_id, "failed", lambda axes: _draw_error(axes, kind, message))
 
 
-def _picture(image: ImageLike | None, size: tuple[int, int] | None) -> PIL.Image.Image | None:
+def _underlay(image: ImageLike | None, size: tuple[int, int] | None) -> PIL.Image.Image | None:
     if image is None:
         return None
-    picture = open_rgb(image)
-    if size is not None and (picture.height, picture.width) != size:
+    underlay = open_rgb(image)
+    if size is not None and (underlay.height, underlay.width) != size:
         raise ValueError(
             f"image: expected the picture of the result, {size[1]}x{size[0]} px, "
-            f"got {picture.width}x{picture.height} px"
+            f"got {underlay.width}x{underlay.height} px"
         )
-    return picture
+    return underlay
 
 
 def _figure(
     panels: Sequence[_Panel],
-    picture: PIL.Image.Image | None,
+    underlay: PIL.Image.Image | None,
     size: tuple[int, int],
     footer: Sequence[str],
 ) -> Figure:
     height, width = size
     longest = min(max(max(size) / _DPI, _MIN_SIDE_IN), _MAX_SIDE_IN)
-    # Neither side may vanish, however long the picture is.
+    # Neither side may vanish, however long the image is.
     panel_w = max(longest * width / max(size), 0.8)
     panel_h = max(longest * height / max(size), 0.5)
     columns = 1 if width / height > _WIDE else _columns(len(panels))
@@ -122,7 +122,7 @@ def _figure(
     figure_h = 2 * _MARGIN_IN + rows * (panel_h + _TITLE_IN) + (rows - 1) * _GAP_IN + footer_h
     figure = Figure(figsize=(figure_w, figure_h), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    background = None if picture is None else _resized(picture, panel_w, panel_h)
+    background = None if underlay is None else _resized(underlay, panel_w, panel_h)
     for index, panel in enumerate(panels):
         row, column = divmod(index, columns)
         left = _MARGIN_IN + column * (cell_w + _GAP_IN)
@@ -198,12 +198,12 @@ def _size_in(axes: Axes) -> tuple[float, float]:
     return extent.width / _DPI, extent.height / _DPI
 
 
-def _resized(picture: PIL.Image.Image, width_in: float, height_in: float) -> np.ndarray:
-    """The picture at the panel's own resolution, so that drawing does not resample it badly."""
+def _resized(underlay: PIL.Image.Image, width_in: float, height_in: float) -> np.ndarray:
+    """The image at the panel's own resolution, so that drawing does not resample it badly."""
     from PIL import Image
 
     target = (max(1, round(width_in * _DPI)), max(1, round(height_in * _DPI)))
-    return np.asarray(picture.resize(target, Image.Resampling.LANCZOS))
+    return np.asarray(underlay.resize(target, Image.Resampling.LANCZOS))
 
 
 def _counted(result: SegmentResult, seconds: float) -> str:

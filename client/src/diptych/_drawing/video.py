@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._video.frames import FrameLike, frame_pixels
-from ..masks import runs as _runs
+from ..masks import runs
 from ..masks.mask import Mask
 from ..masks.runs import Window
 from .palette import color, text_color
@@ -26,7 +26,7 @@ Pixels = NDArray[np.uint8]
 
 SERVER_IDS = 2**30
 """Objects that the server found by itself have ids from here on."""
-_ALPHA_OF_256 = 107  # 0.42, as figures of still pictures have
+_ALPHA_OF_256 = 107  # 0.42, as figures of still images have
 _GROUND, _INK, _FAINT, _ALARM = "#ffffff", "#1a1a1a", "#666666", "#b00020"
 _GAP_PX = 4
 
@@ -42,11 +42,11 @@ class VideoPanel:
     note: str = ""
     """Small, at the right of the title."""
     error: str = ""
-    """Why there is no answer: written over the paled picture."""
+    """Why there is no answer: written over the paled image."""
 
 
 def draw_result(result: VideoFrameResult, frame: FrameLike) -> Pixels:
-    """See ``VideoFrameResult.draw``."""
+    """Draw a result on its frame: ``(height, width, 3)``. See ``VideoFrameResult.draw``."""
     pixels = frame_pixels(frame)
     if pixels.shape[:2] != result.image_size:
         height, width = result.image_size
@@ -67,7 +67,9 @@ def draw_result(result: VideoFrameResult, frame: FrameLike) -> Pixels:
 
 
 def side_by_side(panels: Sequence[VideoPanel]) -> Pixels:
-    """Panels from left to right, each under a strip with its title; the tallest sets the height.
+    """Put panels from left to right, each under a strip with its title: ``(height, width, 3)`` RGB.
+
+    The tallest sets the height.
 
     Raises:
         ValueError: there is no panel.
@@ -97,11 +99,11 @@ def _outline_px(pixels: Pixels) -> int:
 
 
 def _draw_mask(canvas: Pixels, mask: Mask, ink: str, thickness: int) -> None:
-    window = _runs.box(mask.counts, mask.size[0])
+    window = runs.box(mask.counts, mask.size[0])
     if window is None:
         return
     left, top, right, bottom = window
-    inside = _runs.to_crop(mask.counts, mask.size[0], window)
+    inside = runs.to_crop(mask.counts, mask.size[0], window)
     region = canvas[top:bottom, left:right]
     rgb = np.array(_rgb(ink), np.uint16)
     below = region[inside]

@@ -101,7 +101,7 @@ class AsyncTransport(BaseTransport):
         build: RequestBuilder[_RequestT],
         timeout: Timeout,
     ) -> _ReplyT:
-        """A unary call about a picture, by digest where the server should hold it."""
+        """A unary call about an image, by digest where the server should hold it."""
         deadline = self.deadline(timeout)
         attempts = await self._attempts(image)
         try:

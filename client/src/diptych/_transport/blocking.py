@@ -78,7 +78,7 @@ class Transport(BaseTransport):
         build: RequestBuilder[_RequestT],
         timeout: Timeout,
     ) -> _ReplyT:
-        """A unary call about a picture, by digest where the server should hold it."""
+        """A unary call about an image, by digest where the server should hold it."""
         deadline = self.deadline(timeout)
         attempts = Attempts(self._sent, encode_image(image))
         try:

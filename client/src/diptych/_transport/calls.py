@@ -24,7 +24,7 @@ from .token import Metadata, Token, authorization, is_local
 _RequestT = TypeVar("_RequestT", bound=Message)
 
 MIN_BYTES = 64 * 1024
-"""Smaller pictures are sent again: the bytes cost less than a digest that is not held."""
+"""Smaller images are sent again: the bytes cost less than a digest that is not held."""
 
 
 class Deadline:
@@ -40,7 +40,7 @@ class Deadline:
 
 
 class SentImages:
-    """Digests of the pictures sent to one address, the oldest forgotten first.
+    """Digests of the images sent to one address, the oldest forgotten first.
 
     Safe to use from several threads. The server may have dropped any of them.
     """
@@ -77,7 +77,7 @@ class SentImages:
 
 
 class Attempts:
-    """How to send one picture: its digest first if the server should hold it, then its bytes."""
+    """How to send one image: its digest first if the server should hold it, then its bytes."""
 
     def __init__(self, sent: SentImages, image: EncodedImage) -> None:
         self._sent = sent
@@ -94,12 +94,12 @@ class Attempts:
         )
 
     def not_held(self) -> None:
-        """The server holds the picture no longer: the next attempt sends the bytes."""
+        """The server holds the image no longer: the next attempt sends the bytes."""
         self._sent.forget(self._image)
         self.by_digest = False
 
     def held(self) -> None:
-        """The server has answered, so it holds the picture."""
+        """The server has answered, so it holds the image."""
         self._sent.add(self._image)
 
 
@@ -165,4 +165,4 @@ def _credentials(tls: TlsOptions) -> grpc.ChannelCredentials:
 
 
 RequestBuilder = Callable[[pb.Image], _RequestT]
-"""Makes the request around a picture or its digest."""
+"""Makes the request around an image or its digest."""

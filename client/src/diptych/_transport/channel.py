@@ -48,7 +48,7 @@ class ChannelOptions:
         return (
             *arguments,
             ("grpc.service_config", json.dumps(_retry_config())),
-            # gRPC gives up retries of requests above 256 KiB, that is of pictures, by default.
+            # gRPC gives up retries of requests above 256 KiB, that is of images, by default.
             ("grpc.per_rpc_retry_buffer_size", self.max_request_bytes + 1024),
         )
 

@@ -3,14 +3,14 @@
 ::
 
     DiptychError                    root; also any code that is not in the table
-    ├── InvalidRequestError         the picture, a prompt, an option or the order of messages
+    ├── InvalidRequestError         the image, a prompt, an option or the order of messages
     ├── UnsupportedTaskError        the model does not do the task or take the kind of prompt
     ├── UnsupportedCallError        the server has no such method: a model service, not a gateway
     ├── ModelNotFoundError          no model of that id
     ├── ImageNotHeldError           the digest is not held (any more); sending the bytes helps
     ├── AuthenticationError         no token, a bad one, or one without the right
     ├── OverloadedError             a queue, a limit or the device's memory is full; try later
-    ├── MessageTooLargeError        picture or answer over the size limit
+    ├── MessageTooLargeError        image or answer over the size limit
     ├── SessionLostError            the server ended the video session
     ├── UnavailableError            not reachable, loading, draining or just restarting
     ├── DeadlineExceededError       no answer in time
@@ -78,7 +78,7 @@ class DiptychError(Exception):
 
 
 class InvalidRequestError(DiptychError):
-    """The picture, a prompt, an option or the order of messages cannot be used."""
+    """The image, a prompt, an option or the order of messages cannot be used."""
 
 
 class UnsupportedTaskError(DiptychError):

@@ -13,7 +13,7 @@ from .geometry import Box, Point
 
 
 class Task(str, enum.Enum):
-    """What to do with a picture."""
+    """What to do with an image."""
 
     INSTANCE_SEGMENTATION = "instance-segmentation"
     OBJECT_DETECTION = "object-detection"

@@ -59,15 +59,15 @@ class Provenance:
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """What one model found in one picture."""
+    """What one model found in one image."""
 
     model_id: str
     segments: tuple[Segment, ...]
     """By prompt and candidate for prompted tasks, else best score first."""
     image_size: tuple[int, int]
-    """Height and width of the picture that the coordinates refer to."""
+    """Height and width of the image that the coordinates refer to."""
     image_sha256: str = ""
-    """Of the picture file, in hexadecimal."""
+    """Of the image file, in hexadecimal."""
     timings: Timings = field(default_factory=Timings)
     provenance: tuple[Provenance, ...] = ()
     """One entry per model that took part."""
@@ -98,7 +98,7 @@ class SegmentResult:
         return formats.to_supervision(self.segments, self.image_size)
 
     def plot(self, image: ImageLike | None = None) -> matplotlib.figure.Figure:
-        """A figure of the segments on the picture, or on grey without one.
+        """A figure of the segments on the image, or on grey without one.
 
         Raises:
             MissingExtraError: without ``pip install 'diptych[viz]'``.
@@ -136,7 +136,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two models agree on one picture, without ground truth."""
+    """How far two models agree on one image, without ground truth."""
 
     model_id_a: str
     model_id_b: str
@@ -169,7 +169,7 @@ class Agreements:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What several models say about one picture."""
+    """What several models say about one image."""
 
     results: tuple[ModelOutcome, ...]
     """In the order asked."""
@@ -188,7 +188,7 @@ class Comparison:
     def plot(
         self, image: ImageLike | None = None, *, original: bool = True
     ) -> matplotlib.figure.Figure:
-        """A figure with the models side by side, after the ``original`` picture if wanted.
+        """A figure with the models side by side, after the ``original`` image if wanted.
 
         Segments that match across models have the same colour.
 
@@ -214,13 +214,13 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class ManyItem:
-    """One picture of many: its result or why there is none."""
+    """One image of many: its result or why there is none."""
 
     source: ImageLike
-    """The picture as it was given; a path for folders."""
+    """The image as it was given; a path for folders."""
     result: SegmentResult | None
     error: Exception | None
-    """A ``DiptychError``, or what went wrong when the picture was read."""
+    """A ``DiptychError``, or what went wrong when the image was read."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class Keypoint:
 
 @dataclass(frozen=True)
 class Segment:
-    """One thing found in a picture."""
+    """One thing found in an image."""
 
     score: float
     """How sure the model is. Range [0, 1]. Not comparable between models."""

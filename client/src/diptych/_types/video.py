@@ -64,13 +64,13 @@ class VideoFrameResult:
     """The message as it came."""
 
     def draw(self, frame: FrameLike) -> NDArray[np.uint8]:
-        """A copy of the frame, RGB uint8, with masks, outlines and labels drawn on it.
+        """A copy of the frame with masks, outlines and labels on it: ``(height, width, 3)`` RGB.
 
         A label is the object's id, its class if there is one, and its presence; ids keep their
         colours. Needs no extra, and takes some milliseconds.
 
         Raises:
-            OSError, TypeError, ValueError: ``frame`` is no picture, or not of the result's size.
+            OSError, TypeError, ValueError: ``frame`` is no image, or not of the result's size.
         """
         from .._drawing.video import draw_result
 

@@ -36,7 +36,7 @@ class VideoFrame:
         """``(height, width, 3)`` RGB, upright; read-only.
 
         Raises:
-            OSError, ValueError: the file of a folder is no picture.
+            OSError, ValueError: the file of a folder is no image.
         """
         return frame_pixels(self.image)
 
@@ -49,7 +49,7 @@ def frame_pixels(frame: FrameLike) -> NDArray[np.uint8]:
     """``(height, width, 3)`` RGB, upright, not to be written to.
 
     Raises:
-        OSError, TypeError, ValueError: if it is no picture.
+        OSError, TypeError, ValueError: if it is no image.
     """
     if isinstance(frame, VideoFrame):
         return frame.pixels
@@ -81,7 +81,7 @@ def encode_frame(frame: FrameLike, quality: int | None) -> bytes:
     A PIL image with transparency or more than 8 bits a channel is always sent as PNG.
 
     Raises:
-        OSError, TypeError, ValueError: if it is no picture.
+        OSError, TypeError, ValueError: if it is no image.
         MessageTooLargeError: if the bytes cannot fit a request.
     """
     image = frame.image if isinstance(frame, VideoFrame) else frame
@@ -100,7 +100,7 @@ def encode_frame(frame: FrameLike, quality: int | None) -> bytes:
 
 def _jpeg(image: PIL.Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
-    picture = image if image.mode in ("RGB", "L") else image.convert("RGB")
+    rgb = image if image.mode in ("RGB", "L") else image.convert("RGB")
     # Colours at full resolution: masks follow edges that halved chroma would blur.
-    picture.save(buffer, format="JPEG", quality=quality, subsampling=0)
+    rgb.save(buffer, format="JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()

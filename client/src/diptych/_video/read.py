@@ -1,4 +1,4 @@
-"""Clips as frames: video files, and folders of pictures. Video files need the extra ``video``."""
+"""Clips as frames: video files, and folders of images. Video files need the extra ``video``."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def read_video(
 
     Raises:
         MissingExtraError: for a video file, without ``pip install 'diptych[video]'``.
-        VideoFileError: it is no video, or no folder of pictures.
+        VideoFileError: it is no video, or no folder of images.
         OSError: it cannot be read.
         ValueError: an argument is out of range.
     """
@@ -166,11 +166,11 @@ class _Folder(VideoReader):
         first = self._files[0]
         data = first.read_bytes()
         try:
-            picture = open_rgb(data)
+            image = open_rgb(data)
         except (OSError, ValueError) as error:
             text = f"{first}: expected a picture as the first frame, got one that cannot be read"
             raise VideoFileError(text) from error
-        super().__init__(path, (picture.height, picture.width), fps, chosen)
+        super().__init__(path, (image.height, image.width), fps, chosen)
 
     def _total(self) -> int:
         return len(self._files)

@@ -44,7 +44,11 @@ MAX_WAITING = 1024
 def make_prompt(
     points: Sequence[PointLike], box: BoxLike | None, mask: Mask | NDArray[np.bool_] | None
 ) -> Prompt:
-    """One object's prompt; ``ValueError`` or ``TypeError`` if it cannot be one."""
+    """Make one object's prompt; an array is a ``(height, width)`` mask of the frame.
+
+    Raises:
+        TypeError, ValueError: it cannot be one.
+    """
     if isinstance(mask, LowResLogits):
         raise TypeError("mask: expected a Mask or an array, got the logits of an image answer")
     return Prompt(

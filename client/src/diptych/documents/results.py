@@ -65,7 +65,7 @@ def outcome_document(outcome: ModelOutcome) -> OutcomeDocument:
 
 
 def comparison_document(comparison: Comparison) -> ComparisonDocument:
-    """What several models say about one picture."""
+    """What several models say about one image."""
     return {
         "results": [outcome_document(outcome) for outcome in comparison.results],
         "agreements": [plain(pair) for pair in comparison.agreements],

@@ -15,9 +15,9 @@ _MAX_PIXELS = 2**32 - 1  # a run length is a uint32
 
 
 class Mask:
-    """Which pixels of a picture belong to an object. Immutable; equal by size and pixels.
+    """Which pixels of an image belong to an object. Immutable; equal by size and pixels.
 
-    Kept as run lengths, so a mask costs by its outline and not by the picture's size. One made
+    Kept as run lengths, so a mask costs by its outline and not by the image's size. One made
     from a PNG or from polygons keeps its source and is decoded on first use; until then only
     ``size`` is known, so a size that is too large can be refused before any pixel is drawn.
     """
@@ -59,7 +59,10 @@ class Mask:
 
     @classmethod
     def from_counts(cls, counts: ArrayLike, size: tuple[int, int]) -> Mask:
-        """From run lengths, column by column, background first (0 if the object comes first)."""
+        """From ``(runs,)`` lengths, column by column, background first, 0 if there is none.
+
+        Raises ``ValueError`` for lengths that do not add up to a mask of ``size`` (height, width).
+        """
         height, width = _checked(size)
         return cls._made(size, counts=runs.check(np.asarray(counts), height * width))
 
@@ -98,7 +101,7 @@ class Mask:
 
     @property
     def counts(self) -> NDArray[np.uint32]:
-        """Run lengths, column by column, background first (0 if the object comes first).
+        """Run lengths ``(runs,)``, column by column, background first, 0 if there is none.
 
         Read-only. Raises ``ValueError`` if the source turns out to be broken, as everything does
         that looks at pixels.
@@ -133,7 +136,7 @@ class Mask:
     def to_polygons(self) -> list[NDArray[np.float32]]:
         """Outlines along pixel edges, ``(points, 2)`` each: x and y of the corners.
 
-        The last point is joined to the first. As a person sees the picture (y down), outer rings
+        The last point is joined to the first. As a person sees the image (y down), outer rings
         are anticlockwise and holes clockwise. ``from_polygons`` gives the same mask back.
         """
         edges = runs.box(self.counts, self._size[0])
@@ -156,7 +159,7 @@ class Mask:
     def shifted(self, dx: int, dy: int) -> Mask:
         """The same object ``dx`` pixels to the right and ``dy`` down, without decoding.
 
-        What leaves the picture is lost.
+        What leaves the image is lost.
         """
         counts = runs.shifted(self.counts, operator.index(dx), operator.index(dy), self._size)
         return Mask._made(self._size, counts=counts)

@@ -1,4 +1,4 @@
-"""Masks as single-channel PNG pictures; Pillow is imported on first use."""
+"""Masks as single-channel PNG images; Pillow is imported on first use."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def decode(data: bytes, size: Size) -> NDArray[np.bool_]:
 
 
 def encode(mask: NDArray[np.bool_]) -> bytes:
-    """A single-channel 8-bit PNG, 0 or 255."""
+    """Write ``(height, width)`` bool as a single-channel 8-bit PNG, 0 or 255."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    picture = Image.fromarray(mask.view(np.uint8) * np.uint8(255))
+    image = Image.fromarray(mask.view(np.uint8) * np.uint8(255))
     # On masks the run-length strategy is smaller and faster than the default search.
-    picture.save(buffer, "PNG", compress_type=zlib.Z_RLE)
+    image.save(buffer, "PNG", compress_type=zlib.Z_RLE)
     return buffer.getvalue()

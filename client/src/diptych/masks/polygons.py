@@ -1,6 +1,6 @@
 """Masks as outlines along pixel edges, and outlines back to masks.
 
-Picture coordinates: x to the right, y down. "Anticlockwise" is as a person sees the picture, so an
+Image coordinates: x to the right, y down. "Anticlockwise" is as a person sees the image, so an
 outer ring goes down on the left and up on the right of its object, and its shoelace sum
 ``sum(x[i] * y[i + 1] - x[i + 1] * y[i])`` is negative.
 """
@@ -89,13 +89,13 @@ def _links(
     copy[1:] = (y[1:] == y[:-1]) & (x[1:] == x[:-1])
     order = np.lexsort((copy ^ (quads == 0b0110), y, x))
     upper, lower = order[::2], order[1::2]
-    downwards = (quads[upper] & 0b1000) != 0  # the object is on the right of the picture's edge
+    downwards = (quads[upper] & 0b1000) != 0  # the object is on the right of the image's edge
     following[np.where(downwards, upper, lower)] = np.where(downwards, lower, upper)
     return following
 
 
 def checked(rings: Iterable[ArrayLike]) -> tuple[Points, ...]:
-    """Copies of the rings as points; ``ValueError`` for odd or non-finite coordinates."""
+    """Copy rings as ``(points, 2)`` float64; ``ValueError`` for odd or non-finite coordinates."""
     copies = []
     for index, ring in enumerate(rings):
         flat = np.array(ring, np.float64)
@@ -111,7 +111,8 @@ def checked(rings: Iterable[ArrayLike]) -> tuple[Points, ...]:
 
 
 def fill(rings: Sequence[Points], size: Size) -> Counts:
-    """Run lengths of the pixels whose centre lies inside, by the non-zero winding rule."""
+    """Make ``(runs,)`` run lengths of the pixels whose centre lies inside, by the non-zero winding
+    rule."""
     height, width = size
     none = np.zeros((0, 2))
     starts = np.concatenate([none, *rings])

@@ -33,7 +33,7 @@ _MAX_CHUNKS = 7  # 35 bits: holds every difference of two 32-bit counts
 
 
 def encode(counts: Counts) -> bytes:
-    """The compressed string of these run lengths."""
+    """Write run lengths, ``(runs,)``, as a compressed string."""
     values = counts.astype(np.int64)
     values[3:] -= counts[1:-2].astype(np.int64)
     lengths = np.ones(len(values), np.int64)
@@ -52,7 +52,7 @@ def encode(counts: Counts) -> bytes:
 
 
 def decode(data: bytes, pixels: int) -> Counts:
-    """The run lengths of a compressed string for a mask of so many pixels.
+    """Read the ``(runs,)`` run lengths of a compressed string for a mask of so many pixels.
 
     Raises ``ValueError`` for strings that no mask of that size has.
     """
@@ -82,7 +82,11 @@ def decode(data: bytes, pixels: int) -> Counts:
 
 
 def check(counts: NDArray[np.integer], pixels: int) -> Counts:
-    """Canonical run lengths from any that alternate and fill the mask; else ``ValueError``."""
+    """Make ``(runs,)`` run lengths that alternate and fill the mask canonical.
+
+    Raises:
+        ValueError: they do not, or are no flat array of integers.
+    """
     if counts.ndim != 1 or not np.issubdtype(counts.dtype, np.integer):
         raise ValueError(
             f"run lengths: expected a flat array of integers, got {counts.dtype} {counts.shape}"
@@ -104,7 +108,7 @@ def check(counts: NDArray[np.integer], pixels: int) -> Counts:
 
 
 def from_toggles(toggles: Positions, pixels: int) -> Counts:
-    """Run lengths from the sorted positions where a run begins or ends.
+    """Make ``(runs,)`` run lengths of the sorted ``(positions,)`` where a run begins or ends.
 
     A position that comes twice cancels out, and one at the very end means nothing.
     """
@@ -117,7 +121,7 @@ def from_toggles(toggles: Positions, pixels: int) -> Counts:
 
 
 def frozen(counts: NDArray[np.integer]) -> Counts:
-    """A read-only copy as uint32."""
+    """Copy ``(runs,)`` run lengths as uint32, read-only."""
     copy = counts.astype(np.uint32)
     copy.setflags(write=False)
     return copy
@@ -149,7 +153,7 @@ def to_array(counts: Counts, size: Size) -> NDArray[np.bool_]:
 
 
 def to_crop(counts: Counts, height: int, window: Window) -> NDArray[np.bool_]:
-    """The part of the mask in a window, as bool, row by row in memory."""
+    """Draw the part of the mask in a window: ``(rows, columns)`` bool, row by row in memory."""
     left, top, right, bottom = window
     crop = np.zeros((bottom - top, right - left), np.bool_)
     _draw(counts, height, window, crop)
@@ -157,12 +161,12 @@ def to_crop(counts: Counts, height: int, window: Window) -> NDArray[np.bool_]:
 
 
 def area(counts: Counts) -> int:
-    """Object pixels."""
+    """Count the object pixels of ``(runs,)`` run lengths."""
     return int(counts[1::2].sum(dtype=np.int64))
 
 
 def box(counts: Counts, height: int) -> Window | None:
-    """The smallest box around the object; ``None`` for an empty mask."""
+    """Find the smallest box around the object of ``(runs,)``; ``None`` for an empty mask."""
     starts, ends = spans(counts)
     if not len(starts):
         return None
@@ -176,7 +180,7 @@ def box(counts: Counts, height: int) -> Window | None:
 
 
 def intersection(a: Counts, b: Counts) -> int:
-    """Pixels that are in both masks, in O(runs log runs)."""
+    """Count the pixels in both masks, each ``(runs,)``, in O(runs log runs)."""
     if len(a) > len(b):
         a, b = b, a
     starts, ends = spans(a)
@@ -186,7 +190,7 @@ def intersection(a: Counts, b: Counts) -> int:
 
 
 def shifted(counts: Counts, dx: int, dy: int, size: Size) -> Counts:
-    """Run lengths of the mask moved by whole pixels, without what leaves the picture."""
+    """Move ``(runs,)`` run lengths by whole pixels; what leaves the image is lost."""
     height, width = size
     starts, ends = spans(counts)
     first = starts // height
@@ -205,7 +209,7 @@ def shifted(counts: Counts, dx: int, dy: int, size: Size) -> Counts:
 
 
 def union(masks: Sequence[Counts], pixels: int) -> Counts:
-    """Run lengths of the pixels that are in any mask."""
+    """Make ``(runs,)`` run lengths of the pixels that are in any mask."""
     parts = [spans(counts) for counts in masks]
     starts = np.concatenate([np.zeros(0, np.int64), *(part[0] for part in parts)])
     ends = np.concatenate([np.zeros(0, np.int64), *(part[1] for part in parts)])
@@ -217,13 +221,13 @@ def union(masks: Sequence[Counts], pixels: int) -> Counts:
 
 
 def turning(positions: Positions, steps: NDArray[np.int64]) -> Positions:
-    """Of sorted positions those where the running sum of steps leaves 0 or comes back to it."""
+    """Pick the sorted ``(positions,)`` where the running sum of steps leaves 0 or comes back."""
     inside = np.cumsum(steps) != 0
     return positions[np.flatnonzero(np.diff(inside, prepend=False))]
 
 
 def spans(counts: Counts) -> tuple[Positions, Positions]:
-    """Where each object run starts, and where it ends (exclusive)."""
+    """Find where each object run starts and ends (exclusive): ``(object runs,)`` each."""
     bounds = np.cumsum(counts, dtype=np.int64)
     return bounds[:-1:2], bounds[1::2]
 

@@ -16,9 +16,9 @@ class FakeCall:
 
     model_id: str
     request: pb.SegmentRequest
-    """The message as it came; its picture may be a digest."""
+    """The message as it came; its image may be a digest."""
     image: bytes
-    """The picture's bytes, whether they were sent now or before."""
+    """The image's bytes, whether they were sent now or before."""
     image_size: tuple[int, int]
     """Height and width."""
 

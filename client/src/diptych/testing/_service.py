@@ -20,7 +20,7 @@ from ..limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 from ..segment import v1 as pb
 from ._answers import Answer, FakeCall, FakeReply, VideoAnswer
 from ._failures import Failed, Failure, make_failure
-from ._pictures import image_size
+from ._images import image_size
 from ._replies import default_card, default_segments, default_started
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class _Told:
 class FakeSegmentService:
     """A gateway and its models in this process, on a free port; a context manager.
 
-    It answers every request with rectangles, holds pictures by digest, refuses what is no
-    picture, and knows the models that it is given. ``answer_with`` and ``fail`` change that;
+    It answers every request with rectangles, holds images by digest, refuses what is no
+    image, and knows the models that it is given. ``answer_with`` and ``fail`` change that;
     with ``gateway=False`` it is a model service that cannot compare.
     """
 
@@ -81,7 +81,7 @@ class FakeSegmentService:
 
     @property
     def requests(self) -> tuple[pb.SegmentRequest, ...]:
-        """Every question so far, one entry per call, pictures as they were sent."""
+        """Every question so far, one entry per call, images as they were sent."""
         with self._lock:
             return tuple(self._requests)
 
@@ -153,7 +153,7 @@ class FakeSegmentService:
                 raise TimeoutError(f"{len(self._requests)} of {count} requests in {timeout} s")
 
     def forget_images(self) -> None:
-        """Drops all pictures, so that digests are not held any more."""
+        """Drops all images, so that digests are not held any more."""
         with self._lock:
             self._images.clear()
 
@@ -216,8 +216,8 @@ class FakeSegmentService:
         with self._lock:
             self._video_requests.append(request)
 
-    def picture(self, image: pb.Image) -> bytes:
-        """The bytes of a picture that is sent or held; ``Failed`` if it is neither."""
+    def image_bytes(self, image: pb.Image) -> bytes:
+        """The bytes of an image that is sent or held; ``Failed`` if it is neither."""
         if image.WhichOneof("source") == "encoded":
             return image.encoded
         with self._lock:
@@ -227,7 +227,7 @@ class FakeSegmentService:
         return held
 
     def segments(self, model_id: str, request: pb.SegmentRequest, image: bytes) -> FakeReply:
-        """What one model answers; ``Failed`` if it was told so or the picture is none."""
+        """What one model answers; ``Failed`` if it was told so or the image is none."""
         self.work(model_id)
         call = FakeCall(model_id, request, image, image_size(image))
         with self._lock:

@@ -54,7 +54,7 @@ class _SegmentServicer(pb.SegmentServiceServicer):
         fake.note(request)
         try:
             model_id = self._model(request.model_id)
-            image = fake.picture(request.image)
+            image = fake.image_bytes(request.image)
             return segment_response(fake.segments(model_id, request, image), request_id)
         except Failed as failed:
             abort(context, failed.failure, request_id)
@@ -152,7 +152,7 @@ class _GatewayServicer(pb.GatewayServiceServicer):
         fake = self._fake
         fake.note(compare.request)
         try:
-            image = fake.picture(compare.request.image)
+            image = fake.image_bytes(compare.request.image)
         except Failed as failed:
             abort(context, failed.failure, fake.next_request_id())
         for model_id in compare.model_ids or fake.models:

@@ -15,7 +15,7 @@ from ..wire.requests import box_message, read_encoding
 from ..wire.video import ack_reply, frame_reply, refusal_reply
 from ._answers import FakeVideoFrame
 from ._failures import Failed, make_failure
-from ._pictures import image_size
+from ._images import image_size
 from ._replies import default_segments
 
 if TYPE_CHECKING:

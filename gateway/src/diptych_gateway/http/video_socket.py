@@ -23,8 +23,8 @@ from diptych_runtime.calls import REQUEST_ID_KEY, Call, Calls, log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
 
 from ..backend.registry import Registry
-from ..deadline import Deadline
 from ..metrics import Metrics
+from ..request import Deadline
 from ..security import tokens
 from ..settings import Settings
 from . import problems
@@ -125,7 +125,7 @@ class _Session:
             await self.fail(problems.internal(self._call.request_id))
 
     async def fail(self, error: Exception) -> None:
-        """Say what went wrong, and close; the code is that of the table of README."""
+        """Say what went wrong, and close; the code is that of the error table."""
         if reason := getattr(error, "reason", ""):
             self._call.fields["reason"] = str(reason)
         problem = problems.document(error, self._call.request_id)

@@ -40,7 +40,7 @@ KEYPOINT_EDGES: tuple[tuple[int, int], ...] = (
 
 
 def read_categories(weights: Path, labels: int) -> dict[int, str]:
-    """Names of a fine-tuned file's labels, from the list beside it.
+    """Read the names of a fine-tuned file's labels from the list beside it.
 
     ``NAME.classes.txt`` has one name per line, for label 1 and on. ``NAME.classes.json`` is a list
     of names, or has ``categories`` with ``id`` and ``name`` as COCO files do.

@@ -46,19 +46,19 @@ from .weights.load import MASK_WEIGHTS, load_keypoint, load_mask
 
 MASK = "mask"
 KEYPOINT = "keypoint"
-_PICTURE_TASKS = {
+_IMAGE_TASKS = {
     MASK: (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION),
     KEYPOINT: (Task.KEYPOINT_DETECTION,),
 }
-_TASKS = _PICTURE_TASKS | {MASK: (*_PICTURE_TASKS[MASK], Task.VIDEO_SEGMENTATION)}
+_TASKS = _IMAGE_TASKS | {MASK: (*_IMAGE_TASKS[MASK], Task.VIDEO_SEGMENTATION)}
 _PERSON = "person"
-_WARM_UP_SHAPE = (16, 320, 3)  # rescaled to a narrow strip, a tenth of a usual picture's work
+_WARM_UP_SHAPE = (16, 320, 3)  # rescaled to a narrow strip, a tenth of a usual image's work
 
 
 class MaskRcnnEngine:
-    """See ``diptych_runtime.engine.video.VideoEngine``.
+    """Implements ``VideoEngine`` of ``diptych_runtime``.
 
-    Holds nothing of a request: what belongs to a picture is in its ``Features``, and a session has
+    Holds nothing of a request: what belongs to an image is in its ``Features``, and a session has
     memory of its own.
     """
 
@@ -68,7 +68,7 @@ class MaskRcnnEngine:
 
     @load_errors()
     def load(self) -> LoadedModel:
-        """See ``Engine.load``.
+        """Load and warm up the networks.
 
         Raises:
             LoadError: the device or the weights are not there, or the weights do not fit.
@@ -84,18 +84,18 @@ class MaskRcnnEngine:
         return described
 
     def features_kind(self, task: Task) -> str:
-        """See ``Engine.features_kind``: people's points come from a network of their own."""
+        """Return which network a task needs: body points come from one of their own."""
         for kind in self._networks:
-            if task in _PICTURE_TASKS[kind]:
+            if task in _IMAGE_TASKS[kind]:
                 return kind
         raise ServiceError(Reason.TASK_UNSUPPORTED, f"task: {task.value} is not served here")
 
     def embed(self, pixels: Pixels, kind: str) -> Features:
-        """See ``Engine.embed``: the feature pyramid of the network of that kind."""
+        """Make the feature pyramid of the network of that kind."""
         return embed(self._networks[kind].module, pixels)
 
     def segment(self, features: Features, pixels: Callable[[], Pixels], job: Job) -> Steps[Answer]:
-        """See ``Engine.segment``."""
+        """Answer one job; a step is the box head, a batch of masks or of people, or one mask."""
         pyramid = features.payload
         assert isinstance(pyramid, Pyramid)
         network = self._networks[self.features_kind(job.task)]
@@ -109,7 +109,7 @@ class MaskRcnnEngine:
         return _answer_masks(network, pyramid, job)
 
     def open_session(self, options: VideoOptions) -> MaskRcnnVideoSession:
-        """See ``VideoEngine.open_session``."""
+        """Open a session with a memory of its own; the network is shared by all."""
         return MaskRcnnVideoSession(self._networks[MASK], options)
 
     def _person_id(self) -> int:
@@ -117,11 +117,11 @@ class MaskRcnnEngine:
         return next((label for label, name in names.items() if name == _PERSON), 0)
 
     def _warm_up(self) -> None:
-        """First calls allocate and choose algorithms; that is not for the first user to wait."""
+        """Run everything once: first calls allocate and choose algorithms."""
         noise = np.random.default_rng(0).integers(0, 256, _WARM_UP_SHAPE, dtype=np.uint8)
         output = OutputOptions(min_score=0.0, max_segments=1)
         for kind in self._networks:
-            job = Job(task=_PICTURE_TASKS[kind][0], prompts=(), output=output, automatic=None)
+            job = Job(task=_IMAGE_TASKS[kind][0], prompts=(), output=output, automatic=None)
             for _ in self.segment(self.embed(noise, kind), lambda: noise, job):
                 pass
         options = VideoOptions(output, track_all=True, max_objects=1, held_frames=1)

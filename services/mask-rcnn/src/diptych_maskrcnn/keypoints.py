@@ -24,7 +24,7 @@ from .segments import Network, box_segment, select
 def answer_keypoints(
     network: Network, pyramid: Pyramid, job: Job, *, category_id: int
 ) -> Steps[Answer]:
-    """The people above the score floor with their points, best first.
+    """Find the people above the score floor with their points, best first.
 
     ``category_id`` is what a person is called in answers: the number in the categories of the mask
     network beside it.
@@ -36,11 +36,11 @@ def answer_keypoints(
     chosen, omitted = select(found, replace(job.output, category_ids=()))
     segments = []
     for batch in batches(chosen):
-        places, scores = _locate(network.module, pyramid, found, batch)
+        points, logits = _locate(network.module, pyramid, found, batch)
         for row, index in enumerate(batch):
             person = box_segment(network, found, index, pyramid.size)
-            points = _named(places[row], scores[row])
-            segments.append(replace(person, category_id=category_id, keypoints=points))
+            keypoints = _named(points[row], logits[row])
+            segments.append(replace(person, category_id=category_id, keypoints=keypoints))
         yield
     return Answer(tuple(segments), omitted)
 
@@ -49,18 +49,19 @@ def answer_keypoints(
 def _locate(
     module: Any, pyramid: Pyramid, found: Detections, indices: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Places ``(N, 17, 2)`` in pixels of the picture as sent, and heat-map logits ``(N, 17)``."""
+    """Return x and y ``(N, 17, 2)`` in pixels of the image as sent, and heat-map logits
+    ``(N, 17)``."""
     heads = module.roi_heads
     boxes = rows(found.boxes, indices)
     crops = heads.keypoint_roi_pool(pyramid.levels, [boxes], [pyramid.resized])
     heat_maps = heads.keypoint_predictor(heads.keypoint_head(crops))
-    places, scores = keypointrcnn_inference(heat_maps, [boxes])
-    in_picture = resize_keypoints(places[0], pyramid.resized, pyramid.size)
-    return in_picture[..., :2].cpu().numpy(), scores[0].cpu().numpy()
+    points, logits = keypointrcnn_inference(heat_maps, [boxes])
+    in_image = resize_keypoints(points[0], pyramid.resized, pyramid.size)
+    return in_image[..., :2].cpu().numpy(), logits[0].cpu().numpy()
 
 
-def _named(places: NDArray[np.float32], scores: NDArray[np.float32]) -> tuple[Keypoint, ...]:
+def _named(points: NDArray[np.float32], logits: NDArray[np.float32]) -> tuple[Keypoint, ...]:
     return tuple(
-        Keypoint(name, float(x), float(y), float(score))
-        for name, (x, y), score in zip(KEYPOINT_NAMES, places, scores, strict=True)
+        Keypoint(name, float(x), float(y), float(logit))
+        for name, (x, y), logit in zip(KEYPOINT_NAMES, points, logits, strict=True)
     )

@@ -1,6 +1,6 @@
 """From the mask head's small probability map to run lengths, only ever inside the box.
 
-torchvision pastes every mask into a float picture of its own: 100 masks of 12 megapixels take
+torchvision pastes every mask into a float image of its own: 100 masks of 12 megapixels take
 4.8 GB. The same numbers are computed here for the pixels of the box alone, a band of rows at a
 time, and thresholded at once: per mask one byte for each pixel of the box.
 """
@@ -23,10 +23,11 @@ _BAND_ROWS = 64
 
 
 def placements(boxes: Floats, cells: int) -> Ints:
-    """The pixels that each padded probability map covers, may lie partly outside the picture.
+    """Find the pixels that each padded probability map covers, which may lie partly outside the
+    image.
 
     Args:
-        boxes: ``(N, 4)`` left, top, right, bottom in pixels of the picture.
+        boxes: ``(N, 4)`` left, top, right, bottom in pixels of the image.
         cells: Side of the map without padding.
 
     Returns:
@@ -41,12 +42,12 @@ def placements(boxes: Floats, cells: int) -> Ints:
 
 
 def paste(probabilities: Floats, placement: Ints, size: tuple[int, int]) -> Mask:
-    """One mask of a picture.
+    """Paste the mask of one box into an image.
 
     Args:
         probabilities: ``(M, M)``, range [0, 1].
         placement: One row of ``placements``.
-        size: Height and width of the picture.
+        size: Height and width of the image.
     """
     left, top, right, bottom = (int(edge) for edge in placement)
     x0, x1 = max(left, 0), min(right + 1, size[1])
@@ -67,7 +68,10 @@ def paste(probabilities: Floats, placement: Ints, size: tuple[int, int]) -> Mask
 
 
 def covers(probabilities: Floats, placement: Ints, x: int, y: int) -> bool:
-    """Whether the mask that ``paste`` would make has this pixel."""
+    """Tell whether the mask that ``paste`` would make has the pixel in column ``x``, row ``y``.
+
+    ``probabilities`` and ``placement`` are as for ``paste``.
+    """
     left, top, right, bottom = (int(edge) for edge in placement)
     if not (left <= x <= right and top <= y <= bottom):
         return False
@@ -87,9 +91,9 @@ class _Taps:
 
     def __init__(self, pixels: Ints, pixel_count: int, cell_count: int) -> None:
         scale = np.float32(cell_count) / np.float32(pixel_count)
-        place = scale * (pixels.astype(np.float32) + np.float32(0.5)) - np.float32(0.5)
-        place = np.maximum(place, np.float32(0))
-        self.low = np.minimum(place.astype(np.int64), cell_count - 1)
+        position = scale * (pixels.astype(np.float32) + np.float32(0.5)) - np.float32(0.5)
+        position = np.maximum(position, np.float32(0))
+        self.low = np.minimum(position.astype(np.int64), cell_count - 1)
         self.high = np.minimum(self.low + 1, cell_count - 1)
-        self.high_share = np.clip(place - self.low.astype(np.float32), 0, 1).astype(np.float32)
+        self.high_share = np.clip(position - self.low.astype(np.float32), 0, 1).astype(np.float32)
         self.low_share = np.float32(1) - self.high_share

@@ -74,8 +74,9 @@ def _answer_boxes(
 def segment_boxes(
     network: Network, pyramid: Pyramid, boxes: Sequence[Box], output: OutputOptions
 ) -> list[Segment]:
-    """What each box holds: the best of the wanted classes, its score, and its mask in that very
-    box. At most ``HEAD_BATCH`` boxes; none is answered if none of the wanted classes exists."""
+    """Segment what each box holds: the best of the wanted classes, its score, and its mask in
+    that very box. At most ``HEAD_BATCH`` boxes; none is answered if none of the wanted classes
+    exists."""
     choice = [
         label
         for label in network.categories
@@ -130,16 +131,16 @@ def _answer_points(
 def find_covering(
     network: Network, pyramid: Pyramid, prompts: Sequence[Prompt], eligible: Sequence[int]
 ) -> Generator[None, None, list[list[int]]]:
-    """For the points of each prompt the detections, among the eligible ones and in their order,
-    whose mask has every foreground point and no background point."""
+    """Find for each prompt the detections, among the eligible ones and in their order, whose mask
+    has every foreground point and no background point."""
     found = detect(network.module, pyramid)
     # The map's side is the same for all; with no map yet, the pool says what it will be.
     side = 2 * network.module.roi_heads.mask_roi_pool.output_size[0]
-    places = placements(found.boxes_px, side)
-    near = [[i for i in eligible if _may_cover(places[i], prompt)] for prompt in prompts]
+    placed = placements(found.boxes_px, side)
+    near = [[i for i in eligible if _may_cover(placed[i], prompt)] for prompt in prompts]
     yield from fill_masks(network.module, pyramid, sorted({i for some in near for i in some}))
     return [
-        [i for i in some if _matches(pyramid, places[i], i, prompt)]
+        [i for i in some if _matches(pyramid, placed[i], i, prompt)]
         for some, prompt in zip(near, prompts, strict=True)
     ]
 
@@ -160,13 +161,13 @@ def _segments(
 
 
 def _pixel(x: float, y: float, size: tuple[int, int]) -> tuple[int, int]:
-    """Column and row of the pixel that holds a point; the far edges belong to the last one."""
+    """Find column and row of the pixel that holds a point; the far edges belong to the last one."""
     return min(math.floor(x), size[1] - 1), min(math.floor(y), size[0] - 1)
 
 
-def _may_cover(place: np.ndarray, prompt: Prompt) -> bool:
-    """Whether every foreground point is in the box; without it no mask need be computed."""
-    left, top, right, bottom = place
+def _may_cover(placement: np.ndarray, prompt: Prompt) -> bool:
+    """Tell whether every foreground point is in the box; else no mask need be computed."""
+    left, top, right, bottom = placement
     return all(
         left - 1 <= point.x <= right + 2 and top - 1 <= point.y <= bottom + 2
         for point in prompt.points
@@ -174,9 +175,9 @@ def _may_cover(place: np.ndarray, prompt: Prompt) -> bool:
     )
 
 
-def _matches(pyramid: Pyramid, place: np.ndarray, index: int, prompt: Prompt) -> bool:
+def _matches(pyramid: Pyramid, placement: np.ndarray, index: int, prompt: Prompt) -> bool:
     return all(
-        covers(pyramid.masks[index], place, *_pixel(point.x, point.y, pyramid.size))
+        covers(pyramid.masks[index], placement, *_pixel(point.x, point.y, pyramid.size))
         == point.positive
         for point in prompt.points
     )
@@ -189,8 +190,8 @@ def _no_match(pyramid: Pyramid, prompt: int) -> Segment:
 
 
 def _in_order(candidates: Candidates, job: Job) -> Answer:
-    """By prompt and candidate. ``max_segments`` leaves out further candidates, the worst first,
-    but never the best answer to a prompt."""
+    """Order by prompt and candidate. ``max_segments`` leaves out further candidates, the worst
+    first, but never the best answer to a prompt."""
     most = job.output.max_segments
     most = DEFAULT_MAX_SEGMENTS if most is None else most
     best = [candidates[index][0] for index in range(len(job.prompts))]

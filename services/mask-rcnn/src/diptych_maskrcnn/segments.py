@@ -29,7 +29,7 @@ class Network:
 
 
 def select(found: Detections, output: OutputOptions) -> tuple[list[int], int]:
-    """Indices of the detections that an answer holds, best first, and how many did not fit in."""
+    """Choose the detections of an answer: indices, best first, and how many did not fit in."""
     floor = DEFAULT_MIN_SCORE if output.min_score is None else output.min_score
     most = DEFAULT_MAX_SEGMENTS if output.max_segments is None else output.max_segments
     chosen = [index for index in allowed(found, output) if found.scores[index] >= floor]
@@ -37,13 +37,13 @@ def select(found: Detections, output: OutputOptions) -> tuple[list[int], int]:
 
 
 def allowed(found: Detections, output: OutputOptions) -> list[int]:
-    """Indices of the detections of the wanted categories, best first, whatever their score."""
+    """List the detections of the wanted categories, best first, whatever their score."""
     wanted = frozenset(output.category_ids)
     return [index for index, label in enumerate(found.labels) if not wanted or int(label) in wanted]
 
 
 def detection_box(found: Detections, index: int, size: tuple[int, int]) -> Box:
-    """A detection's box in the picture as sent.
+    """Return a detection's box in the image as sent, whose ``size`` is (height, width).
 
     Rescaling can put an edge a rounding error outside; it is moved back, so that the box of an
     answer is always a box that a prompt may have.
@@ -53,7 +53,7 @@ def detection_box(found: Detections, index: int, size: tuple[int, int]) -> Box:
 
 
 def box_segment(network: Network, found: Detections, index: int, size: tuple[int, int]) -> Segment:
-    """A detection without its mask, in a picture of ``size`` (height, width)."""
+    """Make the segment of a detection without its mask, in an image of ``size`` (height, width)."""
     label = int(found.labels[index])
     return Segment(
         score=float(found.scores[index]),
@@ -64,7 +64,7 @@ def box_segment(network: Network, found: Detections, index: int, size: tuple[int
 
 
 def mask_segment(network: Network, pyramid: Pyramid, found: Detections, index: int) -> Segment:
-    """A detection with its mask, whose probability map must be in ``pyramid.masks``."""
+    """Make the segment of a detection whose probability map is in ``pyramid.masks``."""
     mask = pasted(pyramid.masks[index], found.boxes_px[index], pyramid.size)
     area = mask.area
     segment = box_segment(network, found, index, pyramid.size)
@@ -74,6 +74,6 @@ def mask_segment(network: Network, pyramid: Pyramid, found: Detections, index: i
 def pasted(
     probabilities: NDArray[np.float32], box_px: NDArray[np.float32], size: tuple[int, int]
 ) -> Mask:
-    """The mask of one box; see ``paste``."""
+    """Paste the mask of one box ``(4,)`` in pixels; the rest is as for ``paste``."""
     placement = placements(box_px[None], probabilities.shape[-1])[0]
     return paste(probabilities, placement, size)

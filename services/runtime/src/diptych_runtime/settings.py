@@ -28,6 +28,7 @@ class RuntimeSettings(BaseSettings):
     port: int | None = Field(default=None, ge=0, le=65535)
     """Port to listen on; unset means the service's own."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe lines that the log has."""
     reflection: bool = True
     """Serve gRPC reflection."""
     tls_cert: OptionalFile = None
@@ -62,11 +63,17 @@ class RuntimeSettings(BaseSettings):
     """A process whose event loop has not answered for so long ends."""
 
     max_image_px: int = Field(default=50_000_000, ge=1)
+    """Pixels of an image."""
     min_side_px: int = Field(default=16, ge=1)
+    """Shorter side of an image, in pixels."""
     max_aspect_ratio: int = Field(default=20, ge=1)
+    """Longer side of an image over its shorter side."""
     max_prompts: int = Field(default=256, ge=1)
+    """Objects in one request."""
     max_points_per_prompt: int = Field(default=64, ge=1)
+    """Points of one object."""
     max_segments: int = Field(default=1000, ge=1)
+    """Segments that a request may ask for."""
     max_grid_points: int = Field(default=25_000, ge=1)
     """Points of the automatic grid, all crops together."""
 

@@ -98,8 +98,8 @@ class _Axis:
         self._share = (at - self._before)[:, None]
 
     def reach(self, lines: Tensor) -> tuple[int, int]:
-        """First line of the image that the marked low-res lines can touch, and one past the last;
-        equal if none is marked."""
+        """Return the first line of the image that the marked low-res lines, ``(low,)`` bool, can
+        touch, and one past the last; equal if none is marked."""
         marked = lines.nonzero().flatten()
         if not len(marked):
             return 0, 0
@@ -109,7 +109,7 @@ class _Axis:
         return max(start, 0), min(stop, self._high)
 
     def interpolate(self, lines: Tensor, start: int, stop: int) -> Tensor:
-        """``(stop - start, n)``: lines of the image from ``(low, n)`` low-res lines."""
+        """Interpolate ``(low, n)`` low-res lines: ``(stop - start, n)`` lines of the image."""
         share = self._share[start:stop]
         before = lines.index_select(0, self._before[start:stop])
         after = lines.index_select(0, self._after[start:stop])

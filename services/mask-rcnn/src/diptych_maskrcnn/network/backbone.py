@@ -10,7 +10,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 class LeanBackbone(nn.Module):
     """Takes the place of a ``BackboneWithFPN``, on the same modules.
 
-    torchvision keeps all maps of the body, of which the largest has a quarter of the picture's
+    torchvision keeps all maps of the body, of which the largest has a quarter of the image's
     height and width and 256 channels, while it adds up a new one from two more of that size.
     """
 
@@ -21,7 +21,8 @@ class LeanBackbone(nn.Module):
         self.out_channels = stock.out_channels
 
     def forward(self, batch: Tensor) -> dict[str, Tensor]:
-        """The levels of the pyramid by name, finest first."""
+        """Turn ``(1, 3, H, W)`` into the levels of the pyramid by name, finest first, each
+        ``(1, out_channels, h, w)``."""
         maps: dict[str, Tensor] = self.body(batch)
         fpn = self.fpn
         levels: dict[str, Tensor] = {}

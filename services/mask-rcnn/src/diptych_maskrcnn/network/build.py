@@ -29,7 +29,7 @@ _KEYPOINTS_KEY = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
 
 
 def label_count(state: State) -> int:
-    """Labels that the box head tells apart, the background included.
+    """Count the labels that the box head tells apart, the background included.
 
     Raises:
         WeightsError: there is no box head.
@@ -42,7 +42,7 @@ def label_count(state: State) -> int:
 
 
 def build_mask(state: State) -> MaskRCNN:
-    """The Mask R-CNN that ``state`` belongs to, loaded, in eval mode, on the CPU in float32.
+    """Build the Mask R-CNN that ``state`` belongs to, in eval mode, on the CPU in float32.
 
     Knows the demo network and torchvision's ResNet-50 FPN in version 1 and 2, with any number of
     classes.
@@ -63,7 +63,11 @@ def build_mask(state: State) -> MaskRCNN:
 
 
 def build_keypoint(state: State) -> KeypointRCNN:
-    """The Keypoint R-CNN that ``state`` belongs to, as ``build_mask`` does for masks."""
+    """Build the Keypoint R-CNN that ``state`` belongs to, as ``build_mask`` does for masks.
+
+    Raises:
+        WeightsError: ``state`` fits none, or is not of people with 17 points.
+    """
     labels = label_count(state)
     if _KEYPOINTS_KEY not in state:
         raise WeightsError("these weights have no keypoint head; Keypoint R-CNN weights are needed")
@@ -104,10 +108,10 @@ def _loaded(network: Any, state: State) -> Any:
 
 @torch.inference_mode()
 def _settle_strides(network: Any) -> None:
-    """Let the RoI pools see a square picture before all others.
+    """Show the RoI pools a square image before all others.
 
-    A pool guesses the strides of the pyramid from its first picture and keeps them for good. From
-    a narrow one, much of which is padding, it guesses wrong: a first picture of 16 x 320 pixels
+    A pool guesses the strides of the pyramid from its first image and keeps them for good. From
+    a narrow one, much of which is padding, it guesses wrong: a first image of 16 x 320 pixels
     would spoil every later answer of the process.
     """
     levels = network.backbone(torch.zeros(1, 3, _SQUARE, _SQUARE))

@@ -1,6 +1,6 @@
 """The demo networks: torchvision's Mask R-CNN and Keypoint R-CNN over a narrow residual backbone.
 
-Both take pictures of any size, rescale them to fit 256 pixels, and hold about 1.9 M parameters.
+Both take images of any size, rescale them to fit 256 pixels, and hold about 1.9 M parameters.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _BOX_HIDDEN = 256
 _HEAD_WIDTH = 64
 _ROI_CELLS = 7 * 7
 _KEYPOINTS = 17
-_SIDE = 256  # pixels, both the shorter and the longer side of the rescaled picture
+_SIDE = 256  # pixels, both the shorter and the longer side of the rescaled image
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution, batch norm, ReLU."""
+    """Chain a 3x3 convolution, batch norm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -60,12 +60,12 @@ class _Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, width, H, W) to the same shape."""
+        """Map ``(N, width, H, W)`` to the same shape."""
         return torch.relu(x + self.body(x))
 
 
 def _backbone() -> nn.Module:
-    """Pyramid with 64 channels at strides 8, 16 and 32, and a pooled level at 64."""
+    """Build a pyramid with 64 channels at strides 8, 16 and 32, and a pooled level at 64."""
     stem, c2, c3, c4, c5 = _WIDTHS
     body = nn.Sequential(
         OrderedDict(
@@ -84,7 +84,7 @@ def _backbone() -> nn.Module:
 
 
 def _shared(classes: int) -> dict[str, Any]:
-    """Arguments that both detectors share; ``classes`` counts the background."""
+    """Make the arguments that both detectors share; ``classes`` counts the background."""
     shapes = ((0.5, 1.0, 2.0),) * 4
     return {
         "min_size": _SIDE,
@@ -104,7 +104,7 @@ def _shared(classes: int) -> dict[str, Any]:
 
 
 def build_mask() -> MaskRCNN:
-    """Mask R-CNN for the eight demo categories, in eval mode, with random weights."""
+    """Build Mask R-CNN for the eight demo categories, in eval mode, with random weights."""
     classes = len(DEMO_CATEGORIES) + 1
     model = MaskRCNN(
         _backbone(),
@@ -116,7 +116,8 @@ def build_mask() -> MaskRCNN:
 
 
 def build_keypoint() -> KeypointRCNN:
-    """Keypoint R-CNN for people with the 17 COCO points, in eval mode, with random weights."""
+    """Build Keypoint R-CNN for people with the 17 COCO points, in eval mode, with random
+    weights."""
     model = KeypointRCNN(
         _backbone(),
         keypoint_head=KeypointRCNNHeads(_FPN_WIDTH, (_HEAD_WIDTH,) * 3),

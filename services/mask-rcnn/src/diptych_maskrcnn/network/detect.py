@@ -22,10 +22,10 @@ HEAD_BATCH = 16
 
 @guarded_step
 def detect(network: Any, pyramid: Pyramid) -> Detections:
-    """What the network finds, kept in the pyramid for the next request.
+    """Find objects, once: what is found is kept in the pyramid for the next request.
 
-    It is found with the network's own score floor and count: both cuts keep the best, so a
-    request's higher floor is applied afterwards with the same result, whichever request was first.
+    The network's own score floor and count apply: both cuts keep the best, so a request's higher
+    floor is applied afterwards with the same result, whichever request was first.
     """
     if pyramid.detections is None:
         heads = network.roi_heads
@@ -47,13 +47,16 @@ def detect(network: Any, pyramid: Pyramid) -> Detections:
 def classify(
     network: Any, pyramid: Pyramid, boxes: Tensor, allowed: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The best of the allowed labels for each box, and its score, with the box left as it is.
+    """Choose the best of the allowed labels for each box, and leave the box as it is.
 
     Args:
         network: Mask R-CNN.
-        pyramid: Of the picture.
-        boxes: ``(N, 4)`` in pixels of the rescaled picture.
+        pyramid: Of the image.
+        boxes: ``(N, 4)`` in pixels of the rescaled image.
         allowed: Labels to choose among, at least one; never the background.
+
+    Returns:
+        Labels ``(N,)`` int64 and their scores ``(N,)`` float32 in [0, 1].
     """
     logits, _ = _box_head(network.roi_heads, pyramid, [boxes])
     choice = torch.as_tensor(allowed, device=logits.device)
@@ -65,9 +68,16 @@ def classify(
 def mask_probabilities(
     network: Any, pyramid: Pyramid, boxes: Tensor, labels: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """``(N, M, M)`` in [0, 1]: the mask head's answer for each box, for its label.
+    """Run the mask head on boxes.
 
-    ``boxes`` is ``(N, 4)`` in pixels of the rescaled picture.
+    Args:
+        network: Mask R-CNN.
+        pyramid: Of the image.
+        boxes: ``(N, 4)`` in pixels of the rescaled image.
+        labels: ``(N,)``, the label whose mask is wanted for each box.
+
+    Returns:
+        ``(N, M, M)`` float32 in [0, 1].
     """
     heads = network.roi_heads
     crops = heads.mask_roi_pool(pyramid.levels, [boxes], [pyramid.resized])
@@ -99,7 +109,7 @@ def batches(items: Sequence[int]) -> list[list[int]]:
 
 @guarded_step
 def rows(tensor: Tensor, indices: Sequence[int]) -> Tensor:
-    """Rows of a tensor, on its device."""
+    """Take rows ``(len(indices), ...)`` of a tensor, on its device."""
     return tensor[torch.as_tensor(indices, dtype=torch.int64, device=tensor.device)]
 
 
@@ -110,7 +120,7 @@ def _box_head(heads: Any, pyramid: Pyramid, boxes: list[Tensor]) -> tuple[Tensor
 
 
 def _as_image_list(pyramid: Pyramid) -> ImageList:
-    """What the region proposals want to know of the picture: its sizes, not its pixels."""
+    """Make what the region proposals read of the image: its sizes, not its pixels."""
     anything = next(iter(pyramid.levels.values()))
     shape_only = anything.new_empty(()).expand(1, 3, *pyramid.padded)
     return ImageList(shape_only, [pyramid.resized])

@@ -1,6 +1,6 @@
-"""A picture's feature pyramid, and what was already found on it.
+"""The feature pyramid of an image, and what was already found on it.
 
-This is what the runtime holds between requests: a second question about the same picture needs no
+This is what the runtime holds between requests: a second request for the same image needs no
 backbone, and reads detections and masks that an earlier one computed.
 """
 
@@ -22,8 +22,8 @@ from diptych_torch.faults import guarded_step
 class Detections:
     """What the box head found above the network's own score floor, best first.
 
-    ``boxes`` is ``(N, 4)`` on the device, in pixels of the rescaled picture. ``boxes_px`` is the
-    same as float32 in pixels of the picture as sent; ``labels`` ``(N,)`` int64, ``scores`` ``(N,)``
+    ``boxes`` is ``(N, 4)`` on the device, in pixels of the rescaled image. ``boxes_px`` is the
+    same as float32 in pixels of the image as sent; ``labels`` ``(N,)`` int64, ``scores`` ``(N,)``
     float32.
     """
 
@@ -34,14 +34,14 @@ class Detections:
 
     @property
     def nbytes(self) -> int:
-        """Memory that they keep, on any device."""
+        """Memory that they keep, on any device, in bytes."""
         arrays = (self.boxes, self.boxes_px, self.labels, self.scores)
         return sum(array.nbytes for array in arrays)
 
 
 @dataclass
 class Pyramid:
-    """Feature maps of one picture and, once they were needed, its detections and their masks.
+    """Feature maps of one image and, once they were needed, its detections and their masks.
 
     Only what is complete is stored, so a request that is stopped between two steps leaves nothing
     half done for the next one.
@@ -49,7 +49,7 @@ class Pyramid:
 
     levels: dict[str, Tensor]
     size: tuple[int, int]
-    """Height and width of the picture as sent."""
+    """Height and width of the image as sent."""
     resized: tuple[int, int]
     """Height and width as the network sees it."""
     padded: tuple[int, int]
@@ -61,7 +61,7 @@ class Pyramid:
 
 @guarded_step
 def embed(network: Any, pixels: Pixels) -> Features:
-    """Run the backbone on a picture.
+    """Run the backbone on an image ``(height, width, 3)``.
 
     Room for all detections and masks is counted from the start, because they are added later,
     when the runtime has already weighed the features.
@@ -81,7 +81,8 @@ def embed(network: Any, pixels: Pixels) -> Features:
 
 
 def _batch(transform: Any, pixels: Pixels, like: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """What the backbone takes, on the device and of the type of ``like``, and the rescaled size."""
+    """Make the backbone's input ``(1, 3, H, W)`` with device and type of ``like``; also return
+    height and width of the rescaled image."""
     image = _normalised(transform, pixels, like.device)
     batch = transform.batch_images([image], transform.size_divisible)
     narrow = batch.to(like.dtype, memory_format=torch.channels_last)
@@ -89,7 +90,7 @@ def _batch(transform: Any, pixels: Pixels, like: Tensor) -> tuple[Tensor, tuple[
 
 
 def _normalised(transform: Any, pixels: Pixels, device: torch.device) -> Tensor:
-    """``(3, h, w)``, bit by bit as ``GeneralizedRCNNTransform`` makes it, but in place: a picture
+    """Make ``(3, h, w)`` bit by bit as ``GeneralizedRCNNTransform`` does, but in place: an image
     of 50 megapixels takes 0.6 GB on the way, not 1.8."""
     writable = pixels if pixels.flags.writeable else pixels.copy()  # torch warns of read-only ones
     image = torch.from_numpy(writable).to(device).permute(2, 0, 1).float().div_(255)

@@ -55,7 +55,7 @@ def rewrite(network: Any, tier: Tier) -> None:
 def fold_batch_norms(module: nn.Module) -> None:
     """Multiply every batch norm into the convolution that is registered right before it.
 
-    In all networks that ``models`` builds that is the one whose output it gets.
+    In all networks that ``build`` makes that is the one whose output it gets.
     """
     for (_, conv), (name, norm) in pairwise(list(module.named_children())):
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d | FrozenBatchNorm2d):
@@ -99,7 +99,7 @@ class _BoxHead(nn.Module):
         self.fc6.weight = nn.Parameter(by_cell.contiguous(), requires_grad=False)
 
     def forward(self, regions: Tensor) -> Tensor:
-        """``(N, C, rows, columns)`` to ``(N, features)``."""
+        """Turn ``(N, C, rows, columns)`` into ``(N, features)``."""
         hidden = self.fc6(regions.permute(0, 2, 3, 1).flatten(1)).relu_()
         features: Tensor = self.fc7(hidden).relu_()
         return features

@@ -19,7 +19,7 @@ _PART = 128
 
 
 class RoiPool(nn.Module):
-    """Takes the place of a ``MultiScaleRoIAlign`` that has seen a picture, for one picture at a
+    """Takes the place of a ``MultiScaleRoIAlign`` that has seen an image, for one image at a
     time and levels on the CPU whose memory is channels last."""
 
     def __init__(self, stock: MultiScaleRoIAlign) -> None:
@@ -35,7 +35,8 @@ class RoiPool(nn.Module):
     def forward(
         self, levels: Mapping[str, Tensor], boxes: Sequence[Tensor], _: Sequence[tuple[int, int]]
     ) -> Tensor:
-        """``(N, C, *output_size)``, channels last, for the one tensor ``(N, 4)`` in ``boxes``."""
+        """Pool ``(N, C, *output_size)``, channels last, for the one tensor ``(N, 4)`` in ``boxes``,
+        in pixels of the rescaled image."""
         (rois,) = boxes
         maps = [level for name, level in levels.items() if name in self._names]
         channels, (rows, columns) = maps[0].shape[1], self.output_size
@@ -51,17 +52,17 @@ class RoiPool(nn.Module):
         return pooled.view(len(rois), rows, columns, channels).permute(0, 3, 1, 2)
 
     def _sums(self, level: Tensor, rois: Tensor) -> Tensor:
-        """``(N x cells, C)`` for boxes in pixels of the level."""
+        """Sum up ``(N x cells, C)`` for boxes ``(N, 4)`` in pixels of the level."""
         channels, height, width = level.shape[1:]
         rows, columns = self.output_size
         left, top, right, bottom = rois.unbind(1)
         y, down = _taps(top, bottom, rows, self.sampling_ratio, height)
         x, across = _taps(left, right, columns, self.sampling_ratio, width)
         taps = y.shape[-1] * x.shape[-1]
-        places = y[:, :, None, :, None] * width + x[:, None, :, None, :]
+        pixels = y[:, :, None, :, None] * width + x[:, None, :, None, :]
         shares = down[:, :, None, :, None] * across[:, None, :, None, :]
         return F.embedding_bag(
-            places.view(-1, taps),
+            pixels.view(-1, taps),
             level.permute(0, 2, 3, 1).reshape(-1, channels),
             mode="sum",
             per_sample_weights=shares.view(-1, taps).to(level.dtype),
@@ -71,7 +72,7 @@ class RoiPool(nn.Module):
 def _taps(
     first: Tensor, last: Tensor, cells: int, samples: int, length: int
 ) -> tuple[Tensor, Tensor]:
-    """Along one side: the pixels that each cell of each box reads, and how much of each.
+    """Find, along one side, the pixels that each cell of each box reads, and how much of each.
 
     Both are ``(N, cells, 2 samples)``. As in torchvision's kernel, without its ``aligned``: a box
     is at least a pixel long, and a sample more than a pixel outside counts as 0.
@@ -79,10 +80,10 @@ def _taps(
     step = (last - first).clamp(min=1)[:, None, None] / cells
     cell = torch.arange(cells, device=first.device)[:, None]
     part = (torch.arange(samples, device=first.device) + 0.5) / samples
-    place = first[:, None, None] + cell * step + part * step
-    share = ((place >= -1) & (place <= length)) / samples
-    place = place.clamp(0, length - 1)
-    low = place.int()
+    position = first[:, None, None] + cell * step + part * step
+    share = ((position >= -1) & (position <= length)) / samples
+    position = position.clamp(0, length - 1)
+    low = position.int()
     high = (low + 1).clamp(max=length - 1)
-    rest = place - low
+    rest = position - low
     return torch.cat([low, high], -1), torch.cat([(1 - rest) * share, rest * share], -1)

@@ -16,7 +16,7 @@ from diptych_runtime.engine import (
 )
 
 from ..network.pyramid import Detections
-from .tracking import Linked, Pin, Rules, Sight, Track
+from .tracking import Linked, Observation, Pin, Rules, Track
 
 _SEGMENT_BYTES = 1024  # of a segment or a track without its run lengths, roughly
 
@@ -47,18 +47,18 @@ class HeldFrame:
         return (self.pixels.shape[0], self.pixels.shape[1])
 
     @property
-    def sight(self) -> Sight:
-        """What the tracker gets to see; a detection whose mask has no pixels is none."""
+    def observation(self) -> Observation:
+        """What the tracker is given; a detection whose mask has no pixels is none."""
         seen = {index: self.segments[index] for index in sorted(self.segments)}
         found = {index: one for index, one in seen.items() if one.area}
-        return Sight(found, self.pins, self.linked.started)
+        return Observation(found, self.pins, self.linked.started)
 
     def without_features(self) -> HeldFrame:
-        """The same frame when it is not the newest."""
+        """Return the frame as it is kept when it is not the newest."""
         return self if self.features is None else replace(self, features=None)
 
     def pinned(self, object_id: int, pin: Pin, rules: Rules) -> HeldFrame:
-        """The same frame when a prompt has chosen.
+        """Return the frame after a prompt has chosen.
 
         Raises:
             ServiceError: ``PROMPT_INVALID`` if another prompt on it has chosen the same detection.
@@ -75,8 +75,8 @@ class HeldFrame:
         return replace(self, pins={**pins, object_id: pin})
 
     def without(self, object_id: int, rules: Rules) -> HeldFrame:
-        """The same frame when an object is removed. With ``track_all`` the detection that a prompt
-        chose for it stays taken, or it would start again when the frame is linked again."""
+        """Return the frame after an object is removed. With ``track_all`` the detection that a
+        prompt chose for it stays taken, or it would start again when the frame is linked again."""
         pin = self.pins.get(object_id)
         if pin is None or (rules.track_all and pin.index is not None):
             return self
@@ -84,14 +84,14 @@ class HeldFrame:
         return replace(self, pins=pins)
 
     def answer(self, rules: Rules) -> FrameAnswer:
-        """Every object that was not removed, by id."""
+        """Answer with every object that was not removed, by id."""
         shown = [t for t in self.linked.tracks if t.object_id not in rules.removed]
         shown.sort(key=lambda track: track.object_id)
         return FrameAnswer(self.index, tuple(map(_tracked, shown)))
 
 
 def held_bytes(frames: Iterable[HeldFrame]) -> int:
-    """Memory that frames keep, on any device; what several of them share counts once."""
+    """Count the bytes that frames keep, on any device; what several of them share counts once."""
     total = 0
     segments: dict[int, Segment] = {}
     for frame in frames:

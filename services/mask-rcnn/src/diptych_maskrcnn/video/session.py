@@ -42,7 +42,7 @@ class MaskRcnnVideoSession:
     """Implements ``diptych_runtime.engine.video.VideoSession``.
 
     Prompts choose which detected object is followed; a box around none is segmented as for
-    pictures. What a frame was linked from is kept while it is held, so that a prompt on it links it
+    images. What a frame was linked from is kept while it is held, so that a prompt on it links it
     and the later ones again, with their own prompts. Frames are values that a message makes anew
     and swaps in at its end, so one that fails half-way leaves no trace.
 
@@ -65,11 +65,15 @@ class MaskRcnnVideoSession:
 
     @property
     def nbytes(self) -> int:
-        """See ``VideoSession.nbytes``; the shared network is not counted."""
+        """Memory that the session keeps, on any device; the shared network is not counted."""
         return held_bytes(self._frames) + self._ids.nbytes
 
     def add_frame(self, frame_index: int, pixels: Pixels) -> Steps[FrameAnswer]:
-        """See ``VideoSession.add_frame``. Raises ``ServiceError`` with ``DEVICE_MEMORY``."""
+        """Take the next frame and link what is detected on it to objects.
+
+        Raises:
+            ServiceError: ``DEVICE_MEMORY``.
+        """
         features = embed(self._network.module, pixels)
         yield
         assert isinstance(features.payload, Pyramid)
@@ -86,7 +90,7 @@ class MaskRcnnVideoSession:
     def prompt(
         self, object_id: int, frame_index: int, prompt: Prompt
     ) -> Steps[tuple[FrameAnswer, ...]]:
-        """See ``VideoSession.prompt``.
+        """Choose the object to follow on a held frame, and link the later frames again.
 
         Raises:
             ServiceError: ``OBJECT_UNKNOWN`` for an id of a removed object, ``OBJECT_LIMIT`` if as
@@ -110,7 +114,11 @@ class MaskRcnnVideoSession:
         return tuple(held.answer(rules) for held in self._frames[at:])
 
     def remove(self, object_id: int) -> None:
-        """See ``VideoSession.remove``."""
+        """Stop following an object; its id is not free again.
+
+        Raises:
+            ServiceError: ``OBJECT_UNKNOWN`` if it is not followed.
+        """
         shown = self._shown()
         if object_id < OWN_IDS:
             self._ids.remove(object_id, shown)
@@ -121,7 +129,7 @@ class MaskRcnnVideoSession:
         self._frames = tuple(frame.without(object_id, rules) for frame in self._frames)
 
     def close(self) -> None:
-        """See ``VideoSession.close``; steps that are under way must be closed first."""
+        """Give all memory back; steps that are under way must be closed first."""
         self._frames = ()
         self._ids.clear()
         self._dismissed = frozenset()
@@ -131,22 +139,21 @@ class MaskRcnnVideoSession:
         return Rules(self._min_score, self._most, self._track_all, removed)
 
     def _shown(self) -> list[int]:
-        """Ids of the objects that are followed and were not removed."""
+        """List the ids of objects that are followed and were not removed."""
         tracks = self._frames[-1].linked.tracks if self._frames else ()
         removed = self._rules().removed
         return [track.object_id for track in tracks if track.object_id not in removed]
 
     def _linked(self, frame: HeldFrame, before: Sequence[Track], next_id: int) -> Steps[HeldFrame]:
-        """The frame as it follows on these tracks."""
+        """Link the frame to the tracks before it."""
         rules = self._rules()
         frame = yield from self._with_masks(frame, self._needed(frame, before, rules))
-        linked = advance(before, frame.sight, rules, next_id)
+        linked = advance(before, frame.observation, rules, next_id)
         return replace(frame, before=tuple(before), linked=linked)
 
     def _needed(self, frame: HeldFrame, before: Sequence[Track], rules: Rules) -> list[int]:
-        """Detections that need a mask: those over the floor, and those that a track may go on with.
-
-        Without anything to follow these are none.
+        """List the detections that need a mask: those over the floor, and those that a track may go
+        on with; none without anything to follow.
         """
         if not rules.track_all:
             before = [track for track in before if track.object_id not in rules.removed]
@@ -184,7 +191,7 @@ class MaskRcnnVideoSession:
         return frame
 
     def _chosen(self, frame: HeldFrame, prompt: Prompt) -> Steps[tuple[HeldFrame, Pin]]:
-        """What a prompt chooses; as for pictures, a box decides over its points."""
+        """Find what a prompt chooses; as for images, a box decides over its points."""
         if prompt.box is None:
             pointed_at = yield from self._pointed_at(frame, prompt)
             frame = yield from self._with_masks(frame, [pointed_at])
@@ -202,7 +209,7 @@ class MaskRcnnVideoSession:
         return frame, Pin(inside[0], None)
 
     def _boxed(self, frame: HeldFrame, box: Box) -> int | None:
-        """The detection that a box overlaps most, if that is enough."""
+        """Find the detection that a box overlaps most, if that is enough."""
         overlaps = {
             index: box.iou(detection_box(frame.detections, index, frame.size))
             for index in allowed(frame.detections, self._output)
@@ -211,7 +218,7 @@ class MaskRcnnVideoSession:
         return best if best is not None and overlaps[best] >= MIN_BOX_IOU else None
 
     def _pointed_at(self, frame: HeldFrame, prompt: Prompt) -> Steps[int]:
-        """The best detection that has all foreground points and no background point."""
+        """Find the best detection that has all foreground points and no background point."""
         eligible = allowed(frame.detections, self._output)
         pyramid = _pyramid(frame)
         (found,) = yield from find_covering(self._network, pyramid, [prompt], eligible)
@@ -231,7 +238,7 @@ def _pyramid(frame: HeldFrame) -> Pyramid:
 
 
 def _all_ids(frames: Iterable[HeldFrame]) -> set[int]:
-    """Ids that a track has, or could get again."""
+    """Collect the ids that a track has, or could get again."""
     return {
         object_id
         for frame in frames

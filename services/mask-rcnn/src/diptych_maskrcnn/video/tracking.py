@@ -3,9 +3,9 @@
 In the spirit of the IoU tracker (Bochinski, Eiselein and Sikora, "High-Speed Tracking-by-Detection
 Without Using Image Information", AVSS 2017): a detection continues the track that it overlaps most.
 From ByteTrack (Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box",
-ECCV 2022) come the second look at detections below the score floor, which may continue a track but
-never start one, and tracks that are looked for where their velocity has brought them. Both link
-boxes; here masks are linked, as run lengths.
+ECCV 2022) come the second association, of detections below the score floor, which may continue a
+track but never start one, and tracks that are looked for where their velocity has brought them.
+Both link boxes; here masks are linked, as run lengths.
 
 All is immutable: a frame makes new tracks of those before it, so it can be linked again at any time
 from the tracks that it began with.
@@ -37,7 +37,8 @@ MAX_MISSED = 30
 """Frames that an automatic track may be lost, as in ByteTrack; then it ends."""
 
 
-Places: TypeAlias = tuple[Mask, ...]
+Positions: TypeAlias = tuple[Mask, ...]
+"""Where an object may be on the next frame, as masks."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Track:
     missed: int = 0
     """Frames since then."""
     velocity: tuple[float, float] | None = None
-    """Pixels a frame to the right and down; ``None`` until two sights of it agree in area."""
+    """Pixels a frame to the right and down; ``None`` until two detections of it agree in area."""
 
     @property
     def automatic(self) -> bool:
@@ -67,7 +68,7 @@ class Pin:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Observation:
     """What is known of one frame."""
 
     found: Mapping[int, Segment]
@@ -84,7 +85,7 @@ class Rules:
 
     With ``track_all`` every detection over ``min_score`` that continues no track starts one, while
     there are fewer than ``max_objects``. Removed objects are then followed like automatic ones, or
-    they would start again at once, but take no place; otherwise they are dropped.
+    they would start again at once, but do not count; otherwise they are dropped.
     """
 
     min_score: float
@@ -99,12 +100,12 @@ class Linked:
 
     tracks: tuple[Track, ...] = ()
     started: Mapping[int, int] = field(default_factory=dict)
-    """As in ``Sight``, with the tracks that this frame started."""
+    """As in ``Observation``, with the tracks that this frame started."""
     next_id: int = OWN_IDS
     """The first id that no track had yet."""
 
 
-def advance(tracks: Iterable[Track], sight: Sight, rules: Rules, next_id: int) -> Linked:
+def advance(tracks: Iterable[Track], seen: Observation, rules: Rules, next_id: int) -> Linked:
     """Link one frame to the tracks before it.
 
     A pinned detection belongs to its prompted object; an automatic track that would have continued
@@ -112,27 +113,27 @@ def advance(tracks: Iterable[Track], sight: Sight, rules: Rules, next_id: int) -
     longest, then those with the lowest scores.
     """
     before = [track for track in tracks if rules.track_all or track.object_id not in rules.removed]
-    places = {track.object_id: places_of(track) for track in before}
-    before = [t for t in before if not _taken_over(t, places[t.object_id], sight, rules)]
-    chosen = _associated(before, places, sight, rules.min_score)
-    after = [_continued(track, sight, chosen.get(track.object_id)) for track in before]
+    positions = {track.object_id: positions_of(track) for track in before}
+    before = [t for t in before if not _taken_over(t, positions[t.object_id], seen, rules)]
+    chosen = _associated(before, positions, seen, rules.min_score)
+    after = [_continued(track, seen, chosen.get(track.object_id)) for track in before]
     known = {track.object_id for track in before}
-    after += [Track(i, pin.segment) for i, pin in sight.pins.items() if i not in known]
+    after += [Track(i, pin.segment) for i, pin in seen.pins.items() if i not in known]
     after = [t for t in after if t.missed <= MAX_MISSED or _is_kept(t, rules)]
     after = _with_room(after, rules)
-    started = dict(sight.started)
+    started = dict(seen.started)
     if rules.track_all:
-        used = {*chosen.values(), *(pin.index for pin in sight.pins.values())}
-        free = {index: one for index, one in sight.found.items() if index not in used}
+        used = {*chosen.values(), *(pin.index for pin in seen.pins.values())}
+        free = {index: one for index, one in seen.found.items() if index not in used}
         new, next_id = _new_tracks(free, after, started, rules, next_id)
         started |= {index: track.object_id for index, track in new.items()}
         after += new.values()
     return Linked(tuple(after), started, next_id)
 
 
-def places_of(track: Track) -> Places:
-    """Where an object may be on the next frame: where its velocity has brought it and, once it is
-    lost, also where it was last seen. A mask that has left the picture has no pixels."""
+def positions_of(track: Track) -> Positions:
+    """Find where an object may be on the next frame: where its velocity has brought it and, once
+    it is lost, also where it was last seen. A mask that has left the image has no pixels."""
     assert track.last.mask is not None
     if track.velocity is None:
         return (track.last.mask,)
@@ -143,48 +144,53 @@ def places_of(track: Track) -> Places:
 
 
 def within_reach(tracks: Iterable[Track], candidates: Mapping[int, Segment]) -> list[int]:
-    """Which detections below the score floor, whose masks need not be known, a track may go on
-    with: those of its class near a place of it."""
-    places = [(track.last.category_id, at.box) for track in tracks for at in places_of(track)]
+    """List the detections below the score floor, whose masks need not be known, that a track may go
+    on with: those of its class near one of its positions."""
+    positions = [(track.last.category_id, at.box) for track in tracks for at in positions_of(track)]
     return [
         index
         for index, one in candidates.items()
-        if any(label == one.category_id and _meet(place, one.box) for label, place in places)
+        if any(
+            label == one.category_id and _meet(position, one.box) for label, position in positions
+        )
     ]
 
 
 def _associated(
-    tracks: Sequence[Track], places: Mapping[int, Places], sight: Sight, floor: float
+    tracks: Sequence[Track],
+    positions: Mapping[int, Positions],
+    seen: Observation,
+    floor: float,
 ) -> dict[int, int]:
-    """Detections by object id, for tracks that are not pinned.
+    """Associate detections with tracks that are not pinned; returns them by object id.
 
-    In five looks, each for what the ones before left over. Tracks that were seen on the frame
+    In five passes, each over what the ones before left. Tracks that were seen on the frame
     before come first, or a lost one, moved on in thought, could push aside one that was just
     prompted. Unlike in ByteTrack a lost track may go on with a low score too.
     """
-    free = {i: one for i, one in sight.found.items() if not _is_pinned(i, sight)}
+    free = {i: one for i, one in seen.found.items() if not _is_pinned(i, seen)}
     high = {i: one for i, one in free.items() if one.score >= floor}
     low = {i: one for i, one in free.items() if one.score < floor}
-    waiting = [track for track in tracks if track.object_id not in sight.pins]
-    seen = [track for track in waiting if track.missed == 0]
+    waiting = [track for track in tracks if track.object_id not in seen.pins]
+    current = [track for track in waiting if track.missed == 0]
     lost = [track for track in waiting if track.missed > 0]
     chosen: dict[int, int] = {}
     for some, found, overlap, least in (
-        (seen, high, _overlap_in_class, MIN_IOU),
-        (seen, low, _overlap_in_class, MIN_IOU),
-        (seen, high, _overlap, MIN_IOU_OTHER_CLASS),
+        (current, high, _overlap_in_class, MIN_IOU),
+        (current, low, _overlap_in_class, MIN_IOU),
+        (current, high, _overlap, MIN_IOU_OTHER_CLASS),
         (lost, high, _overlap_in_class, MIN_IOU),
         (lost, low, _overlap_in_class, MIN_IOU),
     ):
-        _choose(some, found, places, overlap, least, chosen)
+        _choose(some, found, positions, overlap, least, chosen)
     return chosen
 
 
 def _choose(
     tracks: Sequence[Track],
     found: Mapping[int, Segment],
-    places: Mapping[int, Places],
-    overlap: Callable[[Track, Places, Segment], float],
+    positions: Mapping[int, Positions],
+    overlap: Callable[[Track, Positions, Segment], float],
     least: float,
     chosen: dict[int, int],
 ) -> None:
@@ -195,7 +201,8 @@ def _choose(
         for track in tracks
         if track.object_id not in chosen
         for index, one in found.items()
-        if index not in taken and (share := overlap(track, places[track.object_id], one)) >= least
+        if index not in taken
+        and (share := overlap(track, positions[track.object_id], one)) >= least
     ]
     for _, index, object_id in sorted(pairs):
         if index not in taken and object_id not in chosen:
@@ -203,32 +210,32 @@ def _choose(
             taken.add(index)
 
 
-def _overlap(track: Track, places: Places, one: Segment) -> float:
+def _overlap(track: Track, positions: Positions, one: Segment) -> float:
     mask = one.mask
     assert mask is not None
-    return max(at.iou(mask) if _meet(at.box, mask.box) else 0.0 for at in places)
+    return max(at.iou(mask) if _meet(at.box, mask.box) else 0.0 for at in positions)
 
 
-def _overlap_in_class(track: Track, places: Places, one: Segment) -> float:
-    return _overlap(track, places, one) if track.last.category_id == one.category_id else 0.0
+def _overlap_in_class(track: Track, positions: Positions, one: Segment) -> float:
+    return _overlap(track, positions, one) if track.last.category_id == one.category_id else 0.0
 
 
-def _taken_over(track: Track, places: Places, sight: Sight, rules: Rules) -> bool:
-    """Whether a track that no client asked for would best go on with what a prompt has pinned."""
-    if not sight.pins or track.object_id in sight.pins or _is_kept(track, rules):
+def _taken_over(track: Track, positions: Positions, seen: Observation, rules: Rules) -> bool:
+    """Tell whether a track that no client asked for would best go on with what is pinned."""
+    if not seen.pins or track.object_id in seen.pins or _is_kept(track, rules):
         return False
-    pinned = max(_overlap_in_class(track, places, pin.segment) for pin in sight.pins.values())
-    others = [_overlap_in_class(track, places, one) for one in sight.found.values()]
+    pinned = max(_overlap_in_class(track, positions, pin.segment) for pin in seen.pins.values())
+    others = [_overlap_in_class(track, positions, one) for one in seen.found.values()]
     return pinned >= max(MIN_IOU, *others)
 
 
-def _continued(track: Track, sight: Sight, index: int | None) -> Track:
-    if track.object_id in sight.pins:
+def _continued(track: Track, seen: Observation, index: int | None) -> Track:
+    if track.object_id in seen.pins:
         # What led here may have been another object, so its velocity is forgotten.
-        return Track(track.object_id, sight.pins[track.object_id].segment)
+        return Track(track.object_id, seen.pins[track.object_id].segment)
     if index is None:
         return replace(track, missed=track.missed + 1)
-    one = sight.found[index]
+    one = seen.found[index]
     return Track(track.object_id, one, velocity=_velocity(track, one))
 
 
@@ -249,8 +256,8 @@ def _centre(one: Segment) -> tuple[float, float]:
 
 
 def _with_room(tracks: Sequence[Track], rules: Rules) -> list[Track]:
-    """Without the weakest automatic tracks, if there are too many objects."""
-    excess = _places_taken(tracks, rules) - rules.max_objects
+    """Leave out the weakest automatic tracks, if there are too many objects."""
+    excess = _shown_count(tracks, rules) - rules.max_objects
     automatic = [t for t in tracks if t.automatic and t.object_id not in rules.removed]
     weakest = sorted(automatic, key=lambda track: (-track.missed, track.last.score))
     leaving = {track.object_id for track in weakest[: max(excess, 0)]}
@@ -264,13 +271,13 @@ def _new_tracks(
     rules: Rules,
     next_id: int,
 ) -> tuple[dict[int, Track], int]:
-    """Tracks by the detection that starts them, the best first while there is room.
+    """Start tracks, the best detections first while there is room; returns them by detection.
 
     A detection that has started a track before starts the same again: a frame that is linked anew
     must not call one object by two ids.
     """
     new: dict[int, Track] = {}
-    room = rules.max_objects - _places_taken(tracks, rules)
+    room = rules.max_objects - _shown_count(tracks, rules)
     for index, one in free.items():
         object_id = started.get(index, next_id)
         shown = object_id not in rules.removed
@@ -282,21 +289,21 @@ def _new_tracks(
     return new, next_id
 
 
-def _places_taken(tracks: Iterable[Track], rules: Rules) -> int:
+def _shown_count(tracks: Iterable[Track], rules: Rules) -> int:
     return sum(track.object_id not in rules.removed for track in tracks)
 
 
 def _is_kept(track: Track, rules: Rules) -> bool:
-    """Whether it stays until its client removes it."""
+    """Tell whether a track stays until its client removes it."""
     return not track.automatic and track.object_id not in rules.removed
 
 
-def _is_pinned(index: int, sight: Sight) -> bool:
-    return any(pin.index == index for pin in sight.pins.values())
+def _is_pinned(index: int, seen: Observation) -> bool:
+    return any(pin.index == index for pin in seen.pins.values())
 
 
 def _meet(one: Box | None, other: Box | None) -> bool:
-    """Whether two boxes have an inside in common; ``None`` is an empty one."""
+    """Tell whether two boxes have an inside in common; ``None`` is an empty one."""
     if one is None or other is None:
         return False
     across = min(one.x_max, other.x_max) - max(one.x_min, other.x_min)

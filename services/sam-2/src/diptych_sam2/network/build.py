@@ -31,7 +31,7 @@ class ModelError(LoadError):
 
 
 def build_model(config: Path, state: Mapping[str, Tensor] | None = None) -> SAM2Base:
-    """The model of a YAML file of the form that the sam2 package uses, as ``build_sam2`` makes it.
+    """Build the model of a YAML file of the sam2 package's form, as ``build_sam2`` does.
 
     Reads the file directly instead of through hydra's search path, which is global to a process.
 

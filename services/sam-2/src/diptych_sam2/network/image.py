@@ -54,11 +54,6 @@ class PromptBatch:
     logits: Tensor | None
     """``(n, 1, side / 4, side / 4)`` logits of an earlier guess."""
 
-    def __len__(self) -> int:
-        rows = self.logits if self.coordinates is None else self.coordinates
-        assert rows is not None
-        return len(rows)
-
 
 @dataclass(frozen=True)
 class Predictions:

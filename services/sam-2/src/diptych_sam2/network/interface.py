@@ -62,15 +62,12 @@ class Decoder(Protocol[I, A]):
     ``4 side * 4 side``.
     """
 
-    def prepare(
-        self, embedding: Tensor, high_res: Sequence[Tensor], dense: Tensor | None = None
-    ) -> I:
+    def prepare(self, embedding: Tensor, high_res: Sequence[Tensor]) -> I:
         """Compute what depends on the image alone.
 
         Args:
             embedding: ``(1 or n, c, side, side)``: the coarsest feature map.
             high_res: The finer maps, the finest first; may be empty.
-            dense: ``(n, c, side, side)``: dense prompts; ``None`` if no prompt has a mask.
         """
         ...
 

@@ -38,7 +38,7 @@ class StockEncoder:
         self._model = model
 
     def __call__(self, square: Tensor) -> list[Tensor]:
-        """Feature maps of ``(1, 3, side, side)``, the finest first, each ``(1, c, h, w)``."""
+        """Return maps of ``(1, 3, side, side)``, the finest first: each ``(1, c, h, w)``."""
         maps: list[Tensor] = self._model.forward_image(square)["backbone_fpn"]
         return maps[-self._model.num_feature_levels :]
 
@@ -86,12 +86,10 @@ class StockDecoder:
             self._position = prompts.get_dense_pe().to(self._dtype)
             self._no_mask = prompts.no_mask_embed.weight.reshape(1, -1, 1, 1)
 
-    def prepare(
-        self, embedding: Tensor, high_res: Sequence[Tensor], dense: Tensor | None = None
-    ) -> StockInput:
+    def prepare(self, embedding: Tensor, high_res: Sequence[Tensor]) -> StockInput:
         """Keep the maps of an image, ``(1 or n, c, side, side)`` and finer ones, as they are."""
         maps = tuple(level.to(self._dtype) for level in high_res)
-        return StockInput(embedding.to(self._dtype), maps, dense)
+        return StockInput(embedding.to(self._dtype), maps)
 
     def stack(self, inputs: Sequence[StockInput]) -> StockInput:
         """Join inputs of one row each, without dense prompts."""

@@ -87,7 +87,7 @@ class VideoNetwork:
 
     @torch.inference_mode()
     def encode(self, square: Square) -> FrameFeatures:
-        """Run the image encoder on one frame."""
+        """Run the image encoder on one frame, ``(side, side, 3)`` uint8 RGB."""
         return FrameFeatures(tuple(self._parts.encoder(normalised(square).to(self.device))))
 
     def batches(self, memories: Mapping[int, ObjectMemory]) -> list[list[int]]:

@@ -113,7 +113,7 @@ class ImageAttention:
 
     def __init__(self, attention: Attention, position: Tensor, *, to_image: bool) -> None:
         self._heads = attention.num_heads
-        self.query, self.key, self.value, self.out = (
+        self._query, self._key, self._value, self._out = (
             _weights(layer)
             for layer in (
                 attention.q_proj,
@@ -122,8 +122,8 @@ class ImageAttention:
                 attention.out_proj,
             )
         )
-        of_tokens, of_cells = (self.query, self.key) if to_image else (self.key, self.query)
-        self._scale = float((self.query[0].shape[0] // self._heads) ** -0.5)
+        of_tokens, of_cells = (self._query, self._key) if to_image else (self._key, self._query)
+        self._scale = float((self._query[0].shape[0] // self._heads) ** -0.5)
         self._token_projection = of_tokens
         self._cell_weight = of_cells[0].view(self._heads, -1, of_cells[0].shape[1])
         # The position's share of the projected cells, ``(1, p, h * d)``. A key's bias adds the
@@ -134,13 +134,13 @@ class ImageAttention:
     def keys_and_values(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Project ``(n, p, c)`` cells that tokens attend to: ``(n, h, p, d)`` each."""
         return (
-            self._split_heads(F.linear(cells, self.key[0]) + self._position),
-            self._split_heads(F.linear(cells, *self.value)),
+            self._split_heads(F.linear(cells, self._key[0]) + self._position),
+            self._split_heads(F.linear(cells, *self._value)),
         )
 
     def queries(self, cells: Tensor) -> Tensor:
         """Project ``(n, p, c)`` cells that attend to tokens: ``(n, h, p, d)``."""
-        return self._split_heads(F.linear(cells, self.query[0]) + self._position)
+        return self._split_heads(F.linear(cells, self._query[0]) + self._position)
 
     def attend_projected(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Let ``(n, t, c)`` tokens attend to projected cells, ``(1 or n, h, p, d)`` each.
@@ -156,7 +156,7 @@ class ImageAttention:
         attended = F.scaled_dot_product_attention(queries, keys, values)
         if shared:
             attended = attended.view(heads, n, count, width).transpose(0, 1)
-        return F.linear(attended.transpose(1, 2).flatten(2), *self.out)
+        return F.linear(attended.transpose(1, 2).flatten(2), *self._out)
 
     def weights_projected(self, tokens: Tensor, queries: Tensor) -> Tensor:
         """Return how much each cell attends to each token, ``(n, h * t, p)``.
@@ -180,9 +180,9 @@ class ImageAttention:
         n, count, _ = tokens.shape
         weights = self._scores(tokens, cells).softmax(dim=-1)
         averages = torch.bmm(weights, cells).view(n, self._heads, count, -1)
-        by_head = self.value[0].view(self._heads, -1, self.value[0].shape[1])
+        by_head = self._value[0].view(self._heads, -1, self._value[0].shape[1])
         values = torch.matmul(averages, by_head.transpose(1, 2)).transpose(1, 2).flatten(2)
-        return F.linear(values + self.value[1], *self.out)
+        return F.linear(values + self._value[1], *self._out)
 
     def weights(self, tokens: Tensor, cells: Tensor) -> Tensor:
         """Return how much each of ``(n, p, c)`` cells attends to each of ``(n, t, c)`` tokens:
@@ -194,10 +194,10 @@ class ImageAttention:
     def outputs(self, tokens: Tensor) -> Tensor:
         """Return what each head adds to a cell that attends to one token alone: ``(n, h * t, c)``
         of ``(n, t, c)`` tokens."""
-        values = self._split_heads(F.linear(tokens, *self.value))
-        by_head = self.out[0].view(self.out[0].shape[0], self._heads, -1).permute(1, 2, 0)
+        values = self._split_heads(F.linear(tokens, *self._value))
+        by_head = self._out[0].view(self._out[0].shape[0], self._heads, -1).permute(1, 2, 0)
         # Weights of a head sum to 1, so every head brings its part of the bias.
-        outputs: Tensor = torch.matmul(values, by_head) + self.out[1] / self._heads
+        outputs: Tensor = torch.matmul(values, by_head) + self._out[1] / self._heads
         return outputs.flatten(1, 2)
 
     def _scores(self, tokens: Tensor, cells: Tensor) -> Tensor:

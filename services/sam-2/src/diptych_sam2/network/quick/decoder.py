@@ -52,7 +52,7 @@ class DecoderInput:
         return sum(tensor.untyped_storage().nbytes() for tensor in self.tensors())
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """All tensors, in the order of the fields."""
+        """Return all tensors, in the order of the fields."""
         return (self.cells, self.keys, self.values, self.queries, *self.high_res)
 
 
@@ -102,25 +102,31 @@ class QuickDecoder:
     def prepare(
         self, embedding: Tensor, high_res: Sequence[Tensor], dense: Tensor | None = None
     ) -> DecoderInput:
-        """See ``Decoder``."""
+        """Compute what depends on the image alone.
+
+        Args:
+            embedding: ``(1 or n, c, side, side)``: the coarsest feature map.
+            high_res: The finer maps, the finest first; may be empty.
+            dense: ``(n, c, side, side)``: dense prompts; ``None`` if no prompt has a mask.
+        """
         added = self._no_mask if dense is None else _to_cells(dense)
         cells = (_to_cells(embedding) + added).to(self._dtype)
         fine = [_group_by_cell(level, self._side) for level in reversed(high_res)]
         return self._project(cells, self._upscaling.prepare(fine))
 
     def stack(self, inputs: Sequence[DecoderInput]) -> DecoderInput:
-        """See ``Decoder``."""
+        """Join inputs of one row each, one for each prompt."""
         rows = zip(*(one.tensors() for one in inputs), strict=True)
         cells, keys, values, queries, *fine = (torch.cat(parts) for parts in rows)
         return DecoderInput(cells, keys, values, queries, tuple(fine))
 
     def with_masks(self, image: DecoderInput, dense: Tensor) -> DecoderInput:
-        """See ``Decoder``."""
+        """Replace the dense prompt of an input prepared without masks, ``(n, c, side, side)``."""
         change = _to_cells(dense) - self._no_mask
         return self._project(image.cells + change.to(self._dtype), image.high_res)
 
     def attend(self, image: DecoderInput, sparse: Tensor) -> Attended:
-        """See ``Decoder``."""
+        """Run the two-way transformer on ``(n, points, c)`` float32 sparse prompts."""
         output = self._output_tokens.expand(len(sparse), -1, -1)
         prompt = torch.cat([output, sparse.to(self._dtype)], dim=1)
         first, *others = self._layers
@@ -141,7 +147,9 @@ class QuickDecoder:
     def predict(
         self, image: DecoderInput, attended: Attended, *, multimask: bool
     ) -> tuple[Tensor, Tensor]:
-        """See ``Decoder``."""
+        """Return masks, ``(n, masks, 4 side, 4 side)`` float32, and their predicted IoU, ``(n,
+        masks)``: three, or the single one, which gives way to the best of the three if it is not
+        stable and the model is configured so."""
         quality = self.quality(attended)
         if multimask:
             return self.masks(image, attended, MULTIMASK), quality[:, MULTIMASK]
@@ -151,7 +159,7 @@ class QuickDecoder:
         return self._decoder._dynamic_multimask_via_stability(masks, quality)  # type: ignore[no-any-return]
 
     def quality(self, attended: Attended) -> Tensor:
-        """See ``Decoder``."""
+        """Predict the IoU of all four masks: ``(n, 4)`` float32."""
         token = attended.tokens[:, self._iou_token].float()
         return self._decoder.iou_prediction_head(token)  # type: ignore[no-any-return]
 
@@ -168,7 +176,7 @@ class QuickDecoder:
         return attended.tokens[:, start : start + self._decoder.num_mask_tokens]
 
     def masks(self, image: DecoderInput, attended: Attended, wanted: slice) -> Tensor:
-        """See ``Decoder``."""
+        """Return the wanted ones of the four masks: ``(n, masks, 4 side, 4 side)`` float32."""
         tokens = self.mask_tokens(attended)
         heads = list(self._decoder.output_hypernetworks_mlps)
         weights = torch.stack([heads[i](tokens[:, i]) for i in range(len(heads))[wanted]], dim=2)
@@ -190,8 +198,8 @@ class _Layer:
         self.to_tokens = ImageAttention(layer.cross_attn_image_to_token, position, to_image=False)
 
     def self_attention(self, tokens: Tensor, prompt: Tensor | None) -> Tensor:
-        """Self-attention of ``(n, t, c)`` tokens; in the first layer they are the prompt itself,
-        and ``prompt`` is ``None``."""
+        """Let ``(n, t, c)`` tokens attend to each other; in the first layer they are the prompt
+        itself, and ``prompt`` is ``None``."""
         layer = self._layer
         if prompt is None and layer.skip_first_layer_pe:
             return layer.norm1(layer.self_attn(q=tokens, k=tokens, v=tokens))  # type: ignore[no-any-return]
@@ -227,7 +235,7 @@ class _Upscaling:
         self._second = _as_product(second)
 
     def prepare(self, high_res: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What is added after each product: finer maps, if any, and the biases."""
+        """Return what is added after each product: finer maps, if any, and the biases."""
         biases = (self._first[1], self._second[1])
         if not high_res:
             return tuple(bias[None, None, None] for bias in biases)

@@ -44,8 +44,8 @@ class QuickEncoder:
             self._pyramid = _Pyramid(model, model.image_encoder.neck)
 
     def __call__(self, square: Tensor) -> list[Tensor]:
-        """Feature maps of ``(1, 3, side, side)``, the finest first: those that the mask decoder
-        takes, each ``(1, c, h, w)`` float32 or bfloat16."""
+        """Return the feature maps that the mask decoder takes, the finest first: each ``(1, c, h,
+        w)`` float32 or bfloat16, of ``(1, 3, side, side)`` float32."""
         return self._pyramid(self._trunk(square))
 
 
@@ -215,7 +215,7 @@ class _Padding:
     stride: int
 
     def cut(self, cells: Tensor, beyond: Tensor) -> Tensor:
-        """``(n, w, w, c)`` of ``(1, side, side, c)``; ``beyond`` is what lies there."""
+        """Cut ``(1, side, side, c)`` into ``(n, w, w, c)``; ``beyond`` is what lies there."""
         side = cells.shape[1]
         padded = side + -side % self.window
         whole = cells.new_empty(1, padded, padded, cells.shape[-1])
@@ -225,11 +225,11 @@ class _Padding:
         return in_windows(whole, self.window)
 
     def pooled(self) -> _Padding:
-        """The same windows after pooling."""
+        """Return the same windows after pooling."""
         return _Padding(self.window // self.stride, 1)
 
     def join(self, cells: Tensor, side: int) -> Tensor:
-        """``(1, side, side, c)`` of ``(n, w, w, c)``."""
+        """Join ``(n, w, w, c)`` to ``(1, side, side, c)``."""
         whole = in_windows(cells, side + -side % self.window)
         return whole[:, :side, :side]
 

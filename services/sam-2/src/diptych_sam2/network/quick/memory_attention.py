@@ -119,11 +119,12 @@ class _RotaryProjection:
         self._angles: dict[tuple[int, torch.device], tuple[Tensor, Tensor]] = {}
 
     def queries(self, rows: Tensor) -> Tensor:
-        """``(n, p, c)``"""
+        """Project and rotate ``(n, p, c)`` cells: ``(n, p, c)``."""
         return self._rotated(rows, rows.shape[1], self._query)
 
     def keys(self, rows: Tensor, cells: int, pointers: int = 0) -> Tensor:
-        """``(n, m, c)`` for frames of so many cells; the last ``pointers`` rows have none."""
+        """Project and rotate ``(n, m, c)`` rows of frames of so many cells: ``(n, m, c)``; the last
+        ``pointers`` rows have no cell, and are projected only."""
         placed = rows.shape[1] - pointers
         rotated = self._rotated(rows[:, :placed], cells, self._key)
         if not pointers:

@@ -57,7 +57,9 @@ class _VideoMaskDecoder(nn.Module):
         repeat_image: bool,
         high_res_features: Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logits, qualities, mask tokens and presence, all float32."""
+        """Return what ``MaskDecoder.forward`` does: logits ``(n, masks, 4 side, 4 side)``,
+        qualities ``(n, masks)``, mask tokens ``(n, 1 or 3, c)`` and presence ``(n, 1)``, all
+        float32."""
         decoder = self._decoder
         fine = [_shared_row(level) for level in high_res_features or ()]
         image = decoder.prepare(image_embeddings, fine, dense_prompt_embeddings)
@@ -80,7 +82,7 @@ class _VideoMemoryEncoder(nn.Module):
     def forward(
         self, pix_feat: Tensor, masks: Tensor, skip_mask_sigmoid: bool = False
     ) -> dict[str, Tensor | list[Tensor]]:
-        """``vision_features`` and ``vision_pos_enc``, whose position is never rounded."""
+        """Return ``vision_features`` and ``vision_pos_enc``, whose position is never rounded."""
         # The frame is projected once for all objects of a batch.
         frame = _shared_row(pix_feat).to(self._dtype)
         encoded = self.stock(frame, masks.to(self._dtype), skip_mask_sigmoid)

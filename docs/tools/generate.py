@@ -1,0 +1,54 @@
+"""Write the tables of the documentation that say what the code says, or check them.
+
+    python docs/tools/generate.py            # rewrite the tables
+    python docs/tools/generate.py --check    # exit 1 and name the pages that differ
+
+A page marks the place of a table with two comments, ``<!-- generated: NAME -->`` and
+``<!-- end -->``. Run it in the environment that has our packages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import errors_table
+import settings_tables
+
+DOCS = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+TABLES: Mapping[str, Callable[[], str]] = {**settings_tables.TABLES, **errors_table.TABLES}
+
+
+def renewed(text: str) -> str:
+    """A page with its tables made anew.
+
+    Raises:
+        KeyError: the page names a table that there is not.
+    """
+    return BLOCK.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n{found[4]}", text)
+
+
+def main() -> None:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing, name stale pages")
+    check = parser.parse_args().check
+    pages = {path: path.read_text(encoding="utf-8") for path in sorted(DOCS.rglob("*.md"))}
+    shown = {name for text in pages.values() for _, name, *_ in BLOCK.findall(text)}
+    if missing := set(TABLES) - shown:
+        sys.exit(f"no page shows {', '.join(sorted(missing))}")
+    stale = {path: new for path, text in pages.items() if (new := renewed(text)) != text}
+    for path, text in stale.items():
+        if check:
+            print(f"stale: {path.relative_to(DOCS.parent)}; run `make docs-tables`")
+        else:
+            path.write_text(text, encoding="utf-8")
+    sys.exit(bool(check and stale))
+
+
+if __name__ == "__main__":
+    main()
