@@ -26,8 +26,7 @@ from .compare.comparison import plan
 from .compare.fanout import FanOut
 from .compare.replies import ComparisonStream, compared
 from .contract import SERVICES, is_unary
-from .deadline import Deadline
-from .messages import parse_request, serialize
+from .request import Deadline, parse_request, serialize
 from .settings import Settings
 from .statuses import BackendError
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diptych_gateway.deadline import at_least_s
+from diptych_gateway.request import at_least_s
 
 
 def as_sent_ms(timeout_ms: int) -> int:

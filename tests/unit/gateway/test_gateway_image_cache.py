@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from diptych.segment import v1 as pb
 from diptych_gateway.backend.passthrough import ImageCache, segment_and_hold
-from diptych_gateway.deadline import Deadline
+from diptych_gateway.request import Deadline
 
 
 def digest(picture: bytes) -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from diptych import MaskEncoding
 from diptych.segment import v1 as pb
 from diptych.wire.serialized import with_encoding, with_image, with_model_id
-from diptych_gateway.messages import parse_request, serialize
+from diptych_gateway.request import parse_request, serialize
 from diptych_gateway.statuses import BackendError, from_rpc_error, of_part
 from diptych_runtime.engine import Reason, ServiceError
 

@@ -17,7 +17,7 @@ from diptych_torch.device import (
     capability,
     choose_device,
     describe,
-    peak_bytes,
+    peak_bytes_reader,
     prepare,
 )
 from diptych_torch.settings import TorchSettings
@@ -72,11 +72,11 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
 def test_a_gpu_is_described() -> None:
     assert describe(GPU) == "cuda:0 NVIDIA H200"
     assert capability(GPU) == (9, 0)
-    assert peak_bytes(GPU) == 7
+    assert peak_bytes_reader(GPU)() == 7
 
 
 def test_the_cpu_is_described() -> None:
-    assert (describe(CPU), capability(CPU), peak_bytes(CPU)) == ("cpu", None, 0)
+    assert (describe(CPU), capability(CPU), peak_bytes_reader(CPU)()) == ("cpu", None, 0)
 
 
 def test_a_gpu_is_used_without_tf32(backends: SimpleNamespace) -> None:

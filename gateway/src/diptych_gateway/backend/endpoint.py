@@ -13,7 +13,7 @@ from google.rpc import status_pb2
 from diptych.segment import v1 as pb
 from diptych_runtime.engine import Reason, ServiceError
 
-from ..deadline import Deadline
+from ..request import Deadline
 from ..statuses import from_rpc_error, too_late, unreachable
 from .connection import Connection
 from .video_relay import VideoRelay

@@ -9,7 +9,7 @@ from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
 
-from ..deadline import Deadline
+from ..request import Deadline
 from .video_relay import VideoRelay
 
 

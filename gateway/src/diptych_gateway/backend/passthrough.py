@@ -15,8 +15,7 @@ from diptych.segment import v1 as pb
 from diptych.wire.serialized import with_image
 from diptych_runtime.engine import Reason
 
-from ..deadline import Deadline
-from ..messages import parse
+from ..request import Deadline, parse
 from ..statuses import BackendError, too_late
 from .model import Model
 

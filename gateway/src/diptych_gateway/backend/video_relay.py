@@ -19,7 +19,7 @@ from diptych.segment import v1 as pb
 from diptych_runtime.calls import log_fields
 from diptych_runtime.engine import Reason, ServiceError
 
-from ..messages import parse_request
+from ..request import parse_request
 from ..statuses import from_rpc_error, unreachable
 from .connection import Connection
 

@@ -35,8 +35,7 @@ from ..backend.endpoint import Permits
 from ..backend.model import Model
 from ..backend.passthrough import ImageCache
 from ..backend.video_relay import VideoRelay
-from ..deadline import Deadline
-from ..messages import parse_request, serialize
+from ..request import Deadline, parse_request, serialize
 from ..statuses import BackendError, failed, of_part, task_unsupported, too_late
 from . import redraw
 from .card import compose, unfit

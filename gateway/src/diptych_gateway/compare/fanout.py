@@ -30,8 +30,7 @@ from diptych_runtime.engine import ServiceError
 from ..backend import passthrough
 from ..backend.passthrough import ImageCache
 from ..backend.registry import Registry
-from ..deadline import Deadline
-from ..messages import parse, serialize
+from ..request import Deadline, parse, serialize
 from ..statuses import BackendError, failed, task_unsupported, to_status
 from .agreement import Answer, Basis, StoppedError, agree
 from .comparison import Plan

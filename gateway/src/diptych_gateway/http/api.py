@@ -31,9 +31,8 @@ from ..backend.registry import Registry
 from ..compare.comparison import plan
 from ..compare.fanout import FanOut
 from ..compare.replies import compared
-from ..deadline import Deadline
-from ..messages import serialize
 from ..metrics import Metrics
+from ..request import Deadline, serialize
 from ..settings import Settings
 from ..statuses import failed
 from .disconnect import unless_disconnected

@@ -23,8 +23,8 @@ from diptych_runtime.calls import REQUEST_ID_KEY, Call, Calls, log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
 
 from ..backend.registry import Registry
-from ..deadline import Deadline
 from ..metrics import Metrics
+from ..request import Deadline
 from ..security import tokens
 from ..settings import Settings
 from . import problems

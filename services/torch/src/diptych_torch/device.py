@@ -63,7 +63,7 @@ class Compute:
             dtype=str(self.dtype).removeprefix("torch."),
             tier=self.tier,
             software=", ".join(f"{name} {_version(name)}" for name in ("torch", *libraries)),
-            peak_device_bytes=partial(peak_bytes, self.device),
+            peak_device_bytes=peak_bytes_reader(self.device),
         )
 
 
@@ -106,9 +106,9 @@ def capability(device: torch.device) -> tuple[int, int] | None:
     return torch.cuda.get_device_capability(device) if device.type == "cuda" else None
 
 
-def peak_bytes(device: torch.device) -> int:
-    """Return the most memory of a GPU that this process has taken; 0 for the CPU."""
-    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else 0
+def peak_bytes_reader(device: torch.device) -> Callable[[], int]:
+    """Return what reads the most memory of a GPU that this process has taken; 0 for the CPU."""
+    return partial(torch.cuda.max_memory_reserved, device) if device.type == "cuda" else int
 
 
 def _version(library: str) -> str:

@@ -38,10 +38,9 @@ from ..weights.download import WeightsError
 from ..wire.cards import CardError, build_card
 from .batching import batcher_of
 from .image_cache import ImageCache
-from .replies import ReplyWriter
 from .scheduler import Scheduler
 from .sessions import SessionHost
-from .work import CancelledWorkError, EngineContext, Work
+from .work import CancelledWorkError, EngineContext, ReplyWriter, Work
 
 EXIT_BROKEN = 70
 _PULSE_EVERY_S = 0.2

@@ -13,7 +13,7 @@ from diptych.wire.video import frame_reply, started_reply
 from ..engine.protocol import LoadedModel
 from ..settings import RuntimeSettings
 from .live_session import Event, FrameReply
-from .replies import provenance
+from .work import provenance
 
 
 @dataclass(frozen=True)

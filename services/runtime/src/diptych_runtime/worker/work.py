@@ -1,4 +1,4 @@
-"""One request inside the engine process, from bytes to an answer."""
+"""One request inside the engine process, from bytes to a serialised reply."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
-from diptych import AutomaticOptions, Prompt, Task
+from diptych import AutomaticOptions, Prompt, Provenance, SegmentResult, Task
 from diptych.segment import v1 as pb
-from diptych.wire.requests import read_automatic, read_output, read_task
+from diptych.wire.replies import result_message, set_timings
+from diptych.wire.requests import read_automatic, read_encoding, read_output, read_task
 
 from ..engine.errors import Reason, ServiceError, not_held
 from ..engine.protocol import Answer, BatchItem, Engine, Features, Job, LoadedModel, Pixels, Steps
@@ -188,3 +189,62 @@ class EngineContext:
         if loaded.default_automatic is not None:
             automatic = read_automatic(request.automatic, loaded.default_automatic)
         return Job(task, work.prompts, output, automatic)
+
+
+@dataclass(frozen=True)
+class ReplyWriter:
+    """Fills replies for one loaded model."""
+
+    model_id: str
+    loaded: LoadedModel
+
+    def write(self, work: Work, answer: Answer) -> tuple[bytes, dict[str, float]]:
+        """The serialised reply, and seconds by stage as named in ``Timings``."""
+        started = time.monotonic()
+        encoding = read_encoding(work.request.output.mask_encoding)
+        assert encoding is not None
+        assert work.image is not None
+        task = read_task(work.request.task)
+        result = SegmentResult(
+            model_id=self.model_id,
+            segments=answer.segments,
+            image_size=work.image.size,
+            image_sha256=work.digest,
+            provenance=(provenance(self.model_id, self.loaded, task, work.cache_hit),),
+            request_id=work.request_id,
+            omitted=answer.omitted,
+        )
+        reply = result_message(result, encoding)
+        seconds = _stages(work, postprocess_s=time.monotonic() - started)
+        set_timings(reply.timings, seconds)
+        return reply.SerializeToString(), seconds
+
+
+def provenance(
+    model_id: str, loaded: LoadedModel, task: Task | None, cache_hit: bool = False
+) -> Provenance:
+    """What answers a task; ``cache_hit``: with features that were still held."""
+    weights = next(w for w in loaded.weights if not w.tasks or task in w.tasks)
+    return Provenance(
+        model_id=model_id,
+        weights=weights.name,
+        weights_sha256=weights.sha256.hex(),
+        tier=loaded.tier,
+        device=loaded.device,
+        dtype=loaded.dtype,
+        image_cache_hit=cache_hit,
+        software=loaded.software,
+    )
+
+
+def _stages(work: Work, *, postprocess_s: float) -> dict[str, float]:
+    """Seconds by stage; what no stage accounts for was waiting."""
+    total = time.monotonic() - work.received
+    seconds = {
+        "decode": work.decode_s,
+        "encode": work.encode_s,
+        "predict": max(work.model_s - work.encode_s, 0.0),
+        "postprocess": postprocess_s,
+    }
+    waited = max(total - sum(seconds.values()), 0.0)
+    return {"queue": waited, **seconds, "total": total}

@@ -1,23 +1,31 @@
-"""The one deadline of a request, from which every part of its work takes what is left.
+"""What every request to the gateway has: a message, read off the loop if large, and a deadline.
 
-gRPC sends a timeout with three digits and rounds it up (``timeout_encoding.cc`` of its core):
-12.345 s arrive as 12.4 s, 301.2 s as 302 s. A server that believes them answers after its client
-has left. (It may also send an older timeout that is up to 3 % longer, unless the connection has no
-header table; servers and channels here switch that off.)
+From its one deadline every part of its work takes what is left. gRPC sends a timeout with three
+digits and rounds it up (``timeout_encoding.cc`` of its core): 12.345 s arrive as 12.4 s, 301.2 s
+as 302 s. A server that believes them answers after its client has left. (It may also send an older
+timeout that is up to 3 % longer, unless the connection has no header table; servers and channels
+here switch that off.)
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError, Message
+
+from diptych_runtime.engine import Reason, ServiceError, invalid
 
 from .settings import Settings
 
+_THREAD_FROM_BYTES = 1024 * 1024
 _TICK_S = 0.002  # before it takes three digits gRPC rounds to milliseconds, up as well
+
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True)
@@ -78,3 +86,39 @@ def _unit_s(timeout_s: float) -> float:
     """Return a unit of the third digit, at least 1 ms."""
     digits = math.floor(math.log10(max(timeout_s, 0.1)))
     return float(10.0 ** (digits - 2))
+
+
+async def parse(kind: type[M], raw: bytes) -> M:
+    """Read a message.
+
+    Raises:
+        DecodeError: the bytes are none.
+    """
+    if len(raw) > _THREAD_FROM_BYTES:
+        return await asyncio.to_thread(kind.FromString, raw)
+    return kind.FromString(raw)
+
+
+async def parse_request(kind: type[M], raw: bytes) -> M:
+    """Read what a client sent.
+
+    Raises:
+        ServiceError: the bytes are no such message.
+    """
+    try:
+        return await parse(kind, raw)
+    except DecodeError as error:
+        raise malformed(kind) from error
+
+
+async def serialize(message: Message) -> bytes:
+    """Write a message."""
+    if message.ByteSize() > _THREAD_FROM_BYTES:
+        return await asyncio.to_thread(message.SerializeToString)
+    return message.SerializeToString()
+
+
+def malformed(kind: type[Message]) -> ServiceError:
+    """Make the error for a client's bytes that are no message of a kind."""
+    name = kind.DESCRIPTOR.full_name
+    return invalid(Reason.OPTION_INVALID, "", f"expected a {name}, got bytes that are none")
