@@ -93,7 +93,7 @@ $(DOCS_TOOLS)/.done: constraints.txt
 demo: $(READY) ## Both models and their cascade on the sample picture, side by side
 	@$(BIN)/python demo.py
 
-up: $(READY) ## Page on localhost:8080, gateway on 50051, models on 50061 and 50062; Ctrl-C stops them
+up: $(READY) ## Page on localhost:8080, gateway on 50051, models from 50061 on; Ctrl-C stops them
 	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho start
 
 certs: $(READY) ## Throw-away certificates in certs/, and the settings that use them

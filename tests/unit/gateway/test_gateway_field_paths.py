@@ -20,6 +20,7 @@ PATHS = {
     "output.category_ids[2]": "output.category_ids[2]",
     "automatic.points_per_side": "automatic.points_per_side",
     "automatic.min_mask_region_area_px": "automatic.min_mask_region_area",
+    "output.any_px": "output.any",
     "prompts[3].points[1]": "prompts[3].points[1]",
     "prompts[3].points[1].label": "prompts[3].points[1]",
     "prompts[3].mask": "prompts[3].mask",

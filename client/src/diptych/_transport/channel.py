@@ -10,8 +10,6 @@ from ..limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 
 DEFAULT_ADDRESS = "localhost:50051"
 ADDRESS_VARIABLE = "DIPTYCH_ADDRESS"
-_SERVICE = "diptych.segment.v1.SegmentService"
-_UNARY_METHODS = ("Segment", "GetModelCard", "GetModelStats")
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,15 @@ class ChannelOptions:
 
 
 def _retry_config() -> dict[str, object]:
+    # Late, so that the types alone do not load the messages.
+    from ..segment.v1 import segment_service_pb2
+
+    service = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
+    unary = [m.name for m in service.methods if not (m.client_streaming or m.server_streaming)]
     return {
         "methodConfig": [
             {
-                "name": [{"service": _SERVICE, "method": method} for method in _UNARY_METHODS],
+                "name": [{"service": service.full_name, "method": method} for method in unary],
                 "retryPolicy": {
                     "maxAttempts": 3,
                     "initialBackoff": "0.1s",

@@ -20,7 +20,7 @@ _RENAMED = tuple(
         (r"^image\.sha256$", "image_sha256"),
         (r"\.mask\.(mask|low_res_logits)\b.*", ".mask"),
         (r"(\.points\[\d+\])\.label$", r"\1"),
-        (r"^(automatic\.\w+)_px$", r"\1"),
+        (r"^((?:automatic|output)\.\w+)_px$", r"\1"),
     )
 )
 
