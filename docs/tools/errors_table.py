@@ -21,7 +21,7 @@ MEANINGS: Mapping[Reason, str] = {
     Reason.OPTION_INVALID: "An option is out of its range, or unknown.",
     Reason.TASK_UNSUPPORTED: "The model does not do the task.",
     Reason.MODEL_UNKNOWN: "There is no model of that id.",
-    Reason.TOKEN_MISSING: "The gateway asks for a token, and none came.",
+    Reason.TOKEN_MISSING: "The gateway asks for a token, and none was sent.",
     Reason.TOKEN_INVALID: "The token is unknown, expired or malformed.",
     Reason.TOKEN_SCOPE: "The token is for something else.",
     Reason.QUEUE_FULL: "Too many requests wait. `retry_after_s` says when to try again.",
@@ -29,7 +29,7 @@ MEANINGS: Mapping[Reason, str] = {
     Reason.OBJECT_LIMIT: "The video session follows as many objects as it may.",
     Reason.RATE_LIMIT: "A token has used up its rate. No server answers this today.",
     Reason.DEVICE_MEMORY: "The device has too little memory for this request.",
-    Reason.SESSION_ORDER: "A video message came out of order: no `start` first, or a frame index "
+    Reason.SESSION_ORDER: "A video message was out of order: no `start` first, or a frame index "
     "that does not grow.",
     Reason.FRAME_NOT_HELD: "The prompt is for a frame that the session does not hold any more.",
     Reason.OBJECT_UNKNOWN: "The session follows no object of that id.",

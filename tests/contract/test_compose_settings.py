@@ -15,8 +15,8 @@ import yaml
 from pydantic_settings import BaseSettings
 from service_list import MODELS
 
+from diptych_gateway.settings import RENAMED, parse_endpoints
 from diptych_gateway.settings import Settings as GatewaySettings
-from diptych_gateway.settings import parse_endpoints
 from diptych_runtime.grpc_server.server import NOTICE_S
 from diptych_runtime.settings import RuntimeSettings
 
@@ -55,7 +55,8 @@ SETTINGS = {name: {s for s in all_of if not FILES.fullmatch(s)} for name, all_of
 @pytest.mark.parametrize("service", COMMON)
 def test_every_setting_is_passed_on(service: str) -> None:
     mirror = set() if service == "gateway" else {"DIPTYCH_WEIGHTS_MIRROR"}
-    assert set(COMMON[service]["environment"]) == (SETTINGS[service] - FIXED) | mirror
+    renamed = set(RENAMED) if service == "gateway" else set()
+    assert set(COMMON[service]["environment"]) == (SETTINGS[service] - FIXED) | mirror | renamed
     with_value = {k for k, v in COMMON[service]["environment"].items() if v is not None}
     ours = {"DIPTYCH_MODELS", "DIPTYCH_CASCADES"} if service == "gateway" else set()
     assert with_value == ours

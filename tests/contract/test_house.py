@@ -51,7 +51,7 @@ MAX_CODE_LINES = 300
 MAX_MODULES = 15
 MAY_BUILD_MESSAGES = {
     "client/src/diptych/wire": "the codec",
-    "services/runtime/src/diptych_runtime/wire": "a card is parsed from TOML and counted facts",
+    "services/runtime/src/diptych_runtime/wire": "checks fill in defaults; a card is TOML + facts",
     "gateway/src/diptych_gateway/cascade/card.py": "a card is made of two cards",
     "client/src/diptych/testing": "a fake server says what a test wants it to, right or wrong",
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from pydantic_settings import BaseSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 BEFORE = ROOT / "tests" / "assets" / "before"
@@ -73,3 +74,18 @@ def test_a_lost_field_would_be_found() -> None:
     assert len(found) == 2
     assert any("number" in line for line in found)
     assert any("is gone" in line for line in found)
+
+
+@pytest.mark.parametrize("line", (BEFORE / "settings.txt").read_text().splitlines())
+def test_a_setting_still_works_under_its_name(line: str) -> None:
+    package, name = line.split()
+    module = importlib.import_module(f"{package}.settings")
+    kinds = [value for value in vars(module).values() if isinstance(value, type)]
+    known = {
+        f"DIPTYCH_{field.upper()}"
+        for kind in kinds
+        if issubclass(kind, BaseSettings)
+        for field in kind.model_fields
+    }
+    renamed: dict[str, str] = getattr(module, "RENAMED", {})
+    assert name in known or renamed.get(name) in known

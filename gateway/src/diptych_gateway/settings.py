@@ -18,7 +18,8 @@ _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 MiB = 1024 * 1024
 _PREFIX = "DIPTYCH_"
 # Names of the release before, which are read for one more.
-_RENAMED = {"DIPTYCH_PICTURE_CACHE_BYTES": "DIPTYCH_IMAGE_CACHE_BYTES"}
+RENAMED = {"DIPTYCH_PICTURE_CACHE_BYTES": "DIPTYCH_IMAGE_CACHE_BYTES"}
+"""Old names of variables, which still work, and their new ones."""
 _EXAMPLE = "mask-rcnn=localhost:50061,sam-2=localhost:50062"
 _CASCADE_EXAMPLE = "mask-rcnn>sam-2"
 _AN_ORIGIN = "https://diptych.example"
@@ -250,7 +251,7 @@ def warn_of_old_names() -> None:
 
 def _old_names_in_use() -> dict[str, str]:
     """Find the variables that are set under a name of the release before; gives the new ones."""
-    return {old: new for old, new in _RENAMED.items() if old in os.environ}
+    return {old: new for old, new in RENAMED.items() if old in os.environ}
 
 
 def _explain(error: ValidationError) -> str:

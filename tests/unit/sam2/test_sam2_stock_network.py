@@ -249,7 +249,7 @@ def shots() -> Iterator[list[tuple[Pixels, Any]]]:
 
 def followed(engine: Sam2Engine, shots: Any, finish: Any) -> list[TrackedObject]:
     """Two objects from the first frame on, one corrected by a mask in the middle, and a third that
-    is clicked on an earlier frame."""
+    is prompted on an earlier frame."""
     options = VideoOptions(OutputOptions(), track_all=False, max_objects=4, held_frames=4)
     session = engine.open_session(options)
     found = []
@@ -260,7 +260,8 @@ def followed(engine: Sam2Engine, shots: Any, finish: Any) -> list[TrackedObject]
                 box = Mask.from_array(labels == object_id).box
                 finish(session.prompt(object_id, 0, Prompt(box=box)))
         if number == 6:
-            finish(session.prompt(3, 5, Prompt(points=(Point(90, 90),))))
+            box = Mask.from_array(shots[5][1] == 3).box
+            finish(session.prompt(3, 5, Prompt(box=box)))
             finish(session.prompt(1, 6, Prompt(mask=Mask.from_array(labels == 1))))
         found += answer.objects
     session.close()

@@ -78,7 +78,7 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
             and route.path not in _NOT_DESCRIBED
         },
         "x-websockets": {
-            video_socket.PATH: "A video session: JSON and frames, as the documentation describes."
+            video_socket.PATH: "A video session: JSON and frames, as the documentation says."
         },
         "components": {
             "schemas": _schemas(),

@@ -109,8 +109,12 @@ export class VideoSource {
       return;
     }
     this.#video.pause();
-    if (!this.#video.currentTime) return;
-    const presented = this.#presented();
+    const left = this.#video.currentTime;
+    if (!left) return;
+    // A frame from before the jump may still be on its way to the screen.
+    const presented = this.#presented(
+      (frame) => !this.#video.seeking && (frame?.mediaTime ?? 0) <= left / 2,
+    );
     this.#video.currentTime = 0;
     await atMost(PRESENTED_MS, presented);
   }
@@ -141,8 +145,11 @@ export class VideoSource {
   }
 
   /** Data that is loaded, or a time that is sought, has no picture before this. */
-  #presented() {
-    return new Promise((resolve) => this.#request(resolve));
+  #presented(isWanted = () => true) {
+    return new Promise((resolve) => {
+      const next = (now, frame) => (isWanted(frame) ? resolve() : this.#request(next));
+      this.#request(next);
+    });
   }
 
   #follow(turn) {
