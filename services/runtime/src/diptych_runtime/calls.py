@@ -2,7 +2,8 @@
 
 A request has one id on its whole way. A caller may choose it, in ``x-request-id`` as gRPC metadata
 or as an HTTP header; what is not one id of 1 to 128 characters of ``A-Za-z0-9._-`` is replaced by a
-new one. It stands in the log of every process, in results and in the details of errors.
+new one. It stands in the log of every process, in results, in the details and the trailing metadata
+of errors, and in the headers of every answer over HTTP.
 ``traceparent`` and ``tracestate`` (W3C Trace Context) are passed on as they came.
 """
 

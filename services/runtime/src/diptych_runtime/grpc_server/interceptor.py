@@ -166,8 +166,6 @@ class _Guard:
         self._started = time.monotonic()
         headers = self._details.invocation_metadata
         self._call = self._calls.enter(headers, self._fields, probe=self._hidden)
-        # With the status: sent ahead as initial metadata it would cost a write of its own.
-        self._context.set_trailing_metadata(((REQUEST_ID_KEY, self._call.request_id),))
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         try:
@@ -237,5 +235,6 @@ async def abort_with(
     context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status
 ) -> None:
     """End the call being served with a rich status. Does not return: grpcio raises."""
+    # Only with errors, which have trailers anyway: on an answer they took 0.1 ms over two hops.
     own: tuple[tuple[str, str | bytes], ...] = ((REQUEST_ID_KEY, request_id()),)
     await context.abort(code_of(status), status.message, own + trailers(status))
