@@ -40,7 +40,7 @@ def ends(name: str, folder: Path, **variables: str) -> str:
     """What a service says last when it ends by itself; it has to, and must not serve before."""
     port = variables.setdefault("DIPTYCH_PORT", str(free_port()))
     variables.setdefault("DIPTYCH_HTTP_PORT", "")  # what else this machine runs may be there
-    module = MODELS.get(name, "diptych_gateway")
+    module = MODELS[name].package if name in MODELS else "diptych_gateway"
     kept = {k: v for k, v in os.environ.items() if not k.startswith("DIPTYCH_")}
     environment = {**kept, "DIPTYCH_WEIGHTS_DIR": str(folder / "cache"), **variables}
     command = [sys.executable, "-m", module]
@@ -116,7 +116,7 @@ def refusal(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **variable
     monkeypatch.setenv("DIPTYCH_WEIGHTS_DIR", str(folder / "cache"))
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
-    engine = importlib.import_module(f"{MODELS[name]}.engine")
+    engine = importlib.import_module(f"{MODELS[name].package}.engine")
     with pytest.raises(LoadError) as caught:
         engine.create().load()
     assert "\n" not in str(caught.value)
