@@ -12,6 +12,7 @@ import pytest
 from serving_helpers import eventually
 
 from diptych.limits import MAX_REQUEST_BYTES
+from diptych_gateway.http.forms import MAX_OPTIONS_BYTES
 from diptych_runtime.engine import Reason, ServiceError, Violation
 
 PATHS = ("/api/segment", "/api/compare", "/api/compare/stream")
@@ -234,6 +235,40 @@ async def test_a_picture_of_the_largest_size_passes_without_a_file(
     answer = await stage.http().post("/api/segment", files=files)
     assert answer.status_code == 200, answer.text
     assert one.requests[0].image.encoded == picture
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        '{"prompts": [{"points": [' + "[1]," * 100_000 + "[1]]}]}",
+        '{"prompts": [' + ",".join(['{"points": [[1], [1]]}'] * 20_000) + "]}",
+        '{"output": {"category_ids": [' + '"a",' * 100_000 + "1]}}",
+    ],
+)
+async def test_many_mistakes_are_not_all_told(stage: Any, path: str, options: str) -> None:
+    """Each would cost a kilobyte and more, and half a megabyte has a hundred thousand."""
+    one = await stage.model("one")
+    await stage.serve(one)
+    form = {"files": {"image": ("p", stage.picture)}, "data": {"options": options}}
+    answer = await stage.http().post(path, **form)
+    assert answer.status_code == 400
+    assert len(problem(answer)["violations"]) == 1
+    assert one.requests == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("part", "most"), [("options", MAX_OPTIONS_BYTES), ("image_sha256", 1024)])
+async def test_a_part_that_is_not_the_image_is_small(
+    stage: Any, path: str, part: str, most: int
+) -> None:
+    one = await stage.model("one")
+    await stage.serve(one)
+    files = {"image": ("p", stage.picture), part: (None, " " * (most + 1))}
+    answer = await stage.http().post(path, files=files)
+    assert answer.status_code == 413
+    assert problem(answer)["detail"] == f"{part}: expected at most {most} bytes, got more"
+    assert one.requests == []
 
 
 async def test_a_picture_needs_no_name_of_a_file(stage: Any) -> None:

@@ -139,8 +139,10 @@ async def test_a_refused_message_leaves_no_trace_and_the_session_goes_on(engine:
         assert await refused() == (9, "SESSION_ORDER", 409)
         await talk.socket.send("[" * 100_000)
         assert await refused() == (10, "OPTION_INVALID", 400)
-        await talk.socket.send(b"short")
+        await talk.socket.send('{"event": "prompt", "points": [' + "[1]," * 200_000 + "[1]]}")
         assert await refused() == (11, "OPTION_INVALID", 400)
+        await talk.socket.send(b"short")
+        assert await refused() == (12, "OPTION_INVALID", 400)
         await talk.frame(4, PICTURE)
         assert (await talk.read())["frame_index"] == 4
 

@@ -18,14 +18,19 @@ from .problems import RefusedError
 Form = dict[str, bytes]
 """Parts by name."""
 
-_PARTS = ("image", "image_sha256", "options")
+MAX_OPTIONS_BYTES = 512 * 1024
+"""Of JSON that is read at once: 256 prompts of 64 points fit. Reading it holds the interpreter, and
+values take many times the room of their text."""
+
+_PART_BYTES = {"image": MAX_REQUEST_BYTES, "image_sha256": 1024, "options": MAX_OPTIONS_BYTES}
 
 
 async def read_form(request: Request) -> Form:
     """Read the parts of a form: ``image``, ``image_sha256``, ``options``, each at most once.
 
     Raises:
-        RefusedError: it is no such form, or over ``MAX_REQUEST_BYTES``.
+        RefusedError: it is no such form, over ``MAX_REQUEST_BYTES``, or its options are over
+            ``MAX_OPTIONS_BYTES``.
         ServiceError: it has a part of another name, or one twice.
         ClientDisconnectedError: it did not come to its end.
     """
@@ -75,23 +80,28 @@ class _FormParser(MultiPartParser):
         self.parts: dict[str, bytearray] = {}
         self.ended = False
         self._data = bytearray()
+        self._name = ""
 
     def on_headers_finished(self) -> None:
         """Refuse a part by its name before its megabytes come."""
         super().on_headers_finished()
         part = self._current_part
         name = part.field_name
-        if name not in _PARTS:
-            text = f"expected one of {', '.join(_PARTS)}, got {_shown(name)}"
+        if name not in _PART_BYTES:
+            text = f"expected one of {', '.join(_PART_BYTES)}, got {_shown(name)}"
             raise invalid(Reason.OPTION_INVALID, name[:100], text)
         if name in self.parts:
             raise invalid(Reason.OPTION_INVALID, name, "expected once, got twice")
         part.file = None  # or it would be spooled to the disk from 1 MB on
         self._data = self.parts[name] = part.data
+        self._name = name
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Keep some bytes of a part; there is a call for every carriage return of an image."""
         self._data += data[start:end]
+        most = _PART_BYTES[self._name]
+        if len(self._data) > most:
+            raise RefusedError(413, f"{self._name}: expected at most {most} bytes, got more")
 
     def on_part_end(self) -> None:
         """Leave the part as it is: bytes, not text."""

@@ -8,9 +8,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    create_model,
+)
 
 from diptych import AutomaticOptions, Mask, OutputOptions, Prompt, Task
 from diptych.segment import v1 as pb
@@ -29,14 +37,23 @@ from diptych_runtime.engine import Reason, ServiceError, Violation, invalid
 from .description.schemas import notes
 from .forms import Form
 
+_MAX_ITEMS = 4096  # of one list; what a model takes is less, and its own to check
 _CONFIG = ConfigDict(
     extra="forbid", strict=True, allow_inf_nan=False, frozen=True, use_attribute_docstrings=True
 )
 
 
+def _bounded(hint: Any) -> Any:
+    """Bound a sequence: its length, and its errors to one, for each costs a kilobyte and more."""
+    if get_origin(hint) is not tuple:
+        return hint
+    return Annotated[hint, FailFast(), Field(max_length=_MAX_ITEMS)]
+
+
 def _model_of(kind: type[Any], description: str) -> type[BaseModel]:
     """Make the model of what JSON may say of a dataclass of the SDK."""
     hints, noted = get_type_hints(kind), notes(kind)
+    hints = {name: _bounded(hint) for name, hint in hints.items()}
     fields: dict[str, Any] = {
         field.name: (hints[field.name], Field(field.default, **noted.get(field.name, {})))
         for field in dataclasses.fields(kind)
@@ -77,7 +94,7 @@ class PromptOptions(BaseModel):
 
     model_config = _CONFIG
 
-    points: tuple[_Point, ...] = ()
+    points: _bounded(tuple[_Point, ...]) = ()  # type: ignore[valid-type]
     box: _Box | None = None
     mask: Annotated[CocoRle, AfterValidator(CocoRle.mask)] | None = None
 
@@ -87,7 +104,7 @@ class _Options(BaseModel):
 
     task: Task | None = None
     """Prompted segmentation if there are prompts, else instance segmentation."""
-    prompts: tuple[PromptOptions, ...] = ()
+    prompts: _bounded(tuple[PromptOptions, ...]) = ()  # type: ignore[valid-type]
     output: Output | None = None  # type: ignore[valid-type]
     automatic: _Automatic | None = None  # type: ignore[valid-type]
     timeout_s: Annotated[float, Field(gt=0)] | None = None
@@ -101,7 +118,7 @@ class _Options(BaseModel):
         return make_options(
             model,
             self.task,
-            [Prompt(p.points, p.box, p.mask) for p in self.prompts],  # type: ignore[arg-type]
+            [Prompt(p.points, p.box, p.mask) for p in self.prompts],
             output=OutputOptions(**dict(self.output)) if self.output else None,
             automatic=AutomaticOptions(**dict(self.automatic)) if self.automatic else None,
         )
@@ -124,7 +141,7 @@ class CompareOptions(_Options):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"task": "instance-segmentation"}]})
 
-    models: tuple[str, ...] = ()
+    models: _bounded(tuple[str, ...]) = ()  # type: ignore[valid-type]
     """Whom to ask, in this order; empty: every model that does the task."""
     match_iou: float | None = None
     """Overlap from which two segments match, in (0, 1]; 0.5 if left out."""

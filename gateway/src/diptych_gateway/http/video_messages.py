@@ -28,6 +28,7 @@ from diptych.wire.video import (
 from diptych_runtime.engine import Reason, invalid
 
 from . import problems
+from .forms import MAX_OPTIONS_BYTES
 from .options import FIELDS, Output, PromptOptions, fitting_numbers, refusal
 
 INDEX_BYTES = 8
@@ -102,6 +103,7 @@ def read_start(text: str) -> StartMessage:
     Raises:
         ServiceError: it is none.
     """
+    _check_size(text)
     try:
         return StartMessage.model_validate_json(text)
     except ValidationError as error:
@@ -114,6 +116,7 @@ def read_text(text: str) -> pb.SegmentVideoRequest | None:
     Raises:
         ServiceError: it is none.
     """
+    _check_size(text)
     kind = _kind(text)
     reason = Reason.PROMPT_INVALID if kind is PromptMessage else Reason.OPTION_INVALID
     try:
@@ -122,6 +125,12 @@ def read_text(text: str) -> pb.SegmentVideoRequest | None:
         raise refusal(error, _FIELDS, reason) from error
     with fitting_numbers():
         return None if isinstance(message, EndMessage) else message.request()
+
+
+def _check_size(text: str) -> None:
+    if len(text) > MAX_OPTIONS_BYTES:
+        wanted = f"expected at most {MAX_OPTIONS_BYTES} characters"
+        raise invalid(Reason.OPTION_INVALID, "", f"{wanted}, got {len(text)}")
 
 
 def _kind(text: str) -> type[PromptMessage] | type[RemovalMessage] | type[EndMessage]:
