@@ -20,6 +20,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from ..engine.errors import Reason, ServiceError, invalid
 from ..engine.protocol import Pixels
+from .image_structure import check_structure
 
 _FIELD = "image.encoded"
 
@@ -61,6 +62,7 @@ def decode(data: bytes, *, max_pixels: int, min_side: int, max_aspect_ratio: int
     kind = sniff(data)
     if kind is None:
         raise _unreadable(f"expected JPEG, PNG or WebP, got {_named(data)}")
+    check_structure(kind, data)
     limits = (max_pixels, min_side, max_aspect_ratio)
     if kind == "WebP":
         # Pillow allocates the canvas of a WebP as soon as it opens one.
