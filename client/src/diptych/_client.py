@@ -33,9 +33,9 @@ from ._video.session import VideoSession
 from ._video.state import make_video_options
 from .segment import v1 as pb
 from .wire import comparison, replies, requests
-from .wire.cards import read_card, read_known_model
+from .wire.cards import card_request, cards_request, read_card, read_known_model
 from .wire.health import health_request, read_health
-from .wire.stats import read_stats
+from .wire.stats import read_stats, stats_request
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -165,7 +165,7 @@ class Client:
         Other arguments as in ``segment``. A model that fails is an outcome with an ``error``.
         """
         options = make_options(None, task, prompts, points, boxes, output, automatic)
-        build = partial(requests.compare_request, options, models=models, match_iou=match_iou)
+        build = partial(comparison.compare_request, options, models=models, match_iou=match_iou)
         reply = self._wire.ask(self._wire.gateway.Compare, image, build, timeout)
         return comparison.read_comparison(reply)
 
@@ -186,7 +186,7 @@ class Client:
         """Like ``compare``, but each model's outcome as soon as it is there, agreements last."""
         options = make_options(None, task, prompts, points, boxes, output, automatic)
         build = partial(
-            requests.stream_compare_request, options, models=models, match_iou=match_iou
+            comparison.stream_compare_request, options, models=models, match_iou=match_iou
         )
         return self._events(image, build, timeout)
 
@@ -235,19 +235,19 @@ class Client:
 
     def model_card(self, model: str | None = None, *, timeout: Timeout = DEFAULT) -> ModelCard:
         """The card of the model that is loaded; a model service knows its own id."""
-        request = requests.card_request(model or "")
+        request = card_request(model or "")
         reply = self._wire.rpc(self._wire.segments.GetModelCard, request, timeout)
         return read_card(reply.model_card)
 
     def model_cards(self, *, timeout: Timeout = DEFAULT) -> tuple[KnownModel, ...]:
         """All models that the gateway knows, reachable or not. Gateway only."""
-        request = requests.cards_request()
+        request = cards_request()
         reply = self._wire.rpc(self._wire.gateway.ListModelCards, request, timeout)
         return tuple(read_known_model(entry) for entry in reply.models)
 
     def model_stats(self, model: str | None = None, *, timeout: Timeout = DEFAULT) -> ModelStats:
         """What the model has done since its process started."""
-        request = requests.stats_request(model or "")
+        request = stats_request(model or "")
         reply = self._wire.rpc(self._wire.segments.GetModelStats, request, timeout)
         return read_stats(reply)
 

@@ -26,7 +26,7 @@ from .compare.comparison import plan
 from .compare.fanout import FanOut
 from .compare.replies import ComparisonStream, compared
 from .contract import SERVICES, is_unary
-from .request import Deadline, parse_request, serialize
+from .request import Deadline, parse_request, parse_segment_request, serialize
 from .settings import Settings
 from .statuses import BackendError
 
@@ -66,10 +66,12 @@ class Handlers:
     async def segment(self, raw: bytes, context: _Context) -> bytes:
         """Pass a ``SegmentRequest`` on to its model."""
         deadline = Deadline.of(context, self._settings)
-        request = await parse_request(pb.SegmentRequest, raw)
+        request, encoded = await parse_segment_request(raw)
         log_fields(model=request.model_id[:100], request_bytes=len(raw))
         model = self._registry.model(request.model_id)
-        return await passthrough.segment_and_hold(model, raw, request.image, deadline, self._cache)
+        return await passthrough.segment_and_hold(
+            model, raw, request.image, encoded, deadline, self._cache
+        )
 
     async def segment_video(
         self, requests: AsyncIterator[bytes], context: _Context

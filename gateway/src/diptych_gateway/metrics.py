@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from diptych.segment import v1 as pb
-from diptych.wire.requests import stats_request
+from diptych.wire.stats import stats_request
 from diptych_runtime.engine import ServiceError
 
 from .backend.model import Model

@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from diptych.segment import v1 as pb
+from diptych.wire.requests import large_file, read_request
 from diptych_runtime.engine import Reason, ServiceError, invalid
 
 from .settings import Settings
@@ -109,6 +111,21 @@ async def parse_request(kind: type[M], raw: bytes) -> M:
         return await parse(kind, raw)
     except DecodeError as error:
         raise malformed(kind) from error
+
+
+async def parse_segment_request(raw: bytes) -> tuple[pb.SegmentRequest, bytes | memoryview]:
+    """Read a ``SegmentRequest`` that a client sent, and take its image's file out.
+
+    Raises:
+        ServiceError: the bytes are no such message.
+    """
+    _, file, end = large_file(raw) or (0, 0, 0)
+    try:
+        if len(raw) - (end - file) > _THREAD_FROM_BYTES:
+            return await asyncio.to_thread(read_request, raw)
+        return read_request(raw)
+    except DecodeError as error:
+        raise malformed(pb.SegmentRequest) from error
 
 
 async def serialize(message: Message) -> bytes:

@@ -4,6 +4,7 @@ import hashlib
 import time
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,10 +79,21 @@ class Babbler:
         return b"\xff"
 
 
+@pytest.mark.parametrize("around", [10, 100_000])
+async def test_a_file_inside_a_message_is_held_alone(around: int) -> None:
+    message = b"file" * 10 + bytes(around)
+    cache = ImageCache(1000)
+    await cache.put(memoryview(message)[:40])
+    assert cache.nbytes == 40
+    assert await cache.get(digest(b"file" * 10)) == b"file" * 10
+    held = next(iter(cache._files.values()))
+    assert isinstance(held, memoryview) is (around < 4096)
+
+
 async def test_an_image_is_held_whatever_the_reply_is() -> None:
     cache = ImageCache(100)
     model: Any = Babbler()
     deadline = Deadline(time.monotonic() + 60, 0.0)
     image = pb.Image(encoded=b"this")
-    assert await segment_and_hold(model, b"", image, deadline, cache) == b"\xff"
+    assert await segment_and_hold(model, b"", image, b"this", deadline, cache) == b"\xff"
     assert await cache.get(digest(b"this")) == b"this"

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from diptych_runtime.engine import Reason, ServiceError
-from diptych_runtime.worker.image_structure import (
+from diptych_runtime.worker.images import (
     MAX_CHUNKS,
     MAX_FILL_BYTES,
     MAX_SEGMENTS,
     check_structure,
+    decode,
 )
-from diptych_runtime.worker.images import decode
 
 SIZE = (64, 48)
 

@@ -26,6 +26,16 @@ from .statuses import error_from_status
 _PROMPT_KINDS = {pb.PromptKind.Value(f"PROMPT_KIND_{kind.name}"): kind for kind in PromptKind}
 
 
+def card_request(model_id: str) -> pb.GetModelCardRequest:
+    """What ``SegmentService.GetModelCard`` takes."""
+    return pb.GetModelCardRequest(model_id=model_id)
+
+
+def cards_request() -> pb.ListModelCardsRequest:
+    """What ``GatewayService.ListModelCards`` takes."""
+    return pb.ListModelCardsRequest()
+
+
 def card_reply(card: pb.ModelCard | None) -> pb.GetModelCardResponse:
     """What ``SegmentService.GetModelCard`` answers; nothing for a card that is not known yet."""
     return pb.GetModelCardResponse(model_card=card)

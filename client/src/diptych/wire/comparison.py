@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from google.rpc import status_pb2
 
+from .._options import RequestOptions
 from .._types.errors import DiptychError, ServerError
 from .._types.results import (
     Agreement,
@@ -17,6 +18,7 @@ from .._types.results import (
 )
 from ..segment import v1 as pb
 from .replies import duration, read_result, seconds
+from .requests import segment_request
 from .statuses import error_from_status
 
 _BASIS_VALUES = {
@@ -25,6 +27,22 @@ _BASIS_VALUES = {
     "prompt": pb.AgreementBasis.AGREEMENT_BASIS_PROMPT,
 }
 _BASES = {value: basis for basis, value in _BASIS_VALUES.items()}
+
+
+def compare_request(
+    options: RequestOptions, image: pb.Image, models: Sequence[str], match_iou: float | None
+) -> pb.CompareRequest:
+    """What ``GatewayService.Compare`` takes."""
+    return pb.CompareRequest(
+        request=segment_request(options, image), model_ids=list(models), match_iou=match_iou
+    )
+
+
+def stream_compare_request(
+    options: RequestOptions, image: pb.Image, models: Sequence[str], match_iou: float | None
+) -> pb.StreamCompareRequest:
+    """What ``GatewayService.StreamCompare`` takes."""
+    return pb.StreamCompareRequest(compare=compare_request(options, image, models, match_iou))
 
 
 def comparison_message(

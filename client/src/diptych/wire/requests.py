@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from .._options import BoxLike, PointLike, RequestOptions, make_box, make_options, make_point
 from .._types.geometry import Box, Point
@@ -24,12 +23,10 @@ __all__ = [
     "RequestOptions",
     "automatic_message",
     "box_message",
-    "card_request",
-    "cards_request",
-    "compare_request",
     "encoding_value",
     "image_by_bytes",
     "image_by_digest",
+    "large_file",
     "logits_message",
     "make_box",
     "make_options",
@@ -44,14 +41,17 @@ __all__ = [
     "read_mask",
     "read_output",
     "read_prompt",
+    "read_request",
     "read_task",
     "segment_request",
-    "stats_request",
-    "stream_compare_request",
     "take_image",
     "task_value",
 ]
 
+_MODEL_ID = bytes((pb.SegmentRequest.MODEL_ID_FIELD_NUMBER << 3 | 2,))
+_IMAGE = bytes((pb.SegmentRequest.IMAGE_FIELD_NUMBER << 3 | 2,))
+_ENCODED = bytes((pb.Image.ENCODED_FIELD_NUMBER << 3 | 2,))
+_LARGE_BYTES = 64 * 1024  # below it a copy takes less than looking
 _TASK_VALUES = {task: pb.Task.Value(f"TASK_{task.name}") for task in Task}
 _TASKS = {value: task for task, value in _TASK_VALUES.items()}
 _ENCODING_VALUES = {
@@ -76,6 +76,59 @@ def image_by_digest(sha256: bytes) -> pb.Image:
     return pb.Image(sha256=sha256)
 
 
+def read_request(raw: bytes) -> tuple[pb.SegmentRequest, bytes | memoryview]:
+    """Read a serialised ``SegmentRequest`` and take the file of its image out of it.
+
+    Protobuf copies a file when it parses a message, and once more when the field is read. A large
+    one that stands where every library writes it is left where it is instead.
+
+    Returns:
+        The request, with an empty file where one was, and the file, which may look into ``raw``.
+
+    Raises:
+        DecodeError: the bytes are no such message.
+    """
+    if span := large_file(raw):
+        start, file, end = span
+        request = pb.SegmentRequest.FromString(raw[:start] + raw[end:])
+        if not request.HasField("image"):  # of several images the parts of all would count
+            request.image.encoded = b""
+            return request, memoryview(raw)[file:end]
+    request = pb.SegmentRequest.FromString(raw)
+    return request, take_image(request)
+
+
+def large_file(raw: bytes) -> tuple[int, int, int] | None:
+    """Find the file of the image in a serialised ``SegmentRequest``.
+
+    Returns:
+        Where the field ``image`` begins, where the file does, and where both end; ``None`` for a
+        small file, and where anything but the model's id stands before or beside it.
+    """
+    start = 0
+    if raw[:1] == _MODEL_ID:
+        size, start = _varint(raw, 1)
+        start += size
+    if raw[start : start + 1] != _IMAGE:
+        return None
+    size, inside = _varint(raw, start + 1)
+    end = inside + size
+    if raw[inside : inside + 1] != _ENCODED:
+        return None
+    size, file = _varint(raw, inside + 1)
+    return (start, file, end) if _LARGE_BYTES <= size == end - file <= len(raw) - file else None
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    """Read a number of at most four bytes; returns it and where it ends."""
+    number = 0
+    for index, byte in enumerate(raw[at : at + 4]):
+        number |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return number, at + index + 1
+    return 0, len(raw)
+
+
 def take_image(request: pb.SegmentRequest) -> bytes:
     """Take the file of the image out of a request, which keeps an empty one in its place.
 
@@ -98,37 +151,6 @@ def segment_request(options: RequestOptions, image: pb.Image) -> pb.SegmentReque
         output=output_message(options.output),
         automatic=automatic_message(options.automatic) if options.automatic else None,
     )
-
-
-def compare_request(
-    options: RequestOptions, image: pb.Image, models: Sequence[str], match_iou: float | None
-) -> pb.CompareRequest:
-    """What ``GatewayService.Compare`` takes."""
-    return pb.CompareRequest(
-        request=segment_request(options, image), model_ids=list(models), match_iou=match_iou
-    )
-
-
-def stream_compare_request(
-    options: RequestOptions, image: pb.Image, models: Sequence[str], match_iou: float | None
-) -> pb.StreamCompareRequest:
-    """What ``GatewayService.StreamCompare`` takes."""
-    return pb.StreamCompareRequest(compare=compare_request(options, image, models, match_iou))
-
-
-def card_request(model_id: str) -> pb.GetModelCardRequest:
-    """What ``SegmentService.GetModelCard`` takes."""
-    return pb.GetModelCardRequest(model_id=model_id)
-
-
-def cards_request() -> pb.ListModelCardsRequest:
-    """What ``GatewayService.ListModelCards`` takes."""
-    return pb.ListModelCardsRequest()
-
-
-def stats_request(model_id: str) -> pb.GetModelStatsRequest:
-    """What ``SegmentService.GetModelStats`` takes."""
-    return pb.GetModelStatsRequest(model_id=model_id)
 
 
 def task_value(task: Task) -> pb.Task.ValueType:

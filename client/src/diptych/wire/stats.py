@@ -26,6 +26,11 @@ _COUNTERS = (
 """Fields that have one name and one form in the message and in ``ModelStats``."""
 
 
+def stats_request(model_id: str) -> pb.GetModelStatsRequest:
+    """What ``SegmentService.GetModelStats`` takes."""
+    return pb.GetModelStatsRequest(model_id=model_id)
+
+
 def stats_message(stats: ModelStats) -> pb.GetModelStatsResponse:
     """The counters of a model."""
     message = pb.GetModelStatsResponse(

@@ -21,6 +21,7 @@ from .model import Model
 
 _THREAD_FROM_BYTES = 64 * 1024
 _DIGEST_BYTES = 32
+_MUCH_BYTES = 4 * 1024
 
 
 class ImageCache:
@@ -28,7 +29,7 @@ class ImageCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._files: OrderedDict[bytes, bytes] = OrderedDict()
+        self._files: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
         self._checked: set[bytes] = set()
         self.nbytes = 0
         self.hits = 0
@@ -52,9 +53,9 @@ class ImageCache:
         self.hits += 1
         if digest in self._files:
             self._files.move_to_end(digest)
-        return file
+        return bytes(file)
 
-    async def put(self, encoded: bytes, claimed_digest: bytes = b"") -> None:
+    async def put(self, encoded: bytes | memoryview, claimed_digest: bytes = b"") -> None:
         """Hold a file; one that is larger than the whole cache is not held.
 
         ``claimed_digest`` is the digest by a model's reply. It is checked when the file is asked
@@ -68,7 +69,7 @@ class ImageCache:
         if digest in self._files:
             self._files.move_to_end(digest)
             return
-        self._files[digest] = encoded
+        self._files[digest] = _alone(encoded)
         self.nbytes += len(encoded)
         while self.nbytes > self._max_bytes:
             self._drop(next(iter(self._files)))
@@ -79,7 +80,16 @@ class ImageCache:
         self.nbytes -= len(file)
 
 
-async def _sha256(encoded: bytes) -> bytes:
+def _alone(encoded: bytes | memoryview) -> bytes | memoryview:
+    """Copy a file out of a message that is much larger: a view keeps all of it."""
+    if isinstance(encoded, memoryview):
+        with memoryview(encoded.obj) as message:
+            if message.nbytes - encoded.nbytes > _MUCH_BYTES:
+                return bytes(encoded)
+    return encoded
+
+
+async def _sha256(encoded: bytes | memoryview) -> bytes:
     if len(encoded) > _THREAD_FROM_BYTES:
         return await asyncio.to_thread(lambda: hashlib.sha256(encoded).digest())
     return hashlib.sha256(encoded).digest()
@@ -137,11 +147,12 @@ async def segment_and_hold(
     model: Model,
     request: bytes,
     image: pb.Image,
+    encoded: bytes | memoryview,
     deadline: Deadline,
     cache: ImageCache,
 ) -> bytes:
     """``segment``, keeping the file of the image for later requests that name its digest."""
     reply = await segment(model, request, image, deadline, cache)
-    if encoded := image.encoded:
+    if encoded:
         await cache.put(encoded, await _image_digest(reply))
     return reply

@@ -12,8 +12,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from diptych.segment import v1 as pb
-from diptych.wire.cards import known_model_message
-from diptych.wire.requests import card_request
+from diptych.wire.cards import card_request, known_model_message
 from diptych.wire.statuses import ok_status
 from diptych_runtime.engine import Reason, ServiceError, invalid
 

@@ -126,7 +126,10 @@ class Api:
         log_fields(model=message.model_id[:100], request_bytes=message.ByteSize())
         model = self._registry.model(message.model_id)
         raw = await serialize(message)
-        reply = await passthrough.segment_and_hold(model, raw, message.image, deadline, self._cache)
+        image = message.image
+        reply = await passthrough.segment_and_hold(
+            model, raw, image, image.encoded, deadline, self._cache
+        )
         return await asyncio.to_thread(_segment_response, reply, message.model_id)
 
     async def compare(self, request: Request) -> Response:

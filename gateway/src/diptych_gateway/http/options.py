@@ -22,9 +22,9 @@ from pydantic import (
 
 from diptych import AutomaticOptions, Mask, OutputOptions, Prompt, Task
 from diptych.segment import v1 as pb
+from diptych.wire.comparison import compare_request
 from diptych.wire.requests import (
     RequestOptions,
-    compare_request,
     image_by_bytes,
     image_by_digest,
     make_box,

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from diptych import Task
 from diptych.segment import v1 as pb
 from diptych.wire.cards import card_reply
-from diptych.wire.requests import take_image
+from diptych.wire.requests import large_file, read_request
 
 from ..calls import log_fields, request_id
 from ..engine.errors import not_held
@@ -102,7 +102,8 @@ class ModelServicer:
 
     async def _read(self, raw: bytes, received: float, deadline: float) -> PendingRequest:
         read = partial(_pending_request, raw, self._card(), received, deadline)
-        large = len(raw) > _PARSE_OFF_LOOP_BYTES
+        _, file, end = large_file(raw) or (0, 0, 0)
+        large = len(raw) - (end - file) > _PARSE_OFF_LOOP_BYTES
         request = await asyncio.to_thread(read) if large else read()
         # The digest decides the lane of prompts: their image may be held although it was sent.
         if request.encoded and request.task is Task.PROMPTED_SEGMENTATION:
@@ -165,10 +166,9 @@ def _pending_request(
 ) -> PendingRequest:
     """Parse and check a serialised ``SegmentRequest``."""
     try:
-        message = pb.SegmentRequest.FromString(raw)
+        message, encoded = read_request(raw)
     except DecodeError as error:
         raise unreadable(raw) from error
-    encoded = take_image(message)
     task = check_request(message, encoded, card)
     return PendingRequest(
         request_id=request_id(),
@@ -182,7 +182,7 @@ def _pending_request(
     )
 
 
-async def _sha256(encoded: bytes) -> str:
+async def _sha256(encoded: bytes | memoryview) -> str:
     if len(encoded) <= _HASH_OFF_LOOP_BYTES:
         return hashlib.sha256(encoded).hexdigest()
     return await asyncio.to_thread(lambda: hashlib.sha256(encoded).hexdigest())

@@ -48,7 +48,7 @@ class PendingRequest:
     task: Task
     message: bytes
     """The request without the file of its image, serialised."""
-    encoded: bytes
+    encoded: bytes | memoryview
     """That file; empty if only its digest was sent."""
     received: float
     """A reading of the monotonic clock, which all processes of a machine share."""
@@ -178,7 +178,7 @@ class EngineClient:
             "slot": slot,
             "image_bytes": len(encoded),
         }
-        self._pipe.send(header, request.message + (encoded if slot is None else b""))
+        self._pipe.send(header, b"".join((request.message, encoded if slot is None else b"")))
         return number
 
     def open_session(

@@ -31,7 +31,7 @@ class ImageSlots:
         self._free = list(range(_SLOTS))
         self._sizes = [0] * _SLOTS
 
-    def put(self, encoded: bytes) -> int | None:
+    def put(self, encoded: bytes | memoryview) -> int | None:
         """Copy an image's file in; returns its slot, ``None`` without room or without a file."""
         size = len(encoded)
         if not size or not self._free or size > _SLOT_BYTES:

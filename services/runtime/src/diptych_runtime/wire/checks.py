@@ -35,7 +35,9 @@ _AUTOMATIC_RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-def check_request(request: pb.SegmentRequest, encoded: bytes, card: pb.ModelCard) -> Task:
+def check_request(
+    request: pb.SegmentRequest, encoded: bytes | memoryview, card: pb.ModelCard
+) -> Task:
     """Check everything that needs no pixels; returns the task.
 
     Args:
@@ -88,7 +90,7 @@ def _check_task(request: pb.SegmentRequest, card: pb.ModelCard) -> Task:
     return task
 
 
-def _check_image(image: pb.Image, encoded: bytes) -> None:
+def _check_image(image: pb.Image, encoded: bytes | memoryview) -> None:
     source = image.WhichOneof("source")
     if source is None:
         text = "expected encoded bytes or a digest, got neither"
