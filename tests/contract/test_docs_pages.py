@@ -82,8 +82,8 @@ def exists(path: str) -> bool:
 
 def test_a_missing_file_would_be_found() -> None:
     assert exists("configs/sam2.1/sam2.1_hiera_t.yaml")
-    assert exists("shared/api.js")
-    assert not exists("shared/no.js")
+    assert exists("common/api.js")
+    assert not exists("common/no.js")
     assert not exists("client/src/diptych/no.py")
     assert A_PATH.findall("see `docs/page.md` and `make docs`, `Makefile`") == ["docs/page.md"]
 

@@ -1,11 +1,11 @@
 /** Puts the page together: the models, the picture and the views that show both. */
 
-import { readState, writeState } from "./shared/address.js";
-import { fetchModels, keepToken } from "./shared/api.js";
+import { readState, writeState } from "./common/address.js";
+import { fetchModels, keepToken } from "./common/api.js";
 import { CardsView } from "./cards/cards-view.js";
 import { CompareView } from "./compare/compare-view.js";
-import { byId } from "./shared/dom.js";
-import { offerPictures, SAMPLES } from "./shared/picture.js";
+import { byId } from "./common/dom.js";
+import { offerPictures, SAMPLES } from "./common/picture.js";
 import { PromptView } from "./prompt/prompt-view.js";
 import { TakeAlong } from "./take/take-along.js";
 import { VideoView } from "./video/video-view.js";
@@ -26,7 +26,7 @@ const views = new Views(
   },
 );
 let models = [];
-/** @type {import("./shared/picture.js").Picture | null} */
+/** @type {import("./common/picture.js").Picture | null} */
 let picture = null;
 
 function showProblem(text) {
@@ -58,7 +58,7 @@ async function lookForModels() {
   views.take({ models, picture });
 }
 
-/** @param {import("./shared/picture.js").Picture} chosen */
+/** @param {import("./common/picture.js").Picture} chosen */
 async function takePicture(chosen) {
   const before = picture;
   picture = chosen;

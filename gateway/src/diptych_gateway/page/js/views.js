@@ -5,15 +5,15 @@
  * `index.html` a section and a link with its ids.
  */
 
-import { readState, writeState } from "./shared/address.js";
-import { byId } from "./shared/dom.js";
+import { readState, writeState } from "./common/address.js";
+import { byId } from "./common/dom.js";
 
 /**
  * @typedef {object} View
  * @property {string} id its section is `#ID-view`, its link `#to-ID`
  * @property {string[]} names values of `view` in the address that are its own; the link leads to the first
  * @property {boolean} onPicture it shows the chosen picture
- * @property {(state: import("./shared/address.js").PageState) => void} show it is seen now, or its address has changed
+ * @property {(state: import("./common/address.js").PageState) => void} show it is seen now, or its address has changed
  * @property {() => void} [hide] it is not seen any more
  * @property {(known: Known) => void} [take] there are other models, or there is another picture
  * @property {(share: number) => void} [takeOpacity] of masks, 0 to 1
@@ -39,7 +39,7 @@ import { byId } from "./shared/dom.js";
 /**
  * @typedef {object} Known
  * @property {{model_id: string, card: any, error: any}[]} models in the gateway's order
- * @property {import("./shared/picture.js").Picture | null} picture its bitmap lives until the next one is taken
+ * @property {import("./common/picture.js").Picture | null} picture its bitmap lives until the next one is taken
  */
 
 export class Views {

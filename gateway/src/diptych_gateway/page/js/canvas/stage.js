@@ -1,6 +1,6 @@
 /** A canvas that shows the picture and layers over it, in the part that the viewport says. */
 
-import { make } from "../shared/dom.js";
+import { make } from "../common/dom.js";
 import { listenToGestures } from "./gestures.js";
 
 const SMOOTH_BELOW = 3;

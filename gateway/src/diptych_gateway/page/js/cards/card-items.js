@@ -1,7 +1,7 @@
 /** One thing that a cell of the table of cards says. */
 
-import { link, make } from "../shared/dom.js";
-import { prose } from "../shared/prose.js";
+import { link, make } from "../common/dom.js";
+import { prose } from "../common/prose.js";
 
 const DIGEST_SHOWN = 12;
 

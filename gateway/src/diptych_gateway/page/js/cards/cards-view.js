@@ -1,8 +1,8 @@
 /** The table that compares all models, row by row, as the gateway tells it. */
 
-import { fetchCards, sentence } from "../shared/api.js";
+import { fetchCards, sentence } from "../common/api.js";
 import { showItem } from "./card-items.js";
-import { byId, make } from "../shared/dom.js";
+import { byId, make } from "../common/dom.js";
 
 /** @implements {import("../views.js").View} */
 export class CardsView {
@@ -45,7 +45,7 @@ export class CardsView {
   }
 }
 
-/** @param {import("../shared/api.js").CardsTable} table @returns {HTMLElement} */
+/** @param {import("../common/api.js").CardsTable} table @returns {HTMLElement} */
 function cardsTable({ models, rows }) {
   const groups = new Map();
   for (const row of rows) groups.set(row.group, [...(groups.get(row.group) ?? []), row]);

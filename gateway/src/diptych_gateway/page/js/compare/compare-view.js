@@ -1,9 +1,9 @@
 /** The view that asks every model for a task, and its choosers. */
 
-import { readState, writeState } from "../shared/address.js";
+import { readState, writeState } from "../common/address.js";
 import { Comparison } from "./comparison.js";
-import { byId, make } from "../shared/dom.js";
-import { PICTURE_TASKS, taskName } from "../shared/tasks.js";
+import { byId, make } from "../common/dom.js";
+import { PICTURE_TASKS, taskName } from "../common/tasks.js";
 
 /** @implements {import("../views.js").View} */
 export class CompareView {
@@ -32,7 +32,7 @@ export class CompareView {
     this.#showTasks();
   }
 
-  /** @param {import("../shared/address.js").PageState} state */
+  /** @param {import("../common/address.js").PageState} state */
   show({ view, task }) {
     this.#seen = true;
     for (const input of document.querySelectorAll("input[name=view]")) input.checked = input.value === view;

@@ -1,7 +1,7 @@
 /** One picture, every model: asks, and shows the answers side by side or over one another. */
 
-import { describeAgreement } from "../shared/agreement.js";
-import { byId, make } from "../shared/dom.js";
+import { describeAgreement } from "../common/agreement.js";
+import { byId, make } from "../common/dom.js";
 import { PairView } from "./pair.js";
 import { sharedNumbers } from "../canvas/palette.js";
 import { Panels } from "../panels/panels.js";
@@ -9,7 +9,7 @@ import { Panels } from "../panels/panels.js";
 export class Comparison {
   #panels;
   #pair;
-  /** @type {import("../shared/picture.js").Picture | null} */
+  /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
   #agreements = [];
   /** @type {Map<string, number[]>} numbers of the objects, by model */
@@ -32,7 +32,7 @@ export class Comparison {
     this.#panels.models = models;
   }
 
-  /** @param {import("../shared/picture.js").Picture} picture */
+  /** @param {import("../common/picture.js").Picture} picture */
   set picture(picture) {
     this.#picture = picture;
     this.#panels.picture = picture;

@@ -1,7 +1,7 @@
 /** Two answers on one canvas: a wipe between them, or their difference. */
 
 import { drawDifference, paintDifference } from "./difference.js";
-import { make } from "../shared/dom.js";
+import { make } from "../common/dom.js";
 import { Overlay } from "../canvas/overlay.js";
 import { drawMarks } from "../canvas/paint.js";
 import { color, DIFFERENCE } from "../canvas/palette.js";

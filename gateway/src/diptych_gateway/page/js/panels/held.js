@@ -1,6 +1,6 @@
 /** Questions about a picture that the gateway has seen before: its digest goes instead of the file. */
 
-import { ApiError, streamCompare } from "../shared/api.js";
+import { ApiError, streamCompare } from "../common/api.js";
 
 const NOT_HELD = "IMAGE_NOT_HELD";
 

@@ -1,6 +1,6 @@
 /** The list of what one model found: hover highlights, click switches on and off. */
 
-import { make } from "../shared/dom.js";
+import { make } from "../common/dom.js";
 import { redrawn } from "../canvas/segments.js";
 
 /** @param {import("../canvas/segments.js").Segment} segment */

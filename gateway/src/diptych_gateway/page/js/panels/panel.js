@@ -1,13 +1,13 @@
 /** One model on the picture: waiting, its answer, or why there is none. */
 
-import { make } from "../shared/dom.js";
+import { make } from "../common/dom.js";
 import { inWords, Legend } from "./legend.js";
 import { Overlay } from "../canvas/overlay.js";
 import { drawMarks } from "../canvas/paint.js";
 import { color } from "../canvas/palette.js";
 import { segmentAt } from "../canvas/segments.js";
 import { Stage } from "../canvas/stage.js";
-import { modelName } from "../shared/tasks.js";
+import { modelName } from "../common/tasks.js";
 import { milliseconds, showTimings } from "./timings.js";
 
 export class Panel {

@@ -1,10 +1,10 @@
 /** The panels of all models on one picture, and a question to all of them. */
 
-import { sentence } from "../shared/api.js";
+import { sentence } from "../common/api.js";
 import { askHeld } from "./held.js";
 import { Panel } from "./panel.js";
 import { readAnswer } from "../canvas/segments.js";
-import { modelName, whyNot } from "../shared/tasks.js";
+import { modelName, whyNot } from "../common/tasks.js";
 
 /**
  * @typedef {object} Asking
@@ -22,7 +22,7 @@ export class Panels {
   #models = [];
   /** @type {Map<string, Panel>} */
   #panels = new Map();
-  /** @type {import("../shared/picture.js").Picture | null} */
+  /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
   #opacity = 1;
   #asking = new AbortController();
@@ -59,7 +59,7 @@ export class Panels {
     return this.#models;
   }
 
-  /** @param {import("../shared/picture.js").Picture | null} picture */
+  /** @param {import("../common/picture.js").Picture | null} picture */
   set picture(picture) {
     this.#picture = picture;
     for (const panel of this) panel.picture = picture?.bitmap ?? null;

@@ -1,6 +1,6 @@
 /** Where the time of one answer went. */
 
-import { make } from "../shared/dom.js";
+import { make } from "../common/dom.js";
 
 const STAGES = [
   ["queue_s", "queue"],

@@ -1,7 +1,7 @@
 /** Clicks, drags and keys on the pictures, turned into points and boxes. */
 
 import { Crosshair } from "./crosshair.js";
-import { byId } from "../shared/dom.js";
+import { byId } from "../common/dom.js";
 import { drawPrompts } from "./prompt-marks.js";
 import { nearestPoint } from "./prompts.js";
 

@@ -1,6 +1,6 @@
 /** The objects that are pointed at, as a list: which one is next, what each has, and away with it. */
 
-import { byId, make } from "../shared/dom.js";
+import { byId, make } from "../common/dom.js";
 import { color } from "../canvas/palette.js";
 import { canBeAsked, isEmpty } from "./prompts.js";
 

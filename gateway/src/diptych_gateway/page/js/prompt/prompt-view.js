@@ -1,8 +1,8 @@
 /** The view in which a person points at objects, and every model answers at once. */
 
-import { readState, writeState } from "../shared/address.js";
-import { describeOverlaps } from "../shared/agreement.js";
-import { byId } from "../shared/dom.js";
+import { readState, writeState } from "../common/address.js";
+import { describeOverlaps } from "../common/agreement.js";
+import { byId } from "../common/dom.js";
 import { Panels } from "../panels/panels.js";
 import { Pointing } from "./pointing.js";
 import { showObjects } from "./prompt-list.js";
@@ -20,7 +20,7 @@ export class PromptView {
   #panels;
   #pointing;
   #models = [];
-  /** @type {import("../shared/picture.js").Picture | null} */
+  /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
   /** What the address says of the prompts, or said last. */
   #text = "";
@@ -42,7 +42,7 @@ export class PromptView {
     this.#showPrompts();
   }
 
-  /** @param {import("../shared/address.js").PageState} state */
+  /** @param {import("../common/address.js").PageState} state */
   show({ objects }) {
     this.#seen = true;
     // Canvases are made when somebody looks at them.

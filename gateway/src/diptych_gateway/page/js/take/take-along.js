@@ -1,9 +1,9 @@
 /** What is on screen, to take along: COCO files, a picture, code that asks the same. */
 
-import { readState } from "../shared/address.js";
-import { fetchServer } from "../shared/api.js";
+import { readState } from "../common/address.js";
+import { fetchServer } from "../common/api.js";
 import { cocoDocument } from "./coco.js";
-import { byId, make } from "../shared/dom.js";
+import { byId, make } from "../common/dom.js";
 import { drawSideBySide } from "./overlay-png.js";
 import { asCommand, asCurl, asPython } from "./snippets.js";
 
@@ -37,7 +37,7 @@ export class TakeAlong {
     this.#offer();
   }
 
-  /** @param {import("../shared/picture.js").Picture | null} picture */
+  /** @param {import("../common/picture.js").Picture | null} picture */
   set picture(picture) {
     this.#picture = picture;
   }

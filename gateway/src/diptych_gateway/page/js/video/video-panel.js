@@ -1,12 +1,12 @@
 /** What one model says of the frames it was sent: the newest one with its masks, and figures. */
 
-import { make } from "../shared/dom.js";
+import { make } from "../common/dom.js";
 import { Overlay } from "../canvas/overlay.js";
 import { drawMarks } from "../canvas/paint.js";
 import { color } from "../canvas/palette.js";
 import { readAnswer } from "../canvas/segments.js";
 import { Stage } from "../canvas/stage.js";
-import { modelName } from "../shared/tasks.js";
+import { modelName } from "../common/tasks.js";
 
 export class VideoPanel {
   /** @type {import("./video-frame.js").Frame | null} */

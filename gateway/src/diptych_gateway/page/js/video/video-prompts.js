@@ -1,6 +1,6 @@
 /** What is pointed at on the frame that is held. Objects keep their numbers from frame to frame. */
 
-import { byId, make } from "../shared/dom.js";
+import { byId, make } from "../common/dom.js";
 import { color } from "../canvas/palette.js";
 import { Pointing } from "../prompt/pointing.js";
 import { asOptions, canBeAsked, EMPTY } from "../prompt/prompts.js";

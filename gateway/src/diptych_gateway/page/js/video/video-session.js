@@ -1,6 +1,6 @@
 /** One video session with one model, over a WebSocket of its own. */
 
-import { ApiError, keptToken, problem } from "../shared/api.js";
+import { ApiError, keptToken, problem } from "../common/api.js";
 
 /** Frames that are sent ahead of their answers: one is worked on while the next one travels. */
 const AHEAD = 2;

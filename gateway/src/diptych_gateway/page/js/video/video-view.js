@@ -1,7 +1,7 @@
 /** The view that follows objects through a clip or the camera, with every model side by side. */
 
-import { byId } from "../shared/dom.js";
-import { whyNot } from "../shared/tasks.js";
+import { byId } from "../common/dom.js";
+import { whyNot } from "../common/tasks.js";
 import { VideoPanel } from "./video-panel.js";
 import { VideoPrompts } from "./video-prompts.js";
 import { VideoSource } from "./video-source.js";
