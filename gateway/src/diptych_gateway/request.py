@@ -19,7 +19,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from diptych.segment import v1 as pb
-from diptych.wire.requests import large_file, read_request
+from diptych.wire.requests import read_request, read_size
 from diptych_runtime.engine import Reason, ServiceError, invalid
 
 from .settings import Settings
@@ -119,9 +119,8 @@ async def parse_segment_request(raw: bytes) -> tuple[pb.SegmentRequest, bytes | 
     Raises:
         ServiceError: the bytes are no such message.
     """
-    _, file, end = large_file(raw) or (0, 0, 0)
     try:
-        if len(raw) - (end - file) > _THREAD_FROM_BYTES:
+        if read_size(raw) > _THREAD_FROM_BYTES:
             return await asyncio.to_thread(read_request, raw)
         return read_request(raw)
     except DecodeError as error:

@@ -26,7 +26,6 @@ __all__ = [
     "encoding_value",
     "image_by_bytes",
     "image_by_digest",
-    "large_file",
     "logits_message",
     "make_box",
     "make_options",
@@ -42,6 +41,7 @@ __all__ = [
     "read_output",
     "read_prompt",
     "read_request",
+    "read_size",
     "read_task",
     "segment_request",
     "take_image",
@@ -88,7 +88,7 @@ def read_request(raw: bytes) -> tuple[pb.SegmentRequest, bytes | memoryview]:
     Raises:
         DecodeError: the bytes are no such message.
     """
-    if span := large_file(raw):
+    if span := _large_file(raw):
         start, file, end = span
         request = pb.SegmentRequest.FromString(raw[:start] + raw[end:])
         if not request.HasField("image"):  # of several images the parts of all would count
@@ -98,7 +98,13 @@ def read_request(raw: bytes) -> tuple[pb.SegmentRequest, bytes | memoryview]:
     return request, take_image(request)
 
 
-def large_file(raw: bytes) -> tuple[int, int, int] | None:
+def read_size(raw: bytes) -> int:
+    """Count the bytes that ``read_request`` reads: all but a file that it leaves where it is."""
+    _, file, end = _large_file(raw) or (0, 0, 0)
+    return len(raw) - (end - file)
+
+
+def _large_file(raw: bytes) -> tuple[int, int, int] | None:
     """Find the file of the image in a serialised ``SegmentRequest``.
 
     Returns:

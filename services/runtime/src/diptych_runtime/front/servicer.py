@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from diptych import Task
 from diptych.segment import v1 as pb
 from diptych.wire.cards import card_reply
-from diptych.wire.requests import large_file, read_request
+from diptych.wire.requests import read_request, read_size
 
 from ..calls import log_fields, request_id
 from ..engine.errors import not_held
@@ -102,8 +102,7 @@ class ModelServicer:
 
     async def _read(self, raw: bytes, received: float, deadline: float) -> PendingRequest:
         read = partial(_pending_request, raw, self._card(), received, deadline)
-        _, file, end = large_file(raw) or (0, 0, 0)
-        large = len(raw) - (end - file) > _PARSE_OFF_LOOP_BYTES
+        large = read_size(raw) > _PARSE_OFF_LOOP_BYTES
         request = await asyncio.to_thread(read) if large else read()
         # The digest decides the lane of prompts: their image may be held although it was sent.
         if request.encoded and request.task is Task.PROMPTED_SEGMENTATION:
