@@ -30,7 +30,7 @@ def runner() -> ModuleType:
 MUTANTS = runner().mutants()
 
 
-def tests_in(path: Path) -> set[str]:
+def names_of_tests(path: Path) -> set[str]:
     """Names of tests of a file, those of classes as ``Class::name``."""
     found: set[str] = set()
     for node in ast.parse(path.read_text()).body:
@@ -53,7 +53,7 @@ def test_a_mutant_fits(mutant: object) -> None:
     assert mutant.removes.endswith(".")  # type: ignore[attr-defined]
     for check in mutant.checks:  # type: ignore[attr-defined]
         name, _, test = check.partition("::")
-        assert test.partition("[")[0] in tests_in(ROOT / name), check
+        assert test.partition("[")[0] in names_of_tests(ROOT / name), check
     files = mutant.files  # type: ignore[attr-defined]
     assert files
     assert all(name.startswith(PRODUCT) and "/tests/" not in name for name in files)

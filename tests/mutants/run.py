@@ -1,8 +1,8 @@
 """Removes one protection of the product at a time and demands that a named check turns red.
 
-A mutant is a file ``NAME.patch`` in this folder: ``Removes:`` and a sentence, one or more ``Check:``
-and a pytest node id, an empty line, a diff of the product. Each is tried in a copy of the tree, so
-nothing here is touched:
+A mutant is a file ``NAME.patch`` in this folder: ``Removes:`` and a sentence, one or more
+``Check:`` and a pytest node id, an empty line, a diff of the product. Each is tried in a copy of
+the tree, so nothing here is touched:
 
     python tests/mutants/run.py [-j 2] [--only NAME ...]
 """
