@@ -114,20 +114,22 @@ test-browser: $(READY) ## Tests that need a browser
 test-compose: $(READY) ## Tests that need a container engine
 	@$(call run_folder,compose)
 
+HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
+
 # Faults under load; KINDS="kill_engine frozen_front" runs some, ROUNDS=10 repeats them.
 KINDS ?=
 ROUNDS ?= 1
 chaos: $(READY) ## Some 25 kinds of faults under load, with oracles (about five minutes)
-	@$(BIN)/python tests/harness/chaos.py --rounds $(ROUNDS) $(KINDS)
+	@$(HARNESS)chaos --rounds $(ROUNDS) $(KINDS)
 
 # INPUTS=50000 takes some twenty minutes; what costs too much is kept in .fuzz/.
 INPUTS ?= 3000
 fuzz: $(READY) ## Inputs that cost the most processor, memory and stall (about two minutes)
-	@$(BIN)/python tests/harness/fuzz.py --inputs $(INPUTS)
+	@$(HARNESS)fuzz --inputs $(INPUTS)
 
 MINUTES ?= 2
 soak: $(READY) ## Mixed requests: memory, whose answers they are, cancelled work; MINUTES=30 for more
-	@$(BIN)/python tests/harness/soak.py --minutes $(MINUTES)
+	@$(HARNESS)soak --minutes $(MINUTES)
 
 # MUTANTS="cancel_check digest_check" tries some of them.
 MUTANTS ?=

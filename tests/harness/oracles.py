@@ -37,6 +37,7 @@ _GAUGES = (
     "diptych_model_running",
     "diptych_model_sessions",
 )
+_BY_CLIENTS = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
 _SILENT_CODES = {"INTERNAL", "UNKNOWN", "DATA_LOSS"}
 
 
@@ -140,11 +141,15 @@ def accounts(tally: Tally) -> list[str]:
 
 
 def told(outcomes: Iterable[Outcome]) -> list[str]:
-    """Replies that told what is inside, and codes that say nothing."""
+    """Replies that told what is inside, and codes that say nothing.
+
+    What a client's own library says when the peer is gone holds the address that it was given.
+    """
     wrong = {
         f"{outcome.code}: {outcome.text[:120]}"
         for outcome in outcomes
-        if LEAK.search(outcome.text) or (outcome.code in _SILENT_CODES and not outcome.reason)
+        if (outcome.reason or outcome.code not in _BY_CLIENTS)
+        and (LEAK.search(outcome.text) or (outcome.code in _SILENT_CODES and not outcome.reason))
     }
     return sorted(wrong)
 

@@ -6,7 +6,6 @@ Logs go to files, so that a flood of lines costs this process nothing.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
 import signal
@@ -14,20 +13,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from harness.engine import Plan
+from harness.proxy import Proxy
 from processes import children, gone
 
 TESTS = Path(__file__).resolve().parents[1]
 START_S = 60.0
 _PATHS = (str(TESTS), str(TESTS / "support"))
-_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-_libc = ctypes.CDLL(None)
+# Of a script that is killed nothing stays: PR_SET_PDEATHSIG. Not set between fork and exec, because
+# the threads of gRPC in this process make that unsafe.
+_PROGRAM = """
+import ctypes, runpy, sys
+ctypes.CDLL(None).prctl(1, 9)
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
 
 
 class Part:
@@ -100,12 +105,11 @@ class Part:
         self._from = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self._module],
+                [sys.executable, "-P", "-c", _PROGRAM, self._module],
                 env=environment,
                 stdout=log,
                 stderr=log if stderr is None else stderr,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # a script that is killed leaves none
             )
 
     async def event(self, name: str, *, seconds: float = START_S) -> dict[str, Any]:
@@ -181,10 +185,6 @@ class Part:
         return pid
 
 
-def _die_with_parent() -> None:
-    _libc.prctl(_DIES_WITH_PARENT, signal.SIGKILL)
-
-
 def service(
     name: str, folder: Path, *, plan: Plan | None = None, environment: Mapping[str, str] = {}
 ) -> Part:
@@ -224,6 +224,7 @@ class Stack:
     folder: Path
     services: dict[str, Part]
     gateways: list[Part] = field(default_factory=list)
+    proxies: dict[str, Proxy] = field(default_factory=dict)
 
     @property
     def gateway(self) -> Part:
@@ -254,14 +255,14 @@ async def running_stack(
     service_env: Mapping[str, str] = {},
     gateway_env: Mapping[str, str] = {},
     gateways: int = 1,
-    via: Mapping[str, str] = {},
+    proxied: Collection[str] = (),
 ) -> AsyncIterator[Stack]:
     """Services of these names (``fake`` if none) and gateways, all serving, ended at the end.
 
-    ``via`` gives addresses that the gateway uses for models in place of their own, such as a proxy;
-    ``{port}`` in them is the service's port.
+    The gateway reaches the ``proxied`` ones through proxies.
     """
-    with tempfile.TemporaryDirectory(prefix="diptych-") as temporary:
+    async with AsyncExitStack() as proxies:
+        temporary = proxies.enter_context(tempfile.TemporaryDirectory(prefix="diptych-"))
         home = folder or Path(temporary)
         stack = Stack(home, {})
         for name in names or ("fake",):
@@ -269,7 +270,10 @@ async def running_stack(
         try:
             await asyncio.gather(*(part.start() for part in stack.services.values()))
             models = {name: part.address for name, part in stack.services.items()}
-            models |= {n: a.format(port=stack.services[n].port) for n, a in via.items()}
+            for name in proxied:
+                proxy = await proxies.enter_async_context(Proxy(stack.services[name].port))
+                stack.proxies[name] = proxy
+                models[name] = f"127.0.0.1:{proxy.port}"
             for number in range(gateways):
                 name = f"gateway{number or ''}"
                 part = gateway(home, models, name=name, environment=gateway_env)
