@@ -12,6 +12,7 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from diptych.limits import MAX_REQUEST_BYTES
+from diptych_runtime.calls import RequestBytes
 from diptych_runtime.grpc_server import server as serving
 from diptych_runtime.grpc_server.server import PortTakenError
 from diptych_runtime.grpc_server.tls import ServerTls
@@ -41,16 +42,20 @@ class HttpServer:
         metrics: Metrics,
         gate: TokenGate | None = None,
         tls: ServerTls | None = None,
+        bodies: RequestBytes | None = None,
+        max_connections: int = 1000,
         grpc_port: Callable[[], int] = lambda: 0,
     ) -> None:
         self._host = settings.host
         self._wanted_port = settings.http_port or 0
         self._tls = tls
-        self._guard = Guard(gate, metrics.http_request, settings.http_origins)
+        bodies = bodies or RequestBytes(settings.request_bytes)
+        self._guard = Guard(gate, metrics.http_request, settings.http_origins, bodies=bodies)
         self._draining = False
         self._grpc_port = grpc_port
         self._sockets = VideoSockets(settings, registry, self._guard, metrics)
-        api = Api(settings, registry, cache, metrics, lambda: self._draining, self._about)
+        self._max_connections = max_connections
+        api = Api(settings, registry, cache, metrics, lambda: self._draining, self._about, bodies)
         self.routes: list[BaseRoute] = routes(api, self._guard, self._sockets)
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
