@@ -110,7 +110,7 @@ async def parse_request(kind: type[M], raw: bytes) -> M:
     """
     try:
         if len(raw) > _THREAD_FROM_BYTES:
-            await asyncio.to_thread(check_fields, raw, kind.DESCRIPTOR)
+            await asyncio.to_thread(check_fields, raw, kind)
         return await parse(kind, raw)
     except DecodeError as error:
         raise malformed(kind) from error

@@ -11,7 +11,7 @@ from diptych.segment import v1 as pb
 from diptych.wire.fields import check_fields
 from diptych.wire.requests import read_request
 
-KIND = pb.SegmentRequest.DESCRIPTOR
+KIND = pb.SegmentRequest
 BEGINNING = pb.SegmentRequest(model_id="fake", image=pb.Image(encoded=b"\xff" * 200_000))
 MANY = 1_000_000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 _SMALL_BYTES = 256 * 1024
 _MOST_FIELDS = 100_000
@@ -11,8 +11,8 @@ _VARINT, _FIXED64, _SIZED, _FIXED32 = 0, 1, 2, 5
 _MESSAGE = FieldDescriptor.TYPE_MESSAGE
 
 
-def check_fields(raw: bytes, kind: Descriptor) -> None:
-    """Count the fields of a serialised message of a kind; of a small one nothing is looked at.
+def check_fields(raw: bytes, message_type: type[Message]) -> None:
+    """Count the fields of a serialised message; of a small one nothing is looked at.
 
     An empty prompt has two bytes, and takes a hundred times as many once it is read. The most that
     the contract allows, 256 prompts of 64 points, are 70,000 fields.
@@ -23,6 +23,7 @@ def check_fields(raw: bytes, kind: Descriptor) -> None:
     if len(raw) <= _SMALL_BYTES:
         return
     left = _MOST_FIELDS
+    kind: Descriptor = message_type.DESCRIPTOR  # type: ignore[assignment]  # upb has its own
     inside = [(kind, 0, len(raw))]
     while inside:
         message, at, end = inside.pop()

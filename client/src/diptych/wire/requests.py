@@ -92,12 +92,12 @@ def read_request(raw: bytes) -> tuple[pb.SegmentRequest, bytes | memoryview]:
     if span := _large_file(raw):
         start, file, end = span
         rest = raw[:start] + raw[end:]
-        check_fields(rest, pb.SegmentRequest.DESCRIPTOR)
+        check_fields(rest, pb.SegmentRequest)
         request = pb.SegmentRequest.FromString(rest)
         if not request.HasField("image"):  # of several images the parts of all would count
             request.image.encoded = b""
             return request, memoryview(raw)[file:end]
-    check_fields(raw, pb.SegmentRequest.DESCRIPTOR)
+    check_fields(raw, pb.SegmentRequest)
     request = pb.SegmentRequest.FromString(raw)
     return request, take_image(request)
 

@@ -24,6 +24,7 @@ from ..security.gate import TokenGate
 from ..settings import Settings
 from .api import About, Api
 from .app import application, routes
+from .connections import Connections, Http
 from .guard import Guard
 from .video_socket import VideoSockets
 
@@ -89,7 +90,7 @@ class HttpServer:
         assert self._socket is not None
         config = uvicorn.Config(
             application(self.routes),
-            http="h11",
+            http=Http,
             ws="websockets-sansio",
             ws_max_size=MAX_REQUEST_BYTES,
             # A model that is slow holds its client back, whose pongs then come late.
@@ -104,7 +105,7 @@ class HttpServer:
         )
         config.load()
         config.ssl = self._tls.ssl_context() if self._tls else None
-        self._server = _Server(config)
+        self._server = _Server(config, self._max_connections)
         self._serving = asyncio.create_task(self._server.serve([self._socket]))
         await self._server.listening.wait()
 
@@ -136,14 +137,28 @@ class HttpServer:
 class _Server(uvicorn.Server):
     """Leaves the signals to the gateway, and says when it listens."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, max_connections: int) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._max_connections = max_connections
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
+        await super().startup(sockets=[])
+        self.servers = [
+            Connections(  # type: ignore[misc]  # has of a server what uvicorn uses
+                listening,
+                self._connection,
+                self.server_state.connections,
+                most=self._max_connections,
+                tls=self.config.ssl,
+            )
+            for listening in sockets or ()
+        ]
         self.listening.set()
+
+    def _connection(self) -> Http:
+        return Http(self.config, self.server_state, self.lifespan.state)

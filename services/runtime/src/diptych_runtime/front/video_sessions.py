@@ -187,7 +187,7 @@ class _Stream:
 
 def _parsed(raw: bytes) -> pb.SegmentVideoRequest:
     try:
-        check_fields(raw, pb.SegmentVideoRequest.DESCRIPTOR)
+        check_fields(raw, pb.SegmentVideoRequest)
         return pb.SegmentVideoRequest.FromString(raw)
     except DecodeError as error:
         raise unreadable(raw) from error
