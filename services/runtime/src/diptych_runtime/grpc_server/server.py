@@ -24,6 +24,9 @@ NOTICE_S = 0.5
 
 _STOP_RESERVE_S = 5.0
 
+CLIENT_PING_MS = 2_000
+"""How often a gateway asks a silent connection whether its peer is there; servers allow it."""
+
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", MAX_REPLY_BYTES),
@@ -32,7 +35,7 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", CLIENT_PING_MS // 2),
     ("grpc.keepalive_permit_without_calls", 1),
     # A peer that says nothing, or not enough for HTTP/2, is gone after this; by default 120 s.
     ("grpc.server_handshake_timeout_ms", 10_000),
