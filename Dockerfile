@@ -4,27 +4,30 @@
 # stand on one stage with torch, so that its six gigabytes are built, sent and kept once.
 # Needs nothing of BuildKit's; an index of your own: --build-arg PIP_INDEX_URL=https://...
 
-FROM python:3.11-slim-bookworm AS base
+# Releases name it by digest: --build-arg BASE_IMAGE=python:3.11-slim-bookworm@sha256:...
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+FROM $BASE_IMAGE AS base
+ARG BASE_IMAGE
 # A number for the user: names may differ between the host and the image, numbers do not.
 RUN groupadd --gid 10001 diptych \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --no-log-init diptych
-COPY constraints.txt /opt/constraints.txt
 ENV PATH=/opt/diptych/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     DIPTYCH_HOST=0.0.0.0
 LABEL org.opencontainers.image.licenses="Apache-2.0" \
-    org.opencontainers.image.base.name="python:3.11-slim-bookworm"
+    org.opencontainers.image.base.name="$BASE_IMAGE"
 
 
 # Our distributions as wheels.
 FROM base AS wheels
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
+COPY locks/build.txt /opt/locks/
 RUN python -m venv --without-pip /tools \
     && pip --python /tools/bin/python install -q --no-cache-dir \
-        -c /opt/constraints.txt hatchling
+        --require-hashes --no-deps -r /opt/locks/build.txt
 COPY client /src/client
 COPY services /src/services
 COPY gateway /src/gateway
@@ -37,9 +40,11 @@ FROM base AS build-gateway
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
 COPY --from=wheels /wheels /wheels
+COPY locks/gateway.txt /opt/locks/
 RUN python -m venv --without-pip /opt/diptych \
     && pip --python /opt/diptych/bin/python install -q --no-cache-dir \
-        -c /opt/constraints.txt \
+        --require-hashes --no-deps -r /opt/locks/gateway.txt \
+    && pip --python /opt/diptych/bin/python install -q --no-cache-dir --no-deps --no-index \
         /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_gateway-*.whl
 
 FROM base AS gateway
@@ -58,9 +63,10 @@ ENTRYPOINT ["diptych-gateway"]
 FROM base AS torch
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
+COPY locks/torch.txt /opt/locks/
 RUN python -m venv --without-pip /opt/torch \
     && pip --python /opt/torch/bin/python install -q --no-cache-dir \
-        -c /opt/constraints.txt torch torchvision
+        --require-hashes --no-deps -r /opt/locks/torch.txt
 # A named volume takes its owner from here.
 ENV DIPTYCH_WEIGHTS_DIR=/var/lib/diptych/weights
 RUN mkdir -p "$DIPTYCH_WEIGHTS_DIR" && chown 10001:10001 "$DIPTYCH_WEIGHTS_DIR"
@@ -76,10 +82,11 @@ COPY --from=wheels /wheels /wheels
 FROM above-torch AS build-mask-rcnn
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
+COPY locks/mask-rcnn.txt /opt/locks/
 RUN pip --python /opt/diptych/bin/python install -q --no-cache-dir \
-        -c /opt/constraints.txt \
-        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl \
-        /wheels/diptych_maskrcnn-*.whl
+        --require-hashes --no-deps -r /opt/locks/mask-rcnn.txt \
+    && pip --python /opt/diptych/bin/python install -q --no-cache-dir --no-deps --no-index \
+        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl /wheels/diptych_maskrcnn-*.whl
 
 FROM torch AS mask-rcnn
 COPY --from=build-mask-rcnn /opt/diptych /opt/diptych
@@ -94,10 +101,11 @@ ENTRYPOINT ["diptych-mask-rcnn"]
 FROM above-torch AS build-sam-2
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
+COPY locks/sam-2.txt /opt/locks/
 RUN SAM2_BUILD_CUDA=0 pip --python /opt/diptych/bin/python install -q --no-cache-dir \
-        -c /opt/constraints.txt --no-build-isolation \
-        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl \
-        /wheels/diptych_sam2-*.whl
+        --require-hashes --no-deps --no-build-isolation -r /opt/locks/sam-2.txt \
+    && pip --python /opt/diptych/bin/python install -q --no-cache-dir --no-deps --no-index \
+        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl /wheels/diptych_sam2-*.whl
 
 FROM torch AS sam-2
 COPY --from=build-sam-2 /opt/diptych /opt/diptych

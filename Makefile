@@ -23,10 +23,8 @@ PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 SPACE := $(subst ,, )
-BUILD_TOOLS := setuptools wheel hatchling editables
-DEV_TOOLS := buf-bin check-jsonschema cryptography grpcio-status honcho httpx hypothesis mypy playwright pre-commit \
-	pycocotools pytest pytest-asyncio pytest-timeout pytest-xdist ruff schemathesis scikit-image \
-	types-grpcio types-protobuf types-requests types-tqdm
+# Every file that is installed has its hash in a lock. What is built from source takes no other tools.
+LOCKED := $(PIP_INSTALL) --require-hashes --no-deps --no-build-isolation
 
 ifeq ($(VENV),.venv)
 READY := $(DONE)/packages
@@ -38,8 +36,8 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 NOT_HERE := not gpu and not browser and not compose and not official_weights
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint lint-types lint-forge docs services docs-tables \
-	proto bench bench-gpu demo-weights clean
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint lint-types lint-forge audit docs locks \
+	services docs-tables proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,29 +47,30 @@ help: ## List these targets
 setup: $(READY) ## Install everything into .venv (once: some minutes, 6 GB)
 	@echo "setup: $(VENV) is ready"
 
-$(DONE)/venv: constraints.txt
+$(DONE)/venv: locks/build.txt
 	@if ! $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 		echo "setup: this needs Python 3.11 with venv; name one with PYTHON=/path/to/python3.11"; exit 1; fi
 	@echo "setup 1/4: environment in $(VENV), build tools"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt $(BUILD_TOOLS)
+	@$(BIN)/python $(LOCKED) -r $<
 	@mkdir -p $(DONE) && touch $@
 
-$(DONE)/torch: $(DONE)/venv
+$(DONE)/torch: locks/torch.txt $(DONE)/venv
 	@echo "setup 2/4: torch and torchvision (3 GB to download the first time)"
-	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt torch torchvision
+	@$(BIN)/python $(LOCKED) -r $<
 	@touch $@
 
 # sam2 asks for torch while it is built, and would compile a CUDA extension that nothing here uses.
-$(DONE)/sam2: $(DONE)/torch
+$(DONE)/sam2: locks/sam-2.txt $(DONE)/torch
 	@echo "setup 3/4: sam2"
-	@SAM2_BUILD_CUDA=0 $(BIN)/python $(PIP_INSTALL) -c constraints.txt --no-build-isolation sam2
+	@SAM2_BUILD_CUDA=0 $(BIN)/python $(LOCKED) -r $<
 	@touch $@
 
-$(DONE)/packages: $(DONE)/sam2 client/pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) Makefile
+$(DONE)/packages: locks/dev.txt $(DONE)/sam2 client/pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) Makefile
 	@echo "setup 4/4: our distributions and what tests and lints them"
-	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt --no-build-isolation \
-		-e './client[viz,supervision,video]' $(addprefix -e ./,$(DISTRIBUTIONS)) $(DEV_TOOLS)
+	@$(BIN)/python $(LOCKED) -r $<
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e ./client $(addprefix -e ./,$(DISTRIBUTIONS))
+	@$(BIN)/python -m pip check
 	@touch $@
 
 # The generator's version is the oldest grpcio and protobuf that users may have, so it stands apart.
@@ -126,6 +125,7 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 	@echo "lint: tables" && $(BIN)/python docs/tools/generate.py --check
 	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
 	@echo "lint: list of services" && $(BIN)/python services/render.py --check
+	@echo "lint: locks" && $(BIN)/python locks/lock.py --check
 
 lint-types: $(READY)
 	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools) $(BIN)/mypy \
@@ -142,6 +142,19 @@ lint-forge: $(READY)
 	@$(BIN)/pre-commit validate-config
 	@if command -v actionlint >/dev/null; then actionlint; fi
 
+# Known weaknesses of what the locks hold. The database is asked over the network; where it cannot be
+# had (or the tool), this says so and fails only in CI that asks for it with AUDIT=required.
+AUDIT ?= optional
+AUDIT_TOOLS := .tools/audit
+audit: ## Known weaknesses of everything in locks/, where a database can be reached
+	@test -x $(AUDIT_TOOLS)/bin/python || $(PYTHON) -m venv $(AUDIT_TOOLS)
+	@if ! $(AUDIT_TOOLS)/bin/python $(PIP_INSTALL) pip-audit; then \
+		echo "audit: pip-audit cannot be installed here; not checked"; [ $(AUDIT) = optional ]; exit; fi; \
+	if ! $(AUDIT_TOOLS)/bin/python -c 'import urllib.request as u; u.urlopen("https://pypi.org/pypi/pip/json", timeout=20)' \
+		2>/dev/null; then echo "audit: the database cannot be reached here; not checked"; [ $(AUDIT) = optional ]; exit; fi; \
+	$(AUDIT_TOOLS)/bin/pip-audit --disable-pip --require-hashes --progress-spinner off \
+		$(foreach lock,$(wildcard locks/*.txt),-r $(lock))
+
 docs: $(READY) $(DOCS_TOOLS)/.done ## The documentation in site/; a broken link or a stale table fails
 	@$(BIN)/python docs/tools/generate.py --check
 	@$(DOCS_TOOLS)/bin/zensical build --clean --strict
@@ -153,6 +166,9 @@ docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
+
+locks: $(READY) ## Write the locks from constraints.txt; asks the package index for hashes
+	@$(BIN)/python locks/lock.py
 
 services: $(READY) ## Write what follows from services/services.toml
 	@$(BIN)/python services/render.py

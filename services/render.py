@@ -84,15 +84,16 @@ def images(service: Service) -> str:
     """The stages of a model's image."""
     why = f"{service.pip_environment} " if service.pip_environment else ""
     options = f" {service.pip_options}" if service.pip_options else ""
-    shared = " ".join(f"/wheels/{name}-*.whl" for name in _SHARED)
+    ours = " ".join(f"/wheels/{name}-*.whl" for name in (*_SHARED, service.package))
     return f"""\
 FROM above-torch AS build-{service.model_id}
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
+COPY locks/{service.model_id}.txt /opt/locks/
 RUN {why}pip --python /opt/diptych/bin/python install -q --no-cache-dir \\
-        -c /opt/constraints.txt{options} \\
-        {shared} \\
-        /wheels/{service.package}-*.whl
+        --require-hashes --no-deps{options} -r /opt/locks/{service.model_id}.txt \\
+    && pip --python /opt/diptych/bin/python install -q --no-cache-dir --no-deps --no-index \\
+        {ours}
 
 FROM torch AS {service.model_id}
 COPY --from=build-{service.model_id} /opt/diptych /opt/diptych
