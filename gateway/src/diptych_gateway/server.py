@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import grpc
 
@@ -40,6 +41,11 @@ class Gateway:
         self.image_cache = ImageCache(settings.image_cache_bytes)
         self.registry = self._make_registry()
         self._metrics = Metrics(self.registry, self.image_cache)
+        for name, files in (("tokens", self._tokens), ("services", self._credentials)):
+            if files:
+                self._metrics.process.add_files(name, partial(getattr, files, "usable"))
+        if tls:
+            self._metrics.process.add_files("tls", partial(getattr, tls, "usable"))
         gate = TokenGate(self._tokens) if self._tokens else None
         self.http = self._http_server(gate, tls) if settings.http_port is not None else None
         self.http_port: int | None = None
@@ -104,6 +110,7 @@ class Gateway:
             if self.http:
                 self.http.close()
             raise
+        self._following.append(asyncio.create_task(self._metrics.process.watch()))
         if self._tokens:
             self._following.append(asyncio.create_task(self._tokens.follow()))
         if self._credentials:
