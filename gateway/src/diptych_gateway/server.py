@@ -7,8 +7,11 @@ from functools import partial
 
 import grpc
 
+from diptych_runtime.allocator import give_back_soon
+from diptych_runtime.calls import RequestBytes
 from diptych_runtime.grpc_server.server import GrpcServer, PortTakenError, listen_address
 from diptych_runtime.grpc_server.tls import ServerTls, watch_pem
+from diptych_runtime.machine import connections_of, raise_file_limit
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watched import WatchedFiles
 
@@ -46,6 +49,10 @@ class Gateway:
                 self._metrics.process.add_files(name, partial(getattr, files, "usable"))
         if tls:
             self._metrics.process.add_files("tls", partial(getattr, tls, "usable"))
+        self._bodies = RequestBytes(settings.request_bytes, give_back_soon)
+        ports = 1 if settings.http_port is None else 2
+        most = connections_of(raise_file_limit(), settings.max_connections, ports)
+        self._max_connections = most
         gate = TokenGate(self._tokens) if self._tokens else None
         self.http = self._http_server(gate, tls) if settings.http_port is not None else None
         self.http_port: int | None = None
@@ -58,6 +65,8 @@ class Gateway:
             observer=self._metrics.grpc_call,
             gate=gate,
             tls=tls,
+            bodies=self._bodies,
+            max_connections=most,
         )
 
     def _make_registry(self) -> Registry:
@@ -93,6 +102,8 @@ class Gateway:
             metrics=self._metrics,
             gate=gate,
             tls=tls,
+            bodies=self._bodies,
+            max_connections=self._max_connections,
             grpc_port=lambda: self._grpc_port,
         )
 
