@@ -230,6 +230,50 @@ def create_once() -> FakeEngine:
     return FakeEngine()
 
 
+def create_changing() -> FakeEngine:
+    """A factory whose later engines mark other pixels than its first; ``FAKE_LOG`` names a file."""
+    log = Path(os.environ["FAKE_LOG"])
+    later = log.exists() and "load" in log.read_text()
+
+    class Changed(FakeEngine):
+        def segment(
+            self, features: Features, pixels: Callable[[], Pixels], job: Job
+        ) -> Steps[Answer]:
+            answer = yield from super().segment(features, pixels, job)
+            size = features.payload[2]  # type: ignore[index]
+            wrong = (_segment("wrong", Box(0, 0, 9, 9), size, 0),) if later else answer.segments
+            return replace(answer, segments=wrong)
+
+    return Changed()
+
+
+def create_without_numbers() -> FakeEngine:
+    """A factory whose engine gives scores that are not numbers."""
+
+    class Nan(FakeEngine):
+        def segment(
+            self, features: Features, pixels: Callable[[], Pixels], job: Job
+        ) -> Steps[Answer]:
+            answer = yield from super().segment(features, pixels, job)
+            segments = tuple(replace(each, score=float("nan")) for each in answer.segments)
+            return replace(answer, segments=segments)
+
+    return Nan()
+
+
+def create_silent() -> FakeEngine:
+    """A factory whose engine finds nothing, also where it is asked about a point."""
+
+    class Silent(FakeEngine):
+        def segment(
+            self, features: Features, pixels: Callable[[], Pixels], job: Job
+        ) -> Steps[Answer]:
+            answer = yield from super().segment(features, pixels, job)
+            return replace(answer, segments=())
+
+    return Silent()
+
+
 def create_crashing() -> FakeEngine:
     """A factory whose process ends while it loads."""
     os._exit(11)

@@ -78,6 +78,12 @@ def log_fields(**fields: object) -> None:
         current.fields.update(fields)
 
 
+def log_field(name: str) -> object:
+    """Read a field of the log line of the request being served; ``None`` if it has none such."""
+    current = _current.get(None)
+    return current.fields.get(name) if current else None
+
+
 class Calls:
     """Handlers that are running in one server, as tasks.
 
