@@ -290,3 +290,13 @@ def create_slower_together() -> BatchingFake:
         per_prompt_s = 50 * MODEL_S  # by so much that a busy machine does not hide it
 
     return Slower()
+
+
+def create_failing() -> FakeEngine:
+    """A factory whose engine loads well and fails at every image."""
+
+    class Failing(FakeEngine):
+        def embed(self, pixels: Pixels, kind: str) -> Features:
+            raise RuntimeError("secret of a device")
+
+    return Failing()
