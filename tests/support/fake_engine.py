@@ -343,3 +343,13 @@ def create_batching() -> BatchingFake:
 def create_slower_together() -> BatchingFake:
     """A factory whose engine takes longer for prompts together than one by one."""
     return BatchingFake(lambda size: 0.01 if size == 1 else 0.1 * size)
+
+
+def create_failing() -> FakeEngine:
+    """A factory whose engine loads well and fails at every image."""
+
+    class Failing(FakeEngine):
+        def embed(self, pixels: Pixels, kind: str) -> Features:
+            raise RuntimeError("secret of a device")
+
+    return Failing()
