@@ -38,7 +38,8 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 NOT_HERE := not gpu and not browser and not compose and not official_weights
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint lint-types lint-forge docs services docs-tables \
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose chaos fuzz \
+	soak mutants lint lint-types lint-forge docs services docs-tables \
 	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
@@ -112,6 +113,28 @@ test-browser: $(READY) ## Tests that need a browser
 
 test-compose: $(READY) ## Tests that need a container engine
 	@$(call run_folder,compose)
+
+HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
+
+# Faults under load; KINDS="kill_engine frozen_front" runs some, ROUNDS=10 repeats them.
+KINDS ?=
+ROUNDS ?= 1
+chaos: $(READY) ## Some 25 kinds of faults under load, with oracles (about five minutes)
+	@$(HARNESS)chaos --rounds $(ROUNDS) $(KINDS)
+
+# INPUTS=50000 takes some twenty minutes; what costs too much is kept in .fuzz/.
+INPUTS ?= 3000
+fuzz: $(READY) ## Inputs that cost the most processor, memory and stall (about two minutes)
+	@$(HARNESS)fuzz --inputs $(INPUTS)
+
+MINUTES ?= 2
+soak: $(READY) ## Mixed requests: memory, whose answers they are, cancelled work; MINUTES=30 for more
+	@$(HARNESS)soak --minutes $(MINUTES)
+
+# MUTANTS="cancel_check digest_check" tries some of them.
+MUTANTS ?=
+mutants: $(READY) ## Remove one protection at a time; a named test has to notice (some minutes)
+	@$(BIN)/python tests/mutants/run.py -j 2 $(if $(MUTANTS),--only $(MUTANTS))
 
 define run_folder
 if find tests/$(1) -name 'test_*.py' 2>/dev/null | grep -q .; \
@@ -191,5 +214,5 @@ demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores
 	@$(BIN)/python demo-weights/reproduce.py
 
 clean: ## Remove the environment, tools, caches and outputs
-	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out
+	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out
 	@find client services gateway tests proto demo-weights benchmarks -name __pycache__ -prune -exec rm -rf {} +
