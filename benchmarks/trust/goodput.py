@@ -91,6 +91,9 @@ async def measure(
     worked = [row for row in stack.work("fake")[before:] if row[0] == "segment"]
     departed = max(len(worked) - tally.ok, 0) / max(len(worked), 1) * 100
     codes = ", ".join(f"{count} {code}" for code, count in sorted(tally.codes().items()))
+    odd = {one.text for one in tally.outcomes if one.code == "UNAVAILABLE"}
+    if odd:
+        print(f"unavailable: {sorted(odd)[:3]}")
     text = f"p99 {tally.latency(0.99):.2f} s, {codes}, generator late {tally.lag_s * 1e3:.0f} ms"
     return good, departed, text
 

@@ -35,6 +35,7 @@ _FIRST_GUESS_S = 0.5
 _MEMORY = 0.7  # share of the old estimate that a new measurement leaves
 _POINTS_PER_UNIT = 1024
 _NEW_SHARE = 0.1  # of the newest measurement in how fast a lane moves
+_SLOWEST = 4.0  # requests of three lanes and sessions share the model
 _CAUTION = 1.05  # what waits ahead may take longer: who is let in should not be dropped
 _LEAST_MARGIN_S = 0.003
 _MAX_REMEMBERED = 256  # tenants
@@ -224,8 +225,9 @@ class _Queue:
         self.inside.remove(permit)
         if model_s and not permit.alone:
             kept = 1 - _NEW_SHARE
-            # Not below the model's own time: a batch is released at once.
-            self._clock_s = kept * self._clock_s + now - max(self._released, permit.started)
+            # Bounded: one long step of others says nothing about what comes after it.
+            passed = min(now - max(self._released, permit.started), _SLOWEST * model_s)
+            self._clock_s = kept * self._clock_s + passed
             self._model_s = kept * self._model_s + model_s
             miss = abs(now - permit.expected)
             self._spread_s += 2 * _NEW_SHARE * (miss - self._spread_s)
