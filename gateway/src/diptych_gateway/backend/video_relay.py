@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 
 from diptych.segment import v1 as pb
+from diptych.wire.streams import StreamEnd
 from diptych_runtime.calls import log_fields
 from diptych_runtime.engine import Reason, ServiceError
 
@@ -70,6 +71,8 @@ class VideoRelay:
         self._requests = requests
         self._timeout_s = timeout_s
         self._call: Any = None
+        self._end: StreamEnd
+        self._replies: AsyncIterator[bytes]
         self._writing: asyncio.Task[None] | None = None
         self._request_count = self._reply_count = 0
 
@@ -82,13 +85,14 @@ class VideoRelay:
         """
         with self._permit as connection:
             self._call = connection.open_video(timeout_s=self._timeout_s)
+            self._end = StreamEnd(self._call)
+            self._replies = aiter(self._call)
             self._writing = asyncio.create_task(self._write_all())
             try:
                 while (reply := await self._read()) is not None:
                     self._reply_count += 1
                     yield reply
-                if self._writing.done():
-                    self._writing.result()
+                self._check_writing()
             finally:
                 self.cancel()
                 log_fields(messages=self._request_count, replies=self._reply_count)
@@ -103,18 +107,21 @@ class VideoRelay:
     async def _read(self) -> bytes | None:
         """Read the next answer; ``None`` after the last one of a session that ended well."""
         try:
-            reply = await self._call.read()
-        except grpc.aio.AioRpcError as error:
-            raise self._failure(error) from error
+            # Not ``read``: after a write that failed, that drops what has come already.
+            reply = await anext(self._replies, None)
+        except grpc.aio.AioRpcError:
+            error = await self._end.error()
+            if error is not None:
+                raise self._failure(error) from error
+            reply = None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             # Nobody cancelled this call: reading the client failed, or the channel was closed.
-            if self._writing is not None and self._writing.done():
-                self._writing.result()
+            self._check_writing()
             raise self._lost() from None
-        return None if reply is grpc.aio.EOF else bytes(reply)
+        return reply
 
     async def _write_all(self) -> None:
         """Write every message of the client, then half-close as it did."""
@@ -123,12 +130,17 @@ class VideoRelay:
             async for raw in self._requests:
                 await self._write(raw)
             await self._call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
             # The model has ended the session; its status is read with the answers.
             return
         except Exception:
             self._call.cancel()
             raise
+
+    def _check_writing(self) -> None:
+        """Raise what reading the client has failed with."""
+        if self._writing is not None and self._writing.done() and not self._writing.cancelled():
+            self._writing.result()
 
     async def _write(self, raw: bytes) -> None:
         with self._holding(raw):
