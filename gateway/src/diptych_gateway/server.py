@@ -37,7 +37,9 @@ class Gateway:
         self._tokens = watch_tokens(settings.tokens_file) if settings.tokens_file else None
         self._credentials = _watch_credentials(settings)
         self._following: list[asyncio.Task[None]] = []
-        self.image_cache = ImageCache(settings.image_cache_bytes)
+        self.image_cache = ImageCache(
+            settings.image_cache_bytes, quarantine_s=settings.quarantine_s
+        )
         self.registry = self._make_registry()
         self._metrics = Metrics(self.registry, self.image_cache)
         gate = TokenGate(self._tokens) if self._tokens else None

@@ -22,6 +22,7 @@ from diptych.wire.requests import (
 )
 
 from ..engine.errors import Reason, ServiceError
+from ..quarantine import Quarantine
 from ..settings import RuntimeSettings
 from .worker_client import EngineClient, PendingRequest
 from .worker_spawn import start_engine
@@ -58,6 +59,8 @@ class Supervisor:
         """The engine that answers now; ``None`` while there is none."""
         self.card: pb.ModelCard | None = None
         self.restarts = 0
+        self.quarantine = Quarantine(settings.quarantine_s)
+        """Images that engines of this service have ended over."""
 
     async def wait_ready(self, timeout_s: float) -> EngineClient:
         """Wait until there is an engine; returns it.
@@ -108,7 +111,7 @@ class Supervisor:
         """Start an engine and have it answer a canary; ``None`` if either fails."""
         started = time.monotonic()
         try:
-            client = await start_engine(self._name, self._settings)
+            client = await start_engine(self._name, self._settings, self.quarantine)
         except ServiceError:
             return None  # it was logged, with the exit code
         try:
