@@ -6,7 +6,12 @@ import asyncio
 
 import grpc
 
-from diptych_runtime.grpc_server.server import GrpcServer, PortTakenError, listen_address
+from diptych_runtime.grpc_server.server import (
+    NOTICE_S,
+    GrpcServer,
+    PortTakenError,
+    listen_address,
+)
 from diptych_runtime.grpc_server.tls import ServerTls, watch_pem
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watched import WatchedFiles
@@ -119,6 +124,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Let running requests finish, then close everything."""
+        self.registry.sessions.go_away(NOTICE_S + self._settings.drain_s)
         async with asyncio.TaskGroup() as stopping:
             stopping.create_task(self._server.drain(self._settings.drain_s))
             if self.http:

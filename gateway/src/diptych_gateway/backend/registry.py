@@ -19,6 +19,7 @@ from diptych_runtime.engine import Reason, ServiceError, invalid
 from ..statuses import BackendError, failed, to_status, unreachable
 from .endpoint import ModelEndpoint
 from .model import Model
+from .video_relay import OpenSessions
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -48,6 +49,8 @@ class Registry:
         self._models: dict[str, Model] = {m.model_id: m for m in (*endpoints, *cascades)}
         self._refresh_s = refresh_s
         self._followers: list[asyncio.Task[None]] = []
+        self.sessions = OpenSessions()
+        """Video sessions with any of them."""
 
     def start(self) -> None:
         """Begin to follow every service; returns at once, whether any is there or not."""
