@@ -6,6 +6,8 @@ import asyncio
 
 import grpc
 
+from diptych_runtime.allocator import give_back_soon
+from diptych_runtime.calls import RequestBytes
 from diptych_runtime.grpc_server.server import (
     NOTICE_S,
     GrpcServer,
@@ -13,6 +15,7 @@ from diptych_runtime.grpc_server.server import (
     listen_address,
 )
 from diptych_runtime.grpc_server.tls import ServerTls, watch_pem
+from diptych_runtime.machine import connections_of, raise_file_limit
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watched import WatchedFiles
 
@@ -47,6 +50,10 @@ class Gateway:
         )
         self.registry = self._make_registry()
         self._metrics = Metrics(self.registry, self.image_cache)
+        self._bodies = RequestBytes(settings.request_bytes, give_back_soon)
+        ports = 1 if settings.http_port is None else 2
+        most = connections_of(raise_file_limit(), settings.max_connections, ports)
+        self._max_connections = most
         gate = TokenGate(self._tokens) if self._tokens else None
         self.http = self._http_server(gate, tls) if settings.http_port is not None else None
         self.http_port: int | None = None
@@ -59,6 +66,8 @@ class Gateway:
             observer=self._metrics.grpc_call,
             gate=gate,
             tls=tls,
+            bodies=self._bodies,
+            max_connections=most,
         )
 
     def _make_registry(self) -> Registry:
@@ -94,6 +103,8 @@ class Gateway:
             metrics=self._metrics,
             gate=gate,
             tls=tls,
+            bodies=self._bodies,
+            max_connections=self._max_connections,
             grpc_port=lambda: self._grpc_port,
         )
 
