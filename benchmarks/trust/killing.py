@@ -15,14 +15,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2] / "tests" / part) for part in (".", "support")]
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
 
 from fake_engine import CRASH, watermark
 from harness.figures import Figure, finish
+from restarts import start
 from serving_helpers import picture, png
 
 from diptych import AsyncClient, Client, DiptychError
-from restarts import start
 
 CALLERS = 6
 CALM_S = 4.0

@@ -132,9 +132,9 @@ class AsyncVideoSession(BaseVideoSession):
         self._deadline = self._wire.deadline(self._options.timeout)
         self._outbox.append(self._state.start())
         self._call = self._wire.open_video(self._requests(), self._deadline)
-        self._end, self._messages = StreamEnd(self._call), self._call.__aiter__()
         # Without this, whoever waits to send would not notice the end of the call.
-        self._call.add_done_callback(lambda _: self._ended())
+        self._end = StreamEnd(self._call, self._ended)
+        self._messages = self._call.__aiter__()
         try:
             await self._open()
             if self._options.checkpoint is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import grpc
@@ -19,10 +19,12 @@ class StreamEnd:
     """The end of one call, which has just been made.
 
     A write that finds the call ended makes grpcio set INTERNAL as its status, in place of the one
-    that the peer sent, be that before it has come or after. This keeps the peer's.
+    that the peer sent, be that before it has come or after. This keeps the peer's, which comes once
+    everything before it was read, and then calls ``on_end``.
     """
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, on_end: Callable[[], None] = lambda: None) -> None:
+        self._on_end = on_end
         self._ended = asyncio.Event()
         self._error: grpc.aio.AioRpcError | None = None
         call.add_done_callback(self._note)
@@ -45,6 +47,7 @@ class StreamEnd:
             first = _now(call.initial_metadata())
             self._error = grpc.aio.AioRpcError(code, first, trailers, details)
         self._ended.set()
+        self._on_end()
 
 
 def _now(coroutine: Coroutine[Any, Any, _T]) -> _T:
