@@ -103,7 +103,7 @@ async def test_health_follows_the_engine(fault: tuple[int, int, int]) -> None:
         )
         assert (await anext(watch)).status == SERVING
         error = await error_of(stub.Segment(point_request(png(fresh(fault)))))
-        assert error_info(error).reason == "ENGINE_LOST"
+        assert error_info(error).reason == "MODEL_FAILED"
         assert (await anext(watch)).status == NOT_SERVING
         assert (await anext(watch)).status == SERVING
         assert (await stub.Segment(point_request(png(fresh())))).segments

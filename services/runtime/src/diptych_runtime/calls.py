@@ -138,11 +138,15 @@ class Calls:
         """Whether the handler of a call was ended because the server stops."""
         return call.task in self._ended
 
+    async def settle(self, grace_s: float) -> None:
+        """Wait up to ``grace_s`` seconds until nobody but probes is served."""
+        if self._served:
+            await asyncio.wait(set(self._served), timeout=grace_s)
+
     async def finish(self, grace_s: float) -> None:
         """End the probes, wait up to ``grace_s`` seconds for the others, then end those too."""
         await self._end(self._probes)
-        if self._served:
-            await asyncio.wait(set(self._served), timeout=grace_s)
+        await self.settle(grace_s)
         await self._end(self._served)
 
     async def _end(self, tasks: set[asyncio.Task[object]]) -> None:

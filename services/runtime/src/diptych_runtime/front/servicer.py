@@ -21,6 +21,7 @@ from ..calls import log_fields, request_id, tenant
 from ..engine.errors import ServiceError, not_held
 from ..grpc_server.interceptor import unreadable
 from ..machine import process_memory
+from ..quarantine import ended_engine
 from ..settings import RuntimeSettings
 from ..wire.checks import check_model, check_request
 from .admission import Admission, Estimates, Kind, lane_of, work_units
@@ -104,7 +105,14 @@ class ModelServicer:
                     self._estimates.learn_at_least(kind, request.work_units, model_s)
                 release(model_s)
 
-            reply = await engine.run(request, on_released=released)
+            try:
+                reply = await engine.run(request, on_released=released)
+            except ServiceError:
+                if request.suspected and _is_retry(context):
+                    # It has met the end of two engines: gRPC would try it a third time.
+                    self._supervisor.quarantine.add(request.digest or "")
+                    raise ended_engine() from None
+                raise
         # In the next iteration of the loop, so that the reply does not wait for it.
         asyncio.get_running_loop().call_soon(self._count, request, reply)
         return reply.body
@@ -114,9 +122,14 @@ class ModelServicer:
         large = read_size(raw) > _PARSE_OFF_LOOP_BYTES
         request = await asyncio.to_thread(read) if large else read()
         # The digest decides the lane of prompts: their image may be held although it was sent.
-        if request.encoded and request.task is Task.PROMPTED_SEGMENTATION:
+        quarantine = self._supervisor.quarantine
+        prompted = request.task is Task.PROMPTED_SEGMENTATION
+        if request.encoded and prompted:
             self._check_hope(request)
+        if request.encoded and (prompted or quarantine.digests):
             request.digest = await _sha256(request.encoded)
+        if quarantine.digests:
+            quarantine.check(request.digest or "")
         return request
 
     def _check_hope(self, request: PendingRequest) -> None:
@@ -208,6 +221,11 @@ def _pending_request(
         work_units=work_units(message, task, card),
         tenant=tenant(),
     )
+
+
+def _is_retry(context: Context) -> bool:
+    """Whether gRPC itself has sent this call again."""
+    return any(key == "grpc-previous-rpc-attempts" for key, _ in context.invocation_metadata())
 
 
 async def _sha256(encoded: bytes | memoryview) -> str:

@@ -24,6 +24,7 @@ from diptych.wire.requests import (
 )
 
 from ..engine.errors import Reason, ServiceError
+from ..quarantine import Quarantine
 from ..settings import RuntimeSettings
 from .worker_client import EngineClient, PendingRequest
 from .worker_spawn import start_engine
@@ -63,6 +64,8 @@ class Supervisor:
         self.card: pb.ModelCard | None = None
         self.restarts = 0
         self._first_seen: Mask | None = None
+        self.quarantine = Quarantine(settings.quarantine_s)
+        """Images that engines of this service have ended over."""
 
     async def wait_ready(self, timeout_s: float) -> EngineClient:
         """Wait until there is an engine; returns it.
@@ -113,7 +116,7 @@ class Supervisor:
         """Start an engine and have it answer a canary; ``None`` if either fails."""
         started = time.monotonic()
         try:
-            client = await start_engine(self._name, self._settings)
+            client = await start_engine(self._name, self._settings, self.quarantine)
         except ServiceError:
             return None  # it was logged, with the exit code
         try:

@@ -57,8 +57,10 @@ OnAnswered = Callable[["LiveSession", Event, Result], None]
 class LiveSession:
     """Implements ``scheduler.SteppedSession``.
 
-    ``on_answered`` gets each message in order; ``on_waiting`` is called when the next one can be
-    prepared; ``on_ended`` when everything is freed.
+    ``mark`` is called before what may end the process, and after it, with whether it begins and,
+    by the thread that prepares, as ``decoding``. ``on_answered`` gets each message in order;
+    ``on_waiting`` is called when the next one can be prepared; ``on_ended`` when everything is
+    freed.
     """
 
     def __init__(
@@ -72,7 +74,9 @@ class LiveSession:
         on_answered: OnAnswered,
         on_waiting: Callable[[LiveSession], None],
         on_ended: Callable[[LiveSession, Exception | None], None],
+        mark: Callable[..., None] = lambda *_, **__: None,
     ) -> None:
+        self._mark = mark
         self.number = number
         self.request_id = request_id
         self.options = options
@@ -107,7 +111,9 @@ class LiveSession:
                 return
             event = self._waiting.popleft()
         if event.request.WhichOneof("event") == "frame" and not self.dropped.is_set():
+            self._mark(True, decoding=True)
             self._decode(event)
+            self._mark(False, decoding=True)
         with self._lock:
             self._prepared, self._preparing = event, False
 
@@ -131,7 +137,9 @@ class LiveSession:
                 self._on_answered(self, event, error)
                 return self._prepared is not None
             self._current = (event, self._work(event))
+        self._mark(True)
         self._advance(*self._current)
+        self._mark(False)
         return not self._closed and (self._current is not None or self._prepared is not None)
 
     @property

@@ -129,7 +129,9 @@ class EngineProcess:
     def _host_sessions(self, context: EngineContext, model_id: str) -> None:
         # Threads of their own: the decoder of images waits while enough of them are ready, and
         # frames must not wait behind it.
-        host = self._sessions = SessionHost(self._pipe, self._scheduler, context, model_id)
+        host = self._sessions = SessionHost(
+            self._pipe, self._scheduler, context, model_id, self._images.mark
+        )
         _thread("frames", lambda: _forever(host.prepare_next))
         _thread("video replies", lambda: _forever(host.reply_next))
 
@@ -147,6 +149,7 @@ class EngineProcess:
             estimate_s=header["estimate_s"],
             request=pb.SegmentRequest.FromString(body[:end]),
             encoded=encoded,
+            mark=partial(self._images.mark, header["id"]),
         )
         copied = work.copied
         self._works[work.id] = work
@@ -168,11 +171,14 @@ class EngineProcess:
         if lane is Lane.HELD and not loaded.context.cache.get(work.digest):
             self._to_prepare[Lane.NEW].put(work)  # dropped since the front looked
             return
+        work.mark(True)
         try:
             loaded.context.prepare(work)
         except Exception as error:
+            work.mark(False)
             self._to_reply.put((work, error))
         else:
+            work.mark(False)
             self._scheduler.add(lane, work)
 
     def _finish(self, work: Work, result: Answer | Exception) -> None:

@@ -44,6 +44,8 @@ class Work:
     copied: Future[bytes] = field(default_factory=Future)
     """A copy of it to keep, which may still be made while ``encoded`` is read."""
     cancelled: threading.Event = field(default_factory=threading.Event)
+    mark: Callable[[bool], None] = lambda _: None
+    """Called before something that may end the process, and after it."""
     image: CachedImage | None = None
     pixels: Pixels | None = None
     prompts: tuple[Prompt, ...] = ()
