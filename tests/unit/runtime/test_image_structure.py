@@ -220,3 +220,12 @@ def test_many_scans_are_for_small_images_only() -> None:
     assert decode(data, max_pixels=10**7, min_side=16, max_aspect_ratio=20).shape[0] == 1000
     with pytest.raises(ServiceError, match="at most 20 scans"):
         decoded(data)
+
+
+def test_pixels_with_a_wrong_checksum_are_refused() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    png = out.getvalue()
+    with pytest.raises(ServiceError, match="truncated or broken"):
+        decoded(png[:60] + bytes(4) + png[64:])

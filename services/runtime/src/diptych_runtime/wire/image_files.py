@@ -32,6 +32,10 @@ MAX_BYTES_PER_PIXEL = 16
 """No format needs more: 16 bits in four channels are 8."""
 _READ_BYTES = 65_536  # of an EXIF or XMP block; the orientation stands at its beginning
 
+_SMALL_BYTES = 1_000_000
+_SMALL_PX = 2_100_000  # a frame of 1920 x 1080
+_SMALL_WEBP_PX = 500_000  # other threads do not run meanwhile
+
 _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # markers without a length
 _LAST = frozenset((0xD9, 0xDA))  # the end of the image, the start of a scan
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -96,6 +100,12 @@ def pixel_count(data: Data) -> int:
     return width * height
 
 
+def is_small(data: Data) -> bool:
+    """Whether decoding takes so little time that nobody notices."""
+    most = _SMALL_WEBP_PX if sniff(data) == "WebP" else _SMALL_PX
+    return len(data) <= _SMALL_BYTES and pixel_count(data) <= most
+
+
 def strip(kind: str, data: bytes) -> bytes:
     """Make a file of what is used: the pixels, and the block that has the orientation.
 
@@ -150,7 +160,8 @@ def _segments(data: Data) -> Iterator[tuple[int, int, int]]:
 
 
 def _strip_jpeg(data: bytes) -> bytes:
-    view, parts, tables = memoryview(data), [data[:2]], 0
+    view, tables = memoryview(data), 0
+    parts: list[Data] = [data[:2]]
     wanted = list(_JPEG_BLOCKS)
     for marker, start, end in _segments(data):
         found = [w for w in wanted if w[0] == marker and data.startswith(w[1], start + 4)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,14 @@ _STRIP_PX = 1 << 20  # converted at a time: what comes between the file and RGB 
 _OPAQUE_MODES = frozenset({"1", "L", "P", "RGB", "CMYK"})
 _ALPHA_MODES = frozenset({"LA", "RGBA"})
 _GREY16_MODE = "I;16"
+
+
+class Limits(TypedDict):
+    """What ``decode`` accepts."""
+
+    max_pixels: int
+    min_side: int
+    max_aspect_ratio: int
 
 
 def new_pixels(height: int, width: int) -> Pixels:
@@ -80,9 +89,10 @@ def decode(
         _check_size(image.size, *limits)
         if (frames := getattr(image, "n_frames", 1)) > 1:
             raise animated(kind, frames)
-        orientation = _orientation(image)
         with _decoding(kind, len(whole)):
             image.load()
+            # Not earlier: Pillow loads a PNG for it, and that must not fail unseen.
+            orientation = _orientation(image)
             if kind == "PNG":
                 _correct_key(image, bits=data[24])
             return _upright_rgb(image, orientation, new)

@@ -88,7 +88,7 @@ class SessionHost:
             request_id,
             _options(start, loaded, settings.max_video_objects, settings.held_frames),
             engine=cast(VideoEngine, self._context.engine),
-            settings=settings,
+            decode=self._context.decode,
             on_answered=self._answered,
             on_waiting=self._to_prepare.put,
             on_ended=self._ended,
