@@ -52,10 +52,11 @@ _COUNTERS: tuple[tuple[str, str, _Read], ...] = (
 
 @dataclass(frozen=True)
 class _Model:
-    """One model at this moment; ``stats`` is ``None`` if it did not answer."""
+    """One model at this moment; ``stats`` is ``None`` if it is down or did not answer."""
 
     model_id: str
     in_flight: int
+    up: bool
     stats: pb.GetModelStatsResponse | None
 
 
@@ -108,8 +109,8 @@ class Metrics:
 
 
 async def _ask(model: Model) -> _Model:
-    in_flight = model.in_flight
-    return _Model(model.model_id, in_flight, await ask_stats(model))
+    in_flight, up = model.in_flight, not model.status.code
+    return _Model(model.model_id, in_flight, up, await ask_stats(model) if up else None)
 
 
 async def ask_stats(model: Model) -> pb.GetModelStatsResponse | None:
@@ -138,10 +139,12 @@ class _Snapshot(Collector):
         waiting = GaugeMetricFamily(
             "diptych_gateway_in_flight", "Requests that wait for a model.", labels=["model"]
         )
-        up = GaugeMetricFamily("diptych_model_up", "Whether the model answered.", labels=["model"])
+        up = GaugeMetricFamily(
+            "diptych_model_up", "Whether the model answers, as /readyz has it.", labels=["model"]
+        )
         for model in self._models:
             waiting.add_metric([model.model_id], model.in_flight)
-            up.add_metric([model.model_id], float(model.stats is not None))
+            up.add_metric([model.model_id], float(model.up))
         yield from (waiting, up)
         yield from self._of_models()
 

@@ -6,8 +6,11 @@ import asyncio
 
 import grpc
 
+from diptych_runtime.allocator import give_back_soon
+from diptych_runtime.calls import RequestBytes
 from diptych_runtime.grpc_server.server import GrpcServer, PortTakenError, listen_address
 from diptych_runtime.grpc_server.tls import ServerTls, watch_pem
+from diptych_runtime.machine import connections_of, raise_file_limit
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watched import WatchedFiles
 
@@ -40,6 +43,10 @@ class Gateway:
         self.image_cache = ImageCache(settings.image_cache_bytes)
         self.registry = self._make_registry()
         self._metrics = Metrics(self.registry, self.image_cache)
+        self._bodies = RequestBytes(settings.request_bytes, give_back_soon)
+        ports = 1 if settings.http_port is None else 2
+        most = connections_of(raise_file_limit(), settings.max_connections, ports)
+        self._max_connections = most
         gate = TokenGate(self._tokens) if self._tokens else None
         self.http = self._http_server(gate, tls) if settings.http_port is not None else None
         self.http_port: int | None = None
@@ -52,6 +59,8 @@ class Gateway:
             observer=self._metrics.grpc_call,
             gate=gate,
             tls=tls,
+            bodies=self._bodies,
+            max_connections=most,
         )
 
     def _make_registry(self) -> Registry:
@@ -87,6 +96,8 @@ class Gateway:
             metrics=self._metrics,
             gate=gate,
             tls=tls,
+            bodies=self._bodies,
+            max_connections=self._max_connections,
             grpc_port=lambda: self._grpc_port,
         )
 

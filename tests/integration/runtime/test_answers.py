@@ -228,6 +228,7 @@ async def test_one_log_line_for_each_request(
         await listed(port)
     finally:
         structlog.reset_defaults()
+    logs.flush()
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     good, bad = (line for line in lines if line["event"] == "request")
     assert (good["method"], good["code"]) == ("Segment", "OK")

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from diptych.limits import MAX_REQUEST_BYTES
+from diptych_runtime.calls import RequestBytes
 from diptych_runtime.grpc_server import server as serving
 from diptych_runtime.grpc_server.server import PortTakenError
 from diptych_runtime.grpc_server.tls import ServerTls
@@ -23,6 +24,7 @@ from ..security.gate import TokenGate
 from ..settings import Settings
 from .api import About, Api
 from .app import application, routes
+from .connections import Connections, Http
 from .guard import Guard
 from .video_socket import VideoSockets
 
@@ -41,16 +43,20 @@ class HttpServer:
         metrics: Metrics,
         gate: TokenGate | None = None,
         tls: ServerTls | None = None,
+        bodies: RequestBytes | None = None,
+        max_connections: int = 1000,
         grpc_port: Callable[[], int] = lambda: 0,
     ) -> None:
         self._host = settings.host
         self._wanted_port = settings.http_port or 0
         self._tls = tls
-        self._guard = Guard(gate, metrics.http_request, settings.http_origins)
+        bodies = bodies or RequestBytes(settings.request_bytes)
+        self._guard = Guard(gate, metrics.http_request, settings.http_origins, bodies=bodies)
         self._draining = False
         self._grpc_port = grpc_port
         self._sockets = VideoSockets(settings, registry, self._guard, metrics)
-        api = Api(settings, registry, cache, metrics, lambda: self._draining, self._about)
+        self._max_connections = max_connections
+        api = Api(settings, registry, cache, metrics, lambda: self._draining, self._about, bodies)
         self.routes: list[BaseRoute] = routes(api, self._guard, self._sockets)
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
@@ -84,7 +90,7 @@ class HttpServer:
         assert self._socket is not None
         config = uvicorn.Config(
             application(self.routes),
-            http="h11",
+            http=Http,
             ws="websockets-sansio",
             ws_max_size=MAX_REQUEST_BYTES,
             # A model that is slow holds its client back, whose pongs then come late.
@@ -99,7 +105,7 @@ class HttpServer:
         )
         config.load()
         config.ssl = self._tls.ssl_context() if self._tls else None
-        self._server = _Server(config)
+        self._server = _Server(config, self._max_connections)
         self._serving = asyncio.create_task(self._server.serve([self._socket]))
         await self._server.listening.wait()
 
@@ -131,14 +137,28 @@ class HttpServer:
 class _Server(uvicorn.Server):
     """Leaves the signals to the gateway, and says when it listens."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, max_connections: int) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._max_connections = max_connections
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
+        await super().startup(sockets=[])
+        self.servers = [
+            Connections(  # type: ignore[misc]  # has of a server what uvicorn uses
+                listening,
+                self._connection,
+                self.server_state.connections,
+                most=self._max_connections,
+                tls=self.config.ssl,
+            )
+            for listening in sockets or ()
+        ]
         self.listening.set()
+
+    def _connection(self) -> Http:
+        return Http(self.config, self.server_state, self.lifespan.state)

@@ -28,6 +28,7 @@ from ..request import Deadline
 from ..security import tokens
 from ..settings import Settings
 from . import problems
+from .connections import HEAD_S
 from .disconnect import ClientDisconnectedError
 from .guard import KNOWN, LEFT, Guard, header_pairs
 from .problems import RefusedError
@@ -141,7 +142,7 @@ class _Session:
 
     async def _start(self) -> StartMessage:
         """Receive the first message, by somebody who may send it."""
-        within_s = self._sockets.settings.default_deadline_s
+        within_s = min(self._sockets.settings.default_deadline_s, HEAD_S)
         try:
             async with asyncio.timeout(within_s):
                 message = await self._receive()

@@ -260,6 +260,7 @@ def _thread(name: str, loop: Callable[[], None]) -> None:
             _log.error("device lost", error=str(error))
         except BaseException as error:
             _log.error("engine thread ended", thread=name, exc_info=error)
+        logs.flush()
         os._exit(EXIT_BROKEN)
 
     threading.Thread(target=guarded, name=name, daemon=True).start()
