@@ -24,6 +24,7 @@ from ..machine import process_memory
 from ..quarantine import ended_engine
 from ..settings import RuntimeSettings
 from ..wire.checks import check_model, check_request
+from ..wire.image_files import pixel_count
 from .admission import Admission, Estimates, Kind, lane_of, work_units
 from .stats import Stats
 from .supervisor import Supervisor
@@ -153,7 +154,9 @@ class ModelServicer:
     def _count(self, request: PendingRequest, reply: EngineReply) -> None:
         """Learn from an answer; ends before its line is logged and before another call is read."""
         kind = Kind(request.task, reply.cache_hit)
-        self._estimates.learn(kind, request.work_units, reply.model_s)
+        # Decoding is part of it: what has many pixels is expected to take longer for those.
+        seconds = reply.model_s + reply.stages["decode"]
+        self._estimates.learn(kind, request.work_units, seconds)
         self.stats.count_reply(request.task, reply)
         stages_ms = {f"{name}_ms": round(s * 1e3, 1) for name, s in reply.stages.items()}
         log_fields(held=reply.cache_hit, **stages_ms)
@@ -218,7 +221,7 @@ def _pending_request(
         received=received,
         deadline=deadline,
         digest=None if encoded else message.image.sha256.hex(),
-        work_units=work_units(message, task, card),
+        work_units=work_units(message, task, card, pixel_count(encoded)),
         tenant=tenant(),
     )
 
