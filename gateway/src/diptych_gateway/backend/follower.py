@@ -69,7 +69,7 @@ class Follower:
 
     @property
     def _up(self) -> bool:
-        return self._endpoint.status.code == grpc.StatusCode.OK.value[0]
+        return code_of(self._endpoint.status) is grpc.StatusCode.OK
 
     async def _look(self) -> float:
         """Look once; returns the seconds until it is worth to look again."""

@@ -228,7 +228,9 @@ def _pending_request(
 
 def _is_retry(context: Context) -> bool:
     """Whether gRPC itself has sent this call again."""
-    return any(key == "grpc-previous-rpc-attempts" for key, _ in context.invocation_metadata())
+    return any(
+        key == "grpc-previous-rpc-attempts" for key, _ in context.invocation_metadata() or ()
+    )
 
 
 async def _sha256(encoded: bytes | memoryview) -> str:
