@@ -369,8 +369,8 @@ def test_a_setting_switches_it_off_and_plain_engines_need_nothing() -> None:
     def batcher(engine: Any, **settings: int) -> Batcher | None:
         return batcher_of(EngineContext(engine, loaded, cache, RuntimeSettings(**settings)))
 
-    assert batcher(fake_engine.BatchingFake(), max_batch=1) is None
+    assert batcher(fake_engine.create_batching(), max_batch=1) is None
     assert batcher(fake_engine.FakeEngine()) is None
-    found = batcher(fake_engine.BatchingFake(), max_batch=8)
+    found = batcher(fake_engine.create_batching(), max_batch=8)
     assert found
     assert found.max_batch == 8
