@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+from diptych.wire.health import health_list
 
 from ..calls import RequestBytes
 from .interceptor import ErrorInterceptor, Gate, Observer
@@ -24,6 +25,9 @@ NOTICE_S = 0.5
 
 _STOP_RESERVE_S = 5.0
 
+CLIENT_PING_MS = 2_000
+"""How often a gateway asks a silent connection whether its peer is there; servers allow it."""
+
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", MAX_REPLY_BYTES),
@@ -32,7 +36,7 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", CLIENT_PING_MS // 2),
     ("grpc.keepalive_permit_without_calls", 1),
     # A peer that says nothing, or not enough for HTTP/2, is gone after this; by default 120 s.
     ("grpc.server_handshake_timeout_ms", 10_000),
@@ -85,7 +89,7 @@ class GrpcServer:
         if max_connections is not None:
             options += (("grpc.max_allowed_incoming_connections", max_connections),)
         self._server = grpc.aio.server(interceptors=[interceptor], options=options)
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers(tuple(handlers))
         if with_reflection:
@@ -144,6 +148,16 @@ class GrpcServer:
         await stopped
         if self._following:
             self._following.cancel()
+
+
+class _Health(health.aio.HealthServicer):
+    """Health with ``List``, which grpcio-health-checking declares and does not answer."""
+
+    async def List(
+        self, request: health_pb2.HealthListRequest, context: object
+    ) -> health_pb2.HealthListResponse:
+        """Say how every service stands at this moment."""
+        return health_list(self._server_status)
 
 
 def listen_address(host: str, port: int) -> str:
