@@ -160,6 +160,7 @@ async def test_every_end_is_a_status_and_one_line(
     assert (error.code().name, error_info(error).reason) == (code, reason)
     assert "0x" not in str(status_of(error)) + error.details()
     assert "/usr" not in str(status_of(error)) + error.details()
+    await eventually(lambda: served.observed)  # the client may know before the observer
     assert served.observed == [(method, code)]
     logs.flush()
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line[:1] == "{"]

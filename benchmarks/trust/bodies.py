@@ -1,0 +1,131 @@
+"""What many large requests at once cost a gateway and a service: memory, and what is read of them.
+
+    python benchmarks/trust/bodies.py [--count 500] [--megabytes 32] [--transport grpc|http]
+
+The floors: no process over 1.5 GiB, every request answered with its result or QUEUE_FULL, and
+within 10 s of the last answer at most 300 MiB more than before the first. ``--count 60`` is short.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import collections
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import grpc
+import httpx
+import machine
+import noop
+import served
+
+from diptych.segment import v1 as pb
+from diptych_runtime.machine import process_memory
+
+MOST_BYTES = 1536 * 1024**2
+LEFT_BYTES = 300 * 1024**2
+_BACK_S = 10.0
+_CONNECTIONS = 25
+_SEGMENT = "/diptych.segment.v1.SegmentService/Segment"
+
+
+async def by_grpc(address: str, count: int, image: bytes) -> collections.Counter[str]:
+    """Codes of that many requests at once."""
+    raw = pb.SegmentRequest(
+        model_id=noop.MODEL_ID, image=pb.Image(encoded=image), task=1
+    ).SerializeToString()
+    options = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+    channels = [grpc.aio.insecure_channel(address, options) for _ in range(_CONNECTIONS)]
+    codes: collections.Counter[str] = collections.Counter()
+
+    async def one(number: int) -> None:
+        try:
+            await channels[number % _CONNECTIONS].unary_unary(_SEGMENT)(raw, timeout=60)
+            codes["OK"] += 1
+        except grpc.aio.AioRpcError as error:
+            codes[error.code().name] += 1
+
+    await asyncio.gather(*map(one, range(count)))
+    for channel in channels:
+        await channel.close()
+    return codes
+
+
+async def by_http(port: int, count: int, image: bytes) -> collections.Counter[str]:
+    """Statuses of that many forms at once."""
+    codes: collections.Counter[str] = collections.Counter()
+    limits = httpx.Limits(max_connections=count)
+    async with httpx.AsyncClient(limits=limits, timeout=60) as client:
+
+        async def one() -> None:
+            try:
+                answer = await client.post(
+                    f"http://127.0.0.1:{port}/api/segment",
+                    files={"image": image},
+                    data={"options": f'{{"model":"{noop.MODEL_ID}"}}'},
+                )
+                codes[str(answer.status_code)] += 1
+            except httpx.HTTPError as error:
+                codes[type(error).__name__] += 1
+
+        await asyncio.gather(*(one() for _ in range(count)))
+    return codes
+
+
+async def measured(pids: dict[str, int], work: asyncio.Future[collections.Counter[str]]) -> bool:
+    """Watch the processes while the work is done, and after it; say whether the floors are met."""
+    before = {name: process_memory(pid).now for name, pid in pids.items()}
+    peak = dict(before)
+    while not work.done():
+        for name, pid in pids.items():
+            peak[name] = max(peak[name], process_memory(pid).now)
+        await asyncio.sleep(0.02)
+    codes, until = work.result(), time.monotonic() + _BACK_S
+    left = {}
+    while time.monotonic() < until:
+        left = {name: process_memory(pid).now - before[name] for name, pid in pids.items()}
+        if max(left.values()) <= LEFT_BYTES:
+            break
+        await asyncio.sleep(0.1)
+    mib = 1024**2
+    for name in pids:
+        print(
+            f"{name}: most {peak[name] / mib:.0f} MiB; floor at most {MOST_BYTES / mib:.0f}; "
+            f"kept {left[name] / mib:.0f} MiB; floor at most {LEFT_BYTES / mib:.0f}"
+        )
+    print(f"answers: {dict(codes)}; floor: only results, refusals for room")
+    fine = set(codes) <= {"OK", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "200", "400", "429"}
+    return fine and max(peak.values()) <= MOST_BYTES and max(left.values()) <= LEFT_BYTES
+
+
+async def main() -> int:
+    """Run it; 1 if a floor is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--megabytes", type=int, default=32)
+    parser.add_argument("--transport", choices=("grpc", "http"), default="grpc")
+    asked = parser.parse_args()
+    print(machine.describe() if hasattr(machine, "describe") else "")
+    image = bytes(asked.megabytes * 1024**2 - 4096)
+    http_port = served.free_port()
+    with (
+        served.running_script(Path(noop.__file__)) as service,
+        served.running(
+            "diptych_gateway", models=f"{noop.MODEL_ID}={service.address}", http_port=http_port
+        ) as gateway,
+    ):
+        await asyncio.sleep(2)
+        pids = {"gateway": gateway.process.pid, "service": service.process.pid}
+        if asked.transport == "grpc":
+            work = by_grpc(gateway.address, asked.count, image)
+        else:
+            work = by_http(http_port, asked.count, image)
+        return 0 if await measured(pids, asyncio.ensure_future(work)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
