@@ -86,6 +86,10 @@ class Metrics:
             registry=self._registry,
         )
 
+    def add(self, figures: Collector) -> None:
+        """Show figures that somebody else counts."""
+        self._registry.register(figures)
+
     def grpc_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
         """Count a finished call; clients may invent names of methods, so those become one."""
         name = method.rpartition("/")[2] if method in METHODS else "other"

@@ -16,10 +16,10 @@ from typing import Any
 import grpc
 
 from diptych.segment import v1 as pb
-from diptych_runtime.calls import log_fields
+from diptych_runtime.calls import account_name, log_fields
 from diptych_runtime.engine import Reason, ServiceError
 
-from ..request import parse_request
+from ..request import charge_reply, parse_request
 from ..statuses import from_rpc_error, unreachable
 from .connection import Connection
 
@@ -86,6 +86,8 @@ class VideoRelay:
             try:
                 while (reply := await self._read()) is not None:
                     self._reply_count += 1
+                    if account_name():
+                        await charge_reply(pb.SegmentVideoResponse, reply)
                     yield reply
                 if self._writing.done():
                     self._writing.result()
