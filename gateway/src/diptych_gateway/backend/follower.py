@@ -1,7 +1,8 @@
 """Keeps the card and the status of one service as they are.
 
-``/readyz``, ``diptych_model_up`` and the statuses of cards all say what stands here. A service is up
-while its connections stand, its health says SERVING, and it answers when it is asked, every second.
+``/readyz``, ``diptych_model_up`` and the statuses of cards all say what stands here. A service is
+up while its connections stand, its health says SERVING, and it answers when it is asked, every
+second.
 """
 
 from __future__ import annotations

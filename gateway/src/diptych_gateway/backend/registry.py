@@ -14,6 +14,7 @@ from diptych_runtime.engine import Reason, ServiceError, invalid
 from .endpoint import ModelEndpoint
 from .follower import Follower
 from .model import Model
+from .video_relay import OpenSessions
 
 _MAX_NAMED = 20
 
@@ -37,6 +38,8 @@ class Registry:
         self._models: dict[str, Model] = {m.model_id: m for m in (*endpoints, *cascades)}
         self._refresh_s = refresh_s
         self._followers: list[asyncio.Task[None]] = []
+        self.sessions = OpenSessions()
+        """Video sessions with any of them."""
 
     def start(self) -> None:
         """Begin to follow every service; returns at once, whether any is there or not."""

@@ -29,6 +29,7 @@ from .guard import Guard
 from .video_socket import VideoSockets
 
 _STOP_RESERVE_S = 5
+_LAST_REQUESTS_S = 2.0
 
 
 class HttpServer:
@@ -121,7 +122,8 @@ class HttpServer:
             return
         await asyncio.sleep(serving.NOTICE_S)
         until = time.monotonic() + grace_s
-        await self._sockets.drain(grace_s)
+        # Some of it is for requests that come while sessions end.
+        await self._sockets.drain(grace_s - min(_LAST_REQUESTS_S, grace_s / 4))
         grace_s = max(0.0, until - time.monotonic())
         self._server.config.timeout_graceful_shutdown = int(grace_s) + _STOP_RESERVE_S
         self._server.should_exit = True

@@ -63,6 +63,8 @@ class RuntimeSettings(BaseSettings):
     """An engine that has not loaded its weights after so long is killed."""
     restart_tries: int = Field(default=5, ge=1)
     """Starts of the engine that may fail in a row before the service gives up."""
+    quarantine_s: float = Field(default=600.0, ge=0)
+    """An image that an engine process ended over is refused for so long."""
     loop_timeout_s: float = Field(default=60.0, gt=0)
     """A process whose event loop has not answered for so long ends."""
 
