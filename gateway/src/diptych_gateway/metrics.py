@@ -110,6 +110,10 @@ class Metrics:
             registry=self._registry,
         )
 
+    def add(self, figures: Collector) -> None:
+        """Show figures that somebody else counts."""
+        self._registry.register(figures)
+
     def grpc_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
         """Count the call being served, which is over; clients may invent names of methods, so
         those become one."""

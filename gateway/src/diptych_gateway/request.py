@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError, Message
 from diptych.segment import v1 as pb
 from diptych.wire.fields import check_fields
 from diptych.wire.requests import read_request, read_size
+from diptych_runtime.calls import charge
 from diptych_runtime.engine import Reason, ServiceError, invalid
 
 from .settings import Settings
@@ -128,6 +129,21 @@ async def parse_segment_request(raw: bytes) -> tuple[pb.SegmentRequest, bytes | 
         return read_request(raw)
     except DecodeError as error:
         raise malformed(pb.SegmentRequest) from error
+
+
+async def charge_reply(
+    kind: type[pb.SegmentResponse | pb.SegmentVideoResponse], raw: bytes
+) -> None:
+    """Charge who pays for the request being served with the time that a model worked for a reply:
+    encoding the image and predicting, as the reply says."""
+    try:
+        reply = await parse(kind, raw)
+    except DecodeError:
+        return
+    timings = (reply.frame if isinstance(reply, pb.SegmentVideoResponse) else reply).timings
+    device_ns = timings.encode.ToNanoseconds() + timings.predict.ToNanoseconds()
+    if device_ns > 0:
+        charge(device_ns / 1e9)
 
 
 async def serialize(message: Message) -> bytes:

@@ -61,6 +61,8 @@ class Gateway:
         most = connections_of(raise_file_limit(), settings.max_connections, ports)
         self._max_connections = most
         gate = TokenGate(self._tokens) if self._tokens else None
+        if gate:
+            self._metrics.add(gate.accounts)
         self.http = self._http_server(gate, tls) if settings.http_port is not None else None
         self.http_port: int | None = None
         self._grpc_port = 0

@@ -112,7 +112,10 @@ GOOD = f'sha256 = "{SHA256}"'
         ("[tokens.a]", "tokens.a: expected a table with sha256"),
         (f"[tokens.'a b']\n{GOOD}", "expected names"),
         (f"[tokens.{'a' * 65}]\n{GOOD}", "expected names"),
-        (f"[tokens.a]\n{GOOD}\nscope = ['read']", "expected sha256, expires and scopes, got 1"),
+        (
+            f"[tokens.a]\n{GOOD}\nscope = ['read']",
+            "device_seconds_per_minute, sessions, got 1 more",
+        ),
         (f"[tokens.a]\nsha256 = '{SECRET}'", "64 lower-case hex"),
         (f"[tokens.a]\nsha256 = '{SHA256.upper()}'", "64 lower-case hex"),
         ("[tokens.a]\nsha256 = 64", "64 lower-case hex"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -11,9 +12,10 @@ import structlog
 from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
+from diptych_runtime.calls import account_name
 from diptych_runtime.engine import Reason, ServiceError
 
-from ..request import Deadline
+from ..request import Deadline, charge_reply
 from ..statuses import from_rpc_error, too_late, unreachable
 from .connection import Connection
 from .video_relay import VideoRelay
@@ -30,13 +32,20 @@ _HANDOVER_LATE_S = 10.0
 
 
 class Permits:
-    """Bounds the calls to one model: further ones are refused, not queued."""
+    """Bounds the calls to one model: further ones are refused, not queued.
+
+    A token holds at most as much as is left free (dynamic thresholds, Choudhury and Hahne, IEEE/ACM
+    Transactions on Networking 6, 1998): alone half of it, and of n greedy ones each 1 / (n + 1),
+    so that room is left for the next. What no token pays for takes all of it.
+    """
 
     def __init__(self, model_id: str, *, requests: int, request_bytes: int) -> None:
         self._model_id = model_id
         self._max_requests = requests
         self._max_bytes = request_bytes
         self._bytes = 0
+        self._requests_of: Counter[str] = Counter()
+        self._bytes_of: Counter[str] = Counter()
         self.in_flight = 0
 
     @contextmanager
@@ -44,9 +53,14 @@ class Permits:
         """Count one more call while it is held.
 
         Raises:
-            ServiceError: the model has too many already, or too many bytes with these.
+            ServiceError: the model, or the caller's share of it, has too many already, or too many
+                bytes with these.
         """
-        if self.in_flight >= self._max_requests or self._bytes + request_bytes > self._max_bytes:
+        name = account_name()
+        free, free_bytes = self._max_requests - self.in_flight, self._max_bytes - self._bytes
+        held = self._requests_of[name] if name else 0
+        held_bytes = self._bytes_of[name] if name else 0
+        if held >= free or held_bytes + request_bytes > free_bytes:
             raise ServiceError(
                 Reason.QUEUE_FULL,
                 f"model {self._model_id!r} has {self.in_flight} requests waiting already",
@@ -54,19 +68,24 @@ class Permits:
                 retry_after_s=1.0,
             )
         self.in_flight += 1
+        self._requests_of[name] += 1
         try:
             yield
         finally:
             self.in_flight -= 1
+            self._requests_of[name] -= 1
 
     @contextmanager
     def holding(self, message: bytes) -> Iterator[None]:
         """Count the bytes of a message while it is sent or kept."""
+        name = account_name()
         self._bytes += len(message)
+        self._bytes_of[name] += len(message)
         try:
             yield
         finally:
             self._bytes -= len(message)
+            self._bytes_of[name] -= len(message)
 
 
 class ModelEndpoint:
@@ -116,7 +135,10 @@ class ModelEndpoint:
         permits = self._permits if work else self._control_permits
         connection = self._work if work else self._control
         with permits.taken(len(request)), permits.holding(request):
-            return await self._send(connection, method, request, timeout_s)
+            reply = await self._send(connection, method, request, timeout_s)
+        if work and account_name():
+            await charge_reply(pb.SegmentResponse, reply)
+        return reply
 
     async def ask(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
         """``call`` for the gateway itself, which takes no permit: callers cannot use those up.

@@ -18,11 +18,11 @@ import grpc
 from diptych.segment import v1 as pb
 from diptych.wire.streams import StreamEnd
 from diptych.wire.video import going_away_reply
-from diptych_runtime.calls import log_fields
+from diptych_runtime.calls import account_name, log_fields
 from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.engine.errors import draining
 
-from ..request import parse_request
+from ..request import charge_reply, parse_request
 from ..statuses import from_rpc_error, unreachable
 from .connection import Connection
 
@@ -95,6 +95,8 @@ class VideoRelay:
             self._writing = asyncio.create_task(self._write_all())
             try:
                 while (reply := await self._next()) is not None:
+                    if account_name():
+                        await charge_reply(pb.SegmentVideoResponse, reply)
                     yield reply
                 self._check_writing()
             finally:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from diptych import DiptychError
-from diptych_runtime.calls import REQUEST_ID_KEY, Call, Calls, RequestBytes
+from diptych_runtime.calls import REQUEST_ID_KEY, Account, Call, Calls, RequestBytes, paid_by
 from diptych_runtime.engine.errors import ServiceError, draining
 
 from ..security import tokens
@@ -127,9 +127,9 @@ class Endpoint:
 
     async def _answer(self, request: Request, reply: _Reply, call: Call) -> None:
         try:
-            self._check(request, call)
-            response = await self.handler(request)
-            await response(request.scope, request.receive, reply.send)
+            with paid_by(self._check(request, call)):
+                response = await self.handler(request)
+                await response(request.scope, request.receive, reply.send)
         except ClientDisconnectedError:
             reply.status = LEFT
         except KNOWN as error:
@@ -140,16 +140,18 @@ class Endpoint:
             _log.error("handler failed", request_id=call.request_id, exc_info=error)
             await reply.problem(problems.internal(call.request_id))
 
-    def _check(self, request: Request, call: Call) -> None:
+    def _check(self, request: Request, call: Call) -> Account | None:
+        account: Account | None = None
         if self._guard.gate and not self.public:
             given = request.headers.getlist("authorization")
-            self._guard.gate.check(given, self.scope, call.fields)
+            account = self._guard.gate.check(given, self.scope, call.fields)
         if request.method not in self.methods:
             allowed = ", ".join(self.methods)
             text = f"expected {allowed}, got {request.method}"
             raise RefusedError(405, text, Allow=allowed)
         if request.method not in READ:
             self._guard.check_origin(request.scope)
+        return account
 
 
 def header_pairs(scope: Scope) -> list[tuple[str, str]]:

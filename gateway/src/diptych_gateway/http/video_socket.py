@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from diptych import DiptychError
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
-from diptych_runtime.calls import REQUEST_ID_KEY, Call, Calls, log_fields
+from diptych_runtime.calls import REQUEST_ID_KEY, Account, Call, Calls, log_fields, paid_by
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
 
 from ..backend.registry import Registry
@@ -122,7 +122,9 @@ class _Session:
         try:
             named = (REQUEST_ID_KEY.encode(), self._call.request_id.encode())
             await self._socket.accept(headers=[named])
-            await self._relay(await self._start())
+            start = await self._start()
+            with paid_by(self._check_token(start)):
+                await self._relay(start)
             if self._sockets.closing.is_set():
                 raise draining()
             await self._socket.close(_ENDED)
@@ -154,7 +156,7 @@ class _Session:
             _log.debug("client left before the end", request_id=self._call.request_id)
 
     async def _start(self) -> StartMessage:
-        """Receive the first message, by somebody who may send it."""
+        """Receive the first message."""
         within_s = min(self._sockets.settings.default_deadline_s, HEAD_S)
         try:
             async with asyncio.timeout(within_s):
@@ -169,18 +171,17 @@ class _Session:
             raise RefusedError(413, f"start: expected at most {MAX_START_BYTES} bytes, got more")
         if not text:
             raise ServiceError(Reason.SESSION_ORDER, "the first message must be start, got a frame")
-        start = read_start(text)
-        self._check_token(start)
-        return start
+        return read_start(text)
 
-    def _check_token(self, start: StartMessage) -> None:
+    def _check_token(self, start: StartMessage) -> Account | None:
         """Check the token of the header, or of the message: browsers send WebSockets no header."""
         gate = self._sockets.guard.gate
-        if gate is not None:
-            given = self._socket.headers.getlist("authorization")
-            if start.token:
-                given.append(f"Bearer {start.token}")
-            gate.check(given, self._sockets.scope, self._call.fields)
+        if gate is None:
+            return None
+        given = self._socket.headers.getlist("authorization")
+        if start.token:
+            given.append(f"Bearer {start.token}")
+        return gate.check(given, self._sockets.scope, self._call.fields)
 
     async def _relay(self, start: StartMessage) -> None:
         log_fields(model=start.model[:100])

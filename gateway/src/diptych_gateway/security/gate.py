@@ -13,6 +13,7 @@ from diptych_runtime.watched import WatchedFiles
 
 from ..contract import METHODS, path
 from .tokens import Scope, Tokens
+from .usage import Accounts, Visit
 
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 WITHOUT_TOKEN = frozenset(path(method) for method in _HEALTH.methods)
@@ -41,24 +42,28 @@ class TokenGate:
 
     def __init__(self, tokens: WatchedFiles[Tokens]) -> None:
         self._tokens = tokens
+        self.accounts = Accounts()
 
-    def __call__(self, call: grpc.HandlerCallDetails, log: dict[str, object]) -> None:
+    def __call__(self, call: grpc.HandlerCallDetails, log: dict[str, object]) -> Visit | None:
         """Check a call, as a ``Gate`` of the runtime; the log gets the token's name.
 
         Raises:
-            ServiceError: TOKEN_MISSING, TOKEN_INVALID or TOKEN_SCOPE.
+            ServiceError: TOKEN_MISSING, TOKEN_INVALID, TOKEN_SCOPE or RATE_LIMIT.
         """
-        if call.method not in WITHOUT_TOKEN:
-            given = [str(v) for key, v in call.invocation_metadata if key == "authorization"]
-            self.check(given, SCOPES.get(call.method), log)
+        if call.method in WITHOUT_TOKEN:
+            return None
+        given = [str(v) for key, v in call.invocation_metadata if key == "authorization"]
+        return self.check(given, SCOPES.get(call.method), log)
 
     def check(
         self, authorization: Sequence[str], scope: Scope | None, log: dict[str, object]
-    ) -> None:
-        """Pass if the headers hold one token, and it may do this; as ``Token.check_scope``.
+    ) -> Visit:
+        """Pass if the headers hold one token, it may do this and has not used up its limits.
+
+        ``scope`` is as for ``Token.check_scope``. Returns who pays for the call.
 
         Raises:
-            ServiceError: TOKEN_MISSING, TOKEN_INVALID or TOKEN_SCOPE.
+            ServiceError: TOKEN_MISSING, TOKEN_INVALID, TOKEN_SCOPE or RATE_LIMIT.
         """
         if len(authorization) > 1:
             text = f"authorization: expected one, got {len(authorization)}"
@@ -66,3 +71,7 @@ class TokenGate:
         token = self._tokens.value.identify(authorization[0] if authorization else None)
         log["token"] = token.name
         token.check_scope(scope)
+        account = self.accounts.of(token.name, token.limits)
+        visit = Visit(account, session=scope is Scope.VIDEO)
+        account.admit(session=visit.session)
+        return visit

@@ -6,6 +6,10 @@ The file holds a SHA-256 of each token, never a token::
     sha256 = "9f86d0..."
     expires = 2027-01-31T00:00:00Z   # left out: never
     scopes = ["read", "segment"]     # left out: all
+    requests_per_second = 5          # and other limits; left out: as [limits], or none
+
+    [limits]                         # of tokens that do not say otherwise
+    requests_in_flight = 16
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ import tomllib
 from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watched import WatchedFiles
+
+from .limits import NAMES as LIMITS
+from .limits import NO_LIMITS, Limits, parse_limits
 
 FILE_VARIABLE = "DIPTYCH_TOKENS_FILE"
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -53,6 +60,7 @@ class Token:
     sha256: bytes = field(repr=False)
     expires: datetime | None = None
     scopes: frozenset[Scope] = ALL_SCOPES
+    limits: Limits = NO_LIMITS
 
     def check_scope(self, scope: Scope | None) -> None:
         """Pass if it may do this; ``None`` stands for what only a token for everything may do.
@@ -130,9 +138,11 @@ def parse_tokens(text: str) -> tuple[Token, ...]:
     """
     document = tomllib.loads(text)
     tables = document.pop("tokens", None)
-    if document or not isinstance(tables, dict) or not tables:
-        raise ValueError("expected tables [tokens.NAME] and nothing else")
-    tokens = tuple(_parse_token(name, table) for name, table in tables.items())
+    common = document.pop("limits", {})
+    if document or not isinstance(tables, dict) or not tables or not isinstance(common, dict):
+        raise ValueError("expected tables [tokens.NAME] and [limits] and nothing else")
+    limits = parse_limits("limits", common)
+    tokens = tuple(_parse_token(name, table, limits) for name, table in tables.items())
     owners: dict[bytes, str] = {}
     for token in tokens:
         if token.sha256 in owners:
@@ -141,22 +151,32 @@ def parse_tokens(text: str) -> tuple[Token, ...]:
     return tokens
 
 
-def _parse_token(name: str, table: object) -> Token:
+def _parse_token(name: str, table: object, default: Limits) -> Token:
     where = f"tokens.{name}"
     if not NAME.fullmatch(name):
         raise ValueError("expected names of letters, digits, - and _, up to 64 of them")
     if not isinstance(table, dict) or "sha256" not in table:
         raise ValueError(f"{where}: expected a table with sha256")
-    # A misspelt ``scopes`` would make a token for everything.
-    if unknown := table.keys() - {"sha256", "expires", "scopes"}:
-        raise ValueError(f"{where}: expected sha256, expires and scopes, got {len(unknown)} more")
+    # A misspelt ``scopes`` would make a token for everything, a misspelt limit one without.
+    limits = {key: table[key] for key in table.keys() - {"sha256", "expires", "scopes"}}
+    if unknown := limits.keys() - set(LIMITS):
+        names = ", ".join(LIMITS)
+        raise ValueError(
+            f"{where}: expected sha256, expires, scopes, {names}, got {len(unknown)} more"
+        )
     sha256, expires = table["sha256"], table.get("expires")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
         raise ValueError(f"{where}.sha256: expected 64 lower-case hexadecimal digits")
     if expires is not None and (not isinstance(expires, datetime) or expires.tzinfo is None):
         raise ValueError(f"{where}.expires: expected a time such as 2027-01-31T00:00:00Z")
     utc = expires and expires.astimezone(UTC)
-    return Token(name, bytes.fromhex(sha256), utc, _parse_scopes(where, table.get("scopes")))
+    return Token(
+        name,
+        bytes.fromhex(sha256),
+        utc,
+        _parse_scopes(where, table.get("scopes")),
+        parse_limits(where, limits, default),
+    )
 
 
 def _parse_scopes(where: str, listed: object) -> frozenset[Scope]:

@@ -15,11 +15,11 @@ import asyncio
 import contextvars
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from diptych.limits import MAX_REQUEST_BYTES
 
@@ -45,21 +45,38 @@ T = TypeVar("T")
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, eq=False)
+class Account(Protocol):
+    """Whoever pays for a call."""
+
+    @property
+    def name(self) -> str:
+        """What services and logs call it: 1 to 64 characters of ``A-Za-z0-9_-``."""
+
+    def serving(self) -> AbstractContextManager[None]:
+        """Count the call while the context is held; raises a ``ServiceError`` on entering it."""
+
+    def charge(self, device_s: float) -> None:
+        """Add the seconds that a model worked for it."""
+
+
+@dataclass(eq=False)
 class Call:
-    """One call under way: its id, its trace, its tenant, what its log line will say, and its
-    handler's task."""
+    """One call under way: its id, its trace, its tenant by its own word, what its log line will
+    say, its handler's task, and who pays for it if anybody does."""
 
     request_id: str
     trace: Metadata
     tenant: str
     fields: dict[str, object]
     task: asyncio.Task[object]
+    account: Account | None = None
 
     @property
     def metadata(self) -> Metadata:
         """What goes with calls to other services on behalf of this one."""
-        return ((REQUEST_ID_KEY, self.request_id), *self.trace)
+        own: Metadata = ((REQUEST_ID_KEY, self.request_id), *self.trace)
+        # What a caller says of itself is not passed on: only its token tells who it is.
+        return own if self.account is None else (*own, (TENANT_KEY, self.account.name))
 
 
 _current: contextvars.ContextVar[Call] = contextvars.ContextVar("diptych_call")
@@ -94,6 +111,38 @@ def log_field(name: str) -> object:
     """Read a field of the log line of the request being served; ``None`` if it has none such."""
     current = _current.get(None)
     return current.fields.get(name) if current else None
+
+
+@contextmanager
+def paid_by(account: Account | None) -> Iterator[None]:
+    """Have somebody pay for the request being served, which counts while the context is held.
+
+    Raises:
+        ServiceError: RATE_LIMIT: it has too many already.
+    """
+    current = _current.get(None)
+    if current is None or account is None:
+        yield
+        return
+    current.account = account
+    with account.serving():
+        yield
+
+
+def account_name() -> str:
+    """Return the name of who pays for the request being served; empty for nobody."""
+    current = _current.get(None)
+    return current.account.name if current and current.account else ""
+
+
+def charge(device_s: float) -> None:
+    """Charge who pays for the request being served, and log it."""
+    current = _current.get(None)
+    if current and current.account:
+        current.account.charge(device_s)
+        before = current.fields.get("device_seconds")
+        total = device_s + (before if isinstance(before, float) else 0.0)
+        current.fields["device_seconds"] = round(total, 6)
 
 
 class Calls:

@@ -22,7 +22,7 @@ from google.rpc import status_pb2
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.wire.statuses import CODES_BY_NUMBER, code_of, trailers
 
-from ..calls import REQUEST_ID_KEY, Calls, RequestBytes, request_id
+from ..calls import REQUEST_ID_KEY, Account, Calls, RequestBytes, paid_by, request_id
 from ..engine.errors import Reason, ServiceError, draining, invalid
 from .peers import hang_up
 
@@ -43,9 +43,9 @@ Observer = Callable[[str, grpc.StatusCode, float], None]
 """Gets each finished call: full method name, code, seconds."""
 
 
-Gate = Callable[[grpc.HandlerCallDetails, dict[str, object]], None]
+Gate = Callable[[grpc.HandlerCallDetails, dict[str, object]], Account | None]
 """Checks each call, also of methods that do not exist, before its request is read. Adds to the
-fields of its log line; raises a ``ServiceError`` to refuse it."""
+fields of its log line and says who pays for it; raises a ``ServiceError`` to refuse it."""
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -79,9 +79,10 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         """Replace the handler's behaviour by a guarded one."""
         handler: Any = await continuation(handler_call_details)
         fields: dict[str, object] = {}
+        account: Account | None = None
         try:
             if self._gate:
-                self._gate(handler_call_details, fields)
+                account = self._gate(handler_call_details, fields)
         except Exception as error:  # a gate that fails lets nobody in
             handler = _refusal(error)
         if handler is None:
@@ -94,6 +95,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             behaviour = _of_one(behaviour, read, self._probes if hidden else self._bodies)
         else:
             behaviour = _of_many(behaviour, read)
+        if account is not None:
+            behaviour = _paid(behaviour, account)
         # For gRPC all requests are streams: the one message of a call is read when there is room.
         # They are read inside the guard: what grpcio says of unreadable ones is not ours.
         if handler.response_streaming:
@@ -165,6 +168,18 @@ def _of_many(behaviour: Any, read: Callable[[Any], Any]) -> _Behaviour:
     @asynccontextmanager
     async def answering(context: _Context, requests: Any) -> AsyncIterator[Any]:
         yield behaviour(read(requests), context)
+
+    return answering
+
+
+def _paid(behaviour: _Behaviour, account: Account) -> _Behaviour:
+    """Have an account pay, which may refuse before the request is read."""
+
+    @asynccontextmanager
+    async def answering(context: _Context, requests: Any) -> AsyncIterator[Any]:
+        with paid_by(account):
+            async with behaviour(context, requests) as reply:
+                yield reply
 
     return answering
 

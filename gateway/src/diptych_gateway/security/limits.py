@@ -1,0 +1,59 @@
+"""What one token may use, as its table in the tokens file says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+_MOST = 1_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one token may use; ``None`` is no limit."""
+
+    requests_per_second: float | None = None
+    """Requests, and openings of sessions, over time; a comparison is one."""
+    burst: int | None = None
+    """Requests at once after a pause; without it as many as come in one second."""
+    requests_in_flight: int | None = None
+    """Requests at the same time, sessions not counted."""
+    device_seconds_per_minute: float | None = None
+    """Time that models work, over time; as much as of one minute at once after a pause."""
+    sessions: int | None = None
+    """Video sessions at the same time."""
+
+    @property
+    def most_at_once(self) -> int:
+        """How many requests may come at once after a pause."""
+        return self.burst or max(1, math.ceil(self.requests_per_second or 0.0))
+
+
+NO_LIMITS = Limits()
+NAMES = tuple(field.name for field in fields(Limits))
+_WHOLE = {"burst", "requests_in_flight", "sessions"}
+
+
+def parse_limits(where: str, table: Mapping[str, Any], default: Limits = NO_LIMITS) -> Limits:
+    """Read the limits of a table; what it does not say is as in ``default``.
+
+    Raises:
+        ValueError: a limit is no number in (0, 1,000,000], or is unknown.
+    """
+    if unknown := table.keys() - set(NAMES):
+        raise ValueError(f"{where}: expected {', '.join(NAMES)}, got {len(unknown)} more")
+    limits = replace(default, **{name: _number(where, name, table[name]) for name in table})
+    if limits.burst is not None and limits.requests_per_second is None:
+        raise ValueError(f"{where}.burst: expected requests_per_second beside it")
+    return limits
+
+
+def _number(where: str, name: str, value: object) -> float:
+    kinds = (int,) if name in _WHOLE else (int, float)
+    right = isinstance(value, kinds) and not isinstance(value, bool)
+    if not right or not 0 < value <= _MOST:  # type: ignore[operator]
+        kind = "a whole number" if name in _WHOLE else "a number"
+        raise ValueError(f"{where}.{name}: expected {kind} above 0, up to {_MOST:,}")
+    return value  # type: ignore[return-value]
