@@ -51,6 +51,7 @@ async def decoding_for_ever(
 ) -> AsyncIterator[tuple[int, grpc.aio.UnaryUnaryCall]]:
     """A call whose image is never decoded: its process is stopped; yields that and the call."""
     pid = decoder_pid(service)
+    assert pid  # 0 would stop this process, too
     os.kill(pid, signal.SIGSTOP)
     call = stub.Segment(automatic_request(large_image()), timeout=timeout)
 
