@@ -204,7 +204,9 @@ async def test_requests_that_wait_for_an_engine_that_never_comes_are_answered(
 
 async def test_an_engine_that_answers_nothing_is_not_let_in() -> None:
     async with starting("fake_engine:create_failing", restart_tries=1) as service:
-        assert service.engine_task
+        task, supervisor = service.engine_task, service.supervisor
+        assert task
+        await eventually(lambda: task.done() or supervisor.engine, "tried")
+        assert supervisor.engine is None
         with pytest.raises(EngineGoneError):
-            await service.engine_task
-        assert service.supervisor.card is None
+            await task
