@@ -2,13 +2,15 @@
 #
 # Final stages hold no build tools: what they run is built in a stage beside them. The model images
 # stand on one stage with torch, so that its six gigabytes are built, sent and kept once.
+# What is installed from an index has its SHA-256 in locks/ (`make locks`); another base, or the same
+# one held by its digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:...
 # Needs nothing of BuildKit's; an index of your own: --build-arg PIP_INDEX_URL=https://...
 
-FROM python:3.11-slim-bookworm AS base
+ARG BASE=python:3.11-slim-bookworm
+FROM ${BASE} AS base
 # A number for the user: names may differ between the host and the image, numbers do not.
 RUN groupadd --gid 10001 diptych \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --no-log-init diptych
-COPY constraints.txt /opt/constraints.txt
 ENV PATH=/opt/diptych/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
@@ -22,9 +24,10 @@ LABEL org.opencontainers.image.licenses="Apache-2.0" \
 FROM base AS wheels
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
+COPY locks/build.txt /opt/locks/
 RUN python -m venv --without-pip /tools \
     && pip --python /tools/bin/python install -q --no-cache-dir \
-        -c /opt/constraints.txt hatchling
+        --require-hashes -r /opt/locks/build.txt
 COPY client /src/client
 COPY services /src/services
 COPY gateway /src/gateway
@@ -36,10 +39,12 @@ RUN pip --python /tools/bin/python wheel -q --no-cache-dir --no-deps \
 FROM base AS build-gateway
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
+COPY locks/gateway.txt /opt/locks/
 COPY --from=wheels /wheels /wheels
 RUN python -m venv --without-pip /opt/diptych \
     && pip --python /opt/diptych/bin/python install -q --no-cache-dir \
-        -c /opt/constraints.txt \
+        --require-hashes -r /opt/locks/gateway.txt \
+    && pip --python /opt/diptych/bin/python install -q --no-index --no-deps \
         /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_gateway-*.whl
 
 FROM base AS gateway
@@ -58,9 +63,10 @@ ENTRYPOINT ["diptych-gateway"]
 FROM base AS torch
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
+COPY locks/torch.txt /opt/locks/
 RUN python -m venv --without-pip /opt/torch \
     && pip --python /opt/torch/bin/python install -q --no-cache-dir \
-        -c /opt/constraints.txt torch torchvision
+        --require-hashes -r /opt/locks/torch.txt
 # A named volume takes its owner from here.
 ENV DIPTYCH_WEIGHTS_DIR=/var/lib/diptych/weights
 RUN mkdir -p "$DIPTYCH_WEIGHTS_DIR" && chown 10001:10001 "$DIPTYCH_WEIGHTS_DIR"
@@ -76,8 +82,10 @@ COPY --from=wheels /wheels /wheels
 FROM above-torch AS build-mask-rcnn
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
+COPY locks/mask-rcnn.txt /opt/locks/
 RUN pip --python /opt/diptych/bin/python install -q --no-cache-dir \
-        -c /opt/constraints.txt \
+        --require-hashes -r /opt/locks/mask-rcnn.txt \
+    && pip --python /opt/diptych/bin/python install -q --no-index --no-deps \
         /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl \
         /wheels/diptych_maskrcnn-*.whl
 
@@ -94,8 +102,10 @@ ENTRYPOINT ["diptych-mask-rcnn"]
 FROM above-torch AS build-sam-2
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
+COPY locks/sam-2.txt /opt/locks/
 RUN SAM2_BUILD_CUDA=0 pip --python /opt/diptych/bin/python install -q --no-cache-dir \
-        -c /opt/constraints.txt --no-build-isolation \
+        --require-hashes --no-build-isolation -r /opt/locks/sam-2.txt \
+    && pip --python /opt/diptych/bin/python install -q --no-index --no-deps \
         /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl \
         /wheels/diptych_sam2-*.whl
 

@@ -17,17 +17,16 @@ BIN := $(abspath $(VENV))/bin
 DONE := $(VENV)/.done
 PROTO_TOOLS := .tools/proto
 DOCS_TOOLS := .tools/docs
+LOCK_TOOLS := .tools/locks
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
+
+# Only files whose SHA-256 is in a lock.
+LOCKED_INSTALL := $(PIP_INSTALL) --require-hashes --no-build-isolation
 
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 SPACE := $(subst ,, )
-BUILD_TOOLS := setuptools wheel hatchling editables
-DEV_TOOLS := buf-bin check-jsonschema cryptography grpcio-status honcho httpx hypothesis mypy playwright pre-commit \
-	pycocotools pytest pytest-asyncio pytest-timeout pytest-xdist ruff schemathesis scikit-image \
-	types-grpcio types-protobuf types-requests types-tqdm
-
 ifeq ($(VENV),.venv)
 READY := $(DONE)/packages
 else
@@ -38,8 +37,8 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 NOT_HERE := not gpu and not browser and not compose and not official_weights
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose chaos fuzz \
-	soak mutants lint lint-types lint-forge docs services docs-tables \
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose chaos fuzz soak mutants \
+	lint lint-types lint-forge docs services locks audit docs-tables \
 	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
@@ -50,43 +49,43 @@ help: ## List these targets
 setup: $(READY) ## Install everything into .venv (once: some minutes, 6 GB)
 	@echo "setup: $(VENV) is ready"
 
-$(DONE)/venv: constraints.txt
+$(DONE)/venv: locks/build.txt
 	@if ! $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 		echo "setup: this needs Python 3.11 with venv; name one with PYTHON=/path/to/python3.11"; exit 1; fi
 	@echo "setup 1/4: environment in $(VENV), build tools"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt $(BUILD_TOOLS)
+	@$(BIN)/python $(LOCKED_INSTALL) -r $<
 	@mkdir -p $(DONE) && touch $@
 
-$(DONE)/torch: $(DONE)/venv
+$(DONE)/torch: locks/torch.txt $(DONE)/venv
 	@echo "setup 2/4: torch and torchvision (3 GB to download the first time)"
-	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt torch torchvision
+	@$(BIN)/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
 # sam2 asks for torch while it is built, and would compile a CUDA extension that nothing here uses.
-$(DONE)/sam2: $(DONE)/torch
+$(DONE)/sam2: locks/sam-2.txt $(DONE)/torch
 	@echo "setup 3/4: sam2"
-	@SAM2_BUILD_CUDA=0 $(BIN)/python $(PIP_INSTALL) -c constraints.txt --no-build-isolation sam2
+	@SAM2_BUILD_CUDA=0 $(BIN)/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
-$(DONE)/packages: $(DONE)/sam2 client/pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) Makefile
+$(DONE)/packages: locks/dev.txt $(DONE)/sam2 client/pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) Makefile
 	@echo "setup 4/4: our distributions and what tests and lints them"
-	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt --no-build-isolation \
-		-e './client[viz,supervision,video]' $(addprefix -e ./,$(DISTRIBUTIONS)) $(DEV_TOOLS)
+	@$(BIN)/python $(LOCKED_INSTALL) -r $<
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e ./client $(addprefix -e ./,$(DISTRIBUTIONS))
 	@touch $@
 
 # The generator's version is the oldest grpcio and protobuf that users may have, so it stands apart.
-$(PROTO_TOOLS)/.done: proto/requirements.txt
+$(PROTO_TOOLS)/.done: locks/proto.txt
 	@echo "setup: tools that generate the stubs"
 	@test -x $(PROTO_TOOLS)/bin/python || $(PYTHON) -m venv $(PROTO_TOOLS)
-	@$(PROTO_TOOLS)/bin/python $(PIP_INSTALL) -r $<
+	@$(PROTO_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
 # What makes the documentation site: it reads our sources without importing them.
-$(DOCS_TOOLS)/.done: constraints.txt
+$(DOCS_TOOLS)/.done: locks/docs.txt
 	@echo "setup: tools that make the documentation"
 	@test -x $(DOCS_TOOLS)/bin/python || $(PYTHON) -m venv $(DOCS_TOOLS)
-	@$(DOCS_TOOLS)/bin/python $(PIP_INSTALL) -c constraints.txt zensical mkdocstrings-python ruff
+	@$(DOCS_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
 # Running it.
@@ -148,11 +147,12 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 	@echo "lint: contract" && $(BIN)/python proto/lint.py
 	@echo "lint: tables" && $(BIN)/python docs/tools/generate.py --check
 	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
+	@echo "lint: locks" && $(BIN)/python locks/resolve.py --check
 	@echo "lint: list of services" && $(BIN)/python services/render.py --check
 
 lint-types: $(READY)
-	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools) $(BIN)/mypy \
-		$(PACKAGES) docs/tools demo.py certificates.py services/render.py
+	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services) $(BIN)/mypy \
+		$(PACKAGES) docs/tools locks demo.py certificates.py services/render.py
 
 # Schemas come with the linter. actionlint sees more, where it is installed.
 SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema
@@ -170,6 +170,20 @@ docs: $(READY) $(DOCS_TOOLS)/.done ## The documentation in site/; a broken link 
 	@$(DOCS_TOOLS)/bin/zensical build --clean --strict
 
 # Making what is committed.
+
+# uv only resolves; what it wrote pip takes, and pip-audit reads.
+$(LOCK_TOOLS)/.done: constraints.txt
+	@echo "setup: what resolves the locks"
+	@test -x $(LOCK_TOOLS)/bin/python || $(PYTHON) -m venv $(LOCK_TOOLS)
+	@$(LOCK_TOOLS)/bin/python $(PIP_INSTALL) -c constraints.txt uv pip-audit
+	@touch $@
+
+locks: $(READY) $(LOCK_TOOLS)/.done ## Resolve what may be installed, with hashes, within constraints.txt
+	@$(LOCK_TOOLS)/bin/python locks/resolve.py
+
+audit: $(LOCK_TOOLS)/.done ## Known vulnerabilities of what the images hold (asks a database on the network)
+	@$(LOCK_TOOLS)/bin/pip-audit --strict --disable-pip \
+		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build dev docs proto torch),$(wildcard locks/*.txt)))
 
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py

@@ -89,8 +89,10 @@ def images(service: Service) -> str:
 FROM above-torch AS build-{service.model_id}
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
+COPY locks/{service.model_id}.txt /opt/locks/
 RUN {why}pip --python /opt/diptych/bin/python install -q --no-cache-dir \\
-        -c /opt/constraints.txt{options} \\
+        --require-hashes{options} -r /opt/locks/{service.model_id}.txt \\
+    && pip --python /opt/diptych/bin/python install -q --no-index --no-deps \\
         {shared} \\
         /wheels/{service.package}-*.whl
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from diptych_runtime.weights import OfficialWeights
 
 CHECKPOINT = b"CKPT" + bytes(i * 7 % 251 for i in range(300_000))
-CUT = 100_000  # bytes sent before a break; 65536 of them are kept, a whole chunk
+CUT = 100_000  # bytes sent before a break
 CONVERTER = """
 import json, sys
 data = open(sys.argv[1], "rb").read()
@@ -33,6 +33,10 @@ class Site:
     cut_after: int | None = None
     """The connection ends after this many bytes of the body, once."""
     status: int | None = None
+    redirects: list[str] = field(default_factory=list)
+    """Where requests are sent to, one after the other, before one is answered."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Further headers of an answer, or others instead of what it would have."""
     seen: list[dict[str, str]] = field(default_factory=list)
     port: int = 0
 
@@ -44,6 +48,12 @@ class Site:
         self.seen.append({"path": request.path, **dict(request.headers)})
         if self.status is not None:
             request.send_error(self.status)
+            return
+        if self.redirects:
+            request.send_response(302)
+            request.send_header("Location", self.redirects.pop(0))
+            request.send_header("Content-Length", "0")
+            request.end_headers()
             return
         start = self._start(request)
         if start >= len(self.content) > 0:
@@ -58,7 +68,8 @@ class Site:
             request.send_header("Content-Range", f"bytes {start}-{last}/{len(self.content)}")
         if self.etag is not None:
             request.send_header("ETag", self.etag)
-        request.send_header("Content-Length", str(len(body)))
+        for name, value in ({"Content-Length": str(len(body))} | self.headers).items():
+            request.send_header(name, value)
         request.end_headers()
         cut, self.cut_after = self.cut_after, None
         request.wfile.write(body[:cut])

@@ -11,7 +11,7 @@ from torchvision.models.detection import (
     MaskRCNN_ResNet50_FPN_Weights,
 )
 
-from diptych_maskrcnn.weights.official import COCO_V1, COCO_V2, KEYPOINT_COCO
+from diptych_maskrcnn.weights.official import COCO_V1, COCO_V2, KEYPOINT_COCO, OFFICIAL
 from diptych_runtime.weights import OfficialWeights
 
 
@@ -28,3 +28,13 @@ def test_as_torchvision_describes_it(ours: OfficialWeights, theirs: Any) -> None
     assert ours.url == theirs.url
     assert ours.parameter_count == theirs.meta["num_params"]
     assert ours.size_bytes == round(theirs.meta["_file_size"] * 1024 * 1024)
+
+
+@pytest.mark.parametrize("weights", OFFICIAL, ids=lambda weights: weights.name)
+def test_a_pinned_digest_begins_as_the_name_says(weights: OfficialWeights) -> None:
+    prefix = weights.url.rpartition("-")[2].partition(".")[0]
+    if weights.sha256 is None:
+        assert weights.name == "coco-v1"
+    else:
+        assert len(weights.sha256) == 64
+        assert weights.sha256.startswith(prefix)

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diptych import Task
+from diptych.segment import v1 as pb
 from diptych_runtime.engine import Reason, ServiceError
-from diptych_runtime.front.admission import Admission, Estimates, Kind
+from diptych_runtime.front.admission import Admission, Estimates, Kind, work_units
 from diptych_runtime.ipc.lanes import Lane
 from diptych_runtime.settings import RuntimeSettings
 
@@ -397,3 +398,12 @@ def test_estimates_follow_what_was_measured() -> None:
     for _ in range(40):
         estimates.learn(kind, 1, 1.0)
     assert estimates.seconds(kind, 10) == pytest.approx(10.0, rel=1e-3)
+
+
+def test_an_image_of_many_pixels_is_more_work() -> None:
+    task, card = Task.INSTANCE_SEGMENTATION, pb.ModelCard()
+    small, large = (
+        work_units(pb.SegmentRequest(), task, card, pixels) for pixels in (64 * 48, 49_000_000)
+    )
+    assert small == pytest.approx(1, abs=0.01)
+    assert large > 2.5 * small

@@ -84,7 +84,7 @@ def test_break_in_the_middle_goes_on_with_range(
     digest = hashlib.sha256(CHECKPOINT).hexdigest()
     pull(site.weights(sha256=digest), converter=converter, directory=store, progress=False)
     assert "Range" not in site.seen[0]
-    assert site.seen[1]["Range"] == "bytes=65536-"
+    assert site.seen[1]["Range"] == "bytes=100000-"
     assert site.seen[1]["If-Range"] == '"one"'
 
 
@@ -93,11 +93,11 @@ def test_next_pull_goes_on_after_the_program_gave_up(
 ) -> None:
     monkeypatch.setattr(download, "RETRY_WAITS_S", ())
     site.cut_after = CUT
-    with pytest.raises(WeightsError, match=r"broke off after 65536 bytes.*run the same command"):
+    with pytest.raises(WeightsError, match=r"broke off after 100000 bytes.*run the same command"):
         pull(site.weights(), converter=converter, directory=store, progress=False)
     assert not (store / "tiny.safetensors").exists()
     pull(site.weights(), converter=converter, directory=store, progress=False)
-    assert site.seen[-1]["Range"] == "bytes=65536-"
+    assert site.seen[-1]["Range"] == "bytes=100000-"
 
 
 def test_server_without_range_sends_it_whole_again(

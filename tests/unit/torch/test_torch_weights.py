@@ -186,7 +186,7 @@ def test_the_converter_is_a_process_of_its_own(tmp_path: Path) -> None:
 def test_a_file_that_is_no_safetensors(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "none.safetensors"
     path.write_bytes(b"x" * 1000)
-    assert "none.safetensors cannot be read as safetensors: " in model.refusal(path)
+    assert "none.safetensors is not a safetensors file: " in model.refusal(path)
 
 
 def test_a_file_that_is_no_pickle(tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
 """``python -m diptych_torch.convert CHECKPOINT OUTPUT``: a pickled state dict to safetensors.
 
 Meant for a process that is thrown away. The checkpoint is read with ``weights_only=True``, which
-builds tensors and plain containers and runs nothing else.
+builds tensors and plain containers and runs nothing else. What it may inflate to is bounded by the
+checkpoint's size, and the process ends with the one that started it.
 """
 
 from __future__ import annotations
 
+import ctypes
+import resource
+import signal
 import sys
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +22,13 @@ from torch import Tensor
 WRAPPERS = ("model", "state_dict", "model_state_dict", "module")
 """Names under which training scripts put a state dict."""
 
+SHARED = 4
+"""How often a checkpoint may show the same bytes: tied tensors share theirs, and get their own."""
+
+_ROOM_BYTES = 1 << 20  # small files have more names than numbers
+_COPIES = 6  # of the checkpoint in memory: read, cloned, written, each with some to spare
+_LEAST_MEMORY_BYTES = 1 << 30
+_PR_SET_PDEATHSIG = 1
 _MAX_DEPTH = 4  # a pickle may contain itself
 
 
@@ -28,8 +40,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Read the state dict in a pickle, also from within ``WRAPPERS``, one in another.
 
     Raises:
-        CheckpointError: it cannot be read as tensors only, or holds something else.
+        CheckpointError: it cannot be read as tensors only, holds something else, or inflates.
     """
+    _check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpicklers raise almost anything on bytes they do not know
@@ -45,7 +58,25 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"expected names and tensors, found {key!r}: {type(value).__name__}"
             )
+    _check_size(content.values(), path)
     return content
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse records that take more room than the file: torch stores them as they are."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inflated = sum(record.file_size for record in archive.infolist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return  # an older kind of pickle, or something that torch says no to
+    if inflated > path.stat().st_size:
+        raise CheckpointError(f"its records would inflate to {inflated} bytes")
+
+
+def _check_size(tensors: Iterable[Tensor], path: Path) -> None:
+    total = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if total > SHARED * path.stat().st_size + _ROOM_BYTES:
+        raise CheckpointError(f"its tensors would inflate to {total} bytes")
 
 
 def _inner(content: object) -> object:
@@ -53,6 +84,24 @@ def _inner(content: object) -> object:
         return content
     inner = (content[name] for name in WRAPPERS if isinstance(content.get(name), dict))
     return next(inner, content)
+
+
+def confine(checkpoint: Path) -> None:
+    """Bound what this process takes for a checkpoint, and have it end with its parent.
+
+    An unpickler reserves what the pickle says before it looks whether the bytes are there.
+    """
+    torch.set_num_threads(1)  # each further one reserves memory of its own
+    if sys.platform != "linux":
+        return
+    size = checkpoint.stat().st_size if checkpoint.is_file() else 0
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    memory = pages * resource.getpagesize() + _LEAST_MEMORY_BYTES + _COPIES * size
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    written = 2 * (SHARED * size + _ROOM_BYTES)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (written, written))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,4 +121,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    confine(Path(sys.argv[1]) if len(sys.argv) > 1 else Path())
     sys.exit(main())

@@ -21,6 +21,7 @@ from diptych_runtime.weights import (
     OfficialWeights,
     WeightsError,
     cache_dir,
+    check_safetensors,
     convert,
     file_sha256,
     locate,
@@ -67,6 +68,7 @@ class ChosenWeights:
         """
         pickled = self.path.suffix != ".safetensors"
         path = _converted(self.path, self.loaded.sha256.hex()) if pickled else self.path
+        check_safetensors(path)
         try:
             state = load_file(path)
         except (SafetensorError, OSError) as error:

@@ -34,6 +34,7 @@ _PERMITS = {Lane.HELD: 4, Lane.NEW: 2, Lane.BULK: 2}
 _FIRST_GUESS_S = 0.5
 _MEMORY = 0.7  # share of the old estimate that a new measurement leaves
 _POINTS_PER_UNIT = 1024
+_PIXELS_PER_UNIT = 25_000_000  # half a second of a decoder, as the first guess of a unit is
 _NEW_SHARE = 0.1  # of the newest measurement in how fast a lane moves
 _SLOWEST = 4.0  # requests of three lanes and sessions share the model
 _CAUTION = 1.05  # what waits ahead may take longer: who is let in should not be dropped
@@ -57,8 +58,17 @@ def lane_of(task: Task, *, held: bool) -> Lane:
     return Lane.HELD if held else Lane.NEW
 
 
-def work_units(request: pb.SegmentRequest, task: Task, card: pb.ModelCard) -> float:
-    """Say how much work a request is, in units that are the same within its kind."""
+def work_units(
+    request: pb.SegmentRequest, task: Task, card: pb.ModelCard, pixels: int = 0
+) -> float:
+    """Say how much work a request is, in units that are the same within its kind.
+
+    ``pixels`` are those that have to be decoded first, as the header of the file says.
+    """
+    return _model_units(request, task, card) + pixels / _PIXELS_PER_UNIT
+
+
+def _model_units(request: pb.SegmentRequest, task: Task, card: pb.ModelCard) -> float:
     if task is not Task.PROMPTED_SEGMENTATION and card.HasField("default_automatic"):
         return grid_points(request.automatic, card.default_automatic) / _POINTS_PER_UNIT
     # A prompt costs a fraction of the encoder; the figure only has to order queues.

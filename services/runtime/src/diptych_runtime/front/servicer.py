@@ -21,8 +21,10 @@ from ..calls import log_fields, request_id, tenant
 from ..engine.errors import ServiceError, not_held
 from ..grpc_server.interceptor import unreadable
 from ..machine import process_memory
+from ..quarantine import ended_engine
 from ..settings import RuntimeSettings
 from ..wire.checks import check_model, check_request
+from ..wire.image_files import pixel_count
 from .admission import Admission, Estimates, Kind, lane_of, work_units
 from .stats import Stats
 from .supervisor import Supervisor
@@ -104,7 +106,14 @@ class ModelServicer:
                     self._estimates.learn_at_least(kind, request.work_units, model_s)
                 release(model_s)
 
-            reply = await engine.run(request, on_released=released)
+            try:
+                reply = await engine.run(request, on_released=released)
+            except ServiceError:
+                if request.suspected and _is_retry(context):
+                    # It has met the end of two engines: gRPC would try it a third time.
+                    self._supervisor.quarantine.add(request.digest or "")
+                    raise ended_engine() from None
+                raise
         # In the next iteration of the loop, so that the reply does not wait for it.
         asyncio.get_running_loop().call_soon(self._count, request, reply)
         return reply.body
@@ -114,9 +123,14 @@ class ModelServicer:
         large = read_size(raw) > _PARSE_OFF_LOOP_BYTES
         request = await asyncio.to_thread(read) if large else read()
         # The digest decides the lane of prompts: their image may be held although it was sent.
-        if request.encoded and request.task is Task.PROMPTED_SEGMENTATION:
+        quarantine = self._supervisor.quarantine
+        prompted = request.task is Task.PROMPTED_SEGMENTATION
+        if request.encoded and prompted:
             self._check_hope(request)
+        if request.encoded and (prompted or quarantine.digests):
             request.digest = await _sha256(request.encoded)
+        if quarantine.digests:
+            quarantine.check(request.digest or "")
         return request
 
     def _check_hope(self, request: PendingRequest) -> None:
@@ -140,7 +154,9 @@ class ModelServicer:
     def _count(self, request: PendingRequest, reply: EngineReply) -> None:
         """Learn from an answer; ends before its line is logged and before another call is read."""
         kind = Kind(request.task, reply.cache_hit)
-        self._estimates.learn(kind, request.work_units, reply.model_s)
+        # Decoding is part of it: what has many pixels is expected to take longer for those.
+        seconds = reply.model_s + reply.stages["decode"]
+        self._estimates.learn(kind, request.work_units, seconds)
         self.stats.count_reply(request.task, reply)
         stages_ms = {f"{name}_ms": round(s * 1e3, 1) for name, s in reply.stages.items()}
         log_fields(held=reply.cache_hit, **stages_ms)
@@ -205,8 +221,15 @@ def _pending_request(
         received=received,
         deadline=deadline,
         digest=None if encoded else message.image.sha256.hex(),
-        work_units=work_units(message, task, card),
+        work_units=work_units(message, task, card, pixel_count(encoded)),
         tenant=tenant(),
+    )
+
+
+def _is_retry(context: Context) -> bool:
+    """Whether gRPC itself has sent this call again."""
+    return any(
+        key == "grpc-previous-rpc-attempts" for key, _ in context.invocation_metadata() or ()
     )
 
 

@@ -9,15 +9,22 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import requests
 from tqdm import tqdm
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from .redirects import RedirectError, opened
 
 RETRY_WAITS_S: Sequence[float] = (1.0, 3.0, 10.0)
 """Pauses before the next try after a break; a try that brought bytes starts them afresh."""
 
-_TIMEOUT_S = (10.0, 60.0)  # to connect, between two reads
-_CHUNK_BYTES = 1 << 16  # a break loses at most this much
+LONGEST_S = 6 * 3600.0
+"""One try of a download; a server that sends a byte a minute ends here. The largest published file
+comes in that at 42 kB/s, and the next try goes on where this one stopped."""
+
+_CHUNK_BYTES = 1 << 16
 _PARTIAL_CONTENT = 206
 _RANGE_NOT_SATISFIABLE = 416
 
@@ -30,7 +37,7 @@ class _BrokenError(Exception):
     """The connection ended early; worth another try."""
 
 
-def download(url: str, part: Path, *, progress: bool, label: str) -> None:
+def download(url: str, part: Path, *, max_bytes: int, progress: bool, label: str) -> None:
     """Download ``url`` to ``part``, and go on with what is already there.
 
     A server that honours ``Range`` sends only the rest, on the condition (``If-Range``) that the
@@ -40,18 +47,25 @@ def download(url: str, part: Path, *, progress: bool, label: str) -> None:
     Args:
         url: Address, http or https.
         part: File to write; left in place after a break, so that the next call goes on.
+        max_bytes: Of the whole file; what announces or sends more is refused and removed.
         progress: Draw a bar on stderr.
         label: Name on the bar.
 
     Raises:
-        WeightsError: refused by the server, no room on the disk, or broken too often.
+        WeightsError: refused by the server, too large, redirected away from https, no room on the
+            disk, or broken too often.
     """
     waits = iter(RETRY_WAITS_S)
     while True:
         before = _size(part)
         try:
-            return _attempt(url, part, progress=progress, label=label)
-        except (_BrokenError, requests.RequestException) as error:
+            return _attempt(url, part, max_bytes=max_bytes, progress=progress, label=label)
+        except RedirectError as error:
+            raise WeightsError(
+                f"{url} is not downloaded: {error}; check the address, or set "
+                "DIPTYCH_WEIGHTS_MIRROR to one that has the file"
+            ) from error
+        except (_BrokenError, requests.RequestException, HTTPError) as error:
             if _size(part) > before:
                 waits = iter(RETRY_WAITS_S)
             wait = next(waits, None)
@@ -74,7 +88,7 @@ def discard(part: Path) -> None:
     _identity_path(part).unlink(missing_ok=True)
 
 
-def _attempt(url: str, part: Path, *, progress: bool, label: str) -> None:
+def _attempt(url: str, part: Path, *, max_bytes: int, progress: bool, label: str) -> None:
     headers = {"Accept-Encoding": "identity"}  # a compressed body has other offsets
     start = _size(part)
     validator = _read_validator(part, url) if start else None
@@ -82,7 +96,7 @@ def _attempt(url: str, part: Path, *, progress: bool, label: str) -> None:
         start = 0
     else:
         headers |= {"Range": f"bytes={start}-", "If-Range": validator}
-    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
+    with opened(url, headers) as response:
         if response.status_code == _RANGE_NOT_SATISFIABLE and start:
             if _range_total(response.headers) == start:
                 return  # it broke after the last byte
@@ -90,36 +104,56 @@ def _attempt(url: str, part: Path, *, progress: bool, label: str) -> None:
             raise _BrokenError("the server's file is shorter than what was kept")
         if not response.ok:
             _refuse(url, response)
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise _BrokenError("the server sent it compressed, which was not asked for")
         if response.status_code != _PARTIAL_CONTENT:
             start = 0
         elif _range_start(response.headers) != start:
             discard(part)
             raise _BrokenError("the server sent another range than the one asked for")
         total = _announced_total(response.headers, start)
+        if total is not None and total > max_bytes:
+            raise _too_large(url, part, f"{total}", max_bytes)
         if start == 0:
             _write_validator(part, url, response.headers)
-        _receive(response, part, start=start, total=total, progress=progress, label=label)
+        bar = tqdm(
+            total=total, initial=start, desc=label, unit="B", unit_scale=True, disable=not progress
+        )
+        with bar:
+            _receive(url, response, part, bar, start=start, total=total, max_bytes=max_bytes)
 
 
 def _receive(
+    url: str,
     response: requests.Response,
     part: Path,
+    bar: tqdm[Any],
     *,
     start: int,
     total: int | None,
-    progress: bool,
-    label: str,
+    max_bytes: int,
 ) -> None:
-    bar = tqdm(
-        total=total, initial=start, desc=label, unit="B", unit_scale=True, disable=not progress
-    )
-    with bar, part.open("ab" if start else "wb") as file:
-        for chunk in response.iter_content(_CHUNK_BYTES):
+    received, began = start, time.monotonic()
+    with part.open("ab" if start else "wb") as file:
+        # What came, however little: a full chunk may be long in coming, and time is bounded.
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+            received += len(chunk)
+            if received > max_bytes:
+                raise _too_large(url, part, f"more than {max_bytes}", max_bytes)
             file.write(chunk)
             bar.update(len(chunk))
-    received = _size(part)
+            if time.monotonic() - began > LONGEST_S:
+                raise _BrokenError(f"not complete after {LONGEST_S:.0f} s")
     if total is not None and received != total:
         raise _BrokenError(f"{received} of {total} bytes came")
+
+
+def _too_large(url: str, part: Path, found: str, max_bytes: int) -> WeightsError:
+    discard(part)
+    return WeightsError(
+        f"{url} has {found} bytes, at most {max_bytes} are expected; check that the address is "
+        "right and nothing in between replaces the file"
+    )
 
 
 def _refuse(url: str, response: requests.Response) -> None:
@@ -132,9 +166,9 @@ def _refuse(url: str, response: requests.Response) -> None:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout | ReadTimeoutError):
         return "no answer in time"
-    if isinstance(error, requests.ConnectionError):
+    if isinstance(error, requests.ConnectionError | HTTPError):
         return "no connection"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 

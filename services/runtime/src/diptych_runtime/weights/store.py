@@ -146,7 +146,8 @@ def _pull(
     url = _address(weights.url)
     part = target.with_name(f"{weights.name}.part")
     _check_room(target.parent, 2 * weights.size_bytes)
-    download(url, part, progress=progress, label=weights.name)
+    most = int((1 + _SIZE_TOLERANCE) * weights.size_bytes)
+    download(url, part, max_bytes=most, progress=progress, label=weights.name)
     digest = _check_download(part, weights, known, say)
     say(f"converting {weights.name} to safetensors")
     size = part.stat().st_size

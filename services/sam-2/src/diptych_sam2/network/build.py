@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from hydra.errors import HydraException
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
-from yaml import YAMLError  # type: ignore[import-untyped]
 
-from diptych_runtime.engine import LoadError
 from diptych_torch.weights import load_into
 
+from .configuration import ModelError, build, read_configuration
+
+_DECODER_ARGS = "sam_mask_decoder_extra_args"
 _POSTPROCESSING = {
     "dynamic_multimask_via_stability": True,
     "dynamic_multimask_stability_delta": 0.05,
@@ -26,14 +22,10 @@ _POSTPROCESSING = {
 the three."""
 
 
-class ModelError(LoadError):
-    """A configuration from which no model can be built; the message is one line."""
-
-
 def build_model(config: Path, state: Mapping[str, Tensor] | None = None) -> SAM2Base:
     """Build the model of a YAML file of the sam2 package's form, as ``build_sam2`` does.
 
-    Reads the file directly instead of through hydra's search path, which is global to a process.
+    Reads the file as data instead of through hydra, which would call what it names.
 
     Args:
         config: A file with a ``model`` node.
@@ -43,11 +35,12 @@ def build_model(config: Path, state: Mapping[str, Tensor] | None = None) -> SAM2
         ModelError: the file is no such configuration.
         WeightsError: the weights do not fit it.
     """
-    try:
-        model = _instantiated(config)
-    except (OSError, YAMLError, OmegaConfBaseException, HydraException) as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelError(f"{config} is not a configuration of SAM 2: {reason}") from error
+    described = read_configuration(config).get("model")
+    if isinstance(described, dict):
+        given = described.get(_DECODER_ARGS)
+        described[_DECODER_ARGS] = {**(given if isinstance(given, dict) else {}), **_POSTPROCESSING}
+        described["compile_image_encoder"] = False
+    model = build(config, described)
     if not isinstance(model, SAM2Base):
         raise ModelError(
             f"{config} is not a configuration of SAM 2: it makes a {type(model).__name__}"
@@ -55,11 +48,3 @@ def build_model(config: Path, state: Mapping[str, Tensor] | None = None) -> SAM2
     if state is not None:
         load_into(model, state, config.name)
     return model.eval()
-
-
-def _instantiated(config: Path) -> Any:
-    tree = OmegaConf.load(config)
-    OmegaConf.update(tree, "model.sam_mask_decoder_extra_args", _POSTPROCESSING, force_add=True)
-    OmegaConf.update(tree, "model.compile_image_encoder", False, force_add=True)
-    OmegaConf.resolve(tree)
-    return instantiate(tree.model, _recursive_=True)
