@@ -76,7 +76,8 @@ async def full(queue: Admission, lane: Lane = Lane.BULK) -> list[Visitor]:
 
 async def refused(visitor: Visitor) -> ServiceError:
     with pytest.raises(ServiceError) as caught:
-        await visitor.task
+        async with asyncio.timeout(10):
+            await visitor.task
     return caught.value
 
 

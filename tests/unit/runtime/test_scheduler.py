@@ -139,6 +139,33 @@ def test_late_work_does_not_start(script: Script) -> None:
     assert result.reason is Reason.DEADLINE
 
 
+def test_work_that_would_be_late_does_not_start(script: Script) -> None:
+    hopeless = script.work("hopeless", [None], deadline=time.monotonic() + 1e6)
+    hopeless.estimate_s = 1e7
+    script.scheduler.add(Lane.BULK, hopeless)
+    script.scheduler.add(Lane.NEW, script.work("last", [stop]))
+    script.scheduler.add(Lane.HELD, script.work("first", [None]))
+    assert script.run() == ["first", "last"]
+    script.steps["last"] = [stop]
+    script.scheduler.add(Lane.NEW, script.work("end", [stop]))
+    script.run()
+    result = script.results["hopeless"]
+    assert isinstance(result, ServiceError)
+    assert result.reason is Reason.DEADLINE
+
+
+def test_work_that_has_begun_may_use_all_of_its_time(script: Script) -> None:
+    work = script.work("begun", [None, None], deadline=time.monotonic() + 1e6)
+    work.estimate_s = 1e5
+    script.scheduler.add(Lane.BULK, work)
+
+    def late() -> None:
+        work.deadline = time.monotonic() + 1e4  # less than it was expected to take
+
+    script.steps["begun"] = [late, stop]
+    assert script.run() == ["begun", "begun"]
+
+
 def test_only_a_model_that_has_nothing_to_do_is_offered_work(script: Script) -> None:
     seen = []
 

@@ -13,13 +13,10 @@ than this does, because what would be late is not let in.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Self, TypeAlias
+from typing import NamedTuple
 
 from diptych import Task
 from diptych.segment import v1 as pb
@@ -28,6 +25,7 @@ from ..engine.errors import Reason, ServiceError
 from ..ipc.lanes import Lane
 from ..settings import RuntimeSettings
 from ..wire.checks import grid_points
+from .turns import Permit, Queue, Waiter
 
 # One in the model, one being decoded ahead of it; held images need no decoding.
 _PERMITS = {Lane.HELD: 4, Lane.NEW: 2, Lane.BULK: 2}
@@ -35,11 +33,7 @@ _FIRST_GUESS_S = 0.5
 _MEMORY = 0.7  # share of the old estimate that a new measurement leaves
 _POINTS_PER_UNIT = 1024
 _PIXELS_PER_UNIT = 25_000_000  # half a second of a decoder, as the first guess of a unit is
-_NEW_SHARE = 0.1  # of the newest measurement in how fast a lane moves
-_SLOWEST = 4.0  # requests of three lanes and sessions share the model
 _CAUTION = 1.05  # what waits ahead may take longer: who is let in should not be dropped
-_LEAST_MARGIN_S = 0.003
-_MAX_REMEMBERED = 256  # tenants
 _MIN_RETRY_S = 0.1
 _MAX_RETRY_S = 30.0
 
@@ -97,156 +91,6 @@ class Estimates:
             self.learn(kind, units, seconds)
 
 
-_OnStart: TypeAlias = Callable[["Permit"], None]
-_OnRelease: TypeAlias = Callable[["Permit", float], None]
-
-
-class Permit:
-    """The right to be in the engine process, for a block of code."""
-
-    def __init__(
-        self, estimate_s: float, *, alone: bool, start: _OnStart, release: _OnRelease
-    ) -> None:
-        self.estimate_s = estimate_s
-        self.alone = alone
-        """Whether nothing was there to wait for: admitted whatever the estimate says."""
-        self.started = 0.0
-        """When it was handed over, by the clock of the admission."""
-        self.expected = 0.0
-        """When its work should be out again."""
-        self._start = start
-        self._release = release
-        self._handed_over = False
-
-    def hand_over(self) -> Callable[[float], None]:
-        """Let the permit outlive its block: whoever gets this calls it once, to release it, with
-        the seconds that the model worked.
-
-        For work that the model finishes although nobody waits for it any more.
-        """
-        self._handed_over = True
-        self._start(self)  # there may have been no engine until now
-        return partial(self._release, self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if not self._handed_over:
-            self._release(self, 0.0)
-
-
-@dataclass(eq=False)
-class _Waiter:
-    tenant: str
-    estimate_s: float
-    deadline: float
-    granted: asyncio.Future[Permit]
-
-    def fail(self, error: ServiceError) -> None:
-        if not self.granted.done():
-            self.granted.set_exception(error)
-
-
-class _Queue:
-    """One lane: what of it is in the engine process, and who waits.
-
-    Tenants take turns by what they use: next is who was given the fewest estimated seconds. Among
-    one tenant's requests the first come goes first.
-    """
-
-    def __init__(self, permits: int) -> None:
-        self.permits = permits
-        self.inside: list[Permit] = []
-        self.waiting: dict[str, deque[_Waiter]] = {}
-        self._given: dict[str, float] = {}
-        self._turn = 0.0  # what who had the last turn had been given until then
-        # Seconds by the clock for seconds of the model: batches, decoding and other lanes count.
-        self._clock_s = self._model_s = 0.0
-        self._spread_s = 0.0
-        self._released = -math.inf
-
-    @property
-    def pace(self) -> float:
-        """Seconds that pass for one second of this lane's work."""
-        return self._clock_s / self._model_s if self._model_s else 1.0
-
-    @property
-    def margin_s(self) -> float:
-        """How far answers may come from when they were expected."""
-        return _LEAST_MARGIN_S + 2 * self._spread_s
-
-    def inside_s(self, now: float) -> float:
-        """Estimate what is left of the work in the engine process, in seconds of the model."""
-        if not self.inside:
-            return 0.0
-        first = self.inside[0]
-        done = (now - max(self._released, first.started)) / self.pace
-        left = sum(permit.estimate_s for permit in self.inside)
-        return left - min(max(done, 0.0), first.estimate_s)
-
-    def ahead_s(self, tenant: str, estimate_s: float) -> float:
-        """Estimate the waiting work that would have its turn before one more of a tenant."""
-        own = sum(waiter.estimate_s for waiter in self.waiting.get(tenant, ()))
-        until = max(self._given.get(tenant, 0.0), self._turn) + own + estimate_s
-        total = own
-        for other, waiters in self.waiting.items():
-            if other != tenant:
-                share = max(until - self._given[other], 0.0)
-                total += min(sum(waiter.estimate_s for waiter in waiters), share)
-        return total
-
-    def add(self, waiter: _Waiter) -> None:
-        tenant = waiter.tenant
-        if tenant not in self.waiting:
-            self._given[tenant] = max(self._given.get(tenant, 0.0), self._turn)
-        self.waiting.setdefault(tenant, deque()).append(waiter)
-
-    def remove(self, waiter: _Waiter) -> bool:
-        """Take one out; returns whether it was there."""
-        waiters = self.waiting.get(waiter.tenant, ())
-        if waiter not in waiters:
-            return False
-        assert isinstance(waiters, deque)
-        waiters.remove(waiter)
-        if not waiters:
-            del self.waiting[waiter.tenant]
-        return True
-
-    def next(self) -> _Waiter:
-        """Find whose turn it is."""
-        tenant = min(self.waiting, key=self._given.__getitem__)
-        return self.waiting[tenant][0]
-
-    def give(self, tenant: str, estimate_s: float) -> None:
-        """Note that a tenant has its turn."""
-        self._turn = max(self._given.get(tenant, 0.0), self._turn)
-        self._given[tenant] = self._turn + estimate_s
-        if len(self._given) > _MAX_REMEMBERED:
-            keep = {t: s for t, s in self._given.items() if s > self._turn or t in self.waiting}
-            self._given = keep
-
-    def start(self, permit: Permit, now: float) -> None:
-        permit.started = now
-        permit.expected = now + self.inside_s(now) * self.pace
-
-    def end(self, permit: Permit, model_s: float, now: float) -> None:
-        """Take a permit back, and learn from how long its work took."""
-        self.inside.remove(permit)
-        if model_s and not permit.alone:
-            kept = 1 - _NEW_SHARE
-            # Bounded: one long step of others says nothing about what comes after it.
-            passed = min(now - max(self._released, permit.started), _SLOWEST * model_s)
-            self._clock_s = kept * self._clock_s + passed
-            self._model_s = kept * self._model_s + model_s
-            miss = abs(now - permit.expected)
-            self._spread_s += 2 * _NEW_SHARE * (miss - self._spread_s)
-        elif model_s:
-            self._spread_s *= _MEMORY
-        if model_s:
-            self._released = now
-
-
 class Admission:
     """The queues of one service.
 
@@ -259,7 +103,7 @@ class Admission:
         self._max_requests = settings.queue_requests
         self._max_seconds = settings.queue_seconds
         self._clock = clock
-        self._lanes = {lane: _Queue(permits) for lane, permits in _PERMITS.items()}
+        self._lanes = {lane: Queue(permits) for lane, permits in _PERMITS.items()}
         self._waiting_s = 0.0
         self.waiting = 0
         self.running = 0
@@ -324,7 +168,7 @@ class Admission:
             retry_after_s=min(max(retry_s, _MIN_RETRY_S), _MAX_RETRY_S),
         )
 
-    def _make_room(self, tenant: str, queue: _Queue, estimate_s: float) -> None:
+    def _make_room(self, tenant: str, queue: Queue, estimate_s: float) -> None:
         """Refuse a newcomer to a full queue; or the newest of the tenant that has the most there,
         or of the fullest lane if that is its own, if the newcomer's share stays the smaller one."""
         if self.waiting >= self._max_requests:
@@ -349,25 +193,25 @@ class Admission:
     def _displaced(
         self,
         tenant: str,
-        queue: _Queue,
+        queue: Queue,
         newcomer: float,
         cost: Callable[[float], float],
         needed: float,
         full: ServiceError,
-    ) -> list[tuple[_Queue, _Waiter]]:
+    ) -> list[tuple[Queue, Waiter]]:
         """Choose who makes room for a newcomer, or raise ``full``."""
-        shares: dict[str, dict[_Queue, list[_Waiter]]] = {}
+        shares: dict[str, dict[Queue, list[Waiter]]] = {}
         for lane in self._lanes.values():
             for who, waiters in lane.waiting.items():
                 shares.setdefault(who, {})[lane] = list(waiters)
 
-        def size(waiters: Iterable[_Waiter]) -> float:
+        def size(waiters: Iterable[Waiter]) -> float:
             return sum(cost(waiter.estimate_s) for waiter in waiters)
 
         def of(who: str) -> float:
             return sum(size(waiters) for waiters in shares.get(who, {}).values())
 
-        chosen: list[tuple[_Queue, _Waiter]] = []
+        chosen: list[tuple[Queue, Waiter]] = []
         while needed > 0:
             greediest = max(shares, key=of)
             lanes = shares[greediest]
@@ -387,9 +231,9 @@ class Admission:
             needed -= freed
         return chosen
 
-    async def _wait(self, queue: _Queue, tenant: str, estimate_s: float, deadline: float) -> Permit:
+    async def _wait(self, queue: Queue, tenant: str, estimate_s: float, deadline: float) -> Permit:
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(tenant, estimate_s, deadline, loop.create_future())
+        waiter = Waiter(tenant, estimate_s, deadline, loop.create_future())
         queue.add(waiter)
         self.waiting += 1
         self._waiting_s += estimate_s
@@ -407,12 +251,12 @@ class Admission:
             alarm.cancel()
             self._forget(queue, waiter)
 
-    def _forget(self, queue: _Queue, waiter: _Waiter) -> None:
+    def _forget(self, queue: Queue, waiter: Waiter) -> None:
         if queue.remove(waiter):
             self.waiting -= 1
             self._waiting_s -= waiter.estimate_s
 
-    def _enter(self, queue: _Queue, tenant: str, estimate_s: float) -> Permit:
+    def _enter(self, queue: Queue, tenant: str, estimate_s: float) -> Permit:
         permit = Permit(
             estimate_s,
             alone=not queue.inside,
@@ -425,7 +269,7 @@ class Admission:
         self.running += 1
         return permit
 
-    def _grant(self, queue: _Queue) -> None:
+    def _grant(self, queue: Queue) -> None:
         """Let in whose turn it is; drop, unseen by the model, what would be late."""
         while queue.waiting and len(queue.inside) < queue.permits:
             waiter = queue.next()
@@ -439,7 +283,7 @@ class Admission:
             else:
                 waiter.granted.set_result(self._enter(queue, waiter.tenant, waiter.estimate_s))
 
-    def _release(self, queue: _Queue, permit: Permit, model_s: float) -> None:
+    def _release(self, queue: Queue, permit: Permit, model_s: float) -> None:
         self.running -= 1
         queue.end(permit, model_s, self._clock())
         self._grant(queue)

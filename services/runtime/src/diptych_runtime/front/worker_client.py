@@ -74,8 +74,7 @@ class PendingRequest:
     answer: asyncio.Future[EngineReply] = field(init=False)
     """Made when the engine process gets the request."""
     on_released: Callable[[float], None] = field(init=False)
-    """Called with the seconds that the model worked on it when the process does not have it any
-    more, whether anybody still waits or not."""
+    """Called with seconds of the model when the process does not have it any more."""
 
     def fail(self, error: ServiceError) -> None:
         """Give an error to who waits, if anybody still does."""
@@ -160,8 +159,7 @@ class EngineClient:
         """Have one request answered; its ``encoded`` is empty afterwards.
 
         ``on_released`` is called once the request is out of the process again. That may be later
-        than this returns: the model finishes its step after a caller was cancelled. It gets the
-        seconds that the model worked.
+        than this returns: the model finishes its step after a caller was cancelled.
 
         Raises:
             ServiceError: what the engine process said, that it was lost, or that the deadline
