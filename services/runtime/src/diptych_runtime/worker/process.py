@@ -170,14 +170,14 @@ class EngineProcess:
         if lane is Lane.HELD and not loaded.context.cache.get(work.digest):
             self._to_prepare[Lane.NEW].put(work)  # dropped since the front looked
             return
-        work.mark(True)
+        self._images.mark(work.id, True, decoding=True)
         try:
             loaded.context.prepare(work)
         except Exception as error:
-            work.mark(False)
+            self._images.mark(work.id, False, decoding=True)
             self._to_reply.put((work, error))
         else:
-            work.mark(False)
+            self._images.mark(work.id, False, decoding=True)
             self._scheduler.add(lane, work)
 
     def _finish(self, work: Work, result: Answer | Exception) -> None:
