@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diptych import AutomaticOptions, Box, LowResLogits, Mask, Segment, Task
+from diptych import AutomaticOptions, Box, Keypoint, LowResLogits, Mask, Segment, Task
 from diptych.limits import MAX_REPLY_BYTES
 from diptych_runtime.engine import (
     Answer,
@@ -36,6 +36,7 @@ from diptych_runtime.engine import (
     ServiceError,
     Steps,
 )
+from diptych_runtime.worker.batch_policy import BatchPolicy
 
 CRASH = (255, 0, 1)
 RAISE = (255, 0, 2)
@@ -46,6 +47,7 @@ LOST = (255, 0, 6)
 GATED = (255, 0, 7)
 NO_ANSWER = (255, 0, 8)
 HUGE = (255, 0, 9)
+NOT_FINITE = (255, 0, 10)
 
 BAD_Y = 33
 GATED_Y = 35
@@ -150,6 +152,8 @@ class FakeEngine:
             return None  # type: ignore[return-value]
         if behaviour == HUGE:
             return Answer((Segment(score=0.5, label="x" * MAX_REPLY_BYTES),))
+        if behaviour == NOT_FINITE:
+            return Answer((_not_finite(job),))
         if behaviour == SLOW and job.task is Task.INSTANCE_SEGMENTATION:
             for _ in range(SLOW_STEPS):
                 time.sleep(SLOW_STEP_S)
@@ -166,6 +170,19 @@ class FakeEngine:
             segments = [_segment(label, Box(0, 0, width / 2, height / 2), (height, width), None)]
         limit = job.output.max_segments or len(segments)
         return Answer(tuple(segments[:limit]), max(len(segments) - limit, 0))
+
+
+def _not_finite(job: Job) -> Segment:
+    """A number in one field, which the request chooses by how many segments it wants."""
+    nan = float("nan")
+    logits = LowResLogits.from_numpy(np.full((8, 8), nan))
+    return (
+        Segment(score=nan),
+        Segment(score=0.5, box=Box(0, 0, float("inf"), 1)),
+        Segment(score=0.5, stability_score=nan),
+        Segment(score=0.5, keypoints=(Keypoint("nose", 1, nan, 0.5),)),
+        Segment(score=0.5, low_res_logits=logits),
+    )[(job.output.max_segments or 1) - 1]
 
 
 def _segment(label: str, box: Box, size: tuple[int, int], index: int | None) -> Segment:
@@ -229,15 +246,71 @@ def create_once() -> FakeEngine:
     return FakeEngine()
 
 
+def create_changing() -> FakeEngine:
+    """A factory whose later engines mark other pixels than its first; ``FAKE_LOG`` names a file."""
+    log = Path(os.environ["FAKE_LOG"])
+    later = log.exists() and "load" in log.read_text()
+
+    class Changed(FakeEngine):
+        def segment(
+            self, features: Features, pixels: Callable[[], Pixels], job: Job
+        ) -> Steps[Answer]:
+            answer = yield from super().segment(features, pixels, job)
+            size = features.payload[2]  # type: ignore[index]
+            wrong = (_segment("wrong", Box(0, 0, 9, 9), size, 0),) if later else answer.segments
+            return replace(answer, segments=wrong)
+
+    return Changed()
+
+
+def create_without_numbers() -> FakeEngine:
+    """A factory whose engine gives scores that are not numbers."""
+
+    class Nan(FakeEngine):
+        def segment(
+            self, features: Features, pixels: Callable[[], Pixels], job: Job
+        ) -> Steps[Answer]:
+            answer = yield from super().segment(features, pixels, job)
+            segments = tuple(replace(each, score=float("nan")) for each in answer.segments)
+            return replace(answer, segments=segments)
+
+    return Nan()
+
+
+def create_silent() -> FakeEngine:
+    """A factory whose engine finds nothing, also where it is asked about a point."""
+
+    class Silent(FakeEngine):
+        def segment(
+            self, features: Features, pixels: Callable[[], Pixels], job: Job
+        ) -> Steps[Answer]:
+            answer = yield from super().segment(features, pixels, job)
+            return replace(answer, segments=())
+
+    return Silent()
+
+
 def create_crashing() -> FakeEngine:
     """A factory whose process ends while it loads."""
     os._exit(11)
 
 
 class BatchingFake(FakeEngine):
-    """Every call of the model takes ``MODEL_S``, for however many prompts."""
+    """Every call of the model takes ``MODEL_S``, for however many prompts.
 
-    per_prompt_s = 0.0
+    What the service learns of sizes is ``learned_s``, not what a clock says: a neighbour on the
+    machine would be learned, too.
+    """
+
+    def __init__(self, learned_s: Callable[[int], float]) -> None:
+        learn = BatchPolicy.learn
+
+        def told(policy: BatchPolicy, kind: Hashable, size: int, seconds: float) -> None:
+            assert seconds >= 0
+            learn(policy, kind, size, learned_s(size))
+
+        # For this whole process, which has one engine.
+        BatchPolicy.learn = told  # type: ignore[method-assign]
 
     def batch_key(self, features: Features, job: Job) -> Hashable | None:
         if job.task is not Task.PROMPTED_SEGMENTATION or _y(job) == GATED_Y:
@@ -269,7 +342,7 @@ class BatchingFake(FakeEngine):
             note("gated", jobs[ys.index(GATED_Y)][0].payload[0])  # type: ignore[index]
             while not Path(os.environ["FAKE_GATE"]).exists():
                 time.sleep(0.005)
-        time.sleep(MODEL_S + self.per_prompt_s * (len(jobs) - 1))
+        time.sleep(MODEL_S)
         if BAD_Y in ys:
             raise RuntimeError("secret of a bad prompt")
 
@@ -280,13 +353,19 @@ def _y(job: Job) -> int:
 
 def create_batching() -> BatchingFake:
     """A factory whose engine takes as long for many prompts as for one."""
-    return BatchingFake()
+    return BatchingFake(lambda size: 0.01)
 
 
 def create_slower_together() -> BatchingFake:
     """A factory whose engine takes longer for prompts together than one by one."""
+    return BatchingFake(lambda size: 0.01 if size == 1 else 0.1 * size)
 
-    class Slower(BatchingFake):
-        per_prompt_s = 50 * MODEL_S  # by so much that a busy machine does not hide it
 
-    return Slower()
+def create_failing() -> FakeEngine:
+    """A factory whose engine loads well and fails at every image."""
+
+    class Failing(FakeEngine):
+        def embed(self, pixels: Pixels, kind: str) -> Features:
+            raise RuntimeError("secret of a device")
+
+    return Failing()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import grpc
 
@@ -50,6 +51,11 @@ class Gateway:
         )
         self.registry = self._make_registry()
         self._metrics = Metrics(self.registry, self.image_cache)
+        for name, files in (("tokens", self._tokens), ("services", self._credentials)):
+            if files:
+                self._metrics.process.add_files(name, partial(getattr, files, "usable"))
+        if tls:
+            self._metrics.process.add_files("tls", partial(getattr, tls, "usable"))
         self._bodies = RequestBytes(settings.request_bytes, give_back_soon)
         ports = 1 if settings.http_port is None else 2
         most = connections_of(raise_file_limit(), settings.max_connections, ports)
@@ -122,6 +128,7 @@ class Gateway:
             if self.http:
                 self.http.close()
             raise
+        self._following.append(asyncio.create_task(self._metrics.process.watch()))
         if self._tokens:
             self._following.append(asyncio.create_task(self._tokens.follow()))
         if self._credentials:

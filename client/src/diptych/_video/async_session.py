@@ -276,7 +276,7 @@ class AsyncVideoSession(BaseVideoSession):
             self._failure = self._failure or RequestCancelledError("the session was closed")
             raise self._failure
         try:
-            message = reading.result()
+            message: pb.SegmentVideoResponse | None = reading.result()
         except grpc.aio.AioRpcError as failure:
             raise self._failed(failure) from failure
         if message is None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
 _SMALL_BYTES = 256 * 1024
 _MOST_FIELDS = 100_000
 _VARINT, _FIXED64, _SIZED, _FIXED32 = 0, 1, 2, 5
-_MESSAGE = FieldDescriptor.TYPE_MESSAGE
 
 
 def check_fields(raw: bytes, message_type: type[Message]) -> None:
@@ -24,7 +23,7 @@ def check_fields(raw: bytes, message_type: type[Message]) -> None:
         return
     left = _MOST_FIELDS
     kind: Descriptor = message_type.DESCRIPTOR  # type: ignore[assignment]  # upb has its own
-    inside = [(kind, 0, len(raw))]
+    inside: list[tuple[Descriptor, int, int]] = [(kind, 0, len(raw))]
     while inside:
         message, at, end = inside.pop()
         fields = message.fields_by_number
@@ -37,7 +36,7 @@ def check_fields(raw: bytes, message_type: type[Message]) -> None:
             if wire == _SIZED:
                 size, at = _varint(raw, at, end)
                 field = fields.get(tag >> 3)
-                if field is not None and field.type == _MESSAGE and size:
+                if field is not None and field.message_type is not None and size:
                     inside.append((field.message_type, at, min(at + size, end)))
                 at += size
             elif wire == _VARINT:

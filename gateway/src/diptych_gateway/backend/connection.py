@@ -99,8 +99,8 @@ class Connection:
         return call  # type: ignore[no-any-return]
 
     def call(self, method: str, request: bytes, *, timeout_s: float) -> Awaitable[bytes]:
-        """Send a unary call of raw bytes, ``Check`` of health among them, with the id and trace of the request being served;
-        raises what grpcio raises."""
+        """Send a unary call of raw bytes, a method of a model or ``Check`` of its health, with the
+        id and trace of the request being served; raises what grpcio raises."""
         return self._unary[method](request, timeout=timeout_s, metadata=outgoing_metadata())
 
     def open_video(self, *, timeout_s: float | None) -> Any:

@@ -1,7 +1,8 @@
 """Keeps the card and the status of one service as they are.
 
-``/readyz``, ``diptych_model_up`` and the statuses of cards all say what stands here. A service is up
-while its connections stand, its health says SERVING, and it answers when it is asked, every second.
+``/readyz``, ``diptych_model_up`` and the statuses of cards all say what stands here. A service is
+up while its connections stand, its health says SERVING, and it answers when it is asked, every
+second.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Follower:
 
     @property
     def _up(self) -> bool:
-        return self._endpoint.status.code == grpc.StatusCode.OK.value[0]
+        return code_of(self._endpoint.status) is grpc.StatusCode.OK
 
     async def _look(self) -> float:
         """Look once; returns the seconds until it is worth to look again."""

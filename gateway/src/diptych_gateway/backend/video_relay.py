@@ -122,7 +122,7 @@ class VideoRelay:
         reading = self._reading
         # Not before the first answer, which says that the session is open.
         tells = self._reply_count > 0 and not self._is_told
-        awaited = {reading, self._leaving} if tells else {reading}
+        awaited: set[asyncio.Future[Any]] = {reading, self._leaving} if tells else {reading}
         await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
         if tells and self._leaving.done():
             self._is_told = True

@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+from diptych.wire.health import health_list
 
 from ..calls import RequestBytes
 from .interceptor import ErrorInterceptor, Gate, Observer
@@ -88,7 +89,7 @@ class GrpcServer:
         if max_connections is not None:
             options += (("grpc.max_allowed_incoming_connections", max_connections),)
         self._server = grpc.aio.server(interceptors=[interceptor], options=options)
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers(tuple(handlers))
         if with_reflection:
@@ -147,6 +148,16 @@ class GrpcServer:
         await stopped
         if self._following:
             self._following.cancel()
+
+
+class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # has no types
+    """Health with ``List``, which grpcio-health-checking declares and does not answer."""
+
+    async def List(
+        self, request: health_pb2.HealthListRequest, context: object
+    ) -> health_pb2.HealthListResponse:
+        """Say how every service stands at this moment."""
+        return health_list(self._server_status)
 
 
 def listen_address(host: str, port: int) -> str:

@@ -25,7 +25,7 @@ class ImageSlots:
     """The front's side: which slot has an image."""
 
     def __init__(self) -> None:
-        self.file = open(_nameless_file(), "r+b", buffering=0)  # noqa: SIM115
+        self.file = open(nameless_file(), "r+b", buffering=0)  # noqa: SIM115
         """For the engine process; to be closed once it has it."""
         self.file.truncate(_ALL_BYTES + 2 * _MARKS)
         self._memory = mmap.mmap(self.file.fileno(), _ALL_BYTES + 2 * _MARKS)
@@ -91,7 +91,8 @@ class ImageReader:
         self._marks[number % _MARKS + _MARKS * decoding] = working
 
 
-def _nameless_file() -> int:
+def nameless_file() -> int:
+    """Make a file in memory that no folder has; returns its descriptor, to be closed."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("images")
     with tempfile.TemporaryFile() as file:

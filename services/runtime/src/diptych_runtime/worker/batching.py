@@ -160,6 +160,7 @@ class Batch:
                 work.check_alive()
             except Exception as error:
                 self._on_done(self._unanswered.pop(index), error)
+            work.estimate_s = 0.0
 
     def _mark(self, working: bool) -> None:
         for work in self._unanswered.values():

@@ -15,13 +15,11 @@ from dataclasses import dataclass
 
 from diptych.segment import v1 as pb
 
-from ..engine.errors import ServiceError, Violation
+from ..engine.errors import Reason, ServiceError, Violation
 from ..engine.protocol import DeviceLostError, Pixels, Steps
 from ..engine.video import FrameAnswer, VideoEngine, VideoOptions, VideoSession
 from ..engine.video_errors import not_held, other_size, out_of_order
-from ..settings import RuntimeSettings
 from ..wire.prompt_checks import check_video_prompt
-from .images import decode
 
 
 @dataclass
@@ -51,6 +49,8 @@ class FrameReply:
 
 
 Result = list[FrameReply] | Exception
+Decode = Callable[[bytes, Callable[[], None]], Pixels]
+"""Decodes a file; the function that it gets raises once the pixels are not wanted any more."""
 OnAnswered = Callable[["LiveSession", Event, Result], None]
 
 
@@ -70,7 +70,7 @@ class LiveSession:
         options: VideoOptions,
         *,
         engine: VideoEngine,
-        settings: RuntimeSettings,
+        decode: Decode,
         on_answered: OnAnswered,
         on_waiting: Callable[[LiveSession], None],
         on_ended: Callable[[LiveSession, Exception | None], None],
@@ -82,7 +82,7 @@ class LiveSession:
         self.options = options
         self.dropped = threading.Event()
         self._engine = engine
-        self._settings = settings
+        self._decode_frame = decode
         self._on_answered = on_answered
         self._on_waiting = on_waiting
         self._on_ended = on_ended
@@ -163,17 +163,16 @@ class LiveSession:
     def _decode(self, event: Event) -> None:
         started = time.monotonic()
         try:
-            event.pixels = decode(
-                event.request.frame.encoded,
-                max_pixels=self._settings.max_image_px,
-                min_side=self._settings.min_side_px,
-                max_aspect_ratio=self._settings.max_aspect_ratio,
-            )
+            event.pixels = self._decode_frame(event.request.frame.encoded, self._check_wanted)
         except ServiceError as error:
             event.error = _of_frame(error)
         except Exception as error:
             event.error = error
         event.decode_s = time.monotonic() - started
+
+    def _check_wanted(self) -> None:
+        if self.dropped.is_set():
+            raise ServiceError(Reason.SESSION_LOST, "the session has ended; nobody reads this")
 
     def _advance(self, event: Event, steps: Steps[list[FrameReply]]) -> None:
         started = time.monotonic()

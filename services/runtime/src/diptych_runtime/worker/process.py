@@ -37,6 +37,7 @@ from ..settings import RuntimeSettings, SettingsError
 from ..weights.download import WeightsError
 from ..wire.cards import CardError, build_card
 from .batching import batcher_of
+from .decoder import Decoder
 from .image_cache import ImageCache
 from .scheduler import Scheduler
 from .sessions import SessionHost
@@ -102,6 +103,7 @@ class EngineProcess:
 
     def _model(self) -> None:
         """Load the model and run it: everything that touches the engine happens in this thread."""
+        decoder = Decoder()  # starts while the model loads
         try:
             engine = create_engine(self._engine)
             model = engine.load()
@@ -110,7 +112,7 @@ class EngineProcess:
             self._pipe.send({"op": "failed", "message": str(error)})
             return
         cache = ImageCache(self._settings.cache_bytes)
-        context = EngineContext(engine, model, cache, self._settings)
+        context = EngineContext(engine, model, cache, self._settings, decoder)
         loaded = self._loaded = _Loaded(context, ReplyWriter(card.id, model))
         for lane in Lane:
             _thread(f"prepare {lane}", partial(self._prepare_all, lane, loaded))
@@ -146,6 +148,7 @@ class EngineProcess:
             hash_image=header["digest"] is None,
             received=header["received"],
             deadline=header["deadline"],
+            estimate_s=header["estimate_s"],
             request=pb.SegmentRequest.FromString(body[:end]),
             encoded=encoded,
             mark=partial(self._images.mark, header["id"]),
@@ -153,13 +156,17 @@ class EngineProcess:
         copied = work.copied
         self._works[work.id] = work
         lane = Lane(header["lane"])
-        # Prompts on held images have nothing to decode, and are put together once prepared.
-        if lane is not Lane.HELD and self._scheduler.offer(lane, work):
+        # Prompts on held images have nothing to decode, and are put together once prepared. For a
+        # large image the model's thread must not wait: those would, too.
+        if lane is not Lane.HELD and self._is_quick(work) and self._scheduler.offer(lane, work):
             self._last_pulse = time.monotonic()  # the front waits from now on
         else:
             self._to_prepare[lane].put(work)
         # Only now: the copy takes as long as the hash that another thread makes meanwhile.
         copied.set_result(encoded if isinstance(encoded, bytes) else self._images.read(slot, size))
+
+    def _is_quick(self, work: Work) -> bool:
+        return self._loaded is not None and self._loaded.context.decodes_here(work)
 
     def _prepare_all(self, lane: Lane, loaded: _Loaded) -> None:
         while True:
@@ -167,12 +174,15 @@ class EngineProcess:
             self._prepare(self._to_prepare[lane].get(), lane, loaded)
 
     def _prepare(self, work: Work, lane: Lane, loaded: _Loaded) -> None:
-        if lane is Lane.HELD and not loaded.context.cache.get(work.digest):
-            self._to_prepare[Lane.NEW].put(work)  # dropped since the front looked
+        context = loaded.context
+        held = context.cache.get(work.digest) is not None
+        if lane is Lane.HELD and not (held and context.decodes_here(work)):
+            # Dropped since the front looked, or the encoder of this task has not seen it.
+            self._to_prepare[Lane.NEW].put(work)
             return
         self._images.mark(work.id, True, decoding=True)
         try:
-            loaded.context.prepare(work)
+            context.prepare(work)
         except Exception as error:
             self._images.mark(work.id, False, decoding=True)
             self._to_reply.put((work, error))
