@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 import tempfile
@@ -25,11 +26,12 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
 
 from fake_engine import watermark
 from harness.figures import Figure, finish
-from harness.parts import Part, gateway, service
+from harness.parts import Part, service
 from serving_helpers import picture, png
 
 from diptych import (
     AsyncClient,
+    AsyncVideoSession,
     Client,
     DiptychError,
     SessionLostError,
@@ -85,18 +87,36 @@ async def follow(address: str, number: int, seen: Seen) -> None:
                         await session.prompt(1, box=(10, 10, 30, 30))
                         sent = 1
                     lost = None
-                    while not seen.stop.is_set():
-                        sent = 1 + await session.send(png(frames[sent % len(frames)]))
-                        event = await anext(session)
-                        if session.going_away_s is not None and not warned_at:
-                            warned_at = time.monotonic()
-                        check(event, frames, seen)
-                        await asyncio.sleep(FRAME_S)
-            except SessionLostError as error:
-                lost = error
-                seen.warnings_s.append(time.monotonic() - warned_at if warned_at else 0.0)
+                    async with asyncio.TaskGroup() as group:
+                        feeding = group.create_task(feed(session, frames, sent, seen))
+                        try:
+                            async for event in session:
+                                if session.going_away_s is not None and not warned_at:
+                                    warned_at = time.monotonic()
+                                if isinstance(event, VideoFrameResult):
+                                    sent = max(sent, event.frame_index + 1)
+                                check(event, frames, seen)
+                        except SessionLostError as error:
+                            lost = error
+                        finally:
+                            feeding.cancel()
+                if lost is not None:
+                    held = [index for index, _ in lost.checkpoint.frames]
+                    sent = max([sent, *(index + 1 for index in held)])
+                    seen.warnings_s.append(time.monotonic() - warned_at if warned_at else 0.0)
             except UnavailableError:  # the one that is asked stops; the next attempt asks the other
                 await asyncio.sleep(0.2)
+
+
+async def feed(session: AsyncVideoSession, frames: list, first: int, seen: Seen) -> None:
+    """Send frames from an index on until told to stop, or until the session is lost."""
+    index = first
+    with suppress(SessionLostError):
+        while not seen.stop.is_set():
+            await session.send(png(frames[index % len(frames)]), index=index)
+            index += 1
+            await asyncio.sleep(FRAME_S)
+        session.finish()
 
 
 def check(event: object, frames: list, seen: Seen) -> None:
@@ -149,19 +169,23 @@ async def measure(rounds: int, calls: int, drain_s: float) -> Seen:
 
 
 async def start(folder: Path, variables: dict[str, str]) -> list[Part]:
-    """Two services at one port of two addresses, and two gateways that ask both."""
-    hosts = ("127.0.0.1", "::1")
-    replicas = [service("fake", folder, environment={**variables, "DIPTYCH_HOST": hosts[0]})]
-    await replicas[0].start()
-    replicas.append(service("fake", folder, environment={**variables, "DIPTYCH_HOST": hosts[1]}))
+    """Two services of one model, and two gateways that ask both."""
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    replicas = [service("fake", folder, environment=variables) for _ in range(2)]
     replicas[1].name, replicas[1].log = "fake2", folder / "fake2.log"
-    replicas[1].port = replicas[0].port
-    await replicas[1].start()
-    both = {"fake": f"localhost:{replicas[0].port}"}
-    gateways = [gateway(folder, both, name=name, environment=variables) for name in ("a", "b")]
-    for each in gateways:
-        await each.start()
-    await asyncio.sleep(1)  # until the cards are read
+    await asyncio.gather(*(each.start() for each in replicas))
+    addresses = ",".join(each.address for each in replicas)
+    variables = {
+        "DIPTYCH_MODELS": f"fake={replicas[0].address}",
+        "DIPTYCH_DRAIN_S": "5",
+        **variables,
+        "REPLICAS": addresses,
+    }
+    gateways = [
+        Part(name, "several", folder, variables, listening="serving", ready="model found")
+        for name in ("gateway", "gateway2")
+    ]
+    await asyncio.gather(*(each.start() for each in gateways))
     return [*replicas, *gateways]
 
 

@@ -76,7 +76,8 @@ class FakeSession:
             raise ServiceError(Reason.OBJECT_LIMIT, "too many objects")
         yield
         point = prompt.points[0] if prompt.points else None
-        box = prompt.box or Box(0, 0, 8, 8)
+        # The mask that a session goes on from stands for the box that it was made of.
+        box = prompt.box or (prompt.mask and prompt.mask.box) or Box(0, 0, 8, 8)
         if point:
             box = Box(max(point.x - 4, 0), max(point.y - 4, 0), point.x + 4, point.y + 4)
         self._objects[object_id] = box

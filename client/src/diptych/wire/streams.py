@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -12,6 +13,8 @@ import grpc.aio
 _T = TypeVar("_T")
 
 _LATE_S = 5.0
+_LATEST_S = 60.0
+_POLL_S = 0.01
 _OF_A_WRITE = (grpc.StatusCode.INTERNAL, "Internal error from Core")
 
 
@@ -25,7 +28,9 @@ class StreamEnd:
 
     def __init__(self, call: Any, on_end: Callable[[], None] = lambda: None) -> None:
         self._on_end = on_end
+        self._call = call
         self._ended = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
         self._error: grpc.aio.AioRpcError | None = None
         call.add_done_callback(self._note)
 
@@ -41,13 +46,24 @@ class StreamEnd:
         """Take a status; grpcio calls this again for each that it sets."""
         code, details = _now(call.code()), _now(call.details())
         trailers = _now(call.trailing_metadata())
-        if self._ended.is_set() or ((code, details) == _OF_A_WRITE and not trailers):
+        if self._ended.is_set():
+            return
+        if (code, details) == _OF_A_WRITE and not trailers:
+            if self._following is None:
+                self._following = asyncio.ensure_future(self._follow())
             return
         if code is not grpc.StatusCode.OK:
             first = _now(call.initial_metadata())
             self._error = grpc.aio.AioRpcError(code, first, trailers, details)
         self._ended.set()
         self._on_end()
+
+    async def _follow(self) -> None:
+        """Wait for the peer's status: that it replaces the other, grpcio does not say."""
+        until = time.monotonic() + _LATEST_S
+        while not self._ended.is_set() and time.monotonic() < until:
+            await asyncio.sleep(_POLL_S)
+            self._note(self._call)
 
 
 def _now(coroutine: Coroutine[Any, Any, _T]) -> _T:

@@ -292,8 +292,11 @@ class EngineClient:
         requests, sessions = self._pending, self._sessions
         self._pending, self._sessions = {}, {}
         suspects = []
+        marked = self._slots.is_marked
+        # While the model works, the next image is decoded: then it is the one in the model.
+        in_model = any(marked(number) for number in (*requests, *sessions))
         for number, request in requests.items():
-            if self._slots.is_marked(number):
+            if marked(number, decoding=not in_model):
                 request.suspected = True
                 # An image that is not to be held has no digest: nobody will ask for it again.
                 hashes = request.digest is None and request.slot is not None
@@ -303,7 +306,7 @@ class EngineClient:
             if not request.suspected:
                 request.fail(engine_lost())
         for number, session in sessions.items():
-            if self._slots.is_marked(number):
+            if marked(number, decoding=not in_model):
                 suspects.append(_Suspect(session.end))
             else:
                 session.end(engine_lost())

@@ -58,10 +58,9 @@ class ImageSlots:
         start = slot * _SLOT_BYTES
         return self._memory[start : start + self._sizes[slot]]
 
-    def is_marked(self, number: int) -> bool:
-        """Whether the engine process works on a request, or did when it ended."""
-        at = _ALL_BYTES + number % _MARKS
-        return bool(self._memory[at] or self._memory[at + _MARKS])
+    def is_marked(self, number: int, *, decoding: bool = False) -> bool:
+        """Whether the model works on a request, or its image is decoded; or was, at the end."""
+        return bool(self._memory[_ALL_BYTES + number % _MARKS + _MARKS * decoding])
 
     def close(self) -> None:
         """Give the memory back; the engine process keeps its own view while it lives."""

@@ -180,14 +180,14 @@ class EngineProcess:
             # Dropped since the front looked, or the encoder of this task has not seen it.
             self._to_prepare[Lane.NEW].put(work)
             return
-        work.mark(True)
+        self._images.mark(work.id, True, decoding=True)
         try:
             context.prepare(work)
         except Exception as error:
-            work.mark(False)
+            self._images.mark(work.id, False, decoding=True)
             self._to_reply.put((work, error))
         else:
-            work.mark(False)
+            self._images.mark(work.id, False, decoding=True)
             self._scheduler.add(lane, work)
 
     def _finish(self, work: Work, result: Answer | Exception) -> None:
