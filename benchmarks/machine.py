@@ -55,7 +55,8 @@ def as_engine_process() -> None:
     wait can be set from outside only. All sides have it alike."""
     if not ENGINE_ENVIRONMENT.items() <= os.environ.items():
         environment = os.environ | ENGINE_ENVIRONMENT
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+        # Itself again; no words of anybody else.
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606
 
 
 def resident_bytes(pid: int) -> int:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import grpc
 from fake_engine import CRASH, HANG, HUGE, LOST, NO_ANSWER, NO_MEMORY, RAISE
 from harness import engine
 from harness.engine import Plan
 from harness.load import Caller, Outcome, Picture, channel_to, pictures
 from harness.parts import Part, Stack, gateway
 from harness.proxy import HOLE, MANGLE, PASS, SLOW
-from harness.readers import http
+from harness.readers import http, serving
 from serving_helpers import picture, png
 
 MODEL = "fake"
@@ -222,7 +223,13 @@ async def silent_connections(stack: Stack) -> list[str]:
             with suppress(OSError):
                 opened = asyncio.open_connection("127.0.0.1", stack.gateway.http_port)
                 writers.append((await asyncio.wait_for(opened, 1))[1])
-        await asyncio.sleep(3)
+        await asyncio.sleep(2)
+        try:
+            status, _ = await http(stack.gateway.http_port, "GET", "/healthz", seconds=5)
+        except (OSError, TimeoutError, IndexError) as error:
+            return [f"nobody else gets in: {type(error).__name__}"]
+        if status != 200:
+            return [f"others get {status}"]
     finally:
         for writer in writers:
             writer.transport.abort()
@@ -252,6 +259,7 @@ async def unread_log(stack: Stack) -> list[str]:
         await part.start(stderr=write)
         os.close(write)
         async with channel_to(part.port) as channel:
+            await _until_serving(channel)
             caller = Caller(channel, deadline_s=20.0)
             asked = pictures(20)
             found = [await caller.segment(asked[n % 20]) for n in range(400)]
@@ -260,6 +268,15 @@ async def unread_log(stack: Stack) -> list[str]:
         await part.restart()
     bad = [_name(one) for one in found if not one.ok and one.began > found[0].ended]
     return [f"{len(bad)} of 400 requests failed: {sorted(set(bad))}"] if bad else []
+
+
+async def _until_serving(channel: grpc.aio.Channel) -> None:
+    for _ in range(200):
+        with suppress(grpc.aio.AioRpcError):
+            if await serving(channel, seconds=1):
+                return
+        await asyncio.sleep(0.1)
+    raise TimeoutError("not serving after 20 s")
 
 
 async def broken_tokens(stack: Stack) -> list[str]:

@@ -17,7 +17,7 @@ class Proxy:
     """Forwards to ``127.0.0.1:target``; ``mode`` holds for connections that are open as well.
 
     ``hole`` takes everything and passes nothing on, ``slow`` passes 20 kB a second, ``mangle``
-    turns a bit in each block.
+    destroys the frame that a block begins with.
     """
 
     def __init__(self, target: int) -> None:
@@ -79,8 +79,7 @@ class Proxy:
             if self.mode == SLOW:
                 await asyncio.sleep(len(data) / _SLOW_BYTES_S)
             if self.mode == MANGLE:
-                middle = len(data) // 2
-                data = data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
+                data = b"\xff" * 9 + data[9:]
             writer.write(data)
             await writer.drain()
         writer.write_eof()

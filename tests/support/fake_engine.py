@@ -36,6 +36,7 @@ from diptych_runtime.engine import (
     ServiceError,
     Steps,
 )
+from diptych_runtime.worker.batch_policy import BatchPolicy
 
 CRASH = (255, 0, 1)
 RAISE = (255, 0, 2)
@@ -279,9 +280,21 @@ def create_crashing() -> FakeEngine:
 
 
 class BatchingFake(FakeEngine):
-    """Every call of the model takes ``MODEL_S``, for however many prompts."""
+    """Every call of the model takes ``MODEL_S``, for however many prompts.
 
-    per_prompt_s = 0.0
+    What the service learns of sizes is ``learned_s``, not what a clock says: a neighbour on the
+    machine would be learned, too.
+    """
+
+    def __init__(self, learned_s: Callable[[int], float]) -> None:
+        learn = BatchPolicy.learn
+
+        def told(policy: BatchPolicy, kind: Hashable, size: int, seconds: float) -> None:
+            assert seconds >= 0
+            learn(policy, kind, size, learned_s(size))
+
+        # For this whole process, which has one engine.
+        BatchPolicy.learn = told  # type: ignore[method-assign]
 
     def batch_key(self, features: Features, job: Job) -> Hashable | None:
         if job.task is not Task.PROMPTED_SEGMENTATION or _y(job) == GATED_Y:
@@ -313,7 +326,7 @@ class BatchingFake(FakeEngine):
             note("gated", jobs[ys.index(GATED_Y)][0].payload[0])  # type: ignore[index]
             while not Path(os.environ["FAKE_GATE"]).exists():
                 time.sleep(0.005)
-        time.sleep(MODEL_S + self.per_prompt_s * (len(jobs) - 1))
+        time.sleep(MODEL_S)
         if BAD_Y in ys:
             raise RuntimeError("secret of a bad prompt")
 
@@ -324,13 +337,19 @@ def _y(job: Job) -> int:
 
 def create_batching() -> BatchingFake:
     """A factory whose engine takes as long for many prompts as for one."""
-    return BatchingFake()
+    return BatchingFake(lambda size: 0.01)
 
 
 def create_slower_together() -> BatchingFake:
     """A factory whose engine takes longer for prompts together than one by one."""
+    return BatchingFake(lambda size: 0.01 if size == 1 else 0.1 * size)
 
-    class Slower(BatchingFake):
-        per_prompt_s = 50 * MODEL_S  # by so much that a busy machine does not hide it
 
-    return Slower()
+def create_failing() -> FakeEngine:
+    """A factory whose engine loads well and fails at every image."""
+
+    class Failing(FakeEngine):
+        def embed(self, pixels: Pixels, kind: str) -> Features:
+            raise RuntimeError("secret of a device")
+
+    return Failing()

@@ -380,3 +380,39 @@ async def test_open_sessions_are_counted(stage: Any, open_model: Any) -> None:
     await eventually(closed)
     served = {"method": "GET /api/video", "code": "101", "transport": "http"}
     assert await figure("diptych_gateway_requests_total", **served) == 1
+
+
+async def test_clients_that_leave_are_no_fault_of_ours(stage: Any, open_model: Any) -> None:
+    async def late(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for request in requests:
+            answer = pb.SegmentVideoResponse(in_reply_to_seq=request.seq, ack=pb.VideoAck())
+            if request.WhichOneof("event") == "start":
+                answer.started.max_frames_in_flight = 2
+                yield answer
+                continue
+            await asyncio.sleep(0.005 * (request.seq % 3))
+            raise RuntimeError("broken")
+
+    await open_model(late)
+    for number in range(12):
+        async with socket_talk(stage.gateway.http_port) as talk:
+            await talk.start()
+            await talk.say("prompt", object_id=1, frame_index=0, points=[[1, 1]])
+            await asyncio.sleep(0.002 * (number % 4))
+            talk.socket.transport.abort()
+
+    async def codes() -> dict[str, float]:
+        text = (await stage.http().get("/metrics")).text
+        samples = (s for f in text_string_to_metric_families(text) for s in f.samples)
+        wanted = {"method": "GET /api/video", "transport": "http"}
+        return {
+            s.labels["code"]: s.value
+            for s in samples
+            if s.name == "diptych_gateway_requests_total" and wanted.items() <= s.labels.items()
+        }
+
+    async def counted() -> bool:
+        return sum((await codes()).values()) == 12
+
+    await eventually(counted)
+    assert set(await codes()) <= {"499"}

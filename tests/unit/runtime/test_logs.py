@@ -152,7 +152,7 @@ def test_a_process_whose_log_nobody_reads_can_end() -> None:
         "for number in range(5000): structlog.get_logger().info('shown', number=number)"
     )
     reader, unread = os.pipe()
-    ended = subprocess.run([sys.executable, "-c", program], stderr=unread, timeout=60, check=False)
+    ended = subprocess.run([sys.executable, "-c", program], stderr=unread, timeout=20, check=False)
     os.close(unread)
     os.close(reader)
     assert ended.returncode == 0

@@ -14,7 +14,7 @@ from contextlib import aclosing
 import structlog
 from google.protobuf.message import DecodeError
 from starlette.types import Message, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from diptych import DiptychError
 from diptych.limits import MAX_REQUEST_BYTES
@@ -127,6 +127,9 @@ class _Session:
 
     async def fail(self, error: Exception) -> None:
         """Say what went wrong, and close; the code is that of the error table."""
+        if self._socket.client_state is WebSocketState.DISCONNECTED:
+            self.status = LEFT  # whatever became of the work after it
+            return
         if reason := getattr(error, "reason", ""):
             self._call.fields["reason"] = str(reason)
         problem = problems.document(error, self._call.request_id)
@@ -138,6 +141,7 @@ class _Session:
             await self._socket.send_text(failed_text(problem))
             await self._socket.close(code, problem["reason"])
         except (WebSocketDisconnect, RuntimeError):
+            self.status = LEFT
             _log.debug("client left before the end", request_id=self._call.request_id)
 
     async def _start(self) -> StartMessage:

@@ -4,6 +4,8 @@ A request has one id on its whole way. A caller may choose it, in ``x-request-id
 or as an HTTP header; what is not one id of 1 to 128 characters of ``A-Za-z0-9._-`` is replaced by a
 new one. It stands in the log of every process, in results, in the details and the trailing metadata
 of errors, and in the headers of every answer over HTTP.
+``x-diptych-tenant`` says to a model service on whose behalf a gateway calls, in at most 64
+characters; none and a longer one mean ``""``. It is believed: only gateways call model services.
 ``traceparent`` and ``tracestate`` (W3C Trace Context) are passed on as they came.
 """
 
@@ -24,8 +26,10 @@ from diptych.limits import MAX_REQUEST_BYTES
 from .engine.errors import Reason, ServiceError
 
 REQUEST_ID_KEY = "x-request-id"
+TENANT_KEY = "x-diptych-tenant"
 _TRACE_KEYS = ("traceparent", "tracestate")
 _VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_MAX_TENANT_CHARS = 64
 _MAX_TRACE_CHARS = 1024  # metadata of a call may have 8 KiB; W3C asks for 512 of tracestate
 _LAST_WORDS_S = 1.0
 """Time to answer a call that was ended."""
@@ -43,10 +47,12 @@ Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One call under way: its id, its trace, what its log line will say, and its handler's task."""
+    """One call under way: its id, its trace, its tenant, what its log line will say, and its
+    handler's task."""
 
     request_id: str
     trace: Metadata
+    tenant: str
     fields: dict[str, object]
     task: asyncio.Task[object]
 
@@ -63,6 +69,12 @@ def request_id() -> str:
     """Return the id of the request being served; empty outside of one."""
     current = _current.get(None)
     return current.request_id if current else ""
+
+
+def tenant() -> str:
+    """Return the tenant that the request being served is for; empty for none."""
+    current = _current.get(None)
+    return current.tenant if current else ""
 
 
 def outgoing_metadata() -> Metadata:
@@ -270,19 +282,22 @@ def _no_room() -> ServiceError:
     return ServiceError(Reason.QUEUE_FULL, text, retry_after_s=1.0)
 
 
-def _identity(headers: Iterable[tuple[str, str | bytes]]) -> tuple[str, Metadata]:
-    """Find id and trace of a call; a new id unless its headers have one valid one."""
+def _identity(headers: Iterable[tuple[str, str | bytes]]) -> tuple[str, Metadata, str]:
+    """Find id, trace and tenant of a call; a new id unless its headers have one valid one."""
     ids: list[str | bytes] = []
     trace: list[tuple[str, str]] = []
+    tenant = ""
     for name, value in headers:
         if name == REQUEST_ID_KEY:
             ids.append(value)
         elif name in _TRACE_KEYS and isinstance(value, str):
             trace.append((name, value))
+        elif name == TENANT_KEY and isinstance(value, str) and len(value) <= _MAX_TENANT_CHARS:
+            tenant = value
     chosen = ids[0] if len(ids) == 1 else ""
     if not isinstance(chosen, str) or not _VALID_ID.fullmatch(chosen):
         chosen = os.urandom(8).hex()
-    return chosen, _sendable(trace)
+    return chosen, _sendable(trace), tenant
 
 
 def _sendable(trace: list[tuple[str, str]]) -> Metadata:

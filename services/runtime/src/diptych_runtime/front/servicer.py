@@ -17,8 +17,8 @@ from diptych.segment import v1 as pb
 from diptych.wire.cards import card_reply
 from diptych.wire.requests import read_request, read_size
 
-from ..calls import log_fields, request_id
-from ..engine.errors import not_held
+from ..calls import log_fields, request_id, tenant
+from ..engine.errors import ServiceError, not_held
 from ..grpc_server.interceptor import unreadable
 from ..machine import process_memory
 from ..settings import RuntimeSettings
@@ -85,17 +85,26 @@ class ModelServicer:
         if not (held or request.encoded):
             raise not_held(request.digest or "")
         request.lane = lane_of(request.task, held=held)
-        estimate_s = self._estimates.seconds(Kind(request.task, held), request.work_units)
+        kind = Kind(request.task, held)
+        estimate_s = self._estimates.seconds(kind, request.work_units)
         log_fields(task=request.task.value, bytes=len(raw))
         deadline = request.deadline
         permit = await self._admission.permit(
-            request.lane, estimate_s=estimate_s, deadline=deadline
+            request.lane, estimate_s=estimate_s, deadline=deadline, tenant=request.tenant
         )
         with permit:
             engine = self._supervisor.engine
             if engine is None:
                 engine = await self._supervisor.wait_ready(max(deadline - time.monotonic(), 0))
-            reply = await engine.run(request, on_released=permit.hand_over())
+            request.estimate_s = 0.0 if permit.alone else estimate_s
+            release = permit.hand_over()
+
+            def released(model_s: float) -> None:
+                if request.answer.done():  # late, or its caller has gone: what it took is known
+                    self._estimates.learn_at_least(kind, request.work_units, model_s)
+                release(model_s)
+
+            reply = await engine.run(request, on_released=released)
         # In the next iteration of the loop, so that the reply does not wait for it.
         asyncio.get_running_loop().call_soon(self._count, request, reply)
         return reply.body
@@ -106,8 +115,27 @@ class ModelServicer:
         request = await asyncio.to_thread(read) if large else read()
         # The digest decides the lane of prompts: their image may be held although it was sent.
         if request.encoded and request.task is Task.PROMPTED_SEGMENTATION:
+            self._check_hope(request)
             request.digest = await _sha256(request.encoded)
         return request
+
+    def _check_hope(self, request: PendingRequest) -> None:
+        """Refuse prompts that cannot be answered in time before their image is hashed."""
+        engine = self._supervisor.engine
+        lanes = [False, True] if engine is not None and engine.held else [False]
+        for held in lanes:
+            estimate_s = self._estimates.seconds(Kind(request.task, held), request.work_units)
+            try:
+                self._admission.check_hope(
+                    lane_of(request.task, held=held),
+                    estimate_s=estimate_s,
+                    deadline=request.deadline,
+                    tenant=request.tenant,
+                )
+                return
+            except ServiceError as error:
+                refusal = error
+        raise refusal
 
     def _count(self, request: PendingRequest, reply: EngineReply) -> None:
         """Learn from an answer; ends before its line is logged and before another call is read."""
@@ -178,6 +206,7 @@ def _pending_request(
         deadline=deadline,
         digest=None if encoded else message.image.sha256.hex(),
         work_units=work_units(message, task, card),
+        tenant=tenant(),
     )
 
 

@@ -60,10 +60,15 @@ class PendingRequest:
     lane: Lane = Lane.BULK
     work_units: float = 1.0
     """See ``admission.work_units``."""
+    tenant: str = ""
+    """Who asks: see ``calls.TENANT_KEY``."""
+    estimate_s: float = 0.0
+    """Expected time in the model; the process drops what would be late by that. 0: it tries."""
     answer: asyncio.Future[EngineReply] = field(init=False)
     """Made when the engine process gets the request."""
-    on_released: Callable[[], None] = field(init=False)
-    """Called when the process does not have it any more, whether anybody still waits or not."""
+    on_released: Callable[[float], None] = field(init=False)
+    """Called with the seconds that the model worked on it when the process does not have it any
+    more, whether anybody still waits or not."""
 
     def fail(self, error: ServiceError) -> None:
         """Give an error to who waits, if anybody still does."""
@@ -128,19 +133,20 @@ class EngineClient:
         self._pipe.listen(self._receive)
 
     async def run(
-        self, request: PendingRequest, *, on_released: Callable[[], None] = lambda: None
+        self, request: PendingRequest, *, on_released: Callable[[float], None] = lambda _: None
     ) -> EngineReply:
         """Have one request answered; its ``encoded`` is empty afterwards.
 
         ``on_released`` is called once the request is out of the process again. That may be later
-        than this returns: the model finishes its step after a caller was cancelled.
+        than this returns: the model finishes its step after a caller was cancelled. It gets the
+        seconds that the model worked.
 
         Raises:
             ServiceError: what the engine process said, that it was lost, or that the deadline
                 passed.
         """
         if self.ended.done():
-            on_released()
+            on_released(0.0)
             raise engine_lost()
         loop = asyncio.get_running_loop()
         request.answer = loop.create_future()
@@ -154,16 +160,16 @@ class EngineClient:
                 # Late, or its caller has gone. The process still has it, and its slot.
                 self._pipe.send({"op": "cancel", "id": number})
 
-    def _send(self, request: PendingRequest, on_released: Callable[[], None]) -> int:
+    def _send(self, request: PendingRequest, on_released: Callable[[float], None]) -> int:
         """Hand a request to the process; returns its number there."""
         number = next(self._ids)
         encoded, request.encoded = request.encoded, b""
         slot = self._slots.put(encoded)
 
-        def release() -> None:
+        def release(model_s: float) -> None:
             if slot is not None:
                 self._slots.free(slot)
-            on_released()
+            on_released(model_s)
 
         request.on_released = release
         self._pending[number] = request
@@ -174,6 +180,7 @@ class EngineClient:
             "digest": request.digest,
             "received": request.received,
             "deadline": request.deadline,
+            "estimate_s": request.estimate_s,
             "lane": request.lane,
             "slot": slot,
             "image_bytes": len(encoded),
@@ -251,7 +258,7 @@ class EngineClient:
         self._pending.clear()
         self._sessions.clear()
         for request in requests:
-            request.on_released()
+            request.on_released(0.0)
             request.fail(engine_lost())
         for session in sessions:
             session.end(engine_lost())
@@ -264,7 +271,7 @@ class EngineClient:
         self.held_bytes = header["held_bytes"]
         self.device_peak_bytes = header["device_peak_bytes"]
         request = self._pending.pop(header["id"])
-        request.on_released()
+        request.on_released(header["model_s"])
         if header["op"] == "error":
             request.fail(ServiceError.from_status(status_pb2.Status.FromString(body)))
             return

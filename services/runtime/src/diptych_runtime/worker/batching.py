@@ -158,6 +158,7 @@ class Batch:
                 work.check_alive()
             except Exception as error:
                 self._on_done(self._unanswered.pop(index), error)
+            work.estimate_s = 0.0
 
     def _charge(self, seconds: float) -> None:
         """Charge every request that is not answered yet an equal part."""

@@ -144,6 +144,7 @@ class EngineProcess:
             hash_image=header["digest"] is None,
             received=header["received"],
             deadline=header["deadline"],
+            estimate_s=header["estimate_s"],
             request=pb.SegmentRequest.FromString(body[:end]),
             encoded=encoded,
         )

@@ -75,6 +75,7 @@ class SingleRun:
         started = time.monotonic()
         try:
             self._work.check_alive()
+            self._work.estimate_s = 0.0  # what has begun may use all of its time
             next(self._steps)
         except StopIteration as stop:
             self._finish(started, stop.value)

@@ -35,6 +35,8 @@ class Work:
     deadline: float
     request: pb.SegmentRequest
     """The message without the file of its image."""
+    estimate_s: float = 0.0
+    """Expected time in the model; 0 once the model has begun."""
     hash_image: bool = False
     """Whether ``digest`` has yet to be computed."""
     encoded: bytes | memoryview = b""
@@ -61,13 +63,14 @@ class Work:
         """Check between two steps whether the answer is still wanted.
 
         Raises:
-            ServiceError: the deadline has passed.
+            ServiceError: the deadline has passed, or would while the model works.
             CancelledWorkError: the caller has gone.
         """
         if self.cancelled.is_set():
             raise CancelledWorkError
-        if time.monotonic() >= self.deadline:
-            raise ServiceError(Reason.DEADLINE, "the deadline passed while the model was working")
+        if time.monotonic() + self.estimate_s >= self.deadline:
+            when = "would pass" if self.estimate_s else "passed"
+            raise ServiceError(Reason.DEADLINE, f"the deadline {when} while the model was working")
 
 
 class CancelledWorkError(Exception):
