@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc
+
 _TESTS = Path(__file__).resolve().parents[2] / "tests"
 sys.path[:0] = [str(_TESTS), str(_TESTS / "support")]
 
@@ -26,7 +28,8 @@ from harness import faults, proxy, readers  # noqa: E402
 from harness.engine import Plan  # noqa: E402
 from harness.figures import Figure, finish  # noqa: E402
 from harness.load import Caller, Picture, channel_to, pictures  # noqa: E402
-from harness.parts import Stack, running_stack  # noqa: E402
+from harness.parts import Part, Stack, running_stack  # noqa: E402
+from processes import another_child  # noqa: E402
 
 ONE, TWO = "one", "two"
 NOTICE_S = 8.0
@@ -133,6 +136,31 @@ async def _killed_gateway(stack: Stack) -> None:
     await stack.gateway.start()
 
 
+def _without_engine(lose: Callable[[Stack], object]) -> Act:
+    """The engine is lost; nothing is judged before the service itself says that it has another."""
+
+    async def act(stack: Stack) -> None:
+        part = stack.services[ONE]
+        lost = part.engine_pid
+        lose(stack)
+        async with channel_to(stack.gateway.port) as channel:  # somebody has to meet it
+            await Caller(channel, model=ONE, deadline_s=DEADLINE_S).segment(fresh())
+        await asyncio.to_thread(another_child, part.pid, lost)
+        await _serves(part)
+
+    return act
+
+
+async def _serves(part: Part) -> None:
+    """Wait until a service says that it serves, asked without the gateway."""
+    async with asyncio.timeout(BACK_S), channel_to(part.port) as channel:
+        while True:
+            with suppress(grpc.aio.AioRpcError):
+                if await readers.serving(channel, seconds=1):
+                    return
+            await asyncio.sleep(0.1)
+
+
 def _kill_both(stack: Stack) -> None:
     for part in stack.services.values():
         part.kill()
@@ -175,10 +203,8 @@ FAULTS: dict[str, Fault] = {
     "killed-service": Fault(_on(lambda s: s.services[ONE].kill()), _start(ONE), False, DOWN),
     "stopped-service": Fault(_terminate, _start(ONE), False, DOWN),
     "all-killed": Fault(_on(_kill_both), _start(ONE, TWO), False, DOWN, both=True),
-    "killed-engine": Fault(_on(lambda s: s.services[ONE].kill_engine()), _nothing()),
-    "frozen-engine": Fault(
-        _on(lambda s: s.services[ONE].freeze_engine()), _nothing(), codes=BUSY | DOWN
-    ),
+    "killed-engine": Fault(_without_engine(lambda s: s.services[ONE].kill_engine()), _nothing()),
+    "frozen-engine": Fault(_without_engine(lambda s: s.services[ONE].freeze_engine()), _nothing()),
     "slow-network": _network(proxy.SLOW, True, frozenset({"OK"})),
     "reset-connections": Fault(_on(lambda s: s.proxies[ONE].reset()), _nothing()),
     "raise": _planned("raise", "INTERNAL/MODEL_FAILED"),
@@ -253,20 +279,14 @@ async def watch(stack: Stack, name: str, fault: Fault, seconds: float, found: Fi
 async def one(stack: Stack, name: str, fault: Fault, seconds: float, found: Findings) -> None:
     """Strike, judge, heal, judge."""
     await fault.strike(stack)
-    if fault.codes <= DOWN or name.endswith("-engine"):
+    if fault.codes <= DOWN:
         async with channel_to(stack.gateway.port) as channel:  # somebody has to meet it
             await Caller(channel, model=ONE, deadline_s=DEADLINE_S).segment(fresh())
     noticed = await until_true(stack, up=fault.up, both=fault.both, within_s=2 * NOTICE_S)
     await watch(stack, name, fault, seconds, found)
     await fault.heal(stack)
-    # The service itself, asked without the gateway, says when it is back.
     for part in stack.services.values():
-        async with asyncio.timeout(BACK_S), channel_to(part.port) as channel:
-            while True:
-                with suppress(Exception):
-                    if await readers.serving(channel, seconds=1):
-                        break
-                await asyncio.sleep(0.1)
+        await _serves(part)
     back = await until_true(stack, up=True, both=False, within_s=2 * NOTICE_S)
     codes = frozenset({"OK"}) if fault.codes != BUSY else BUSY
     await watch(stack, f"after {name}", Fault(fault.heal, fault.heal, codes=codes), 1.0, found)
