@@ -150,7 +150,7 @@ class GrpcServer:
             self._following.cancel()
 
 
-class _Health(health.aio.HealthServicer):
+class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # it has no types
     """Health with ``List``, which grpcio-health-checking declares and does not answer."""
 
     async def List(
