@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import time
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
 
 from .engine.errors import Reason, ServiceError
 
 ENDED_ENGINE = "endedEngine"
 """Key in the metadata of errors of requests that are in quarantine, or have just come there."""
 _CAPACITY = 1024
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """What an engine process worked on when it ended; ``file`` is hashed if there is no digest."""
+
+    fail: Callable[[ServiceError], None]
+    digest: str = ""
+    file: bytes = b""
 
 
 class Quarantine:
@@ -36,6 +53,18 @@ class Quarantine:
             return True
         _note(self._suspected, digest, self._seconds)
         return False
+
+    async def judge(self, suspect: Suspect, *, outside: bool) -> bool:
+        """Take in what an engine ended over; ``outside``: it was killed, which is rarely the fault
+        of what it worked on. Returns whether it is to be tried again nowhere."""
+        digest = suspect.digest
+        if suspect.file:
+            digest = await asyncio.to_thread(lambda: hashlib.sha256(suspect.file).hexdigest())
+        held = self.suspect(digest) if digest and outside else not outside
+        if digest and held:
+            self.add(digest)
+        _log.warning("engine ended over a request", sha256=digest[:12], quarantined=held)
+        return held
 
     def check(self, digest: str) -> None:
         """Let an image pass.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import signal
 import time
@@ -21,7 +20,7 @@ from ..engine.errors import Reason, ServiceError
 from ..ipc.lanes import Lane
 from ..ipc.pipe import FrontPipe, Header, Incoming, PipeClosedError
 from ..ipc.shared_memory import ImageSlots
-from ..quarantine import Quarantine, ended_engine
+from ..quarantine import Quarantine, Suspect, ended_engine
 from .session_channel import SessionChannel
 
 _WATCHES_PER_TIMEOUT = 8
@@ -97,15 +96,6 @@ def engine_lost() -> ServiceError:
     return ServiceError(
         Reason.ENGINE_LOST, "the engine was lost while it worked; try again", retry_after_s=2.0
     )
-
-
-@dataclass(frozen=True)
-class _Suspect:
-    """What an engine process worked on when it ended; ``file`` is hashed if there is no digest."""
-
-    fail: Callable[[ServiceError], None]
-    digest: str = ""
-    file: bytes = b""
 
 
 class EngineClient:
@@ -267,7 +257,7 @@ class EngineClient:
         elif header["op"] != "pulse":
             self._settle(header, body)
 
-    async def _settle_end(self, killed: bool, busy: int, suspects: list[_Suspect]) -> None:
+    async def _settle_end(self, killed: bool, busy: int, suspects: list[Suspect]) -> None:
         """Log the end of the process, and answer what it worked on."""
         code = await self.exit_code()
         write = _log.info if killed else _log.warning
@@ -275,16 +265,10 @@ class EngineClient:
         # Killed from outside, which is rarely the fault of what it worked on.
         outside = killed or (code == -signal.SIGKILL and not self._hung)
         for suspect in suspects:
-            digest = suspect.digest
-            if suspect.file:
-                digest = await asyncio.to_thread(_sha256, suspect.file)
-            held = self._quarantine.suspect(digest) if digest and outside else not outside
-            if digest and held:
-                self._quarantine.add(digest)
-            _log.warning("engine ended over a request", sha256=digest[:12], quarantined=held)
+            held = await self._quarantine.judge(suspect, outside=outside)
             suspect.fail(ended_engine() if held else engine_lost())
 
-    def _fail_all(self) -> tuple[int, list[_Suspect]]:
+    def _fail_all(self) -> tuple[int, list[Suspect]]:
         """Fail every request and session in the process but those that it worked on; returns how
         many those were in all, and those."""
         # The supervisor notices first, so that what waits meets the next process and not this one.
@@ -301,13 +285,13 @@ class EngineClient:
                 # An image that is not to be held has no digest: nobody will ask for it again.
                 hashes = request.digest is None and request.slot is not None
                 file = self._slots.read(request.slot) if hashes else b""  # type: ignore[arg-type]
-                suspects.append(_Suspect(request.fail, request.digest or "", file))
+                suspects.append(Suspect(request.fail, request.digest or "", file))
             request.on_released(0.0)
             if not request.suspected:
                 request.fail(engine_lost())
         for number, session in sessions.items():
             if marked(number, decoding=not in_model):
-                suspects.append(_Suspect(session.end))
+                suspects.append(Suspect(session.end))
             else:
                 session.end(engine_lost())
         return len(requests) + len(sessions), suspects
@@ -351,7 +335,3 @@ class EngineClient:
                 self._hung = True
                 self._kill()
                 return
-
-
-def _sha256(file: bytes) -> str:
-    return hashlib.sha256(file).hexdigest()
