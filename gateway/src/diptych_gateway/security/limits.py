@@ -50,10 +50,10 @@ def parse_limits(where: str, table: Mapping[str, Any], default: Limits = NO_LIMI
     return limits
 
 
-def _number(where: str, name: str, value: object) -> float:
+def _number(where: str, name: str, value: Any) -> Any:
     kinds = (int,) if name in _WHOLE else (int, float)
     right = isinstance(value, kinds) and not isinstance(value, bool)
-    if not right or not 0 < value <= _MOST:  # type: ignore[operator]
+    if not right or not 0 < value <= _MOST:
         kind = "a whole number" if name in _WHOLE else "a number"
         raise ValueError(f"{where}.{name}: expected {kind} above 0, up to {_MOST:,}")
-    return value  # type: ignore[return-value]
+    return value
