@@ -14,6 +14,7 @@ from serving_helpers import (
     error_of,
     eventually,
     png,
+    point_request,
     running_service,
     stats,
     stub_of,
@@ -49,6 +50,8 @@ async def test_the_model_runs_for_nobody_who_has_left(tmp_path: Path) -> None:
                 return (await stats(stub)).queue_length == 0
 
             await eventually(they_have_left, "nobody waits")
+            # Goes the way that the cancels went, behind them.
+            await stub.Segment(point_request(png(fresh())))
             gate.open()
             await slow
             last = fresh()

@@ -63,9 +63,8 @@ class PendingRequest:
     work_units: float = 1.0
     """See ``admission.work_units``."""
     tenant: str = ""
-    """Who asks: see ``calls.TENANT_KEY``."""
     estimate_s: float = 0.0
-    """Expected time in the model; the process drops what would be late by that. 0: it tries."""
+    """Expected time in the model; 0: the process tries, whatever the deadline."""
     slot: int | None = None
     """Where the file is in shared memory while the engine process has the request."""
     suspected: bool = False
