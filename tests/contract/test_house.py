@@ -43,8 +43,17 @@ TORCH = {"torch", "torchvision", "sam2"}
 WITH_TORCH = {"diptych_torch", *MODELS}
 WITHOUT_TORCH = sorted(set(FOLDERS) - WITH_TORCH)
 TOP_FOLDERS = {
-    *("benchmarks", "client", "demo-weights", "docs", "gateway",
-    "locks", "proto", "services", "tests"),
+    *(
+        "benchmarks",
+        "client",
+        "demo-weights",
+        "docs",
+        "gateway",
+        "locks",
+        "proto",
+        "services",
+        "tests",
+    ),
 }
 SCRIPTS = ("benchmarks", "demo-weights", "docs", "proto")
 GENERATED = ROOT / "client" / "src" / "diptych" / "segment"
