@@ -2,12 +2,12 @@
 #
 # Final stages hold no build tools: what they run is built in a stage beside them. The model images
 # stand on one stage with torch, so that its six gigabytes are built, sent and kept once.
+# What is installed from an index has its SHA-256 in locks/ (`make locks`); another base, or the same
+# one held by its digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:...
 # Needs nothing of BuildKit's; an index of your own: --build-arg PIP_INDEX_URL=https://...
 
-# Releases name it by digest: --build-arg BASE_IMAGE=python:3.11-slim-bookworm@sha256:...
-ARG BASE_IMAGE=python:3.11-slim-bookworm
-FROM $BASE_IMAGE AS base
-ARG BASE_IMAGE
+ARG BASE=python:3.11-slim-bookworm
+FROM ${BASE} AS base
 # A number for the user: names may differ between the host and the image, numbers do not.
 RUN groupadd --gid 10001 diptych \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --no-log-init diptych
@@ -17,7 +17,7 @@ ENV PATH=/opt/diptych/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     DIPTYCH_HOST=0.0.0.0
 LABEL org.opencontainers.image.licenses="Apache-2.0" \
-    org.opencontainers.image.base.name="$BASE_IMAGE"
+    org.opencontainers.image.base.name="python:3.11-slim-bookworm"
 
 
 # Our distributions as wheels.
@@ -27,7 +27,7 @@ ARG PIP_EXTRA_INDEX_URL=
 COPY locks/build.txt /opt/locks/
 RUN python -m venv --without-pip /tools \
     && pip --python /tools/bin/python install -q --no-cache-dir \
-        --require-hashes --no-deps -r /opt/locks/build.txt
+        --require-hashes -r /opt/locks/build.txt
 COPY client /src/client
 COPY services /src/services
 COPY gateway /src/gateway
@@ -39,12 +39,12 @@ RUN pip --python /tools/bin/python wheel -q --no-cache-dir --no-deps \
 FROM base AS build-gateway
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
-COPY --from=wheels /wheels /wheels
 COPY locks/gateway.txt /opt/locks/
+COPY --from=wheels /wheels /wheels
 RUN python -m venv --without-pip /opt/diptych \
     && pip --python /opt/diptych/bin/python install -q --no-cache-dir \
-        --require-hashes --no-deps -r /opt/locks/gateway.txt \
-    && pip --python /opt/diptych/bin/python install -q --no-cache-dir --no-deps --no-index \
+        --require-hashes -r /opt/locks/gateway.txt \
+    && pip --python /opt/diptych/bin/python install -q --no-index --no-deps \
         /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_gateway-*.whl
 
 FROM base AS gateway
@@ -66,7 +66,7 @@ ARG PIP_EXTRA_INDEX_URL=
 COPY locks/torch.txt /opt/locks/
 RUN python -m venv --without-pip /opt/torch \
     && pip --python /opt/torch/bin/python install -q --no-cache-dir \
-        --require-hashes --no-deps -r /opt/locks/torch.txt
+        --require-hashes -r /opt/locks/torch.txt
 # A named volume takes its owner from here.
 ENV DIPTYCH_WEIGHTS_DIR=/var/lib/diptych/weights
 RUN mkdir -p "$DIPTYCH_WEIGHTS_DIR" && chown 10001:10001 "$DIPTYCH_WEIGHTS_DIR"
@@ -84,9 +84,10 @@ ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
 COPY locks/mask-rcnn.txt /opt/locks/
 RUN pip --python /opt/diptych/bin/python install -q --no-cache-dir \
-        --require-hashes --no-deps -r /opt/locks/mask-rcnn.txt \
-    && pip --python /opt/diptych/bin/python install -q --no-cache-dir --no-deps --no-index \
-        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl /wheels/diptych_maskrcnn-*.whl
+        --require-hashes -r /opt/locks/mask-rcnn.txt \
+    && pip --python /opt/diptych/bin/python install -q --no-index --no-deps \
+        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl \
+        /wheels/diptych_maskrcnn-*.whl
 
 FROM torch AS mask-rcnn
 COPY --from=build-mask-rcnn /opt/diptych /opt/diptych
@@ -103,9 +104,10 @@ ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
 COPY locks/sam-2.txt /opt/locks/
 RUN SAM2_BUILD_CUDA=0 pip --python /opt/diptych/bin/python install -q --no-cache-dir \
-        --require-hashes --no-deps --no-build-isolation -r /opt/locks/sam-2.txt \
-    && pip --python /opt/diptych/bin/python install -q --no-cache-dir --no-deps --no-index \
-        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl /wheels/diptych_sam2-*.whl
+        --require-hashes --no-build-isolation -r /opt/locks/sam-2.txt \
+    && pip --python /opt/diptych/bin/python install -q --no-index --no-deps \
+        /wheels/diptych-*.whl /wheels/diptych_runtime-*.whl /wheels/diptych_torch-*.whl \
+        /wheels/diptych_sam2-*.whl
 
 FROM torch AS sam-2
 COPY --from=build-sam-2 /opt/diptych /opt/diptych

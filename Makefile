@@ -17,15 +17,16 @@ BIN := $(abspath $(VENV))/bin
 DONE := $(VENV)/.done
 PROTO_TOOLS := .tools/proto
 DOCS_TOOLS := .tools/docs
+LOCK_TOOLS := .tools/locks
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
+
+# Only files whose SHA-256 is in a lock.
+LOCKED_INSTALL := $(PIP_INSTALL) --require-hashes --no-build-isolation
 
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 SPACE := $(subst ,, )
-# Every file that is installed has its hash in a lock. What is built from source takes no other tools.
-LOCKED := $(PIP_INSTALL) --require-hashes --no-deps --no-build-isolation
-
 ifeq ($(VENV),.venv)
 READY := $(DONE)/packages
 else
@@ -36,8 +37,9 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 NOT_HERE := not gpu and not browser and not compose and not official_weights
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose lint lint-types lint-forge audit docs locks \
-	services docs-tables proto bench bench-gpu demo-weights clean
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose chaos fuzz soak mutants \
+	lint lint-types lint-forge docs services locks audit docs-tables \
+	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -52,39 +54,38 @@ $(DONE)/venv: locks/build.txt
 		echo "setup: this needs Python 3.11 with venv; name one with PYTHON=/path/to/python3.11"; exit 1; fi
 	@echo "setup 1/4: environment in $(VENV), build tools"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python $(LOCKED) -r $<
+	@$(BIN)/python $(LOCKED_INSTALL) -r $<
 	@mkdir -p $(DONE) && touch $@
 
 $(DONE)/torch: locks/torch.txt $(DONE)/venv
 	@echo "setup 2/4: torch and torchvision (3 GB to download the first time)"
-	@$(BIN)/python $(LOCKED) -r $<
+	@$(BIN)/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
 # sam2 asks for torch while it is built, and would compile a CUDA extension that nothing here uses.
 $(DONE)/sam2: locks/sam-2.txt $(DONE)/torch
 	@echo "setup 3/4: sam2"
-	@SAM2_BUILD_CUDA=0 $(BIN)/python $(LOCKED) -r $<
+	@SAM2_BUILD_CUDA=0 $(BIN)/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
 $(DONE)/packages: locks/dev.txt $(DONE)/sam2 client/pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) Makefile
 	@echo "setup 4/4: our distributions and what tests and lints them"
-	@$(BIN)/python $(LOCKED) -r $<
+	@$(BIN)/python $(LOCKED_INSTALL) -r $<
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e ./client $(addprefix -e ./,$(DISTRIBUTIONS))
-	@$(BIN)/python -m pip check
 	@touch $@
 
 # The generator's version is the oldest grpcio and protobuf that users may have, so it stands apart.
-$(PROTO_TOOLS)/.done: proto/requirements.txt
+$(PROTO_TOOLS)/.done: locks/proto.txt
 	@echo "setup: tools that generate the stubs"
 	@test -x $(PROTO_TOOLS)/bin/python || $(PYTHON) -m venv $(PROTO_TOOLS)
-	@$(PROTO_TOOLS)/bin/python $(PIP_INSTALL) -r $<
+	@$(PROTO_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
 # What makes the documentation site: it reads our sources without importing them.
-$(DOCS_TOOLS)/.done: constraints.txt
+$(DOCS_TOOLS)/.done: locks/docs.txt
 	@echo "setup: tools that make the documentation"
 	@test -x $(DOCS_TOOLS)/bin/python || $(PYTHON) -m venv $(DOCS_TOOLS)
-	@$(DOCS_TOOLS)/bin/python $(PIP_INSTALL) -c constraints.txt zensical mkdocstrings-python ruff
+	@$(DOCS_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
 # Running it.
@@ -112,6 +113,28 @@ test-browser: $(READY) ## Tests that need a browser
 test-compose: $(READY) ## Tests that need a container engine
 	@$(call run_folder,compose)
 
+HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
+
+# Faults under load; KINDS="kill_engine frozen_front" runs some, ROUNDS=10 repeats them.
+KINDS ?=
+ROUNDS ?= 1
+chaos: $(READY) ## Some 25 kinds of faults under load, with oracles (about five minutes)
+	@$(HARNESS)chaos --rounds $(ROUNDS) $(KINDS)
+
+# INPUTS=50000 takes some twenty minutes; what costs too much is kept in .fuzz/.
+INPUTS ?= 3000
+fuzz: $(READY) ## Inputs that cost the most processor, memory and stall (about two minutes)
+	@$(HARNESS)fuzz --inputs $(INPUTS)
+
+MINUTES ?= 2
+soak: $(READY) ## Mixed requests: memory, whose answers they are, cancelled work; MINUTES=30 for more
+	@$(HARNESS)soak --minutes $(MINUTES)
+
+# MUTANTS="cancel_check digest_check" tries some of them.
+MUTANTS ?=
+mutants: $(READY) ## Remove one protection at a time; a named test has to notice (some minutes)
+	@$(BIN)/python tests/mutants/run.py -j 2 $(if $(MUTANTS),--only $(MUTANTS))
+
 define run_folder
 if find tests/$(1) -name 'test_*.py' 2>/dev/null | grep -q .; \
 then $(PYTEST) tests/$(1) -m "not official_weights" $(ARGS); \
@@ -124,12 +147,12 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 	@echo "lint: contract" && $(BIN)/python proto/lint.py
 	@echo "lint: tables" && $(BIN)/python docs/tools/generate.py --check
 	@echo "lint: stubs" && $(PROTO_TOOLS)/bin/python proto/generate.py --check
+	@echo "lint: locks" && $(BIN)/python locks/resolve.py --check
 	@echo "lint: list of services" && $(BIN)/python services/render.py --check
-	@echo "lint: locks" && $(BIN)/python locks/lock.py --check
 
 lint-types: $(READY)
-	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools) $(BIN)/mypy \
-		$(PACKAGES) docs/tools demo.py certificates.py services/render.py
+	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services) $(BIN)/mypy \
+		$(PACKAGES) docs/tools locks demo.py certificates.py services/render.py
 
 # Schemas come with the linter. actionlint sees more, where it is installed.
 SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema
@@ -163,14 +186,25 @@ docs: $(READY) $(DOCS_TOOLS)/.done ## The documentation in site/; a broken link 
 
 # Making what is committed.
 
+# uv only resolves; what it wrote pip takes, and pip-audit reads.
+$(LOCK_TOOLS)/.done: constraints.txt
+	@echo "setup: what resolves the locks"
+	@test -x $(LOCK_TOOLS)/bin/python || $(PYTHON) -m venv $(LOCK_TOOLS)
+	@$(LOCK_TOOLS)/bin/python $(PIP_INSTALL) -c constraints.txt uv pip-audit
+	@touch $@
+
+locks: $(READY) $(LOCK_TOOLS)/.done ## Resolve what may be installed, with hashes, within constraints.txt
+	@$(LOCK_TOOLS)/bin/python locks/resolve.py
+
+audit: $(LOCK_TOOLS)/.done ## Known vulnerabilities of what the images hold (asks a database on the network)
+	@$(LOCK_TOOLS)/bin/pip-audit --strict --disable-pip \
+		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build dev docs proto torch),$(wildcard locks/*.txt)))
+
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py
 
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
-
-locks: $(READY) ## Write the locks from constraints.txt; asks the package index for hashes
-	@$(BIN)/python locks/lock.py
 
 services: $(READY) ## Write what follows from services/services.toml
 	@$(BIN)/python services/render.py
@@ -209,5 +243,5 @@ demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores
 	@$(BIN)/python demo-weights/reproduce.py
 
 clean: ## Remove the environment, tools, caches and outputs
-	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out
+	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out
 	@find client services gateway tests proto demo-weights benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -90,6 +90,7 @@ class NoOpEngine(Weightless):
 
 def create() -> NoOpEngine:
     """For the runtime, which decodes nothing from now on."""
+    work.is_small = lambda encoded: True
     work.decode = lambda encoded, **limits: np.zeros((64, 64, 3), np.uint8)
     return NoOpEngine(_model_id(), float(os.environ.get(_SLEEP_VARIABLE, "0")))
 

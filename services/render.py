@@ -84,16 +84,17 @@ def images(service: Service) -> str:
     """The stages of a model's image."""
     why = f"{service.pip_environment} " if service.pip_environment else ""
     options = f" {service.pip_options}" if service.pip_options else ""
-    ours = " ".join(f"/wheels/{name}-*.whl" for name in (*_SHARED, service.package))
+    shared = " ".join(f"/wheels/{name}-*.whl" for name in _SHARED)
     return f"""\
 FROM above-torch AS build-{service.model_id}
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
 COPY locks/{service.model_id}.txt /opt/locks/
 RUN {why}pip --python /opt/diptych/bin/python install -q --no-cache-dir \\
-        --require-hashes --no-deps{options} -r /opt/locks/{service.model_id}.txt \\
-    && pip --python /opt/diptych/bin/python install -q --no-cache-dir --no-deps --no-index \\
-        {ours}
+        --require-hashes{options} -r /opt/locks/{service.model_id}.txt \\
+    && pip --python /opt/diptych/bin/python install -q --no-index --no-deps \\
+        {shared} \\
+        /wheels/{service.package}-*.whl
 
 FROM torch AS {service.model_id}
 COPY --from=build-{service.model_id} /opt/diptych /opt/diptych

@@ -16,11 +16,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import errors_table
+import licences_table
 import settings_tables
 
 DOCS = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-TABLES: Mapping[str, Callable[[], str]] = {**settings_tables.TABLES, **errors_table.TABLES}
+TABLES: Mapping[str, Callable[[], str]] = {
+    **settings_tables.TABLES,
+    **errors_table.TABLES,
+    **licences_table.TABLES,
+}
 
 
 def renewed(text: str) -> str:

@@ -43,19 +43,10 @@ TORCH = {"torch", "torchvision", "sam2"}
 WITH_TORCH = {"diptych_torch", *MODELS}
 WITHOUT_TORCH = sorted(set(FOLDERS) - WITH_TORCH)
 TOP_FOLDERS = {
-    *(
-        "benchmarks",
-        "client",
-        "demo-weights",
-        "docs",
-        "gateway",
-        "locks",
-        "proto",
-        "services",
-        "tests",
-    ),
+    *("benchmarks", "client", "demo-weights", "deploy", "docs", "gateway", "locks"),
+    *("proto", "services", "tests"),
 }
-SCRIPTS = ("benchmarks", "demo-weights", "docs", "proto")
+SCRIPTS = ("benchmarks", "demo-weights", "docs", "locks", "proto")
 GENERATED = ROOT / "client" / "src" / "diptych" / "segment"
 MAX_CODE_LINES = 300
 MAX_MODULES = 15

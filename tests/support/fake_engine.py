@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diptych import AutomaticOptions, Box, LowResLogits, Mask, Segment, Task
+from diptych import AutomaticOptions, Box, Keypoint, LowResLogits, Mask, Segment, Task
 from diptych.limits import MAX_REPLY_BYTES
 from diptych_runtime.engine import (
     Answer,
@@ -47,6 +47,7 @@ LOST = (255, 0, 6)
 GATED = (255, 0, 7)
 NO_ANSWER = (255, 0, 8)
 HUGE = (255, 0, 9)
+NOT_FINITE = (255, 0, 10)
 
 BAD_Y = 33
 GATED_Y = 35
@@ -151,6 +152,8 @@ class FakeEngine:
             return None  # type: ignore[return-value]
         if behaviour == HUGE:
             return Answer((Segment(score=0.5, label="x" * MAX_REPLY_BYTES),))
+        if behaviour == NOT_FINITE:
+            return Answer((_not_finite(job),))
         if behaviour == SLOW and job.task is Task.INSTANCE_SEGMENTATION:
             for _ in range(SLOW_STEPS):
                 time.sleep(SLOW_STEP_S)
@@ -167,6 +170,19 @@ class FakeEngine:
             segments = [_segment(label, Box(0, 0, width / 2, height / 2), (height, width), None)]
         limit = job.output.max_segments or len(segments)
         return Answer(tuple(segments[:limit]), max(len(segments) - limit, 0))
+
+
+def _not_finite(job: Job) -> Segment:
+    """A number in one field, which the request chooses by how many segments it wants."""
+    nan = float("nan")
+    logits = LowResLogits.from_numpy(np.full((8, 8), nan))
+    return (
+        Segment(score=nan),
+        Segment(score=0.5, box=Box(0, 0, float("inf"), 1)),
+        Segment(score=0.5, stability_score=nan),
+        Segment(score=0.5, keypoints=(Keypoint("nose", 1, nan, 0.5),)),
+        Segment(score=0.5, low_res_logits=logits),
+    )[(job.output.max_segments or 1) - 1]
 
 
 def _segment(label: str, box: Box, size: tuple[int, int], index: int | None) -> Segment:
@@ -228,6 +244,50 @@ def create_once() -> FakeEngine:
     if log.exists() and "load" in log.read_text():
         os._exit(11)
     return FakeEngine()
+
+
+def create_changing() -> FakeEngine:
+    """A factory whose later engines mark other pixels than its first; ``FAKE_LOG`` names a file."""
+    log = Path(os.environ["FAKE_LOG"])
+    later = log.exists() and "load" in log.read_text()
+
+    class Changed(FakeEngine):
+        def segment(
+            self, features: Features, pixels: Callable[[], Pixels], job: Job
+        ) -> Steps[Answer]:
+            answer = yield from super().segment(features, pixels, job)
+            size = features.payload[2]  # type: ignore[index]
+            wrong = (_segment("wrong", Box(0, 0, 9, 9), size, 0),) if later else answer.segments
+            return replace(answer, segments=wrong)
+
+    return Changed()
+
+
+def create_without_numbers() -> FakeEngine:
+    """A factory whose engine gives scores that are not numbers."""
+
+    class Nan(FakeEngine):
+        def segment(
+            self, features: Features, pixels: Callable[[], Pixels], job: Job
+        ) -> Steps[Answer]:
+            answer = yield from super().segment(features, pixels, job)
+            segments = tuple(replace(each, score=float("nan")) for each in answer.segments)
+            return replace(answer, segments=segments)
+
+    return Nan()
+
+
+def create_silent() -> FakeEngine:
+    """A factory whose engine finds nothing, also where it is asked about a point."""
+
+    class Silent(FakeEngine):
+        def segment(
+            self, features: Features, pixels: Callable[[], Pixels], job: Job
+        ) -> Steps[Answer]:
+            answer = yield from super().segment(features, pixels, job)
+            return replace(answer, segments=())
+
+    return Silent()
 
 
 def create_crashing() -> FakeEngine:
@@ -299,3 +359,13 @@ def create_batching() -> BatchingFake:
 def create_slower_together() -> BatchingFake:
     """A factory whose engine takes longer for prompts together than one by one."""
     return BatchingFake(lambda size: 0.01 if size == 1 else 0.1 * size)
+
+
+def create_failing() -> FakeEngine:
+    """A factory whose engine loads well and fails at every image."""
+
+    class Failing(FakeEngine):
+        def embed(self, pixels: Pixels, kind: str) -> Features:
+            raise RuntimeError("secret of a device")
+
+    return Failing()

@@ -4,7 +4,8 @@
 
 starts the gateway and SAM 2, has one new image prompted with a point, and prints for each process
 the files in which a function was called meanwhile. ``sys.setprofile`` counts calls only: a file
-that is merely imported, or whose constants are read, does not count.
+that is merely imported, or whose constants are read, does not count; nor do functions that run
+while nobody asks anything, such as those that look every second whether a model is there.
 """
 
 from __future__ import annotations
@@ -28,23 +29,26 @@ import diptych
 
 MODEL = "sam-2"
 _SETTLE_S = 0.5  # what is logged and counted after the answer belongs to the request
+_IDLE_S = 3.0  # what runs by itself runs every second
 _WRITE_S = 10.0
 _RECORDER = """
 import json, os, signal, sys, threading
 folder = os.environ.get("DIPTYCH_TRACE_FOLDER")
 if folder:
-    files, recording = set(), []
+    codes, idle, recording = set(), set(), []
     def called(frame, event, argument):
         if event == "call" and recording:
-            files.add(frame.f_code.co_filename)
+            codes.add(frame.f_code)
     def begin(*_):
-        files.clear()
+        # The first time nobody asks anything, the second time one does.
+        idle.update(codes)
+        codes.clear()
         recording.append(True)
     def write(*_):
         recording.clear()
         path = os.path.join(folder, str(os.getpid()))
         with open(path + ".part", "w") as out:
-            json.dump(sorted(files), out)
+            json.dump(sorted({code.co_filename for code in codes - idle}), out)
         os.rename(path + ".part", path + ".json")
     signal.signal(signal.SIGUSR1, begin)
     signal.signal(signal.SIGUSR2, write)
@@ -65,6 +69,8 @@ def trace() -> dict[str, list[str]]:
             time.sleep(_SETTLE_S)
             recorded = {os.getpid(): "client", **_processes(folder, stack)}
             with _recording_here() as own:
+                _signal_all(recorded, signal.SIGUSR1)
+                time.sleep(_IDLE_S)
                 _signal_all(recorded, signal.SIGUSR1)
                 time.sleep(_SETTLE_S)
                 own.clear()

@@ -11,7 +11,7 @@ import structlog
 
 from diptych_runtime.allocator import keep_freed_memory
 from diptych_runtime.grpc_server.server import PortTakenError, wait_for_stop_signal
-from diptych_runtime.logs import configure
+from diptych_runtime.logs import configure, flush
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watchdog import watch_loop
 
@@ -54,6 +54,7 @@ def serve() -> int:
 
 
 def _end(error: Exception, status: int) -> int:
+    flush()
     sys.stderr.write(f"diptych-gateway: {' '.join(str(error).split())}\n")
     return status
 

@@ -84,8 +84,9 @@ class Handlers:
         # A generator that is left in a yield is closed late, and the model would work on.
         context.add_done_callback(lambda _: relay.cancel())  # type: ignore[arg-type]
         try:
-            async for reply in relay.answers():
-                yield reply
+            with self._registry.sessions.opened(relay):
+                async for reply in relay.answers():
+                    yield reply
         except BackendError as error:
             log_fields(backend_reason=error.reason)
             await abort_with(context, error.status)

@@ -20,17 +20,23 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from diptych.segment import v1 as pb
+from diptych.wire.reasons import CODES
 from diptych.wire.stats import stats_request
-from diptych_runtime.engine import ServiceError
+from diptych_runtime.calls import log_field
+from diptych_runtime.engine import Reason, ServiceError
 
 from .backend.model import Model
 from .backend.passthrough import ImageCache
 from .backend.registry import Registry
 from .contract import METHODS
+from .process_figures import ProcessFigures
 from .statuses import BackendError
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 _STATS_TIMEOUT_S = 2.0
+_MOST_TOKENS = 100
+_WATCHED = [(code.name, reason.value) for reason, code in CODES.items()]
+_OTHER = "other"
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -52,10 +58,11 @@ _COUNTERS: tuple[tuple[str, str, _Read], ...] = (
 
 @dataclass(frozen=True)
 class _Model:
-    """One model at this moment; ``stats`` is ``None`` if it did not answer."""
+    """One model at this moment; ``stats`` is ``None`` if it is down or did not answer."""
 
     model_id: str
     in_flight: int
+    up: bool
     stats: pb.GetModelStatsResponse | None
 
 
@@ -72,6 +79,24 @@ class Metrics:
             ("transport", "method", "code"),
             registry=self._registry,
         )
+        self._errors = Counter(
+            "diptych_gateway_errors",
+            "Requests that did not end with OK, by code and reason as in the error table.",
+            ("transport", "code", "reason"),
+            registry=self._registry,
+        )
+        for code, reason in _WATCHED:  # a counter that begins at 1 has not increased
+            self._errors.labels("grpc", code, reason)
+        for status in ("500", "503", "504"):
+            self._errors.labels("http", status, "")
+        self._of_tokens = Counter(
+            "diptych_gateway_token_requests",
+            "Requests by the name of their token; without tokens there are none.",
+            ("token", "reason"),
+            registry=self._registry,
+        )
+        self._tokens: set[str] = set()
+        self.process = ProcessFigures(self._registry)
         self._seconds = Histogram(
             "diptych_gateway_request_seconds",
             "Time from a request's arrival to the end of its answer.",
@@ -86,17 +111,28 @@ class Metrics:
         )
 
     def grpc_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
-        """Count a finished call; clients may invent names of methods, so those become one."""
-        name = method.rpartition("/")[2] if method in METHODS else "other"
-        self._count("grpc", name, code.name, seconds)
+        """Count the call being served, which is over; clients may invent names of methods, so
+        those become one."""
+        name = method.rpartition("/")[2] if method in METHODS else _OTHER
+        self._count("grpc", name, code.name, seconds, ok=code is grpc.StatusCode.OK)
 
     def http_request(self, method: str, status: int, seconds: float) -> None:
-        """Count an answered request; ``method`` is one of few."""
-        self._count("http", method, str(status), seconds)
+        """Count the request being served, which is over; ``method`` is one of few."""
+        self._count("http", method, str(status), seconds, ok=status < 400)
 
-    def _count(self, transport: str, method: str, code: str, seconds: float) -> None:
+    def _count(self, transport: str, method: str, code: str, seconds: float, *, ok: bool) -> None:
         self._requests.labels(transport, method, code).inc()
         self._seconds.labels(transport, method).observe(seconds)
+        reason = "" if ok else _reason()
+        if not ok:
+            self._errors.labels(transport, code, reason).inc()
+        if token := str(log_field("token") or ""):
+            self._of_tokens.labels(self._token_label(token), reason).inc()
+
+    def _token_label(self, name: str) -> str:
+        if len(self._tokens) < _MOST_TOKENS:
+            self._tokens.add(name)
+        return name if name in self._tokens else _OTHER
 
     async def text(self) -> bytes:
         """Write all figures as Prometheus reads them; asks every model."""
@@ -107,9 +143,15 @@ class Metrics:
         return generate_latest(self._registry) + generate_latest(snapshot)
 
 
+def _reason() -> str:
+    """Read why the request being served failed: one of the error table's, or nothing."""
+    reason = str(log_field("reason") or log_field("backend_reason") or "")
+    return reason if not reason or reason in Reason.__members__ else _OTHER
+
+
 async def _ask(model: Model) -> _Model:
-    in_flight = model.in_flight
-    return _Model(model.model_id, in_flight, await ask_stats(model))
+    in_flight, up = model.in_flight, not model.status.code
+    return _Model(model.model_id, in_flight, up, await ask_stats(model) if up else None)
 
 
 async def ask_stats(model: Model) -> pb.GetModelStatsResponse | None:
@@ -138,10 +180,12 @@ class _Snapshot(Collector):
         waiting = GaugeMetricFamily(
             "diptych_gateway_in_flight", "Requests that wait for a model.", labels=["model"]
         )
-        up = GaugeMetricFamily("diptych_model_up", "Whether the model answered.", labels=["model"])
+        up = GaugeMetricFamily(
+            "diptych_model_up", "Whether the model answers, as /readyz has it.", labels=["model"]
+        )
         for model in self._models:
             waiting.add_metric([model.model_id], model.in_flight)
-            up.add_metric([model.model_id], float(model.stats is not None))
+            up.add_metric([model.model_id], float(model.up))
         yield from (waiting, up)
         yield from self._of_models()
 
@@ -157,6 +201,14 @@ class _Snapshot(Collector):
             for model_id, stats in answered:
                 counter.add_metric([model_id], read(stats))
             yield counter
+        since = GaugeMetricFamily(
+            "diptych_model_counting_since_seconds",
+            "When the service began to count, in seconds since 1970.",
+            labels=["model"],
+        )
+        for model_id, stats in answered:
+            since.add_metric([model_id], stats.counting_since.ToNanoseconds() / 1e9)
+        yield since
         outcomes = CounterMetricFamily(
             "diptych_model_requests", "Requests to the model.", labels=["model", "code"]
         )

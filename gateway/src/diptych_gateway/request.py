@@ -19,6 +19,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from diptych.segment import v1 as pb
+from diptych.wire.fields import check_fields
 from diptych.wire.requests import read_request, read_size
 from diptych_runtime.engine import Reason, ServiceError, invalid
 
@@ -108,6 +109,8 @@ async def parse_request(kind: type[M], raw: bytes) -> M:
         ServiceError: the bytes are no such message.
     """
     try:
+        if len(raw) > _THREAD_FROM_BYTES:
+            await asyncio.to_thread(check_fields, raw, kind)
         return await parse(kind, raw)
     except DecodeError as error:
         raise malformed(kind) from error

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import grpc
 
-from diptych_runtime.grpc_server.server import GrpcServer, PortTakenError, listen_address
+from diptych_runtime.allocator import give_back_soon
+from diptych_runtime.calls import RequestBytes
+from diptych_runtime.grpc_server.server import (
+    NOTICE_S,
+    GrpcServer,
+    PortTakenError,
+    listen_address,
+)
 from diptych_runtime.grpc_server.tls import ServerTls, watch_pem
+from diptych_runtime.machine import connections_of, raise_file_limit
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watched import WatchedFiles
 
@@ -37,9 +46,20 @@ class Gateway:
         self._tokens = watch_tokens(settings.tokens_file) if settings.tokens_file else None
         self._credentials = _watch_credentials(settings)
         self._following: list[asyncio.Task[None]] = []
-        self.image_cache = ImageCache(settings.image_cache_bytes)
+        self.image_cache = ImageCache(
+            settings.image_cache_bytes, quarantine_s=settings.quarantine_s
+        )
         self.registry = self._make_registry()
         self._metrics = Metrics(self.registry, self.image_cache)
+        for name, files in (("tokens", self._tokens), ("services", self._credentials)):
+            if files:
+                self._metrics.process.add_files(name, partial(getattr, files, "usable"))
+        if tls:
+            self._metrics.process.add_files("tls", partial(getattr, tls, "usable"))
+        self._bodies = RequestBytes(settings.request_bytes, give_back_soon)
+        ports = 1 if settings.http_port is None else 2
+        most = connections_of(raise_file_limit(), settings.max_connections, ports)
+        self._max_connections = most
         gate = TokenGate(self._tokens) if self._tokens else None
         self.http = self._http_server(gate, tls) if settings.http_port is not None else None
         self.http_port: int | None = None
@@ -52,6 +72,8 @@ class Gateway:
             observer=self._metrics.grpc_call,
             gate=gate,
             tls=tls,
+            bodies=self._bodies,
+            max_connections=most,
         )
 
     def _make_registry(self) -> Registry:
@@ -87,6 +109,8 @@ class Gateway:
             metrics=self._metrics,
             gate=gate,
             tls=tls,
+            bodies=self._bodies,
+            max_connections=self._max_connections,
             grpc_port=lambda: self._grpc_port,
         )
 
@@ -104,6 +128,7 @@ class Gateway:
             if self.http:
                 self.http.close()
             raise
+        self._following.append(asyncio.create_task(self._metrics.process.watch()))
         if self._tokens:
             self._following.append(asyncio.create_task(self._tokens.follow()))
         if self._credentials:
@@ -117,6 +142,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Let running requests finish, then close everything."""
+        self.registry.sessions.go_away(NOTICE_S + self._settings.drain_s)
         async with asyncio.TaskGroup() as stopping:
             stopping.create_task(self._server.drain(self._settings.drain_s))
             if self.http:

@@ -198,8 +198,14 @@ class Settings(BaseSettings):
     services_key: OptionalFile = None
     """PEM file with its key."""
 
+    request_bytes: int = Field(default=384 * MiB, ge=32 * MiB)
+    """Bytes of requests that may be under way; further ones are refused before they are read."""
+    max_connections: int = Field(default=1000, ge=1)
+    """Connections to each port at a time, fewer where the process may not open as many files."""
     image_cache_bytes: int = Field(default=256 * MiB, ge=0)
     """Memory for images that are sent again to a replica that lost them."""
+    quarantine_s: float = Field(default=600.0, ge=0)
+    """An image that an engine of a model ended over is sent to no replica of it for so long."""
     in_flight_bytes: int = Field(default=512 * MiB, ge=32 * MiB)
     """Requests that may wait for one model, in bytes; further ones are refused."""
     in_flight_requests: int = Field(default=128, ge=1)

@@ -21,6 +21,7 @@ from diptych.wire.statuses import (
     status_of_call,
 )
 from diptych_runtime.engine import Reason, ServiceError
+from diptych_runtime.quarantine import ENDED_ENGINE
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -38,6 +39,11 @@ class BackendError(Exception):
     def reason(self) -> str:
         """``ErrorInfo.reason``; empty if the status carries none."""
         return read_details(self.status).reason
+
+    @property
+    def has_ended_engine(self) -> bool:
+        """Whether the image that it was asked about is to be tried on no replica."""
+        return ENDED_ENGINE in read_details(self.status).metadata
 
 
 def unreachable(model_id: str) -> ServiceError:

@@ -52,7 +52,12 @@ async def http(stage: Any, tmp_path: Path) -> httpx.AsyncClient:
 def log(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     """What was logged since the last look."""
     logs.configure("debug")
-    yield lambda: capfd.readouterr().err
+
+    def read() -> str:
+        logs.flush()
+        return capfd.readouterr().err
+
+    yield read
     structlog.reset_defaults()
 
 

@@ -70,7 +70,12 @@ async def served(stage: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
 def log(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     """What was logged since the last look."""
     logs.configure("debug")
-    yield lambda: capfd.readouterr().err
+
+    def read() -> str:
+        logs.flush()
+        return capfd.readouterr().err
+
+    yield read
     structlog.reset_defaults()
 
 

@@ -217,6 +217,36 @@ async def test_a_model_that_goes_away_loses_the_session(open_model: Any, reason_
     assert model.sessions == 1
 
 
+async def test_a_gateway_that_stops_warns_and_lets_sessions_end(
+    stage: Any, open_model: Any, reason_of: Any
+) -> None:
+    _, stub = await open_model(echo, drain_s=30.0)
+    call = stub.SegmentVideo()
+    await call.write(start())
+    await call.read()
+    stopping = asyncio.create_task(stage.gateway.stop())
+    warning = await call.read()
+    assert warning.going_away.grace.ToMilliseconds() == 30_500
+    for seq in range(2, 6):
+        await call.write(frame(seq))
+        assert (await call.read()).in_reply_to_seq == seq
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+    assert await call.code() is grpc.StatusCode.OK
+    await stopping
+    stage.gateway = None
+
+
+async def test_a_gateway_that_stops_opens_no_session(
+    stage: Any, open_model: Any, reason_of: Any
+) -> None:
+    model, stub = await open_model(echo, drain_s=30.0)
+    stage.gateway.registry.sessions.go_away(30.0)
+    error = await failure_of(stub.SegmentVideo(iter([start()])))
+    assert (error.code().name, reason_of(rich(error))) == ("UNAVAILABLE", "DRAINING")
+    assert model.sessions == 0
+
+
 async def test_a_reader_that_stops_holds_the_model_back(open_model: Any) -> None:
     produced = 0
 

@@ -277,7 +277,7 @@ async def test_a_client_that_leaves_ends_the_models_part(
 
 
 async def test_a_server_that_stops_answers_what_is_under_way_and_goes(
-    stage: Any, open_model: Any
+    stage: Any, open_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     got, release = asyncio.Event(), asyncio.Event()
 
@@ -289,6 +289,7 @@ async def test_a_server_that_stops_answers_what_is_under_way_and_goes(
             yield answer
 
     await open_model(slow, drain_s=30.0)
+    monkeypatch.setattr("diptych_gateway.http.video_socket._LAST_ANSWERS_S", 29.0)
     port = stage.gateway.http_port
     async with socket_talk(port) as talk, socket_talk(port) as silent:
         await talk.start()
@@ -298,7 +299,8 @@ async def test_a_server_that_stops_answers_what_is_under_way_and_goes(
         assert await silent.failure() == ("DRAINING", 503, 1001)
         release.set()
         answers, code = await talk.end()
-        assert [answer["event"] for answer in answers] == ["done", "failed"]
+        assert [answer["event"] for answer in answers] == ["going_away", "done", "failed"]
+        assert answers[0]["grace_s"] == pytest.approx(30.5)
         assert answers[-1]["problem"]["reason"] == "DRAINING"
         assert code == 1001
         await stopping
@@ -316,6 +318,22 @@ async def test_a_model_that_hangs_does_not_hold_up_the_stop(stage: Any, open_mod
         await talk.start()
         stopping = asyncio.create_task(stage.gateway.stop())
         assert await talk.failure() == ("DRAINING", 503, 1001)
+        await stopping
+        stage.gateway = None
+
+
+async def test_a_server_that_stops_lets_sessions_end_by_themselves(
+    stage: Any, open_model: Any
+) -> None:
+    await open_model(echo, drain_s=30.0)
+    async with socket_talk(stage.gateway.http_port) as talk:
+        await talk.start()
+        stopping = asyncio.create_task(stage.gateway.stop())
+        assert (await talk.read())["event"] == "going_away"
+        await talk.frame(0, PICTURE)
+        assert (await talk.read())["in_reply_to"] == 2
+        await talk.say("end")
+        assert (await talk.end())[1] == 1000
         await stopping
         stage.gateway = None
 
@@ -380,3 +398,39 @@ async def test_open_sessions_are_counted(stage: Any, open_model: Any) -> None:
     await eventually(closed)
     served = {"method": "GET /api/video", "code": "101", "transport": "http"}
     assert await figure("diptych_gateway_requests_total", **served) == 1
+
+
+async def test_clients_that_leave_are_no_fault_of_ours(stage: Any, open_model: Any) -> None:
+    async def late(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for request in requests:
+            answer = pb.SegmentVideoResponse(in_reply_to_seq=request.seq, ack=pb.VideoAck())
+            if request.WhichOneof("event") == "start":
+                answer.started.max_frames_in_flight = 2
+                yield answer
+                continue
+            await asyncio.sleep(0.005 * (request.seq % 3))
+            raise RuntimeError("broken")
+
+    await open_model(late)
+    for number in range(12):
+        async with socket_talk(stage.gateway.http_port) as talk:
+            await talk.start()
+            await talk.say("prompt", object_id=1, frame_index=0, points=[[1, 1]])
+            await asyncio.sleep(0.002 * (number % 4))
+            talk.socket.transport.abort()
+
+    async def codes() -> dict[str, float]:
+        text = (await stage.http().get("/metrics")).text
+        samples = (s for f in text_string_to_metric_families(text) for s in f.samples)
+        wanted = {"method": "GET /api/video", "transport": "http"}
+        return {
+            s.labels["code"]: s.value
+            for s in samples
+            if s.name == "diptych_gateway_requests_total" and wanted.items() <= s.labels.items()
+        }
+
+    async def counted() -> bool:
+        return sum((await codes()).values()) == 12
+
+    await eventually(counted)
+    assert set(await codes()) <= {"499"}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 import structlog
-from fake_engine import watermark
+from fake_engine import NOT_FINITE, watermark
 from gates import fresh
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -22,6 +22,7 @@ from serving_helpers import (
     error_info,
     error_of,
     outcomes,
+    picture,
     png,
     point_request,
     running_service,
@@ -227,6 +228,7 @@ async def test_one_log_line_for_each_request(
         await listed(port)
     finally:
         structlog.reset_defaults()
+    logs.flush()
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     good, bad = (line for line in lines if line["event"] == "request")
     assert (good["method"], good["code"]) == ("Segment", "OK")
@@ -254,3 +256,16 @@ async def test_a_quick_answer_is_all_that_the_engine_says() -> None:
             await stub.Segment(point_request(png(fresh())))
         pipe.listen(deliver)
         assert said == ["done"] * 3
+
+
+@pytest.mark.parametrize("field", ["score", "box", "stability", "keypoint", "logits"])
+async def test_a_number_that_is_not_finite_is_a_fault_of_the_engine(
+    stub: pb.SegmentServiceStub, field: str
+) -> None:
+    request = automatic_request(png(picture(NOT_FINITE)))
+    fields = ("score", "box", "stability", "keypoint", "logits")
+    request.output.max_segments = fields.index(field) + 1
+    error = await error_of(stub.Segment(request))
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert error_info(error).reason == "MODEL_FAILED"
+    assert "finite" not in (error.details() or "")

@@ -103,7 +103,7 @@ async def test_health_follows_the_engine(fault: tuple[int, int, int]) -> None:
         )
         assert (await anext(watch)).status == SERVING
         error = await error_of(stub.Segment(point_request(png(fresh(fault)))))
-        assert error_info(error).reason == "ENGINE_LOST"
+        assert error_info(error).reason == "MODEL_FAILED"
         assert (await anext(watch)).status == NOT_SERVING
         assert (await anext(watch)).status == SERVING
         assert (await stub.Segment(point_request(png(fresh())))).segments
@@ -200,3 +200,11 @@ async def test_requests_that_wait_for_an_engine_that_never_comes_are_answered(
         error = await error_of(waiting)
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert error_info(error).reason == "DRAINING"
+
+
+async def test_an_engine_that_answers_nothing_is_not_let_in() -> None:
+    async with starting("fake_engine:create_failing", restart_tries=1) as service:
+        assert service.engine_task
+        with pytest.raises(EngineGoneError):
+            await service.engine_task
+        assert service.supervisor.card is None

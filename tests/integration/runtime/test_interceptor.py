@@ -161,6 +161,7 @@ async def test_every_end_is_a_status_and_one_line(
     assert "0x" not in str(status_of(error)) + error.details()
     assert "/usr" not in str(status_of(error)) + error.details()
     assert served.observed == [(method, code)]
+    logs.flush()
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line[:1] == "{"]
     (line,) = (line for line in lines if line["event"] == "request")
     assert (line["code"], line["how"]) == (code, how.decode())

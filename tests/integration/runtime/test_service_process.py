@@ -85,6 +85,28 @@ async def test_an_engine_that_does_not_come_back_ends_the_service(tmp_path: Path
             assert not any("Traceback" in line for line in service.lines)
 
 
+@pytest.mark.parametrize("engine", ["create_without_numbers", "create_silent"])
+async def test_an_engine_with_an_impossible_answer_never_serves(engine: str) -> None:
+    wrong = service_process(f"fake_engine:{engine}", DIPTYCH_RESTART_TRIES="1")
+    async with wrong as service:
+        assert await service.end() == 1
+        assert service.events("canary failed")
+        assert not service.events("serving")
+
+
+async def test_an_engine_that_answers_as_none_before_does_not_serve(tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    with gate.environment():
+        changing = service_process("fake_engine:create_changing", DIPTYCH_RESTART_TRIES="1")
+        async with changing as service:
+            await service.event("serving")
+            os.kill(await engine_of(service), signal.SIGKILL)
+            assert await service.end() == 1
+            (failure,) = service.events("canary failed")
+            assert "not as by the first engine" in str(failure["message"])
+            assert len(service.events("serving")) == 1
+
+
 async def engine_of(service: ServiceProcess) -> int:
     await eventually(lambda: children(service.pid), "the engine process is there")
     (pid,) = children(service.pid)

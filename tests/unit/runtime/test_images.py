@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from diptych_runtime.engine import Reason, ServiceError
-from diptych_runtime.worker.images import decode, sniff
+from diptych_runtime.wire.image_files import sniff
+from diptych_runtime.worker.images import decode
 
 Bytes = NDArray[np.uint8]
 
@@ -426,25 +427,23 @@ class TestRefused:
             refused(data, Reason.IMAGE_SHAPE)
 
     @pytest.mark.parametrize("name", [b"zTXt", b"iCCP", b"iTXt"])
-    def test_metadata_bomb(self, name: bytes) -> None:
+    def test_metadata_is_not_unpacked(self, name: bytes) -> None:
         squashed = zlib.compress(bytes(64 * 2**20))
         head = b"x\0\1\0\0\0" if name == b"iTXt" else b"x\0\0"
         data = png((4, 4), 8, 0, bytes(4), chunk(name, head + squashed))
         tracemalloc.start()
         try:
-            with pytest.raises(ServiceError) as caught:
-                read(data)
-            assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+            assert read(data).shape == (4, 4, 3)
+            assert tracemalloc.get_traced_memory()[1] < 2**20
         finally:
             tracemalloc.stop()
-        assert caught.value.reason is Reason.IMAGE_UNREADABLE
 
     @settings(deadline=None)
     @given(st.binary(max_size=3), st.integers(98, 102), st.sampled_from([b"", b"\xff", b"\xda\0"]))
     def test_scans_are_counted_wherever_they_stand(
         self, before: bytes, scans: int, between: bytes
     ) -> None:
-        data = b"\xff\xd8\xff" + before + (b"\xff\xda" + between) * scans
+        data = b"\xff\xd8\xff\xda" + before + (b"\xff\xda" + between) * (scans - 1)
         message = refused(data, Reason.IMAGE_UNREADABLE)
         assert ("at most 100 scans" in message) == (data.count(b"\xff\xda") > 100)
 

@@ -14,8 +14,10 @@ from serving_helpers import picture, png
 from diptych import OutputOptions
 from diptych.segment import v1 as pb
 from diptych_runtime.engine import VideoOptions
-from diptych_runtime.settings import RuntimeSettings
+from diptych_runtime.worker.images import decode
 from diptych_runtime.worker.live_session import Event, FrameReply, LiveSession, Result
+
+LIMITS = {"max_pixels": 10**6, "min_side": 16, "max_aspect_ratio": 20}
 
 
 class Engine(FakeVideoEngine):
@@ -43,7 +45,7 @@ class Stage:
             "request",
             VideoOptions(OutputOptions(), track_all, max_objects=2, held_frames=2),
             engine=self.engine,
-            settings=RuntimeSettings(),
+            decode=lambda encoded, check: decode(encoded, **LIMITS),
             on_answered=self.answered,
             on_waiting=self.count,
             on_ended=lambda session, error: self.ended.append(type(error).__name__),

@@ -36,7 +36,12 @@ def logged(
 ) -> Iterator[Callable[[], list[dict[str, object]]]]:
     """The log lines so far."""
     logs.configure("info")
-    yield lambda: [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+
+    def read() -> list[dict[str, object]]:
+        logs.flush()
+        return [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+
+    yield read
     structlog.reset_defaults()
 
 

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from .._images import ImageLike, encode_image
 from .._types.errors import ImageNotHeldError
 from ..segment import v1 as pb
-from .calls import Attempts, BaseTransport, Deadline, RequestBuilder
+from .calls import Attempts, BaseTransport, Deadline, Patience, RequestBuilder
 from .timeouts import Timeout
 
 if TYPE_CHECKING:
@@ -87,12 +87,18 @@ class AsyncTransport(BaseTransport):
         request: _RequestT,
         deadline: Deadline,
     ) -> _ReplyT:
-        # The one way of every unary call: size, deadline, and errors of our own kind.
-        self.check(request)
-        try:
-            return await method(request, timeout=deadline.left(), metadata=self.metadata())
-        except grpc.aio.AioRpcError as failure:
-            raise self.error(failure, deadline) from failure
+        # The one way of every unary call: size, deadline, attempts, and errors of our own kind.
+        patience = Patience(deadline)
+        while True:
+            self.check(request)
+            try:
+                return await method(request, timeout=deadline.left(), metadata=self.metadata())
+            except grpc.aio.AioRpcError as failure:
+                error = self.error(failure, deadline)
+                wait_s = patience.wait_s(error)
+                if wait_s is None or self._closed:
+                    raise error from failure
+            await asyncio.sleep(wait_s)
 
     async def ask(
         self,
@@ -136,17 +142,25 @@ class AsyncTransport(BaseTransport):
     async def _events(
         self, request: pb.StreamCompareRequest, deadline: Deadline
     ) -> AsyncGenerator[pb.StreamCompareResponse, None]:
-        self.check(request)
-        call = self.gateway.StreamCompare(
-            request, timeout=deadline.left(), metadata=self.metadata()
-        )
-        try:
-            async for event in call:
-                yield event
-        except grpc.aio.AioRpcError as failure:
-            raise self.error(failure, deadline) from failure
-        finally:
-            call.cancel()
+        patience, begun = Patience(deadline), False
+        while True:
+            self.check(request)
+            call = self.gateway.StreamCompare(
+                request, timeout=deadline.left(), metadata=self.metadata()
+            )
+            try:
+                async for event in call:
+                    begun = True
+                    yield event
+                return
+            except grpc.aio.AioRpcError as failure:
+                error = self.error(failure, deadline)
+                wait_s = patience.wait_s(error)
+                if wait_s is None or begun or self._closed:
+                    raise error from failure
+            finally:
+                call.cancel()
+            await asyncio.sleep(wait_s)
 
     def open_video(
         self, requests: AsyncIterator[pb.SegmentVideoRequest], deadline: Deadline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from .._images import ImageLike, encode_image
 from .._types.errors import ImageNotHeldError
 from ..segment import v1 as pb
-from .calls import Attempts, BaseTransport, Deadline, RequestBuilder
+from .calls import Attempts, BaseTransport, Deadline, Patience, RequestBuilder
 from .channel import ChannelOptions
 from .timeouts import Timeout
 from .tls import TlsOptions
@@ -64,12 +65,18 @@ class Transport(BaseTransport):
         request: _RequestT,
         deadline: Deadline,
     ) -> _ReplyT:
-        # The one way of every unary call: size, deadline, and errors of our own kind.
-        self.check(request)
-        try:
-            return method(request, timeout=deadline.left(), metadata=self.metadata())
-        except grpc.RpcError as failure:
-            raise self.error(failure, deadline) from failure
+        # The one way of every unary call: size, deadline, attempts, and errors of our own kind.
+        patience = Patience(deadline)
+        while True:
+            self.check(request)
+            try:
+                return method(request, timeout=deadline.left(), metadata=self.metadata())
+            except grpc.RpcError as failure:
+                error = self.error(failure, deadline)
+                wait_s = patience.wait_s(error)
+                if wait_s is None or self._closed:
+                    raise error from failure
+            time.sleep(wait_s)
 
     def ask(
         self,
@@ -109,16 +116,25 @@ class Transport(BaseTransport):
     def _events(
         self, request: pb.StreamCompareRequest, deadline: Deadline
     ) -> Iterator[pb.StreamCompareResponse]:
-        self.check(request)
-        call = self.gateway.StreamCompare(
-            request, timeout=deadline.left(), metadata=self.metadata()
-        )
-        try:
-            yield from call
-        except grpc.RpcError as failure:
-            raise self.error(failure, deadline) from failure
-        finally:
-            call.cancel()
+        patience, begun = Patience(deadline), False
+        while True:
+            self.check(request)
+            call = self.gateway.StreamCompare(
+                request, timeout=deadline.left(), metadata=self.metadata()
+            )
+            try:
+                for event in call:
+                    begun = True
+                    yield event
+                return
+            except grpc.RpcError as failure:
+                error = self.error(failure, deadline)
+                wait_s = patience.wait_s(error)
+                if wait_s is None or begun or self._closed:
+                    raise error from failure
+            finally:
+                call.cancel()
+            time.sleep(wait_s)
 
     def open_video(
         self, requests: Iterator[pb.SegmentVideoRequest], deadline: Deadline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from google.protobuf.message import Message
 from .._images import EncodedImage
 from .._types.errors import DiptychError, MessageTooLargeError
 from ..segment import v1 as pb
+from ..wire.reasons import Reason
 from ..wire.requests import image_by_bytes, image_by_digest
 from ..wire.statuses import error_from_rpc
 from .channel import ChannelOptions, resolve_address
@@ -22,6 +24,8 @@ from .tls import TlsOptions, resolve_tls
 from .token import Metadata, Token, authorization, is_local
 
 _RequestT = TypeVar("_RequestT", bound=Message)
+
+_RETRY_WAITS_S = (0.05, 0.2, 1.0, 2.0)
 
 MIN_BYTES = 64 * 1024
 """Smaller images are sent again: the bytes cost less than a digest that is not held."""
@@ -37,6 +41,29 @@ class Deadline:
     def left(self) -> float | None:
         """Seconds that remain, 0 if it has passed; ``None`` without a deadline."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+
+class Patience:
+    """When to send a call again that a server which stops has refused, so has not begun.
+
+    Every other refusal is final here: what a gateway can try again, it has.
+    """
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._waits_s = iter(_RETRY_WAITS_S)
+
+    def wait_s(self, error: DiptychError) -> float | None:
+        """Seconds to wait before the next attempt; ``None`` if ``error`` is the answer."""
+        # A server answers CANCELLED, without a reason, to what it was sent and has not taken yet.
+        untaken = error.code is grpc.StatusCode.CANCELLED and not error.reason
+        if error.reason != Reason.DRAINING and not untaken:
+            return None
+        wait_s = next(self._waits_s, None)
+        left = self._deadline.left()
+        if wait_s is None or (left is not None and left <= wait_s):
+            return None
+        return wait_s * random.uniform(0.5, 1.0)
 
 
 class SentImages:

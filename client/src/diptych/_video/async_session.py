@@ -21,6 +21,7 @@ from .._types.prompts import Prompt
 from .._types.video import VideoEvent, VideoOptions, VideoRefusal
 from ..masks.mask import Mask
 from ..segment import v1 as pb
+from ..wire.streams import StreamEnd
 from ..wire.video import read_video_event
 from .base import BaseVideoSession
 from .frames import FrameLike, encode_frame, frame_index
@@ -45,6 +46,8 @@ class AsyncVideoSession(BaseVideoSession):
         self._waiting: list[asyncio.Future[None]] = []
         self._reading = asyncio.Lock()
         self._next_message: asyncio.Task[Any] | None = None
+        self._end: StreamEnd
+        self._messages: AsyncIterator[pb.SegmentVideoResponse]
 
     async def send(self, frame: FrameLike, index: int | None = None) -> int:
         """Sends the next frame and returns its index; waits while too many are unanswered.
@@ -130,7 +133,8 @@ class AsyncVideoSession(BaseVideoSession):
         self._outbox.append(self._state.start())
         self._call = self._wire.open_video(self._requests(), self._deadline)
         # Without this, whoever waits to send would not notice the end of the call.
-        self._call.add_done_callback(lambda _: self._ended())
+        self._end = StreamEnd(self._call, self._ended)
+        self._messages = self._call.__aiter__()
         try:
             await self._open()
             if self._options.checkpoint is not None:
@@ -189,11 +193,8 @@ class AsyncVideoSession(BaseVideoSession):
 
     async def _check_status(self) -> None:
         """Notes how a call that is over has failed, if it has."""
-        code = await self._call.code()
-        if code is not grpc.StatusCode.OK:
-            details, trailers = await self._call.details(), await self._call.trailing_metadata()
-            first = await self._call.initial_metadata()
-            self._failed(grpc.aio.AioRpcError(code, first, trailers, details))
+        if (error := await self._end.error()) is not None:
+            self._failed(error)
 
     async def _requests(self) -> AsyncIterator[pb.SegmentVideoRequest]:
         """What gRPC's own task sends, until the session is finished."""
@@ -267,7 +268,7 @@ class AsyncVideoSession(BaseVideoSession):
             raise self._failure
         # In a task of its own: grpcio ends the whole call when a read is cancelled, and a caller
         # that waits for a result with a time limit does not mean that.
-        reading = self._next_message or asyncio.ensure_future(self._call.read())
+        reading = self._next_message or asyncio.ensure_future(self._receive())
         self._next_message = reading
         await asyncio.wait([reading])
         self._next_message = None
@@ -275,11 +276,19 @@ class AsyncVideoSession(BaseVideoSession):
             self._failure = self._failure or RequestCancelledError("the session was closed")
             raise self._failure
         try:
-            message = reading.result()
+            message: pb.SegmentVideoResponse | None = reading.result()
         except grpc.aio.AioRpcError as failure:
             raise self._failed(failure) from failure
-        if message is grpc.aio.EOF:
+        if message is None:
             self._ended()
-            return None
-        reply: pb.SegmentVideoResponse = message
-        return reply
+        return message
+
+    async def _receive(self) -> pb.SegmentVideoResponse | None:
+        """The next message; ``None`` at the end. A failure is the one that the server told."""
+        try:
+            async for message in self._messages:
+                return message
+        except grpc.aio.AioRpcError:
+            if (error := await self._end.error()) is not None:
+                raise error from None
+        return None

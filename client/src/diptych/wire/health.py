@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, cast
+
 from grpc_health.v1 import health_pb2
 
 from .._types.health import ServingStatus
@@ -26,3 +29,11 @@ def health_reply(status: ServingStatus) -> health_pb2.HealthCheckResponse:
 def read_health(reply: health_pb2.HealthCheckResponse) -> ServingStatus:
     """What the answer says; unknown for a status that this version does not know."""
     return _STATUSES.get(reply.status, ServingStatus.UNKNOWN)
+
+
+def health_list(statuses: Mapping[str, int]) -> health_pb2.HealthListResponse:
+    """Every service by name with its status, as a server lists them."""
+    states = health_pb2.HealthCheckResponse
+    return health_pb2.HealthListResponse(
+        statuses={name: states(status=cast(Any, status)) for name, status in statuses.items()}
+    )

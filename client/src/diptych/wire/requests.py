@@ -16,6 +16,7 @@ from .._types.prompts import (
 )
 from ..masks.mask import Mask
 from ..segment import v1 as pb
+from .fields import check_fields
 
 __all__ = [
     "BoxLike",
@@ -86,14 +87,17 @@ def read_request(raw: bytes) -> tuple[pb.SegmentRequest, bytes | memoryview]:
         The request, with an empty file where one was, and the file, which may look into ``raw``.
 
     Raises:
-        DecodeError: the bytes are no such message.
+        DecodeError: the bytes are no such message, or one of far too many fields.
     """
     if span := _large_file(raw):
         start, file, end = span
-        request = pb.SegmentRequest.FromString(raw[:start] + raw[end:])
+        rest = raw[:start] + raw[end:]
+        check_fields(rest, pb.SegmentRequest)
+        request = pb.SegmentRequest.FromString(rest)
         if not request.HasField("image"):  # of several images the parts of all would count
             request.image.encoded = b""
             return request, memoryview(raw)[file:end]
+    check_fields(raw, pb.SegmentRequest)
     request = pb.SegmentRequest.FromString(raw)
     return request, take_image(request)
 

@@ -9,13 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+from grpc_health.v1 import health_pb2
 
 from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 from diptych_runtime.calls import outgoing_metadata
+from diptych_runtime.grpc_server.server import CLIENT_PING_MS
 
 from ..contract import SEGMENT, is_unary, path
 
-_UNARY_METHODS = tuple(method for method in SEGMENT.methods if is_unary(method))
+_HEALTH_CHECK = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_name["Check"]
+_UNARY_METHODS = (*(method for method in SEGMENT.methods if is_unary(method)), _HEALTH_CHECK)
 _VIDEO_METHOD = SEGMENT.methods_by_name["SegmentVideo"]
 
 _SERVICE_CONFIG = {
@@ -26,7 +29,10 @@ _SERVICE_CONFIG = {
     "methodConfig": [
         {
             # Not SegmentVideo: a session lives on one process and cannot be sent again.
-            "name": [{"service": SEGMENT.full_name, "method": m.name} for m in _UNARY_METHODS],
+            "name": [
+                {"service": method.containing_service.full_name, "method": method.name}
+                for method in _UNARY_METHODS
+            ],
             "retryPolicy": {
                 "maxAttempts": 3,
                 "initialBackoff": "0.02s",
@@ -46,10 +52,17 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
     # Above its default of 256 KiB gRPC gives up retries without a word; the rest is for headers.
     ("grpc.per_rpc_retry_buffer_size", MAX_REQUEST_BYTES + 64 * 1024),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    # What a dead peer costs: this pause, this wait, and a new connection. The wait is also Linux'
+    # TCP_USER_TIMEOUT. Answered by the core, whatever the event loop of the service does.
+    ("grpc.keepalive_time_ms", CLIENT_PING_MS),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    # For pings that measure bandwidth; while one is under way no other is sent, for a minute else.
+    ("grpc.http2.ping_timeout_ms", 4_000),
+    # Without this gRPC stops to ping a connection after two pings without a message.
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # Despite its name the time that one attempt to connect gets.
+    ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     # By default a name is not looked up again for 30 s, however many of its addresses are gone.
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
@@ -86,8 +99,8 @@ class Connection:
         return call  # type: ignore[no-any-return]
 
     def call(self, method: str, request: bytes, *, timeout_s: float) -> Awaitable[bytes]:
-        """Send a unary call of raw bytes, with the id and trace of the request being served;
-        raises what grpcio raises."""
+        """Send a unary call of raw bytes, a method of a model or ``Check`` of its health, with the
+        id and trace of the request being served; raises what grpcio raises."""
         return self._unary[method](request, timeout=timeout_s, metadata=outgoing_metadata())
 
     def open_video(self, *, timeout_s: float | None) -> Any:

@@ -1,4 +1,4 @@
-"""A model's service: its connection, the permits of its calls, its last card and how it stands."""
+"""A model's service: its connections, the permits of its calls, its last card, its status."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ from .video_relay import VideoRelay
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
+_READY = grpc.ChannelConnectivity.READY
+_WORK = "Segment"
+# For callers who ask for cards and figures; their requests are a few bytes each.
+_CONTROL_CALLS = 64
+_CONTROL_BYTES = 4 * 1024 * 1024
 _HANDOVER_POLL_S = 0.05
 _HANDOVER_LATE_S = 10.0
 
@@ -67,8 +72,10 @@ class Permits:
 class ModelEndpoint:
     """A ``Model`` that is one service. Make it inside the event loop that uses it.
 
-    ``target`` is what gRPC dials. Without credentials the connection is not encrypted. ``card``
-    and ``status`` are kept by the registry.
+    Cards, figures and health have a connection and permits of their own: neither the number nor the
+    size of the requests at work can delay or refuse them. ``target`` is what gRPC dials. Without
+    credentials the connections are not encrypted. ``card`` and ``status`` are kept by a
+    ``Follower``.
     """
 
     def __init__(
@@ -84,15 +91,19 @@ class ModelEndpoint:
         self.card: pb.ModelCard | None = None
         self.status: status_pb2.Status = unreachable(model_id).to_status()
         self._target = target
-        self._connection = Connection(target, credentials)
+        self._work = Connection(target, credentials)
+        self._control = Connection(target, credentials)
         self._handover: asyncio.Task[None] | None = None
         self._permits = Permits(
             model_id, requests=in_flight_requests, request_bytes=in_flight_bytes
         )
+        self._control_permits = Permits(
+            model_id, requests=_CONTROL_CALLS, request_bytes=_CONTROL_BYTES
+        )
 
     @property
     def in_flight(self) -> int:
-        """Calls that it has at this moment."""
+        """Requests for work that it has at this moment."""
         return self._permits.in_flight
 
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
@@ -101,17 +112,33 @@ class ModelEndpoint:
         UNAVAILABLE is tried again by the channel, within ``timeout_s``. A model that cannot be
         reached fails at once instead of using up the deadline.
         """
-        with self._permit(len(request)) as connection, self._permits.holding(request):
-            try:
+        work = method == _WORK
+        permits = self._permits if work else self._control_permits
+        connection = self._work if work else self._control
+        with permits.taken(len(request)), permits.holding(request):
+            return await self._send(connection, method, request, timeout_s)
+
+    async def ask(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
+        """``call`` for the gateway itself, which takes no permit: callers cannot use those up.
+
+        Besides the methods of a model ``Check`` of its health can be asked.
+        """
+        return await self._send(self._control, method, request, timeout_s)
+
+    async def _send(
+        self, connection: Connection, method: str, request: bytes, timeout_s: float
+    ) -> bytes:
+        try:
+            with connection.in_use():
                 return await connection.call(method, request, timeout_s=timeout_s)
-            except grpc.aio.AioRpcError as error:
-                raise from_rpc_error(error, self.model_id) from error
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
-                # Nobody cancelled the caller: the channel was closed under the call.
-                raise unreachable(self.model_id) from None
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, self.model_id) from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled the caller: the channel was closed under the call.
+            raise unreachable(self.model_id) from None
 
     def video(
         self, start: bytes, requests: AsyncIterator[bytes], deadline: Deadline | None
@@ -122,7 +149,7 @@ class ModelEndpoint:
             raise too_late(self.model_id)
         return VideoRelay(
             self.model_id,
-            self._permit(),
+            self._session_permit(),
             self._permits.holding,
             start=start,
             requests=requests,
@@ -130,52 +157,61 @@ class ModelEndpoint:
         )
 
     @contextmanager
-    def _permit(self, request_bytes: int = 0) -> Iterator[Connection]:
+    def _session_permit(self) -> Iterator[Connection]:
         """Count one more call while it is held, on the connection that it gives.
 
         Raises:
             ServiceError: as ``Permits.taken``.
         """
-        connection = self._connection
-        with self._permits.taken(request_bytes), connection.in_use():
+        connection = self._work
+        with self._permits.taken(), connection.in_use():
             yield connection
 
     def state(self) -> grpc.ChannelConnectivity:
-        """Read the state of the connection; connects if nothing has yet."""
-        return self._connection.state()
+        """Read the state of the connections, READY only if both are; connects what is not."""
+        states = (self._control.state(), self._work.state())
+        return next((state for state in states if state is not _READY), _READY)
 
-    async def state_other_than(self, state: grpc.ChannelConnectivity) -> None:
-        """Return once the state is not ``state``, or the connection is another one."""
-        await self._connection.state_other_than(state)
+    async def control_changed(self) -> None:
+        """Return once the control connection has another state, or is another connection."""
+        await self._control.state_other_than(self._control.state())
 
     def renew(self, credentials: grpc.ChannelCredentials) -> None:
-        """Go over to a connection with other credentials; no call notices."""
+        """Go over to connections with other credentials; no call notices."""
         if self._handover is not None:
             self._handover.cancel()
-        self._handover = asyncio.create_task(self._hand_over(Connection(self._target, credentials)))
+        work, control = (Connection(self._target, credentials) for _ in range(2))
+        self._handover = asyncio.create_task(self._hand_over(work, control))
 
-    async def _hand_over(self, new: Connection) -> None:
-        """Let ``new`` take the calls once it is ready, or once the one before is not any more."""
-        ready, old = grpc.ChannelConnectivity.READY, self._connection
+    async def _hand_over(self, work: Connection, control: Connection) -> None:
+        """Let these take the calls once they are ready, or once those before are not any more."""
         late = asyncio.get_running_loop().call_later(_HANDOVER_LATE_S, self._log_late_handover)
         try:
-            while new.state() is not ready and old.state() is ready:
+            while not _ready(work, control) and _ready(self._work, self._control):
                 await asyncio.sleep(_HANDOVER_POLL_S)
         except asyncio.CancelledError:
-            new.retire()
+            work.retire()
+            control.retire()
             raise
         finally:
             late.cancel()
-        self._connection = new
-        old.retire()
+        before = (self._work, self._control)
+        self._work, self._control = work, control
+        for connection in before:
+            connection.retire()
 
     def _log_late_handover(self) -> None:
         text = "no connection with the new certificates, the one before stays in use"
         _log.error(text, model=self.model_id)
 
     async def close(self) -> None:
-        """End the calls that run and the connection."""
+        """End the calls that run and the connections."""
         if self._handover is not None:
             self._handover.cancel()
             await asyncio.gather(self._handover, return_exceptions=True)
-        await self._connection.close()
+        await asyncio.gather(self._work.close(), self._control.close())
+
+
+def _ready(*connections: Connection) -> bool:
+    # All are asked: asking is what makes an idle one connect.
+    return [connection.state() for connection in connections] == [_READY] * len(connections)

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from diptych.segment import v1 as pb
 from diptych.wire.serialized import with_image
 from diptych_runtime.engine import Reason
+from diptych_runtime.quarantine import Quarantine
 
 from ..request import Deadline, parse
 from ..statuses import BackendError, too_late
@@ -25,9 +26,13 @@ _MUCH_BYTES = 4 * 1024
 
 
 class ImageCache:
-    """Image files by SHA-256 digest, bounded in bytes, the least recently used out first."""
+    """Image files by SHA-256 digest, bounded in bytes, the least recently used out first.
 
-    def __init__(self, max_bytes: int) -> None:
+    ``quarantine`` has those that ended an engine, as ``<model id> <digest>``.
+    """
+
+    def __init__(self, max_bytes: int, *, quarantine_s: float = 600.0) -> None:
+        self.quarantine = Quarantine(quarantine_s)
         self._max_bytes = max_bytes
         self._files: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
         self._checked: set[bytes] = set()
@@ -122,25 +127,34 @@ async def segment(
     deadline: Deadline,
     cache: ImageCache,
     *,
-    encoded: bytes = b"",
+    encoded: bytes | memoryview = b"",
 ) -> bytes:
     """Send a serialised ``SegmentRequest``, whose image is ``image``, to a model.
 
     A replica that does not hold the digest is sent the file, if this gateway still has it or the
-    caller has it at hand as ``encoded``.
+    caller has it at hand as ``encoded``. An image that ended an engine of this model is refused.
 
     Raises:
         BackendError, ServiceError: as ``Model.call``.
     """
+    if cache.quarantine.digests:
+        cache.quarantine.check(await _quarantine_key(model, image, encoded))
     try:
         return await call(model, "Segment", request, deadline)
     except BackendError as error:
+        if error.has_ended_engine:
+            cache.quarantine.add(await _quarantine_key(model, image, encoded))
         if error.reason != Reason.IMAGE_NOT_HELD or image.WhichOneof("source") != "sha256":
             raise
         file = encoded or await cache.get(image.sha256)
         if file is None:
             raise
-    return await call(model, "Segment", with_image(request, file), deadline)
+    return await call(model, "Segment", with_image(request, bytes(file)), deadline)
+
+
+async def _quarantine_key(model: Model, image: pb.Image, encoded: bytes | memoryview) -> str:
+    digest = image.sha256 or await _sha256(encoded or image.encoded)
+    return f"{model.model_id} {digest.hex()}"
 
 
 async def segment_and_hold(
@@ -152,7 +166,7 @@ async def segment_and_hold(
     cache: ImageCache,
 ) -> bytes:
     """``segment``, keeping the file of the image for later requests that name its digest."""
-    reply = await segment(model, request, image, deadline, cache)
+    reply = await segment(model, request, image, deadline, cache, encoded=encoded)
     if encoded:
         await cache.put(encoded, await _image_digest(reply))
     return reply

@@ -1,32 +1,21 @@
-"""The models that the gateway knows, and the cards of their services, kept fresh."""
+"""The models that the gateway knows, with their cards and how they stand."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections.abc import Sequence
 
 import grpc
-import structlog
-from google.protobuf.message import DecodeError
 
 from diptych.segment import v1 as pb
-from diptych.wire.cards import card_request, known_model_message
-from diptych.wire.statuses import ok_status
+from diptych.wire.cards import known_model_message
 from diptych_runtime.engine import Reason, ServiceError, invalid
 
-from ..statuses import BackendError, failed, to_status, unreachable
 from .endpoint import ModelEndpoint
+from .follower import Follower
 from .model import Model
+from .video_relay import OpenSessions
 
-_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-
-_CARD_TIMEOUT_S = 5.0
-_RETRY_S = 2.0
-# Services end connections that are a minute old; the next one stands within milliseconds.
-_RECONNECT_S = 1.0
-_CHANGING = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
 _MAX_NAMED = 20
 
 
@@ -34,7 +23,8 @@ class Registry:
     """Models by id: the services in the order of the settings, then the cascades of two of them.
 
     Cards are read in the background, when a service becomes reachable and when its card is
-    ``refresh_s`` old; never on behalf of a request.
+    ``refresh_s`` old; never on behalf of a request. Nor is it then that services are asked whether
+    they answer: see ``Follower``.
     """
 
     def __init__(
@@ -48,11 +38,15 @@ class Registry:
         self._models: dict[str, Model] = {m.model_id: m for m in (*endpoints, *cascades)}
         self._refresh_s = refresh_s
         self._followers: list[asyncio.Task[None]] = []
+        self.sessions = OpenSessions()
+        """Video sessions with any of them."""
 
     def start(self) -> None:
         """Begin to follow every service; returns at once, whether any is there or not."""
         self._followers = [
-            asyncio.create_task(self._follow(endpoint), name=f"card of {endpoint.model_id}")
+            asyncio.create_task(
+                Follower(endpoint, self._refresh_s).run(), name=f"status of {endpoint.model_id}"
+            )
             for endpoint in self._endpoints
         ]
 
@@ -112,58 +106,3 @@ class Registry:
         names = list(self._models)
         more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
         return ", ".join(names[:_MAX_NAMED]) + more
-
-    async def _follow(self, endpoint: ModelEndpoint) -> None:
-        """Keep the card and the status of a service as they are, until cancelled."""
-        change: asyncio.Task[None] | None = None
-        lost_at_s: float | None = None
-        try:
-            while True:
-                state = endpoint.state()
-                if change is None or change.done():
-                    # One watch at a time: grpcio keeps an abandoned one until the state changes.
-                    change = asyncio.create_task(endpoint.state_other_than(state))
-                if state is grpc.ChannelConnectivity.READY:
-                    lost_at_s = None
-                    wait_s = self._refresh_s if await _read_card(endpoint) else _RETRY_S
-                else:
-                    now_s = time.monotonic()
-                    lost_at_s = now_s if lost_at_s is None else lost_at_s
-                    reconnects = state in _CHANGING and now_s < lost_at_s + _RECONNECT_S
-                    wait_s = _RECONNECT_S if reconnects else self._refresh_s
-                    if not reconnects and endpoint.status.code == grpc.StatusCode.OK.value[0]:
-                        endpoint.status = unreachable(endpoint.model_id).to_status()
-                        _log.warning("model lost", model=endpoint.model_id)
-                await asyncio.wait({change}, timeout=_spread(wait_s))
-        finally:
-            if change:
-                change.cancel()
-
-
-async def _read_card(endpoint: ModelEndpoint) -> bool:
-    """Read the card of a service that is reachable; returns whether that worked."""
-    model_id = endpoint.model_id
-    request = card_request(model_id).SerializeToString()
-    try:
-        raw = await endpoint.call("GetModelCard", request, timeout_s=_CARD_TIMEOUT_S)
-        card = pb.GetModelCardResponse.FromString(raw).model_card
-    except (BackendError, ServiceError) as error:
-        endpoint.status = to_status(error, "")
-        _log.warning("card not read", model=model_id, cause=str(error))
-        return False
-    except DecodeError:
-        endpoint.status = failed(model_id).to_status()
-        _log.error("card is no card", model=model_id)
-        return False
-    if endpoint.status.code != grpc.StatusCode.OK.value[0]:
-        _log.info("model found", model=model_id)
-    if card.id != model_id and (endpoint.card is None or endpoint.card.id != card.id):
-        _log.warning("card has another id", model=model_id, card_id=card.id)
-    endpoint.card = card
-    endpoint.status = ok_status()
-    return True
-
-
-def _spread(seconds: float) -> float:
-    """Keep gateways that began together from asking together; it may be guessed."""
-    return seconds * random.uniform(0.8, 1.2)  # noqa: S311

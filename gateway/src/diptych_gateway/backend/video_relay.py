@@ -9,15 +9,18 @@ more than one message in each direction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import grpc
 
 from diptych.segment import v1 as pb
+from diptych.wire.streams import StreamEnd
+from diptych.wire.video import going_away_reply
 from diptych_runtime.calls import log_fields
 from diptych_runtime.engine import Reason, ServiceError
+from diptych_runtime.engine.errors import draining
 
 from ..request import parse_request
 from ..statuses import from_rpc_error, unreachable
@@ -70,7 +73,12 @@ class VideoRelay:
         self._requests = requests
         self._timeout_s = timeout_s
         self._call: Any = None
+        self._end: StreamEnd
+        self._replies: AsyncIterator[bytes]
         self._writing: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[bytes | None] | None = None
+        self._leaving: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._is_told = False
         self._request_count = self._reply_count = 0
 
     async def answers(self) -> AsyncGenerator[bytes, None]:
@@ -82,39 +90,66 @@ class VideoRelay:
         """
         with self._permit as connection:
             self._call = connection.open_video(timeout_s=self._timeout_s)
+            self._end = StreamEnd(self._call)
+            self._replies = aiter(self._call)
             self._writing = asyncio.create_task(self._write_all())
             try:
-                while (reply := await self._read()) is not None:
-                    self._reply_count += 1
+                while (reply := await self._next()) is not None:
                     yield reply
-                if self._writing.done():
-                    self._writing.result()
+                self._check_writing()
             finally:
                 self.cancel()
                 log_fields(messages=self._request_count, replies=self._reply_count)
 
+    def go_away(self, grace_s: float) -> None:
+        """Have the client told that the gateway ends the session in so many seconds."""
+        if not self._leaving.done():
+            self._leaving.set_result(grace_s)
+
     def cancel(self) -> None:
         """End the model's part, if it has not ended; may be called at any time."""
-        if self._writing is not None:
-            self._writing.cancel()
+        for task in (self._writing, self._reading):
+            if task is not None:
+                task.cancel()
         if self._call is not None:
             self._call.cancel()
+
+    async def _next(self) -> bytes | None:
+        """Wait for the next answer of the model, or for the word that the gateway goes away."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+            self._reading.add_done_callback(_seen)
+        reading = self._reading
+        # Not before the first answer, which says that the session is open.
+        tells = self._reply_count > 0 and not self._is_told
+        awaited: set[asyncio.Future[Any]] = {reading, self._leaving} if tells else {reading}
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        if tells and self._leaving.done():
+            self._is_told = True
+            return going_away_reply(self._leaving.result()).SerializeToString()
+        self._reading = None
+        reply = reading.result()
+        self._reply_count += reply is not None
+        return reply
 
     async def _read(self) -> bytes | None:
         """Read the next answer; ``None`` after the last one of a session that ended well."""
         try:
-            reply = await self._call.read()
-        except grpc.aio.AioRpcError as error:
-            raise self._failure(error) from error
+            # Not ``read``: after a write that failed, that drops what has come already.
+            reply = await anext(self._replies, None)
+        except grpc.aio.AioRpcError:
+            error = await self._end.error()
+            if error is not None:
+                raise self._failure(error) from error
+            reply = None
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             # Nobody cancelled this call: reading the client failed, or the channel was closed.
-            if self._writing is not None and self._writing.done():
-                self._writing.result()
+            self._check_writing()
             raise self._lost() from None
-        return None if reply is grpc.aio.EOF else bytes(reply)
+        return reply
 
     async def _write_all(self) -> None:
         """Write every message of the client, then half-close as it did."""
@@ -123,12 +158,17 @@ class VideoRelay:
             async for raw in self._requests:
                 await self._write(raw)
             await self._call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
             # The model has ended the session; its status is read with the answers.
             return
         except Exception:
             self._call.cancel()
             raise
+
+    def _check_writing(self) -> None:
+        """Raise what reading the client has failed with."""
+        if self._writing is not None and self._writing.done() and not self._writing.cancelled():
+            self._writing.result()
 
     async def _write(self, raw: bytes) -> None:
         with self._holding(raw):
@@ -150,3 +190,38 @@ class VideoRelay:
             f"model {self._model_id!r} went away and the session with it: open a new one",
             metadata={"modelId": self._model_id},
         )
+
+
+class OpenSessions:
+    """The sessions that pass through the gateway, to be told when it stops."""
+
+    def __init__(self) -> None:
+        self._relays: set[VideoRelay] = set()
+        self._stopping = False
+
+    @contextmanager
+    def opened(self, relay: VideoRelay) -> Iterator[VideoRelay]:
+        """Count a session while it is held.
+
+        Raises:
+            ServiceError: the gateway stops, and opens no more.
+        """
+        if self._stopping:
+            raise draining()
+        self._relays.add(relay)
+        try:
+            yield relay
+        finally:
+            self._relays.discard(relay)
+
+    def go_away(self, grace_s: float) -> None:
+        """Open no more, and have every client told that its session ends in so many seconds."""
+        self._stopping = True
+        for relay in self._relays:
+            relay.go_away(grace_s)
+
+
+def _seen(task: asyncio.Task[bytes | None]) -> None:
+    """Look at a task's error, which asyncio would else report when nobody reads any more."""
+    if not task.cancelled():
+        task.exception()

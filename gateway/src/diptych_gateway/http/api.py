@@ -16,12 +16,13 @@ from starlette.responses import RedirectResponse, Response
 
 from diptych.documents.cards import cards_document
 from diptych.documents.results import comparison_document, model_document, result_document
+from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
 from diptych.wire.cards import read_known_model
 from diptych.wire.comparison import read_comparison
 from diptych.wire.replies import read_result
 from diptych.wire.stats import read_stats
-from diptych_runtime.calls import log_fields
+from diptych_runtime.calls import HeldBytes, RequestBytes, log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
 
 from .. import metrics
@@ -38,7 +39,7 @@ from ..statuses import failed
 from .disconnect import unless_disconnected
 from .events import ComparisonEvents
 from .field_paths import outcome_with_form_paths
-from .forms import Form, read_form
+from .forms import COPIES, Form, announced_bytes, read_form
 from .options import read_compare, read_segment
 from .problems import RefusedError
 
@@ -80,6 +81,7 @@ class Api:
         figures: Metrics,
         draining: Callable[[], bool],
         about: Callable[[], About],
+        bodies: RequestBytes,
     ) -> None:
         self._settings = settings
         self._registry = registry
@@ -87,6 +89,7 @@ class Api:
         self._metrics = figures
         self._draining = draining
         self._about = about
+        self._bodies = bodies
 
     async def models(self, request: Request) -> Response:
         """Every model with its card, in the gateway's order."""
@@ -151,12 +154,16 @@ class Api:
         return FanOut(planned, self._registry, self._cache, deadline)
 
     async def _read_form(self, request: Request) -> Form:
-        try:
-            async with asyncio.timeout(self._settings.default_deadline_s):
-                return await read_form(request)
-        except TimeoutError as error:
-            text = f"the form was not there after {self._settings.default_deadline_s:g} s"
-            raise ServiceError(Reason.DEADLINE, text) from error
+        held: HeldBytes = request.state.held
+        announced = announced_bytes(request)
+        form = await self._bodies.read(
+            held,
+            lambda: read_form(request),
+            COPIES * (MAX_REQUEST_BYTES if announced is None else announced),
+            self._settings.default_deadline_s,
+        )
+        held.resize(COPIES * sum(map(len, form.values())))
+        return form
 
     async def docs(self, request: Request) -> Response:
         """The viewer of the description."""

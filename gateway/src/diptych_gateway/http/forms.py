@@ -22,6 +22,9 @@ MAX_OPTIONS_BYTES = 512 * 1024
 """Of JSON that is read at once: 256 prompts of 64 points fit. Reading it holds the interpreter, and
 values take many times the room of their text."""
 
+COPIES = 3
+"""Of an image that are held at a time: the part, the message that is made of it, and its bytes."""
+
 _PART_BYTES = {"image": MAX_REQUEST_BYTES, "image_sha256": 1024, "options": MAX_OPTIONS_BYTES}
 
 
@@ -39,8 +42,7 @@ async def read_form(request: Request) -> Form:
         raise RefusedError(
             415, f"expected multipart/form-data, got {_shown(kind.decode('latin-1'))}"
         )
-    announced = request.headers.get("content-length", "0")
-    _check_size(int(announced) if announced.isdecimal() else 0)
+    _check_size(announced_bytes(request) or 0)
     parser = _FormParser(request.headers, _bounded(request))
     try:
         await parser.parse()
@@ -53,6 +55,13 @@ async def read_form(request: Request) -> Form:
     if not parser.ended:
         raise RefusedError(400, "expected multipart/form-data, got only the beginning of it")
     return {name: bytes(part) for name, part in parser.parts.items()}
+
+
+def announced_bytes(request: Request) -> int | None:
+    """Read how large the body is to be, at most one byte more than is taken; ``None`` if it does
+    not say."""
+    announced = request.headers.get("content-length", "")
+    return min(int(announced), MAX_REQUEST_BYTES + 1) if announced.isdecimal() else None
 
 
 async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from diptych import DiptychError
-from diptych_runtime.calls import REQUEST_ID_KEY, Call, Calls
+from diptych_runtime.calls import REQUEST_ID_KEY, Call, Calls, RequestBytes
 from diptych_runtime.engine.errors import ServiceError, draining
 
 from ..security import tokens
@@ -37,15 +37,22 @@ KNOWN = (RefusedError, ServiceError, BackendError, DiptychError)
 class Guard:
     """What the endpoints of one server share; ``calls`` are those under way.
 
-    ``origins`` are those of pages that may make it work, beside its own.
+    ``origins`` are those of pages that may make it work, beside its own; ``bodies`` has the room
+    for forms.
     """
 
     def __init__(
-        self, gate: TokenGate | None, observer: Observer, origins: Collection[str] = ()
+        self,
+        gate: TokenGate | None,
+        observer: Observer,
+        origins: Collection[str] = (),
+        *,
+        bodies: RequestBytes,
     ) -> None:
         self.gate = gate
         self.observer = observer
         self.origins = origins
+        self.bodies = bodies
         self.calls = Calls()
 
     def check_origin(self, scope: Scope) -> None:
@@ -101,7 +108,10 @@ class Endpoint:
         reply = _Reply(call.request_id, scope, receive, send)
         started = time.monotonic()
         try:
-            await self._answer(Request(scope, receive), reply, call)
+            with self._guard.bodies.hold() as held:
+                request = Request(scope, receive)
+                request.state.held = held
+                await self._answer(request, reply, call)
         except asyncio.CancelledError:
             if not calls.ended(call):
                 raise

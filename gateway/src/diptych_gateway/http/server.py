@@ -12,6 +12,7 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from diptych.limits import MAX_REQUEST_BYTES
+from diptych_runtime.calls import RequestBytes
 from diptych_runtime.grpc_server import server as serving
 from diptych_runtime.grpc_server.server import PortTakenError
 from diptych_runtime.grpc_server.tls import ServerTls
@@ -23,10 +24,12 @@ from ..security.gate import TokenGate
 from ..settings import Settings
 from .api import About, Api
 from .app import application, routes
+from .connections import Connections, Http
 from .guard import Guard
 from .video_socket import VideoSockets
 
 _STOP_RESERVE_S = 5
+_LAST_REQUESTS_S = 2.0
 
 
 class HttpServer:
@@ -41,16 +44,20 @@ class HttpServer:
         metrics: Metrics,
         gate: TokenGate | None = None,
         tls: ServerTls | None = None,
+        bodies: RequestBytes | None = None,
+        max_connections: int = 1000,
         grpc_port: Callable[[], int] = lambda: 0,
     ) -> None:
         self._host = settings.host
         self._wanted_port = settings.http_port or 0
         self._tls = tls
-        self._guard = Guard(gate, metrics.http_request, settings.http_origins)
+        bodies = bodies or RequestBytes(settings.request_bytes)
+        self._guard = Guard(gate, metrics.http_request, settings.http_origins, bodies=bodies)
         self._draining = False
         self._grpc_port = grpc_port
         self._sockets = VideoSockets(settings, registry, self._guard, metrics)
-        api = Api(settings, registry, cache, metrics, lambda: self._draining, self._about)
+        self._max_connections = max_connections
+        api = Api(settings, registry, cache, metrics, lambda: self._draining, self._about, bodies)
         self.routes: list[BaseRoute] = routes(api, self._guard, self._sockets)
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
@@ -84,7 +91,7 @@ class HttpServer:
         assert self._socket is not None
         config = uvicorn.Config(
             application(self.routes),
-            http="h11",
+            http=Http,
             ws="websockets-sansio",
             ws_max_size=MAX_REQUEST_BYTES,
             # A model that is slow holds its client back, whose pongs then come late.
@@ -99,7 +106,7 @@ class HttpServer:
         )
         config.load()
         config.ssl = self._tls.ssl_context() if self._tls else None
-        self._server = _Server(config)
+        self._server = _Server(config, self._max_connections)
         self._serving = asyncio.create_task(self._server.serve([self._socket]))
         await self._server.listening.wait()
 
@@ -115,7 +122,8 @@ class HttpServer:
             return
         await asyncio.sleep(serving.NOTICE_S)
         until = time.monotonic() + grace_s
-        await self._sockets.drain(grace_s)
+        # Some of it is for requests that come while sessions end.
+        await self._sockets.drain(grace_s - min(_LAST_REQUESTS_S, grace_s / 4))
         grace_s = max(0.0, until - time.monotonic())
         self._server.config.timeout_graceful_shutdown = int(grace_s) + _STOP_RESERVE_S
         self._server.should_exit = True
@@ -131,14 +139,28 @@ class HttpServer:
 class _Server(uvicorn.Server):
     """Leaves the signals to the gateway, and says when it listens."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, max_connections: int) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._max_connections = max_connections
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
+        await super().startup(sockets=[])
+        self.servers = [
+            Connections(  # type: ignore[misc]  # has of a server what uvicorn uses
+                listening,
+                self._connection,
+                self.server_state.connections,
+                most=self._max_connections,
+                tls=self.config.ssl,
+            )
+            for listening in sockets or ()
+        ]
         self.listening.set()
+
+    def _connection(self) -> Http:
+        return Http(self.config, self.server_state, self.lifespan.state)

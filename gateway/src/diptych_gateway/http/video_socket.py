@@ -14,7 +14,7 @@ from contextlib import aclosing
 import structlog
 from google.protobuf.message import DecodeError
 from starlette.types import Message, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from diptych import DiptychError
 from diptych.limits import MAX_REQUEST_BYTES
@@ -28,6 +28,7 @@ from ..request import Deadline
 from ..security import tokens
 from ..settings import Settings
 from . import problems
+from .connections import HEAD_S
 from .disconnect import ClientDisconnectedError
 from .guard import KNOWN, LEFT, Guard, header_pairs
 from .problems import RefusedError
@@ -45,6 +46,8 @@ _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 PATH = "/api/video"
 MAX_START_BYTES = 64 * 1024
+_LAST_ANSWERS_S = 3.0
+"""Time for what is under way when a server that stops takes nothing more."""
 _OPEN, _ENDED, _GOING_AWAY, _PROBLEM = 101, 1000, 1001, 4000
 
 
@@ -61,6 +64,9 @@ class VideoSockets:
         self.guard = guard
         self.calls = Calls()
         self.draining = asyncio.Event()
+        """No session is opened any more."""
+        self.closing = asyncio.Event()
+        """Nothing more is taken from those that are open."""
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,9 +89,13 @@ class VideoSockets:
             self.guard.finish(f"GET {PATH}", session.status, seconds, call)
 
     async def drain(self, grace_s: float) -> None:
-        """Take nothing more, answer what is under way, then say that the server goes away."""
+        """Open no session, let those that are open end by themselves for most of the time, then
+        take nothing more, answer what is under way and say that the server goes away."""
         self.draining.set()
-        await self.calls.finish(grace_s)
+        last_s = min(_LAST_ANSWERS_S, grace_s / 2)
+        await self.calls.settle(grace_s - last_s)
+        self.closing.set()
+        await self.calls.finish(last_s)
 
 
 class _Session:
@@ -113,7 +123,7 @@ class _Session:
             named = (REQUEST_ID_KEY.encode(), self._call.request_id.encode())
             await self._socket.accept(headers=[named])
             await self._relay(await self._start())
-            if self._sockets.draining.is_set():
+            if self._sockets.closing.is_set():
                 raise draining()
             await self._socket.close(_ENDED)
         except (ClientDisconnectedError, WebSocketDisconnect):
@@ -126,6 +136,9 @@ class _Session:
 
     async def fail(self, error: Exception) -> None:
         """Say what went wrong, and close; the code is that of the error table."""
+        if self._socket.client_state is WebSocketState.DISCONNECTED:
+            self.status = LEFT  # whatever became of the work after it
+            return
         if reason := getattr(error, "reason", ""):
             self._call.fields["reason"] = str(reason)
         problem = problems.document(error, self._call.request_id)
@@ -137,14 +150,15 @@ class _Session:
             await self._socket.send_text(failed_text(problem))
             await self._socket.close(code, problem["reason"])
         except (WebSocketDisconnect, RuntimeError):
+            self.status = LEFT
             _log.debug("client left before the end", request_id=self._call.request_id)
 
     async def _start(self) -> StartMessage:
         """Receive the first message, by somebody who may send it."""
-        within_s = self._sockets.settings.default_deadline_s
+        within_s = min(self._sockets.settings.default_deadline_s, HEAD_S)
         try:
             async with asyncio.timeout(within_s):
-                message = await self._receive()
+                message = await self._receive(until=self._sockets.draining)
         except TimeoutError as error:
             text = f"expected start within {within_s:g} s, got nothing"
             raise ServiceError(Reason.SESSION_EXPIRED, text) from error
@@ -174,9 +188,10 @@ class _Session:
         deadline = Deadline.of_session_within(start.timeout_s, self._sockets.settings)
         first = _numbered(start.request(), self._number)
         relay = model.video(first, self._requests(), deadline)
-        async with aclosing(relay.answers()) as answers:
-            async for raw in answers:
-                await self._answer(raw, start.model)
+        with self._sockets.registry.sessions.opened(relay):
+            async with aclosing(relay.answers()) as answers:
+                async for raw in answers:
+                    await self._answer(raw, start.model)
 
     async def _answer(self, raw: bytes, model_id: str) -> None:
         try:
@@ -188,8 +203,8 @@ class _Session:
             await self._socket.send_text(text)
 
     async def _requests(self) -> AsyncIterator[bytes]:
-        """Yield what the client sends, until it says that this is all or the server stops."""
-        while (message := await self._receive()) is not None:
+        """Yield what the client sends, until it says that this is all or the server closes."""
+        while (message := await self._receive(until=self._sockets.closing)) is not None:
             self._number += 1
             try:
                 raw = await asyncio.to_thread(_read, message, self._number)
@@ -202,14 +217,14 @@ class _Session:
                 return
             yield raw
 
-    async def _receive(self) -> Message | None:
-        """Receive the next message; ``None`` when the server stops.
+    async def _receive(self, *, until: asyncio.Event) -> Message | None:
+        """Receive the next message; ``None`` when the event comes first.
 
         Raises:
             ClientDisconnectedError: there is none any more.
         """
         coming = asyncio.ensure_future(self._socket.receive())
-        stopping = asyncio.ensure_future(self._sockets.draining.wait())
+        stopping = asyncio.ensure_future(until.wait())
         try:
             await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not coming.done():

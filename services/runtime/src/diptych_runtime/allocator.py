@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 
 # Numbers of malloc.h of glibc.
@@ -9,6 +10,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _KEPT_BYTES = 64 * 1024 * 1024
 _LARGEST_REUSED = 32 * 1024 * 1024  # the most that glibc takes
 _ARENAS = 2
+_REST_S = 2.0
 
 
 def keep_freed_memory() -> None:
@@ -23,3 +25,20 @@ def keep_freed_memory() -> None:
         mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
         mallopt(_MMAP_THRESHOLD, _LARGEST_REUSED)
         mallopt(_ARENA_MAX, _ARENAS)
+
+
+def give_back_soon() -> None:
+    """``give_back_memory`` in a moment, in a thread; for the event loop that is running."""
+    loop = asyncio.get_running_loop()
+    loop.call_later(_REST_S, loop.run_in_executor, None, give_back_memory)
+
+
+def give_back_memory() -> None:
+    """Give what was freed back to the system, what ``keep_freed_memory`` keeps as well.
+
+    For the time after many large messages: what lies between small ones still in use is not given
+    back otherwise. Takes milliseconds, in which no other thread gets memory.
+    """
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)

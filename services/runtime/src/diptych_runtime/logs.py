@@ -1,19 +1,30 @@
-"""Structured logs: JSON lines on stderr, or readable ones on a terminal."""
+"""Structured logs: JSON lines on stderr, or readable ones on a terminal.
+
+What the standard library's ``logging`` and ``warnings`` say comes out as the same lines.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 from functools import partial
 
 import structlog
 
+from .log_writer import LogWriter
+
+_WRITER = LogWriter()
+_OTHERS = logging.WARNING
+"""Least severe lines of libraries: below it they tell of every connection."""
+_OTHERS_PER_SECOND = 5
+
 
 def configure(level: str, **fields: str) -> None:
     """Set up logging for this process; every line carries ``fields``. Called once, from ``main``.
 
-    Modules log with ``structlog.get_logger()``, which is bound when a line is written.
+    Modules log with ``structlog.get_logger()``, which is bound when a line is written. Lines are
+    written by a thread: a log that nobody reads does not stop the process. What has waited too long
+    is dropped and counted; a later line says how many were.
 
     Raises:
         ValueError: ``level`` is not the name of a logging level.
@@ -41,24 +52,49 @@ def configure(level: str, **fields: str) -> None:
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=_Stderr,
+        logger_factory=_WRITER.logger,
         # Not contextvars: those are per thread.
         context_class=partial(dict, **fields),  # type: ignore[arg-type]  # called like a class
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, force=True)
+    logging.basicConfig(level=max(number, _OTHERS), handlers=[_Passed()], force=True)
+    logging.captureWarnings(True)
 
 
-class _Stderr:
-    """Writes lines to the stderr of the moment; a line that cannot be written is lost.
+def flush(timeout_s: float = 1.0) -> None:
+    """Wait until all lines so far are written, as long as somebody reads them; before an exit that
+    runs no ``atexit`` functions."""
+    _WRITER.flush(timeout_s)
 
-    A closed terminal or a full disk must not fail requests.
+
+class _Passed(logging.Handler):
+    """Gives what libraries log to structlog, of each second only the first few lines.
+
+    Whoever sends broken requests can make them say the same again and again.
     """
 
-    def msg(self, message: str) -> None:
-        """Write one line."""
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(message + "\n")
-            sys.stderr.flush()
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = 0
+        self._lines = 0
+        self._left_out = 0
 
-    debug = info = warning = error = critical = exception = msg
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record as a line of ours; ``logger`` is the library's name for itself."""
+        second = int(record.created)
+        if second != self._second:
+            self._second, self._lines = second, 0
+        self._lines += 1
+        if self._lines > _OTHERS_PER_SECOND:
+            self._left_out += 1
+            return
+        fields: dict[str, object] = {"logger": record.name}
+        if record.exc_info and record.exc_info[0]:
+            fields["exc_info"] = record.exc_info
+        if self._left_out:
+            fields["lines_left_out"], self._left_out = self._left_out, 0
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+        try:
+            structlog.get_logger().log(level, record.getMessage(), **fields)
+        except Exception:  # such as arguments that do not fit their message
+            self.handleError(record)

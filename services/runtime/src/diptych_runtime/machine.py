@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
+import resource
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 _KIB = 1024
+_OWN_FILES = 128
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -26,6 +30,24 @@ def process_memory(pid: int) -> ProcessMemory:
         return ProcessMemory()
     fields = dict(line.split(":", 1) for line in lines if ":" in line)
     return ProcessMemory(now=_kib(fields, "VmRSS"), peak=_kib(fields, "VmHWM"))
+
+
+def raise_file_limit() -> int:
+    """Let this process open as many files as it may at most; returns how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # some systems take less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def connections_of(files: int, wanted: int, ports: int = 1) -> int:
+    """Compute how many connections each of some ports may have, of those wanted.
+
+    The rest of the files is for what the process opens itself: calls to others, health, logs.
+    """
+    return max(min(wanted, (files - min(_OWN_FILES, files // 2)) // ports), 1)
 
 
 def device_name(device: str) -> str:

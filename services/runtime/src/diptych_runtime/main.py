@@ -60,6 +60,7 @@ def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
 
 
 def _end(program: str, message: str, status: int) -> None:
+    logs.flush()
     line = " ".join(message.split())
     sys.stderr.write(f"{program}: {line}\n")
     raise SystemExit(status)

@@ -38,6 +38,10 @@ class RuntimeSettings(BaseSettings):
     tls_client_ca: OptionalFile = None
     """PEM file of the authority whose certificate every client has to show."""
 
+    request_bytes: int = Field(default=384 * MiB, ge=32 * MiB)
+    """Bytes of requests that may be under way; further ones are refused before they are read."""
+    max_connections: int = Field(default=1000, ge=1)
+    """Connections of gRPC at a time, fewer where the process may not open as many files."""
     queue_requests: int = Field(default=64, ge=1)
     """Requests that may wait."""
     queue_seconds: float = Field(default=60.0, gt=0)
@@ -59,6 +63,8 @@ class RuntimeSettings(BaseSettings):
     """An engine that has not loaded its weights after so long is killed."""
     restart_tries: int = Field(default=5, ge=1)
     """Starts of the engine that may fail in a row before the service gives up."""
+    quarantine_s: float = Field(default=600.0, ge=0)
+    """An image that an engine process ended over is refused for so long."""
     loop_timeout_s: float = Field(default=60.0, gt=0)
     """A process whose event loop has not answered for so long ends."""
 

@@ -40,6 +40,8 @@ class WatchedFiles(Generic[T]):
         self._parse = parse
         # Read by other threads, such as those of TLS handshakes.
         self.value: T
+        self.usable = True
+        """Whether ``value`` is what the files hold, and not what they held before they broke."""
         self._judged = self._last = self._read()
         self.value = self._parsed(self._judged)
 
@@ -67,12 +69,14 @@ class WatchedFiles(Generic[T]):
             value = self._parsed(found)
         except SettingsError as error:
             self._judged = found
+            self.usable = False
             _log.error("file cannot be used, what was read before stays", cause=str(error))
             return False
         if self._read() != found:  # ``parse`` may have looked at files that changed under it
             return False
         self._judged = found
         self.value = value
+        self.usable = True
         _log.info("files read again", files=self._names())
         return True
 

@@ -1,16 +1,25 @@
-"""Which request reaches the engine, and when: a bounded queue for each lane.
+"""Which request reaches the engine, and when: a bounded queue for each lane, shared by tenants.
 
-Waiting is bounded by count and by estimated time; a request whose deadline would pass is dropped
-when it gets a permit, unseen by the model.
+A request that cannot be answered in time is refused when it comes: by what waits before it, what is
+in the engine process and how fast its lane moves. One that becomes late while it waits is dropped,
+unseen by the model.
+
+Order is first come, first served within a tenant. Earliest deadline first would reward who asks for
+more haste than he needs, and both it and last come, first served break the promise made to who was
+let in: others could still go before him. When all is too much, either would serve no more in time
+than this does, because what would be late is not let in.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
 from diptych import Task
 from diptych.segment import v1 as pb
@@ -25,6 +34,12 @@ _PERMITS = {Lane.HELD: 4, Lane.NEW: 2, Lane.BULK: 2}
 _FIRST_GUESS_S = 0.5
 _MEMORY = 0.7  # share of the old estimate that a new measurement leaves
 _POINTS_PER_UNIT = 1024
+_PIXELS_PER_UNIT = 25_000_000  # half a second of a decoder, as the first guess of a unit is
+_NEW_SHARE = 0.1  # of the newest measurement in how fast a lane moves
+_SLOWEST = 4.0  # requests of three lanes and sessions share the model
+_CAUTION = 1.05  # what waits ahead may take longer: who is let in should not be dropped
+_LEAST_MARGIN_S = 0.003
+_MAX_REMEMBERED = 256  # tenants
 _MIN_RETRY_S = 0.1
 _MAX_RETRY_S = 30.0
 
@@ -43,8 +58,17 @@ def lane_of(task: Task, *, held: bool) -> Lane:
     return Lane.HELD if held else Lane.NEW
 
 
-def work_units(request: pb.SegmentRequest, task: Task, card: pb.ModelCard) -> float:
-    """Say how much work a request is, in units that are the same within its kind."""
+def work_units(
+    request: pb.SegmentRequest, task: Task, card: pb.ModelCard, pixels: int = 0
+) -> float:
+    """Say how much work a request is, in units that are the same within its kind.
+
+    ``pixels`` are those that have to be decoded first, as the header of the file says.
+    """
+    return _model_units(request, task, card) + pixels / _PIXELS_PER_UNIT
+
+
+def _model_units(request: pb.SegmentRequest, task: Task, card: pb.ModelCard) -> float:
     if task is not Task.PROMPTED_SEGMENTATION and card.HasField("default_automatic"):
         return grid_points(request.automatic, card.default_automatic) / _POINTS_PER_UNIT
     # A prompt costs a fraction of the encoder; the figure only has to order queues.
@@ -67,38 +91,175 @@ class Estimates:
         old = self._per_unit.get(kind, new)
         self._per_unit[kind] = _MEMORY * old + (1 - _MEMORY) * new
 
+    def learn_at_least(self, kind: Kind, units: float, seconds: float) -> None:
+        """Take in how long the model worked on a request that it did not get to the end of."""
+        if seconds > self.seconds(kind, units):
+            self.learn(kind, units, seconds)
+
+
+_OnStart: TypeAlias = Callable[["Permit"], None]
+_OnRelease: TypeAlias = Callable[["Permit", float], None]
+
 
 class Permit:
     """The right to be in the engine process, for a block of code."""
 
-    def __init__(self, release: Callable[[], None]) -> None:
+    def __init__(
+        self, estimate_s: float, *, alone: bool, start: _OnStart, release: _OnRelease
+    ) -> None:
+        self.estimate_s = estimate_s
+        self.alone = alone
+        """Whether nothing was there to wait for: admitted whatever the estimate says."""
+        self.started = 0.0
+        """When it was handed over, by the clock of the admission."""
+        self.expected = 0.0
+        """When its work should be out again."""
+        self._start = start
         self._release = release
         self._handed_over = False
 
-    def hand_over(self) -> Callable[[], None]:
-        """Let the permit outlive its block: whoever gets this calls it once, to release it.
+    def hand_over(self) -> Callable[[float], None]:
+        """Let the permit outlive its block: whoever gets this calls it once, to release it, with
+        the seconds that the model worked.
 
         For work that the model finishes although nobody waits for it any more.
         """
         self._handed_over = True
-        return self._release
+        self._start(self)  # there may have been no engine until now
+        return partial(self._release, self)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         if not self._handed_over:
-            self._release()
+            self._release(self, 0.0)
+
+
+@dataclass(eq=False)
+class _Waiter:
+    tenant: str
+    estimate_s: float
+    deadline: float
+    granted: asyncio.Future[Permit]
+
+    def fail(self, error: ServiceError) -> None:
+        if not self.granted.done():
+            self.granted.set_exception(error)
+
+
+class _Queue:
+    """One lane: what of it is in the engine process, and who waits.
+
+    Tenants take turns by what they use: next is who was given the fewest estimated seconds. Among
+    one tenant's requests the first come goes first.
+    """
+
+    def __init__(self, permits: int) -> None:
+        self.permits = permits
+        self.inside: list[Permit] = []
+        self.waiting: dict[str, deque[_Waiter]] = {}
+        self._given: dict[str, float] = {}
+        self._turn = 0.0  # what who had the last turn had been given until then
+        # Seconds by the clock for seconds of the model: batches, decoding and other lanes count.
+        self._clock_s = self._model_s = 0.0
+        self._spread_s = 0.0
+        self._released = -math.inf
+
+    @property
+    def pace(self) -> float:
+        """Seconds that pass for one second of this lane's work."""
+        return self._clock_s / self._model_s if self._model_s else 1.0
+
+    @property
+    def margin_s(self) -> float:
+        """How far answers may come from when they were expected."""
+        return _LEAST_MARGIN_S + 2 * self._spread_s
+
+    def inside_s(self, now: float) -> float:
+        """Estimate what is left of the work in the engine process, in seconds of the model."""
+        if not self.inside:
+            return 0.0
+        first = self.inside[0]
+        done = (now - max(self._released, first.started)) / self.pace
+        left = sum(permit.estimate_s for permit in self.inside)
+        return left - min(max(done, 0.0), first.estimate_s)
+
+    def ahead_s(self, tenant: str, estimate_s: float) -> float:
+        """Estimate the waiting work that would have its turn before one more of a tenant."""
+        own = sum(waiter.estimate_s for waiter in self.waiting.get(tenant, ()))
+        until = max(self._given.get(tenant, 0.0), self._turn) + own + estimate_s
+        total = own
+        for other, waiters in self.waiting.items():
+            if other != tenant:
+                share = max(until - self._given[other], 0.0)
+                total += min(sum(waiter.estimate_s for waiter in waiters), share)
+        return total
+
+    def add(self, waiter: _Waiter) -> None:
+        tenant = waiter.tenant
+        if tenant not in self.waiting:
+            self._given[tenant] = max(self._given.get(tenant, 0.0), self._turn)
+        self.waiting.setdefault(tenant, deque()).append(waiter)
+
+    def remove(self, waiter: _Waiter) -> bool:
+        """Take one out; returns whether it was there."""
+        waiters = self.waiting.get(waiter.tenant, ())
+        if waiter not in waiters:
+            return False
+        assert isinstance(waiters, deque)
+        waiters.remove(waiter)
+        if not waiters:
+            del self.waiting[waiter.tenant]
+        return True
+
+    def next(self) -> _Waiter:
+        """Find whose turn it is."""
+        tenant = min(self.waiting, key=self._given.__getitem__)
+        return self.waiting[tenant][0]
+
+    def give(self, tenant: str, estimate_s: float) -> None:
+        """Note that a tenant has its turn."""
+        self._turn = max(self._given.get(tenant, 0.0), self._turn)
+        self._given[tenant] = self._turn + estimate_s
+        if len(self._given) > _MAX_REMEMBERED:
+            keep = {t: s for t, s in self._given.items() if s > self._turn or t in self.waiting}
+            self._given = keep
+
+    def start(self, permit: Permit, now: float) -> None:
+        permit.started = now
+        permit.expected = now + self.inside_s(now) * self.pace
+
+    def end(self, permit: Permit, model_s: float, now: float) -> None:
+        """Take a permit back, and learn from how long its work took."""
+        self.inside.remove(permit)
+        if model_s and not permit.alone:
+            kept = 1 - _NEW_SHARE
+            # Bounded: one long step of others says nothing about what comes after it.
+            passed = min(now - max(self._released, permit.started), _SLOWEST * model_s)
+            self._clock_s = kept * self._clock_s + passed
+            self._model_s = kept * self._model_s + model_s
+            miss = abs(now - permit.expected)
+            self._spread_s += 2 * _NEW_SHARE * (miss - self._spread_s)
+        elif model_s:
+            self._spread_s *= _MEMORY
+        if model_s:
+            self._released = now
 
 
 class Admission:
-    """The queues of one service."""
+    """The queues of one service.
 
-    def __init__(self, settings: RuntimeSettings) -> None:
+    ``clock`` is the monotonic one that deadlines are readings of.
+    """
+
+    def __init__(
+        self, settings: RuntimeSettings, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._max_requests = settings.queue_requests
         self._max_seconds = settings.queue_seconds
-        self._lanes = {lane: asyncio.Semaphore(permits) for lane, permits in _PERMITS.items()}
-        self._held_permits = _PERMITS[Lane.HELD]
+        self._clock = clock
+        self._lanes = {lane: _Queue(permits) for lane, permits in _PERMITS.items()}
         self._waiting_s = 0.0
         self.waiting = 0
         self.running = 0
@@ -106,63 +267,190 @@ class Admission:
     def expect_batches(self, size: int) -> None:
         """Let so many requests on held images in that one batch can be in the model and the next
         one wait for it."""
-        while self._held_permits < 2 * size:
-            self._held_permits += 1
-            self._lanes[Lane.HELD].release()
+        held = self._lanes[Lane.HELD]
+        held.permits = max(held.permits, 2 * size)
+        self._grant(held)
 
-    async def permit(self, lane: Lane, *, estimate_s: float, deadline: float) -> Permit:
+    async def permit(
+        self, lane: Lane, *, estimate_s: float, deadline: float, tenant: str = ""
+    ) -> Permit:
         """Wait for a permit, which the caller has to enter.
 
         Args:
             lane: The queue to wait in.
             estimate_s: Expected time of the request in the model.
             deadline: A reading of the monotonic clock.
+            tenant: Who asks; tenants share a full queue.
 
         Raises:
-            ServiceError: the queue is full, or the deadline passes before a permit is free or would
-                pass while the model works.
+            ServiceError: the queue is full, or the answer would be late; or it became so while the
+                request waited.
         """
-        permits = self._lanes[lane]
-        waits = permits.locked()
-        if waits:
-            self._check_room(estimate_s)
-            await self._wait(permits, estimate_s, deadline)
-        else:
-            await permits.acquire()
-        # What did not wait is tried whatever the estimate: else a wrong one would stay.
-        if time.monotonic() + (estimate_s if waits else 0) >= deadline:
-            permits.release()
+        queue = self._lanes[lane]
+        self.check_hope(lane, estimate_s=estimate_s, deadline=deadline, tenant=tenant)
+        if not queue.waiting and len(queue.inside) < queue.permits:
+            return self._enter(queue, tenant, estimate_s)
+        self._make_room(tenant, queue, estimate_s)
+        return await self._wait(queue, tenant, estimate_s, deadline)
+
+    def check_hope(
+        self, lane: Lane, *, estimate_s: float, deadline: float, tenant: str = ""
+    ) -> None:
+        """Refuse a request that cannot be answered in time, whose file nobody then has to read.
+
+        Raises:
+            ServiceError: it cannot, by what waits before it and what the engine process has.
+        """
+        queue, now = self._lanes[lane], self._clock()
+        if now >= deadline:
             raise _late()
-        self.running += 1
-        return Permit(partial(self._release, permits))
-
-    def _check_room(self, estimate_s: float) -> None:
-        full = self.waiting >= self._max_requests
-        # Something that takes longer than the whole queue may still be the first one in it.
-        if full or (self.waiting and self._waiting_s + estimate_s > self._max_seconds):
-            limit = f"{self._max_requests} requests" if full else f"{self._max_seconds:g} s of work"
-            raise ServiceError(
-                Reason.QUEUE_FULL,
-                f"the queue is full: {limit} wait already; try again later",
-                metadata={"queueLength": str(self.waiting)},
-                retry_after_s=min(max(self._waiting_s, _MIN_RETRY_S), _MAX_RETRY_S),
+        # Where nothing is ahead, a request is tried whatever the estimate: a wrong one would stay.
+        if not queue.inside and not queue.waiting:
+            return
+        ahead_s = queue.inside_s(now) + queue.ahead_s(tenant, estimate_s)
+        finish_s = (_CAUTION * ahead_s + estimate_s) * queue.pace + queue.margin_s
+        if now + finish_s > deadline:
+            left_s = deadline - now
+            text = (
+                f"the answer would take about {finish_s:.2g} s, the deadline is in {left_s:.2g} s"
             )
+            raise self._full(text, finish_s - left_s)
 
-    async def _wait(self, permits: asyncio.Semaphore, estimate_s: float, deadline: float) -> None:
+    def _full(self, text: str, retry_s: float) -> ServiceError:
+        return ServiceError(
+            Reason.QUEUE_FULL,
+            f"{text}; try again later",
+            metadata={"queueLength": str(self.waiting)},
+            retry_after_s=min(max(retry_s, _MIN_RETRY_S), _MAX_RETRY_S),
+        )
+
+    def _make_room(self, tenant: str, queue: _Queue, estimate_s: float) -> None:
+        """Refuse a newcomer to a full queue; or the newest of the tenant that has the most there,
+        or of the fullest lane if that is its own, if the newcomer's share stays the smaller one."""
+        if self.waiting >= self._max_requests:
+            limit = f"{self._max_requests} requests"
+            cost: Callable[[float], float] = _one
+        # Something that takes longer than the whole queue may still be the first one in it.
+        elif self.waiting and self._waiting_s + estimate_s > self._max_seconds:
+            limit = f"{self._max_seconds:g} s of work"
+            cost = _seconds
+        else:
+            return
+        full = self._full(
+            f"the queue is full: {limit} wait already",
+            (queue.inside_s(self._clock()) + self._waiting_s) * queue.pace,
+        )
+        newcomer = cost(estimate_s)
+        room_s = self._waiting_s + estimate_s - self._max_seconds if cost is _seconds else 1.0
+        for victim_queue, victim in self._displaced(tenant, queue, newcomer, cost, room_s, full):
+            self._forget(victim_queue, victim)
+            victim.fail(full)
+
+    def _displaced(
+        self,
+        tenant: str,
+        queue: _Queue,
+        newcomer: float,
+        cost: Callable[[float], float],
+        needed: float,
+        full: ServiceError,
+    ) -> list[tuple[_Queue, _Waiter]]:
+        """Choose who makes room for a newcomer, or raise ``full``."""
+        shares: dict[str, dict[_Queue, list[_Waiter]]] = {}
+        for lane in self._lanes.values():
+            for who, waiters in lane.waiting.items():
+                shares.setdefault(who, {})[lane] = list(waiters)
+
+        def size(waiters: Iterable[_Waiter]) -> float:
+            return sum(cost(waiter.estimate_s) for waiter in waiters)
+
+        def of(who: str) -> float:
+            return sum(size(waiters) for waiters in shares.get(who, {}).values())
+
+        chosen: list[tuple[_Queue, _Waiter]] = []
+        while needed > 0:
+            greediest = max(shares, key=of)
+            lanes = shares[greediest]
+            fullest = max(lanes, key=lambda lane: size(lanes[lane]))
+            victim = lanes[fullest][-1] if lanes[fullest] else None
+            if victim is None:
+                raise full
+            freed = cost(victim.estimate_s)
+            if greediest == tenant:
+                mine, most = size(lanes.get(queue, ())), size(lanes[fullest])
+            else:
+                mine, most = of(tenant), of(greediest)
+            if (greediest == tenant and fullest is queue) or mine + newcomer > most - freed:
+                raise full
+            lanes[fullest].pop()
+            chosen.append((fullest, victim))
+            needed -= freed
+        return chosen
+
+    async def _wait(self, queue: _Queue, tenant: str, estimate_s: float, deadline: float) -> Permit:
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(tenant, estimate_s, deadline, loop.create_future())
+        queue.add(waiter)
         self.waiting += 1
         self._waiting_s += estimate_s
+        # As soon as it cannot be in time any more, not only when its turn comes.
+        left_s = max(deadline - estimate_s - self._clock(), 0)
+        alarm = loop.call_later(left_s, lambda: waiter.fail(_late()))
         try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                await permits.acquire()
-        except TimeoutError as error:
-            raise _late() from error
+            return await waiter.granted
+        except asyncio.CancelledError:
+            granted = waiter.granted
+            if granted.done() and not granted.cancelled() and granted.exception() is None:
+                self._release(queue, granted.result(), 0.0)  # its turn came as its caller went
+            raise
         finally:
-            self.waiting -= 1
-            self._waiting_s -= estimate_s
+            alarm.cancel()
+            self._forget(queue, waiter)
 
-    def _release(self, permits: asyncio.Semaphore) -> None:
+    def _forget(self, queue: _Queue, waiter: _Waiter) -> None:
+        if queue.remove(waiter):
+            self.waiting -= 1
+            self._waiting_s -= waiter.estimate_s
+
+    def _enter(self, queue: _Queue, tenant: str, estimate_s: float) -> Permit:
+        permit = Permit(
+            estimate_s,
+            alone=not queue.inside,
+            start=lambda permit: queue.start(permit, self._clock()),
+            release=partial(self._release, queue),
+        )
+        queue.give(tenant, estimate_s)
+        queue.inside.append(permit)
+        queue.start(permit, self._clock())
+        self.running += 1
+        return permit
+
+    def _grant(self, queue: _Queue) -> None:
+        """Let in whose turn it is; drop, unseen by the model, what would be late."""
+        while queue.waiting and len(queue.inside) < queue.permits:
+            waiter = queue.next()
+            self._forget(queue, waiter)
+            if waiter.granted.done():  # given up, and not here again yet
+                continue
+            now = self._clock()
+            work_s = queue.inside_s(now) + waiter.estimate_s
+            if now + work_s * queue.pace + queue.margin_s > waiter.deadline:
+                waiter.fail(_late())
+            else:
+                waiter.granted.set_result(self._enter(queue, waiter.tenant, waiter.estimate_s))
+
+    def _release(self, queue: _Queue, permit: Permit, model_s: float) -> None:
         self.running -= 1
-        permits.release()
+        queue.end(permit, model_s, self._clock())
+        self._grant(queue)
+
+
+def _one(_: float) -> float:
+    return 1.0
+
+
+def _seconds(estimate_s: float) -> float:
+    return estimate_s
 
 
 def _late() -> ServiceError:

@@ -6,8 +6,11 @@ import asyncio
 
 import structlog
 
+from ..allocator import give_back_soon
+from ..calls import RequestBytes
 from ..grpc_server.server import NOTICE_S, GrpcServer, listen_address
 from ..grpc_server.tls import ServerTls
+from ..machine import connections_of, raise_file_limit
 from ..settings import RuntimeSettings
 from .servicer import SERVICE, ModelServicer
 from .supervisor import Supervisor
@@ -39,6 +42,8 @@ class ModelService:
             observer=self.servicer.stats.count_call,
             tls=ServerTls.if_set(settings.tls_cert, settings.tls_key, settings.tls_client_ca),
             connection_age_s=CONNECTION_AGE_S,
+            bodies=RequestBytes(settings.request_bytes, give_back_soon),
+            max_connections=connections_of(raise_file_limit(), settings.max_connections),
         )
         self.engine_task: asyncio.Task[None] | None = None
         self.port = 0

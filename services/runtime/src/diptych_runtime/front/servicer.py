@@ -17,12 +17,14 @@ from diptych.segment import v1 as pb
 from diptych.wire.cards import card_reply
 from diptych.wire.requests import read_request, read_size
 
-from ..calls import log_fields, request_id
-from ..engine.errors import not_held
+from ..calls import log_fields, request_id, tenant
+from ..engine.errors import ServiceError, not_held
 from ..grpc_server.interceptor import unreadable
 from ..machine import process_memory
+from ..quarantine import ended_engine
 from ..settings import RuntimeSettings
 from ..wire.checks import check_model, check_request
+from ..wire.image_files import pixel_count
 from .admission import Admission, Estimates, Kind, lane_of, work_units
 from .stats import Stats
 from .supervisor import Supervisor
@@ -85,17 +87,33 @@ class ModelServicer:
         if not (held or request.encoded):
             raise not_held(request.digest or "")
         request.lane = lane_of(request.task, held=held)
-        estimate_s = self._estimates.seconds(Kind(request.task, held), request.work_units)
+        kind = Kind(request.task, held)
+        estimate_s = self._estimates.seconds(kind, request.work_units)
         log_fields(task=request.task.value, bytes=len(raw))
         deadline = request.deadline
         permit = await self._admission.permit(
-            request.lane, estimate_s=estimate_s, deadline=deadline
+            request.lane, estimate_s=estimate_s, deadline=deadline, tenant=request.tenant
         )
         with permit:
             engine = self._supervisor.engine
             if engine is None:
                 engine = await self._supervisor.wait_ready(max(deadline - time.monotonic(), 0))
-            reply = await engine.run(request, on_released=permit.hand_over())
+            request.estimate_s = 0.0 if permit.alone else estimate_s
+            release = permit.hand_over()
+
+            def released(model_s: float) -> None:
+                if request.answer.done():  # late, or its caller has gone: what it took is known
+                    self._estimates.learn_at_least(kind, request.work_units, model_s)
+                release(model_s)
+
+            try:
+                reply = await engine.run(request, on_released=released)
+            except ServiceError:
+                if request.suspected and _is_retry(context):
+                    # It has met the end of two engines: gRPC would try it a third time.
+                    self._supervisor.quarantine.add(request.digest or "")
+                    raise ended_engine() from None
+                raise
         # In the next iteration of the loop, so that the reply does not wait for it.
         asyncio.get_running_loop().call_soon(self._count, request, reply)
         return reply.body
@@ -105,14 +123,40 @@ class ModelServicer:
         large = read_size(raw) > _PARSE_OFF_LOOP_BYTES
         request = await asyncio.to_thread(read) if large else read()
         # The digest decides the lane of prompts: their image may be held although it was sent.
-        if request.encoded and request.task is Task.PROMPTED_SEGMENTATION:
+        quarantine = self._supervisor.quarantine
+        prompted = request.task is Task.PROMPTED_SEGMENTATION
+        if request.encoded and prompted:
+            self._check_hope(request)
+        if request.encoded and (prompted or quarantine.digests):
             request.digest = await _sha256(request.encoded)
+        if quarantine.digests:
+            quarantine.check(request.digest or "")
         return request
+
+    def _check_hope(self, request: PendingRequest) -> None:
+        """Refuse prompts that cannot be answered in time before their image is hashed."""
+        engine = self._supervisor.engine
+        lanes = [False, True] if engine is not None and engine.held else [False]
+        for held in lanes:
+            estimate_s = self._estimates.seconds(Kind(request.task, held), request.work_units)
+            try:
+                self._admission.check_hope(
+                    lane_of(request.task, held=held),
+                    estimate_s=estimate_s,
+                    deadline=request.deadline,
+                    tenant=request.tenant,
+                )
+                return
+            except ServiceError as error:
+                refusal = error
+        raise refusal
 
     def _count(self, request: PendingRequest, reply: EngineReply) -> None:
         """Learn from an answer; ends before its line is logged and before another call is read."""
         kind = Kind(request.task, reply.cache_hit)
-        self._estimates.learn(kind, request.work_units, reply.model_s)
+        # Decoding is part of it: what has many pixels is expected to take longer for those.
+        seconds = reply.model_s + reply.stages["decode"]
+        self._estimates.learn(kind, request.work_units, seconds)
         self.stats.count_reply(request.task, reply)
         stages_ms = {f"{name}_ms": round(s * 1e3, 1) for name, s in reply.stages.items()}
         log_fields(held=reply.cache_hit, **stages_ms)
@@ -177,7 +221,15 @@ def _pending_request(
         received=received,
         deadline=deadline,
         digest=None if encoded else message.image.sha256.hex(),
-        work_units=work_units(message, task, card),
+        work_units=work_units(message, task, card, pixel_count(encoded)),
+        tenant=tenant(),
+    )
+
+
+def _is_retry(context: Context) -> bool:
+    """Whether gRPC itself has sent this call again."""
+    return any(
+        key == "grpc-previous-rpc-attempts" for key, _ in context.invocation_metadata() or ()
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -11,8 +12,9 @@ import numpy as np
 import structlog
 from PIL import Image
 
-from diptych import Task
+from diptych import DiptychError, Mask, Task
 from diptych.segment import v1 as pb
+from diptych.wire.replies import read_result
 from diptych.wire.requests import (
     image_by_bytes,
     make_options,
@@ -22,12 +24,15 @@ from diptych.wire.requests import (
 )
 
 from ..engine.errors import Reason, ServiceError
+from ..quarantine import Quarantine
 from ..settings import RuntimeSettings
 from .worker_client import EngineClient, PendingRequest
 from .worker_spawn import start_engine
 
 _CANARY_S = 120.0
 _CANARY_SIDE_PX = 64
+_CANARY_IOU = 0.9
+"""Devices do not round alike each time, so masks may differ at their edges."""
 _MAX_PAUSE_S = 30.0
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -58,6 +63,9 @@ class Supervisor:
         """The engine that answers now; ``None`` while there is none."""
         self.card: pb.ModelCard | None = None
         self.restarts = 0
+        self._first_seen: Mask | None = None
+        self.quarantine = Quarantine(settings.quarantine_s)
+        """Images that engines of this service have ended over."""
 
     async def wait_ready(self, timeout_s: float) -> EngineClient:
         """Wait until there is an engine; returns it.
@@ -108,7 +116,7 @@ class Supervisor:
         """Start an engine and have it answer a canary; ``None`` if either fails."""
         started = time.monotonic()
         try:
-            client = await start_engine(self._name, self._settings)
+            client = await start_engine(self._name, self._settings, self.quarantine)
         except ServiceError:
             return None  # it was logged, with the exit code
         try:
@@ -143,7 +151,11 @@ class Supervisor:
         self._ready.clear()
 
     async def _try_canary(self, client: EngineClient) -> None:
-        """Send a small request before anybody else does; any answer of the right model will do."""
+        """Send a small request before anybody else does, and check its answer.
+
+        It has to be plausible, and to be what the first engine of this service said. A device that
+        computes something else since then may answer, but not rightly.
+        """
         message = canary(client.card)
         task = read_task(message.task)
         assert task is not None
@@ -161,8 +173,45 @@ class Supervisor:
             )
         )
         answer = pb.SegmentResponse.FromString(reply.body)
-        if answer.model_id != client.card.id or answer.image_size.width_px != _CANARY_SIDE_PX:
-            raise ServiceError(Reason.MODEL_FAILED, "the canary was answered wrongly")
+        if answer.model_id != client.card.id:
+            raise _wrong_canary(f"of model {answer.model_id!r}")
+        seen = canary_mask(answer, answers=len(message.prompts))
+        if self._first_seen is None:
+            self._first_seen = seen
+        elif seen != self._first_seen and (iou := seen.iou(self._first_seen)) < _CANARY_IOU:
+            raise _wrong_canary(f"not as by the first engine: their masks have an IoU of {iou:.2f}")
+
+
+def canary_mask(answer: pb.SegmentResponse, *, answers: int) -> Mask:
+    """Return all pixels that an answer to the canary marks.
+
+    Args:
+        answer: What an engine said.
+        answers: How many prompts it was asked about; each has to be answered.
+
+    Raises:
+        ServiceError: no sound engine says this.
+    """
+    size = answer.image_size
+    if (size.width_px, size.height_px) != (_CANARY_SIDE_PX, _CANARY_SIDE_PX):
+        raise _wrong_canary(f"for an image of {size.width_px} by {size.height_px} pixels")
+    if len(answer.segments) < answers:
+        raise _wrong_canary("without an answer to its prompt")
+    try:
+        segments = read_result(answer).segments
+    except DiptychError as error:
+        raise _wrong_canary("with masks that are none") from error
+    for segment in segments:
+        box = segment.box
+        sides = (box.x_min, box.y_min, box.x_max, box.y_max) if box else ()
+        if not all(map(math.isfinite, (segment.score or 0.0, *sides))):
+            raise _wrong_canary("with a number that is none")
+    masks = [segment.mask for segment in segments if segment.mask is not None]
+    return Mask.union(masks, (_CANARY_SIDE_PX, _CANARY_SIDE_PX))
+
+
+def _wrong_canary(how: str) -> ServiceError:
+    return ServiceError(Reason.MODEL_FAILED, f"the canary was answered {how}")
 
 
 def canary(card: pb.ModelCard) -> pb.SegmentRequest:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import itertools
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from ..engine.errors import Reason, ServiceError
 from ..ipc.lanes import Lane
 from ..ipc.pipe import FrontPipe, Header, Incoming, PipeClosedError
 from ..ipc.shared_memory import ImageSlots
+from ..quarantine import Quarantine, ended_engine
 from .session_channel import SessionChannel
 
 _WATCHES_PER_TIMEOUT = 8
@@ -60,10 +63,19 @@ class PendingRequest:
     lane: Lane = Lane.BULK
     work_units: float = 1.0
     """See ``admission.work_units``."""
+    tenant: str = ""
+    """Who asks: see ``calls.TENANT_KEY``."""
+    estimate_s: float = 0.0
+    """Expected time in the model; the process drops what would be late by that. 0: it tries."""
+    slot: int | None = None
+    """Where the file is in shared memory while the engine process has the request."""
+    suspected: bool = False
+    """Whether the engine was lost while it worked on this, be that the reason or not."""
     answer: asyncio.Future[EngineReply] = field(init=False)
     """Made when the engine process gets the request."""
-    on_released: Callable[[], None] = field(init=False)
-    """Called when the process does not have it any more, whether anybody still waits or not."""
+    on_released: Callable[[float], None] = field(init=False)
+    """Called with the seconds that the model worked on it when the process does not have it any
+    more, whether anybody still waits or not."""
 
     def fail(self, error: ServiceError) -> None:
         """Give an error to who waits, if anybody still does."""
@@ -88,6 +100,15 @@ def engine_lost() -> ServiceError:
     )
 
 
+@dataclass(frozen=True)
+class _Suspect:
+    """What an engine process worked on when it ended; ``file`` is hashed if there is no digest."""
+
+    fail: Callable[[ServiceError], None]
+    digest: str = ""
+    file: bytes = b""
+
+
 class EngineClient:
     """One started engine process; ``worker_spawn.start_engine`` makes one.
 
@@ -95,8 +116,14 @@ class EngineClient:
     """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, pipe: FrontPipe, slots: ImageSlots
+        self,
+        process: asyncio.subprocess.Process,
+        pipe: FrontPipe,
+        slots: ImageSlots,
+        quarantine: Quarantine,
     ) -> None:
+        self._quarantine = quarantine
+        self._hung = False
         self._process = process
         self._pipe = pipe
         self._slots = slots
@@ -128,19 +155,20 @@ class EngineClient:
         self._pipe.listen(self._receive)
 
     async def run(
-        self, request: PendingRequest, *, on_released: Callable[[], None] = lambda: None
+        self, request: PendingRequest, *, on_released: Callable[[float], None] = lambda _: None
     ) -> EngineReply:
         """Have one request answered; its ``encoded`` is empty afterwards.
 
         ``on_released`` is called once the request is out of the process again. That may be later
-        than this returns: the model finishes its step after a caller was cancelled.
+        than this returns: the model finishes its step after a caller was cancelled. It gets the
+        seconds that the model worked.
 
         Raises:
             ServiceError: what the engine process said, that it was lost, or that the deadline
                 passed.
         """
         if self.ended.done():
-            on_released()
+            on_released(0.0)
             raise engine_lost()
         loop = asyncio.get_running_loop()
         request.answer = loop.create_future()
@@ -154,16 +182,16 @@ class EngineClient:
                 # Late, or its caller has gone. The process still has it, and its slot.
                 self._pipe.send({"op": "cancel", "id": number})
 
-    def _send(self, request: PendingRequest, on_released: Callable[[], None]) -> int:
+    def _send(self, request: PendingRequest, on_released: Callable[[float], None]) -> int:
         """Hand a request to the process; returns its number there."""
         number = next(self._ids)
         encoded, request.encoded = request.encoded, b""
-        slot = self._slots.put(encoded)
+        slot = request.slot = self._slots.put(encoded)
 
-        def release() -> None:
+        def release(model_s: float) -> None:
             if slot is not None:
                 self._slots.free(slot)
-            on_released()
+            on_released(model_s)
 
         request.on_released = release
         self._pending[number] = request
@@ -174,6 +202,7 @@ class EngineClient:
             "digest": request.digest,
             "received": request.received,
             "deadline": request.deadline,
+            "estimate_s": request.estimate_s,
             "lane": request.lane,
             "slot": slot,
             "image_bytes": len(encoded),
@@ -228,7 +257,9 @@ class EngineClient:
         if isinstance(incoming, Exception):
             if not isinstance(incoming, PipeClosedError):
                 _log.error("engine process said nonsense", pid=self.pid, exc_info=incoming)
-            self._tasks.append(asyncio.create_task(self._log_end(self._fail_all())))
+            self._tasks.append(
+                asyncio.create_task(self._settle_end(self._killed, *self._fail_all()))
+            )
             return
         header, body = incoming
         self._progressed = True
@@ -238,24 +269,47 @@ class EngineClient:
         elif header["op"] != "pulse":
             self._settle(header, body)
 
-    async def _log_end(self, busy: int) -> None:
+    async def _settle_end(self, killed: bool, busy: int, suspects: list[_Suspect]) -> None:
+        """Log the end of the process, and answer what it worked on."""
         code = await self.exit_code()
-        write = _log.info if self._killed else _log.warning
+        write = _log.info if killed else _log.warning
         write("engine process ended", pid=self.pid, exit_code=code, busy=busy)
+        # Killed from outside, which is rarely the fault of what it worked on.
+        outside = killed or (code == -signal.SIGKILL and not self._hung)
+        for suspect in suspects:
+            digest = suspect.digest
+            if suspect.file:
+                digest = await asyncio.to_thread(_sha256, suspect.file)
+            held = self._quarantine.suspect(digest) if digest and outside else not outside
+            if digest and held:
+                self._quarantine.add(digest)
+            _log.warning("engine ended over a request", sha256=digest[:12], quarantined=held)
+            suspect.fail(ended_engine() if held else engine_lost())
 
-    def _fail_all(self) -> int:
-        """Fail every request and session in the process; returns how many those were."""
+    def _fail_all(self) -> tuple[int, list[_Suspect]]:
+        """Fail every request and session in the process but those that it worked on; returns how
+        many those were in all, and those."""
         # The supervisor notices first, so that what waits meets the next process and not this one.
         self.ended.set_result(None)
-        requests, sessions = list(self._pending.values()), list(self._sessions.values())
-        self._pending.clear()
-        self._sessions.clear()
-        for request in requests:
-            request.on_released()
-            request.fail(engine_lost())
-        for session in sessions:
-            session.end(engine_lost())
-        return len(requests) + len(sessions)
+        requests, sessions = self._pending, self._sessions
+        self._pending, self._sessions = {}, {}
+        suspects = []
+        for number, request in requests.items():
+            if self._slots.is_marked(number):
+                request.suspected = True
+                # An image that is not to be held has no digest: nobody will ask for it again.
+                hashes = request.digest is None and request.slot is not None
+                file = self._slots.read(request.slot) if hashes else b""  # type: ignore[arg-type]
+                suspects.append(_Suspect(request.fail, request.digest or "", file))
+            request.on_released(0.0)
+            if not request.suspected:
+                request.fail(engine_lost())
+        for number, session in sessions.items():
+            if self._slots.is_marked(number):
+                suspects.append(_Suspect(session.end))
+            else:
+                session.end(engine_lost())
+        return len(requests) + len(sessions), suspects
 
     def _settle(self, header: Header, body: bytes) -> None:
         """Answer one request as the process says."""
@@ -264,7 +318,7 @@ class EngineClient:
         self.held_bytes = header["held_bytes"]
         self.device_peak_bytes = header["device_peak_bytes"]
         request = self._pending.pop(header["id"])
-        request.on_released()
+        request.on_released(header["model_s"])
         if header["op"] == "error":
             request.fail(ServiceError.from_status(status_pb2.Status.FromString(body)))
             return
@@ -293,5 +347,10 @@ class EngineClient:
             self._progressed = False
             if silent > _WATCHES_PER_TIMEOUT:
                 _log.error("engine makes no progress", pid=self.pid, timeout_s=step_timeout_s)
+                self._hung = True
                 self._kill()
                 return
+
+
+def _sha256(file: bytes) -> str:
+    return hashlib.sha256(file).hexdigest()

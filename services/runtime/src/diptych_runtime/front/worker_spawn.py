@@ -13,6 +13,7 @@ from ..engine.errors import ServiceError
 from ..engine.protocol import LoadError
 from ..ipc.pipe import FrontPipe, PipeClosedError
 from ..ipc.shared_memory import ImageSlots
+from ..quarantine import Quarantine
 from ..settings import RuntimeSettings
 from .worker_client import EngineClient, engine_lost
 
@@ -34,19 +35,22 @@ from inside."""
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
-async def start_engine(engine: str, settings: RuntimeSettings) -> EngineClient:
+async def start_engine(
+    engine: str, settings: RuntimeSettings, quarantine: Quarantine
+) -> EngineClient:
     """Start a process with the settings of this one, and wait until its model is loaded.
 
     Args:
         engine: The factory of the engine, as ``module:function``.
         settings: Settings of the service; the process gets them all.
+        quarantine: Takes in the images that the process ends over.
 
     Raises:
         LoadError: the model cannot be loaded as it is set up.
         ServiceError: the process ended or took too long.
     """
     process, pipe, slots = await _spawn(engine)
-    client = EngineClient(process, pipe, slots)
+    client = EngineClient(process, pipe, slots, quarantine)
     try:
         pipe.send({"op": "start", "settings": settings.model_dump(mode="json")})
         async with asyncio.timeout(settings.load_timeout_s):

@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import structlog
 from google.rpc import status_pb2
 
+from diptych.limits import MAX_REQUEST_BYTES
 from diptych.wire.statuses import CODES_BY_NUMBER, code_of, trailers
 
-from ..calls import REQUEST_ID_KEY, Calls, request_id
+from ..calls import REQUEST_ID_KEY, Calls, RequestBytes, request_id
 from ..engine.errors import Reason, ServiceError, draining, invalid
+from .peers import hang_up
 
 _HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
+WRITE_S = 20.0
+"""Time for a client to take a message that was sent to it."""
+_UNREAD_BYTES = 64 * 1024  # what HTTP/2 sends to a client that takes nothing
+_PROBE_BYTES = 4 * MAX_REQUEST_BYTES
 _C = grpc.StatusCode
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_Behaviour: TypeAlias = "Callable[[_Context, Any], AbstractAsyncContextManager[Any]]"
 _REFUSED = (_C.UNAUTHENTICATED, _C.PERMISSION_DENIED)
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -44,9 +54,19 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ``calls`` are those under way.
     """
 
-    def __init__(self, observer: Observer | None = None, gate: Gate | None = None) -> None:
+    def __init__(
+        self,
+        observer: Observer | None = None,
+        gate: Gate | None = None,
+        bodies: RequestBytes | None = None,
+        write_s: float = WRITE_S,
+    ) -> None:
         self._observer = observer
         self._gate = gate
+        self._bodies = bodies or RequestBytes(sys.maxsize)
+        # Nobody who sends much can take the room of those who ask whether we live.
+        self._probes = RequestBytes(_PROBE_BYTES)
+        self._write_s = write_s
         self.calls = Calls()
 
     async def intercept_service(
@@ -66,37 +86,87 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             handler = _refusal(error)
         if handler is None:
             return None
-        kind = _kind(handler)
-        wrap = self._single if kind.endswith("unary") else self._many
+        hidden = handler_call_details.method.startswith(_HIDDEN)
         read = _reader(handler.request_deserializer, streams=handler.request_streaming)
         guard = partial(_Guard, handler_call_details, fields, self._observer, self.calls)
-        behaviour = wrap(guard, getattr(handler, kind), read)
-        # Requests are read inside the guard: what grpcio says of unreadable ones is not ours.
-        guarded: grpc.RpcMethodHandler[Any, Any] = handler._replace(
-            request_deserializer=None, **{kind: behaviour}
+        behaviour = getattr(handler, _kind(handler))
+        if not handler.request_streaming:
+            behaviour = _of_one(behaviour, read, self._probes if hidden else self._bodies)
+        else:
+            behaviour = _of_many(behaviour, read)
+        # For gRPC all requests are streams: the one message of a call is read when there is room.
+        # They are read inside the guard: what grpcio says of unreadable ones is not ours.
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                self._many(guard, behaviour), None, handler.response_serializer
+            )
+        return grpc.stream_unary_rpc_method_handler(
+            self._single(guard, behaviour), None, handler.response_serializer
         )
-        return guarded
 
-    def _single(self, guard: _MakeGuard, behaviour: Any, read: Callable[[Any], Any]) -> Any:
-        async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            async with guard(context):
-                return await behaviour(read(request), context)
-
-        return guarded
-
-    def _many(self, guard: _MakeGuard, behaviour: Any, read: Callable[[Any], Any]) -> Any:
-        if inspect.iscoroutinefunction(behaviour):
-            # It writes its replies to the context itself, as the Watch of health does.
-            return self._single(guard, behaviour, read)
-
-        async def guarded(
-            request: Any, context: grpc.aio.ServicerContext[Any, Any]
-        ) -> AsyncIterator[Any]:
-            async with guard(context):
-                async for reply in behaviour(read(request), context):
-                    yield reply
+    def _single(self, guard: _MakeGuard, behaviour: _Behaviour) -> Any:
+        async def guarded(requests: Any, context: _Context) -> Any:
+            async with guard(context), behaviour(context, requests) as reply:
+                reply = await reply
+                if isinstance(reply, bytes) and len(reply) > _UNREAD_BYTES:
+                    self._watch(context)
+                return reply
 
         return guarded
+
+    def _many(self, guard: _MakeGuard, behaviour: _Behaviour) -> Any:
+        async def guarded(requests: Any, context: _Context) -> None:
+            async with guard(context), behaviour(context, requests) as replies:
+                if inspect.isawaitable(replies):
+                    await replies  # it writes to the context itself, as the Watch of health does
+                    return
+                async with aclosing(replies):
+                    async for reply in replies:
+                        await self._write(context, reply)
+
+        return guarded
+
+    async def _write(self, context: _Context, reply: Any) -> None:
+        try:
+            async with asyncio.timeout(self._write_s):
+                await context.write(reply)
+        except TimeoutError:
+            _end_of_reader(context)
+            await asyncio.sleep(self._write_s)  # until gRPC sees that the connection is gone
+            raise
+
+    def _watch(self, context: _Context) -> None:
+        """End the connection unless the reply is taken in time."""
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(self._write_s, _end_of_reader, context)
+        context.add_done_callback(lambda _: late.cancel())  # type: ignore[arg-type]
+
+
+def _end_of_reader(context: _Context) -> None:
+    peer = context.peer()
+    _log.warning("client does not read, hung up", peer=peer, found=hang_up(peer))
+
+
+def _of_one(behaviour: Any, read: Callable[[Any], Any], bodies: RequestBytes) -> _Behaviour:
+    """Have a behaviour answer one message, which counts as held until it has."""
+
+    @asynccontextmanager
+    async def answering(context: _Context, _: Any) -> AsyncIterator[Any]:
+        with bodies.hold() as held:
+            message = await bodies.read(held, context.read)
+            raw = message if isinstance(message, bytes) else b""  # else the client has left
+            held.resize(len(raw))
+            yield behaviour(read(raw), context)
+
+    return answering
+
+
+def _of_many(behaviour: Any, read: Callable[[Any], Any]) -> _Behaviour:
+    @asynccontextmanager
+    async def answering(context: _Context, requests: Any) -> AsyncIterator[Any]:
+        yield behaviour(read(requests), context)
+
+    return answering
 
 
 def _kind(handler: Any) -> str:
@@ -178,9 +248,6 @@ class _Guard:
         """Log what became of the call; answer an error that gRPC cannot answer well itself."""
         if error is None or isinstance(error, grpc.aio.AbortError):
             self._finish(_code_of(self._context, failed=error is not None))
-            return
-        if isinstance(error, GeneratorExit):  # the client left while replies were sent to it
-            self._finish(_C.CANCELLED)
             return
         if self._calls.ended(self._call):
             error = draining()

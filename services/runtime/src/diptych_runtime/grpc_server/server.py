@@ -14,7 +14,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+from diptych.wire.health import health_list
 
+from ..calls import RequestBytes
 from .interceptor import ErrorInterceptor, Gate, Observer
 from .tls import ServerTls
 
@@ -22,6 +24,9 @@ NOTICE_S = 0.5
 """Time for clients that watch health to go elsewhere before calls are refused."""
 
 _STOP_RESERVE_S = 5.0
+
+CLIENT_PING_MS = 2_000
+"""How often a gateway asks a silent connection whether its peer is there; servers allow it."""
 
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
@@ -31,8 +36,12 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", CLIENT_PING_MS // 2),
     ("grpc.keepalive_permit_without_calls", 1),
+    # A peer that says nothing, or not enough for HTTP/2, is gone after this; by default 120 s.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    # Keepalive does not end connections without calls whose peer answers no ping (1.85.1).
+    ("grpc.max_connection_idle_ms", 25_000),
     # Without a header table clients cannot send an older timeout that is up to 3 % longer.
     ("grpc.http2.hpack_table_size.decoder", 0),
 )
@@ -50,7 +59,8 @@ class GrpcServer:
 
     ``services`` are the full names that health and reflection speak of. ``gate`` is asked about
     every call of every one of them before the call is read. Clients have to connect anew every
-    ``connection_age_s`` seconds; calls under way stay on the connection that they have.
+    ``connection_age_s`` seconds; calls under way stay on the connection that they have. What comes
+    over ``max_connections`` is closed. ``bodies`` has the room for requests.
     """
 
     def __init__(
@@ -64,18 +74,22 @@ class GrpcServer:
         gate: Gate | None = None,
         tls: ServerTls | None = None,
         connection_age_s: float | None = None,
+        bodies: RequestBytes | None = None,
+        max_connections: int | None = None,
     ) -> None:
         self._address = address
         self._tls = tls
         self._following: asyncio.Task[None] | None = None
         self._services = ("", *services)
-        interceptor = ErrorInterceptor(observer, gate)
+        interceptor = ErrorInterceptor(observer, gate, bodies)
         self._calls = interceptor.calls
         options = SERVER_OPTIONS
         if connection_age_s is not None:
             options += (("grpc.max_connection_age_ms", round(connection_age_s * 1000)),)
+        if max_connections is not None:
+            options += (("grpc.max_allowed_incoming_connections", max_connections),)
         self._server = grpc.aio.server(interceptors=[interceptor], options=options)
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers(tuple(handlers))
         if with_reflection:
@@ -134,6 +148,16 @@ class GrpcServer:
         await stopped
         if self._following:
             self._following.cancel()
+
+
+class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # has no types
+    """Health with ``List``, which grpcio-health-checking declares and does not answer."""
+
+    async def List(
+        self, request: health_pb2.HealthListRequest, context: object
+    ) -> health_pb2.HealthListResponse:
+        """Say how every service stands at this moment."""
+        return health_list(self._server_status)
 
 
 def listen_address(host: str, port: int) -> str:

@@ -83,6 +83,11 @@ class ServerTls:
         """Make one; ``None`` if no file is set at all, which means a server without TLS."""
         return cls(certificate, key, client_ca) if certificate or key or client_ca else None
 
+    @property
+    def usable(self) -> bool:
+        """Whether the files can be used as they are now; if not, what was read before stays."""
+        return self._files.usable
+
     def credentials(self) -> grpc.ServerCredentials:
         """Make credentials for one port. gRPC asks for what is in force at each handshake."""
         given = self._files.value

@@ -17,6 +17,7 @@ from diptych.limits import MAX_REQUEST_BYTES
 _SLOTS = 16  # pages that nobody has used take no memory
 _SLOT_BYTES = MAX_REQUEST_BYTES
 _ALL_BYTES = _SLOTS * _SLOT_BYTES
+_MARKS = 32 * 1024  # more than there can be requests in the process; two for each
 _KEPT_BYTES = 8 * 1024 * 1024  # of a slot that is free again; more is given back
 
 
@@ -24,10 +25,10 @@ class ImageSlots:
     """The front's side: which slot has an image."""
 
     def __init__(self) -> None:
-        self.file = open(_nameless_file(), "r+b", buffering=0)  # noqa: SIM115
+        self.file = open(nameless_file(), "r+b", buffering=0)  # noqa: SIM115
         """For the engine process; to be closed once it has it."""
-        self.file.truncate(_ALL_BYTES)
-        self._memory = mmap.mmap(self.file.fileno(), _ALL_BYTES)
+        self.file.truncate(_ALL_BYTES + 2 * _MARKS)
+        self._memory = mmap.mmap(self.file.fileno(), _ALL_BYTES + 2 * _MARKS)
         self._free = list(range(_SLOTS))
         self._sizes = [0] * _SLOTS
 
@@ -52,6 +53,16 @@ class ImageSlots:
                 self._memory.madvise(mmap.MADV_REMOVE, start, _whole_pages(over))
         self._free.append(slot)
 
+    def read(self, slot: int) -> bytes:
+        """Copy the file in a slot."""
+        start = slot * _SLOT_BYTES
+        return self._memory[start : start + self._sizes[slot]]
+
+    def is_marked(self, number: int) -> bool:
+        """Whether the engine process works on a request, or did when it ended."""
+        at = _ALL_BYTES + number % _MARKS
+        return bool(self._memory[at] or self._memory[at + _MARKS])
+
     def close(self) -> None:
         """Give the memory back; the engine process keeps its own view while it lives."""
         self._memory.close()
@@ -63,6 +74,7 @@ class ImageReader:
     def __init__(self, file: int) -> None:
         self._file = file
         self._memory = memoryview(mmap.mmap(file, _ALL_BYTES, prot=mmap.PROT_READ))
+        self._marks = mmap.mmap(file, 2 * _MARKS, offset=_ALL_BYTES)
 
     def view(self, slot: int, size: int) -> memoryview:
         """Return the file in a slot, where it is."""
@@ -74,8 +86,14 @@ class ImageReader:
         copied from a view."""
         return os.pread(self._file, size, slot * _SLOT_BYTES)
 
+    def mark(self, number: int, working: bool, *, decoding: bool = False) -> None:
+        """Note that a request is worked on, or is not any more: the front reads this when the
+        process has ended and can say nothing."""
+        self._marks[number % _MARKS + _MARKS * decoding] = working
 
-def _nameless_file() -> int:
+
+def nameless_file() -> int:
+    """Make a file in memory that no folder has; returns its descriptor, to be closed."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("images")
     with tempfile.TemporaryFile() as file:

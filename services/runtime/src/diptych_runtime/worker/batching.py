@@ -138,6 +138,7 @@ class Batch:
             return self._end()
         started = time.monotonic()
         try:
+            self._mark(True)
             finished = next(self._steps)
         except StopIteration:
             return self._fail(RuntimeError("the engine left jobs of a batch out"))
@@ -146,6 +147,7 @@ class Batch:
         except Exception as error:
             return self._fail(error)
         self._charge(time.monotonic() - started)
+        self._mark(False)
         if finished is not None and finished[0] in self._unanswered:
             index, result = finished
             self._answered += not isinstance(result, Exception)
@@ -158,6 +160,11 @@ class Batch:
                 work.check_alive()
             except Exception as error:
                 self._on_done(self._unanswered.pop(index), error)
+            work.estimate_s = 0.0
+
+    def _mark(self, working: bool) -> None:
+        for work in self._unanswered.values():
+            work.mark(working)
 
     def _charge(self, seconds: float) -> None:
         """Charge every request that is not answered yet an equal part."""
@@ -167,6 +174,7 @@ class Batch:
 
     def _fail(self, error: Exception) -> bool:
         self._close()
+        self._mark(False)
         unanswered = list(self._unanswered.values())
         self._batcher.failed(unanswered, error)
         self._on_retry(unanswered)

@@ -8,8 +8,9 @@ at most one level off. CMYK JPEGs are read as inverted, as Adobe writes them and
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from ..engine.errors import Reason, ServiceError, invalid
 from ..engine.protocol import Pixels
-
-_FIELD = "image.encoded"
+from ..wire.image_files import FIELD, Size, animated, image_size, sniff, strip, unreadable
 
 # These classes instead of Image.open: that one has a pixel limit that is global to the process,
 # turns some JPEGs into multi-frame MPO images, and says less exactly what came.
@@ -34,37 +34,37 @@ _OTHERS = ((b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIF
 
 _START_OF_SCAN = 0xDAFF  # the bytes FF DA, read as a little-endian number
 _MAX_SCANS = 100  # a progressive JPEG has about 10; each costs a pass over all pixels
-
-MAX_SEGMENTS = 1_000
-"""Of a JPEG before its first scan. Colour profiles and extended XMP come in pieces of 64 kB."""
-MAX_FILL_BYTES = 4_096
-"""Further bytes FF before the markers of a JPEG, all together (ITU-T T.81, B.1.1.2)."""
-MAX_CHUNKS = 20_000
-"""Of a PNG. Writers cut pixels into chunks of 8 kB and more: 32 MB are 4,000."""
-
-_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # markers without a length
-_LAST = frozenset((0xD9, 0xDA))  # the end of the image, the start of a scan
-_PNG_SIGNATURE_BYTES = 8
-_PNG_CHUNK_BYTES = 12  # length, name and checksum around the data of a chunk
+_MAX_SCANS_OF_LARGEST = 20
+_STRIP_PX = 1 << 20  # converted at a time: what comes between the file and RGB stays small
 
 _OPAQUE_MODES = frozenset({"1", "L", "P", "RGB", "CMYK"})
 _ALPHA_MODES = frozenset({"LA", "RGBA"})
 _GREY16_MODE = "I;16"
 
 
-def sniff(data: bytes) -> str | None:
-    """Name the format by the first bytes: ``JPEG``, ``PNG``, ``WebP``; ``None`` for any other."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WebP"
-    return None
+class Limits(TypedDict):
+    """What ``decode`` accepts."""
+
+    max_pixels: int
+    min_side: int
+    max_aspect_ratio: int
 
 
-def decode(data: bytes, *, max_pixels: int, min_side: int, max_aspect_ratio: int) -> Pixels:
-    """Decode an image; returns ``(height, width, 3)`` RGB in [0, 255], upright.
+def new_pixels(height: int, width: int) -> Pixels:
+    """Make room for the pixels of an image."""
+    return np.empty((height, width, 3), np.uint8)
+
+
+def decode(
+    data: bytes,
+    *,
+    max_pixels: int,
+    min_side: int,
+    max_aspect_ratio: int,
+    new: Callable[[int, int], Pixels] = new_pixels,
+) -> Pixels:
+    """Decode an image; returns ``(height, width, 3)`` RGB in [0, 255], upright, in what ``new``
+    made for that height and width.
 
     Raises ``ServiceError`` with ``IMAGE_TOO_LARGE`` (over ``max_pixels``) or ``IMAGE_SHAPE`` (a
     side under ``min_side``, or one over ``max_aspect_ratio`` times the other), both before pixels
@@ -72,79 +72,38 @@ def decode(data: bytes, *, max_pixels: int, min_side: int, max_aspect_ratio: int
     """
     kind = sniff(data)
     if kind is None:
-        raise _unreadable(f"expected JPEG, PNG or WebP, got {_named(data)}")
-    check_structure(kind, data)
+        raise unreadable(f"expected JPEG, PNG or WebP, got {_named(data)}")
     limits = (max_pixels, min_side, max_aspect_ratio)
-    if kind == "WebP":
+    size = image_size(data)
+    if size is not None:
         # Pillow allocates the canvas of a WebP as soon as it opens one.
-        _check_size(_webp_size(data), *limits)
-    elif kind == "JPEG" and _scans(data) > _MAX_SCANS:
-        raise _unreadable(f"expected a JPEG of at most {_MAX_SCANS} scans, got more")
-    with _decoding(kind, len(data)):
+        _check_size(size, *limits)
+    elif kind == "WebP":
+        raise unreadable(f"expected a whole WebP, got {len(data)} bytes without a picture header")
+    whole, data = data, strip(kind, data)
+    if kind == "JPEG":
+        _check_scans(data, size, max_pixels)
+    with _decoding(kind, len(whole)):
         image = _READERS[kind](io.BytesIO(data))
     with image:
         _check_size(image.size, *limits)
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1:
-            raise _unreadable(f"expected one frame, got an animated {kind} of {frames}")
-        with _decoding(kind, len(data)):
+        if (frames := getattr(image, "n_frames", 1)) > 1:
+            raise animated(kind, frames)
+        with _decoding(kind, len(whole)):
             image.load()
+            # Not earlier: Pillow loads a PNG for it, and that must not fail unseen.
+            orientation = _orientation(image)
             if kind == "PNG":
                 _correct_key(image, bits=data[24])
-            pixels = _to_rgb(image)
-        return _upright(pixels, _orientation(image))
+            return _upright_rgb(image, orientation, new)
 
 
-def check_structure(kind: str, data: bytes) -> None:
-    """Refuse a file with more parts than any writer makes.
-
-    Pillow reads the segments of a JPEG and the chunks of a PNG in Python, holding the interpreter:
-    for 30 MB of tiny ones ten seconds and more, in which no other request gets on.
-
-    What is broken is left to the decoder, which stops there.
-
-    Args:
-        kind: ``JPEG``, ``PNG`` or ``WebP``; the last is read by a library that needs no such help.
-        data: The file.
-
-    Raises:
-        ServiceError: ``IMAGE_UNREADABLE``.
-    """
-    if kind == "JPEG":
-        _check_segments(data)
-    elif kind == "PNG":
-        _check_chunks(data)
-
-
-def _check_segments(data: bytes) -> None:
-    at, filling = 2, 0
-    for _ in range(MAX_SEGMENTS):
-        if data[at : at + 1] != b"\xff":
-            return
-        at += 1
-        while data[at : at + 1] == b"\xff":
-            at, filling = at + 1, filling + 1
-            if filling > MAX_FILL_BYTES:
-                raise _too_many("JPEG", f"{MAX_FILL_BYTES} bytes of filling between its segments")
-        if at >= len(data) or data[at] in _LAST:
-            return
-        marker = data[at]
-        # A length counts itself; Pillow goes on behind one that says less.
-        at += 1 if marker in _ALONE else 1 + max(int.from_bytes(data[at + 1 : at + 3]), 2)
-    raise _too_many("JPEG", f"{MAX_SEGMENTS} segments before its first scan")
-
-
-def _check_chunks(data: bytes) -> None:
-    at = _PNG_SIGNATURE_BYTES
-    for _ in range(MAX_CHUNKS):
-        if at >= len(data):
-            return
-        at += _PNG_CHUNK_BYTES + int.from_bytes(data[at : at + 4])
-    raise _too_many("PNG", f"{MAX_CHUNKS} chunks")
-
-
-def _too_many(kind: str, most: str) -> ServiceError:
-    return _unreadable(f"expected a {kind} of at most {most}, got more")
+def _check_scans(data: bytes, size: Size | None, max_pixels: int) -> None:
+    most = _MAX_SCANS
+    if size is not None:
+        most = min(most, _MAX_SCANS_OF_LARGEST * max_pixels // max(size[0] * size[1], 1))
+    if _scans(data) > most:
+        raise unreadable(f"expected a JPEG of this size of at most {most} scans, got more")
 
 
 def _scans(data: bytes) -> int:
@@ -176,11 +135,7 @@ def _decoding(kind: str, size: int) -> Iterator[None]:
         raise
     except Exception as err:
         message = f"expected a whole {kind}, got {size} bytes that are truncated or broken"
-        raise _unreadable(message) from err
-
-
-def _unreadable(description: str) -> ServiceError:
-    return invalid(Reason.IMAGE_UNREADABLE, _FIELD, description)
+        raise unreadable(message) from err
 
 
 def _check_size(
@@ -192,7 +147,7 @@ def _check_size(
     if width * height > max_pixels:
         raise invalid(
             Reason.IMAGE_TOO_LARGE,
-            _FIELD,
+            FIELD,
             f"expected at most {max_pixels} pixels, {got}",
             maxPixels=str(max_pixels),
             **facts,
@@ -200,7 +155,7 @@ def _check_size(
     if min(size) < min_side:
         raise invalid(
             Reason.IMAGE_SHAPE,
-            _FIELD,
+            FIELD,
             f"expected sides of at least {min_side} pixels, {got}",
             minSide=str(min_side),
             **facts,
@@ -208,28 +163,30 @@ def _check_size(
     if max(size) > max_aspect_ratio * min(size):
         raise invalid(
             Reason.IMAGE_SHAPE,
-            _FIELD,
+            FIELD,
             f"expected one side at most {max_aspect_ratio} times the other, {got}",
             maxAspectRatio=str(max_aspect_ratio),
             **facts,
         )
 
 
-def _webp_size(data: bytes) -> tuple[int, int]:
-    """Read width and height from the header (RFC 9649, 2.5 to 2.7; RFC 6386, 9.1)."""
-    chunk = data[12:16]
-    if chunk == b"VP8X" and len(data) >= 30:
-        return _little(data[24:27]) + 1, _little(data[27:30]) + 1
-    if chunk == b"VP8L" and len(data) >= 25:
-        bits = _little(data[21:25])
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if chunk == b"VP8 " and len(data) >= 30:
-        return _little(data[26:28]) & 0x3FFF, _little(data[28:30]) & 0x3FFF
-    raise _unreadable(f"expected a whole WebP, got {len(data)} bytes without a picture header")
-
-
-def _little(data: bytes) -> int:
-    return int.from_bytes(data, "little")
+def _upright_rgb(image: Image.Image, orientation: int, new: Callable[[int, int], Pixels]) -> Pixels:
+    """Convert a loaded image strip by strip: EXIF 2.3, table "Orientation"."""
+    width, height = image.size
+    upright = new(*((width, height) if orientation >= 5 else (height, width)))
+    turned = upright  # the same pixels, where the image has them
+    if orientation in (3, 4, 7, 8):
+        turned = turned[::-1]
+    if orientation in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    if orientation >= 5:
+        turned = turned.swapaxes(0, 1)
+    rows = max(_STRIP_PX // width, 1)
+    for top in range(0, height, rows):
+        below = min(top + rows, height)
+        strip_of = image if below - top == height else image.crop((0, top, width, below))
+        turned[top:below] = _to_rgb(strip_of)
+    return upright
 
 
 def _to_rgb(image: Image.Image) -> Pixels:
@@ -242,8 +199,8 @@ def _to_rgb(image: Image.Image) -> Pixels:
         image = Image.new("RGB", image.size, "white")
         image.paste(rgba, mask=rgba)
     elif image.mode not in _OPAQUE_MODES:
-        raise _unreadable(f"expected 8 or 16 bits a channel, got pixels of mode {image.mode}")
-    return np.array(_converted(image, "RGB"))
+        raise unreadable(f"expected 8 or 16 bits a channel, got pixels of mode {image.mode}")
+    return np.asarray(_converted(image, "RGB"))
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:
@@ -278,14 +235,3 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # metadata may be as broken as it likes; the pixels are fine
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Turn and mirror pixels upright: EXIF 2.3, table "Orientation"."""
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)

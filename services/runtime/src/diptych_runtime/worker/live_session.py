@@ -15,13 +15,11 @@ from dataclasses import dataclass
 
 from diptych.segment import v1 as pb
 
-from ..engine.errors import ServiceError, Violation
+from ..engine.errors import Reason, ServiceError, Violation
 from ..engine.protocol import DeviceLostError, Pixels, Steps
 from ..engine.video import FrameAnswer, VideoEngine, VideoOptions, VideoSession
 from ..engine.video_errors import not_held, other_size, out_of_order
-from ..settings import RuntimeSettings
 from ..wire.prompt_checks import check_video_prompt
-from .images import decode
 
 
 @dataclass
@@ -51,14 +49,18 @@ class FrameReply:
 
 
 Result = list[FrameReply] | Exception
+Decode = Callable[[bytes, Callable[[], None]], Pixels]
+"""Decodes a file; the function that it gets raises once the pixels are not wanted any more."""
 OnAnswered = Callable[["LiveSession", Event, Result], None]
 
 
 class LiveSession:
     """Implements ``scheduler.SteppedSession``.
 
-    ``on_answered`` gets each message in order; ``on_waiting`` is called when the next one can be
-    prepared; ``on_ended`` when everything is freed.
+    ``mark`` is called before what may end the process, and after it, with whether it begins and,
+    by the thread that prepares, as ``decoding``. ``on_answered`` gets each message in order;
+    ``on_waiting`` is called when the next one can be prepared; ``on_ended`` when everything is
+    freed.
     """
 
     def __init__(
@@ -68,17 +70,19 @@ class LiveSession:
         options: VideoOptions,
         *,
         engine: VideoEngine,
-        settings: RuntimeSettings,
+        decode: Decode,
         on_answered: OnAnswered,
         on_waiting: Callable[[LiveSession], None],
         on_ended: Callable[[LiveSession, Exception | None], None],
+        mark: Callable[..., None] = lambda *_, **__: None,
     ) -> None:
+        self._mark = mark
         self.number = number
         self.request_id = request_id
         self.options = options
         self.dropped = threading.Event()
         self._engine = engine
-        self._settings = settings
+        self._decode_frame = decode
         self._on_answered = on_answered
         self._on_waiting = on_waiting
         self._on_ended = on_ended
@@ -107,7 +111,9 @@ class LiveSession:
                 return
             event = self._waiting.popleft()
         if event.request.WhichOneof("event") == "frame" and not self.dropped.is_set():
+            self._mark(True, decoding=True)
             self._decode(event)
+            self._mark(False, decoding=True)
         with self._lock:
             self._prepared, self._preparing = event, False
 
@@ -131,7 +137,9 @@ class LiveSession:
                 self._on_answered(self, event, error)
                 return self._prepared is not None
             self._current = (event, self._work(event))
+        self._mark(True)
         self._advance(*self._current)
+        self._mark(False)
         return not self._closed and (self._current is not None or self._prepared is not None)
 
     @property
@@ -155,17 +163,16 @@ class LiveSession:
     def _decode(self, event: Event) -> None:
         started = time.monotonic()
         try:
-            event.pixels = decode(
-                event.request.frame.encoded,
-                max_pixels=self._settings.max_image_px,
-                min_side=self._settings.min_side_px,
-                max_aspect_ratio=self._settings.max_aspect_ratio,
-            )
+            event.pixels = self._decode_frame(event.request.frame.encoded, self._check_wanted)
         except ServiceError as error:
             event.error = _of_frame(error)
         except Exception as error:
             event.error = error
         event.decode_s = time.monotonic() - started
+
+    def _check_wanted(self) -> None:
+        if self.dropped.is_set():
+            raise ServiceError(Reason.SESSION_LOST, "the session has ended; nobody reads this")
 
     def _advance(self, event: Event, steps: Steps[list[FrameReply]]) -> None:
         started = time.monotonic()

@@ -37,6 +37,7 @@ from ..settings import RuntimeSettings, SettingsError
 from ..weights.download import WeightsError
 from ..wire.cards import CardError, build_card
 from .batching import batcher_of
+from .decoder import Decoder
 from .image_cache import ImageCache
 from .scheduler import Scheduler
 from .sessions import SessionHost
@@ -102,6 +103,7 @@ class EngineProcess:
 
     def _model(self) -> None:
         """Load the model and run it: everything that touches the engine happens in this thread."""
+        decoder = Decoder()  # starts while the model loads
         try:
             engine = create_engine(self._engine)
             model = engine.load()
@@ -110,7 +112,7 @@ class EngineProcess:
             self._pipe.send({"op": "failed", "message": str(error)})
             return
         cache = ImageCache(self._settings.cache_bytes)
-        context = EngineContext(engine, model, cache, self._settings)
+        context = EngineContext(engine, model, cache, self._settings, decoder)
         loaded = self._loaded = _Loaded(context, ReplyWriter(card.id, model))
         for lane in Lane:
             _thread(f"prepare {lane}", partial(self._prepare_all, lane, loaded))
@@ -129,7 +131,9 @@ class EngineProcess:
     def _host_sessions(self, context: EngineContext, model_id: str) -> None:
         # Threads of their own: the decoder of images waits while enough of them are ready, and
         # frames must not wait behind it.
-        host = self._sessions = SessionHost(self._pipe, self._scheduler, context, model_id)
+        host = self._sessions = SessionHost(
+            self._pipe, self._scheduler, context, model_id, self._images.mark
+        )
         _thread("frames", lambda: _forever(host.prepare_next))
         _thread("video replies", lambda: _forever(host.reply_next))
 
@@ -144,19 +148,25 @@ class EngineProcess:
             hash_image=header["digest"] is None,
             received=header["received"],
             deadline=header["deadline"],
+            estimate_s=header["estimate_s"],
             request=pb.SegmentRequest.FromString(body[:end]),
             encoded=encoded,
+            mark=partial(self._images.mark, header["id"]),
         )
         copied = work.copied
         self._works[work.id] = work
         lane = Lane(header["lane"])
-        # Prompts on held images have nothing to decode, and are put together once prepared.
-        if lane is not Lane.HELD and self._scheduler.offer(lane, work):
+        # Prompts on held images have nothing to decode, and are put together once prepared. For a
+        # large image the model's thread must not wait: those would, too.
+        if lane is not Lane.HELD and self._is_quick(work) and self._scheduler.offer(lane, work):
             self._last_pulse = time.monotonic()  # the front waits from now on
         else:
             self._to_prepare[lane].put(work)
         # Only now: the copy takes as long as the hash that another thread makes meanwhile.
         copied.set_result(encoded if isinstance(encoded, bytes) else self._images.read(slot, size))
+
+    def _is_quick(self, work: Work) -> bool:
+        return self._loaded is not None and self._loaded.context.decodes_here(work)
 
     def _prepare_all(self, lane: Lane, loaded: _Loaded) -> None:
         while True:
@@ -164,14 +174,20 @@ class EngineProcess:
             self._prepare(self._to_prepare[lane].get(), lane, loaded)
 
     def _prepare(self, work: Work, lane: Lane, loaded: _Loaded) -> None:
-        if lane is Lane.HELD and not loaded.context.cache.get(work.digest):
-            self._to_prepare[Lane.NEW].put(work)  # dropped since the front looked
+        context = loaded.context
+        held = context.cache.get(work.digest) is not None
+        if lane is Lane.HELD and not (held and context.decodes_here(work)):
+            # Dropped since the front looked, or the encoder of this task has not seen it.
+            self._to_prepare[Lane.NEW].put(work)
             return
+        work.mark(True)
         try:
-            loaded.context.prepare(work)
+            context.prepare(work)
         except Exception as error:
+            work.mark(False)
             self._to_reply.put((work, error))
         else:
+            work.mark(False)
             self._scheduler.add(lane, work)
 
     def _finish(self, work: Work, result: Answer | Exception) -> None:
@@ -251,6 +267,7 @@ def _thread(name: str, loop: Callable[[], None]) -> None:
             _log.error("device lost", error=str(error))
         except BaseException as error:
             _log.error("engine thread ended", thread=name, exc_info=error)
+        logs.flush()
         os._exit(EXIT_BROKEN)
 
     threading.Thread(target=guarded, name=name, daemon=True).start()

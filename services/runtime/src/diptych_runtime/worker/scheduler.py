@@ -75,6 +75,8 @@ class SingleRun:
         started = time.monotonic()
         try:
             self._work.check_alive()
+            self._work.estimate_s = 0.0  # what has begun may use all of its time
+            self._work.mark(True)
             next(self._steps)
         except StopIteration as stop:
             self._finish(started, stop.value)
@@ -86,11 +88,13 @@ class SingleRun:
             self._finish(started, error)
         else:
             self._work.model_s += time.monotonic() - started
+            self._work.mark(False)
             return True
         return False
 
     def _finish(self, started: float, result: Answer | Exception) -> None:
         self._work.model_s += time.monotonic() - started
+        self._work.mark(False)
         self._on_done(self._work, result)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import structlog
@@ -29,8 +31,14 @@ class SessionHost:
     """Routes between the pipe, the decoder of frames, the model and the writer of replies."""
 
     def __init__(
-        self, pipe: EnginePipe, scheduler: Scheduler, context: EngineContext, model_id: str
+        self,
+        pipe: EnginePipe,
+        scheduler: Scheduler,
+        context: EngineContext,
+        model_id: str,
+        mark: Callable[..., None],
     ) -> None:
+        self._mark = mark
         self._pipe = pipe
         self._scheduler = scheduler
         self._context = context
@@ -88,7 +96,8 @@ class SessionHost:
             request_id,
             _options(start, loaded, settings.max_video_objects, settings.held_frames),
             engine=cast(VideoEngine, self._context.engine),
-            settings=settings,
+            mark=partial(self._mark, number),
+            decode=self._context.decode,
             on_answered=self._answered,
             on_waiting=self._to_prepare.put,
             on_ended=self._ended,

@@ -13,7 +13,7 @@ from diptych.wire.video import frame_reply, started_reply
 from ..engine.protocol import LoadedModel
 from ..settings import RuntimeSettings
 from .live_session import Event, FrameReply
-from .work import provenance
+from .work import check_finite, provenance
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class VideoReplyWriter:
     ) -> pb.SegmentVideoResponse:
         """One frame's objects; times are those of the message that is answered."""
         started = time.monotonic()
+        check_finite(found.segment for found in reply.answer.objects)
         message = frame_reply(
             VideoFrameResult(
                 frame_index=reply.answer.frame_index,

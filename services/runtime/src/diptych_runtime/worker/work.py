@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
-from diptych import AutomaticOptions, Prompt, Provenance, SegmentResult, Task
+import numpy as np
+
+from diptych import AutomaticOptions, Prompt, Provenance, Segment, SegmentResult, Task
 from diptych.segment import v1 as pb
 from diptych.wire.replies import result_message, set_timings
 from diptych.wire.requests import read_automatic, read_encoding, read_output, read_task
@@ -17,9 +20,11 @@ from diptych.wire.requests import read_automatic, read_encoding, read_output, re
 from ..engine.errors import Reason, ServiceError, not_held
 from ..engine.protocol import Answer, BatchItem, Engine, Features, Job, LoadedModel, Pixels, Steps
 from ..settings import RuntimeSettings
+from ..wire.image_files import is_small
 from ..wire.prompt_checks import check_prompts
+from .decoder import Decoder
 from .image_cache import CachedImage, ImageCache
-from .images import decode
+from .images import Limits, decode
 
 
 @dataclass
@@ -35,6 +40,8 @@ class Work:
     deadline: float
     request: pb.SegmentRequest
     """The message without the file of its image."""
+    estimate_s: float = 0.0
+    """Expected time in the model; 0 once the model has begun."""
     hash_image: bool = False
     """Whether ``digest`` has yet to be computed."""
     encoded: bytes | memoryview = b""
@@ -42,6 +49,8 @@ class Work:
     copied: Future[bytes] = field(default_factory=Future)
     """A copy of it to keep, which may still be made while ``encoded`` is read."""
     cancelled: threading.Event = field(default_factory=threading.Event)
+    mark: Callable[[bool], None] = lambda _: None
+    """Called before something that may end the process, and after it."""
     image: CachedImage | None = None
     pixels: Pixels | None = None
     prompts: tuple[Prompt, ...] = ()
@@ -61,13 +70,14 @@ class Work:
         """Check between two steps whether the answer is still wanted.
 
         Raises:
-            ServiceError: the deadline has passed.
+            ServiceError: the deadline has passed, or would while the model works.
             CancelledWorkError: the caller has gone.
         """
         if self.cancelled.is_set():
             raise CancelledWorkError
-        if time.monotonic() >= self.deadline:
-            raise ServiceError(Reason.DEADLINE, "the deadline passed while the model was working")
+        if time.monotonic() + self.estimate_s >= self.deadline:
+            when = "would pass" if self.estimate_s else "passed"
+            raise ServiceError(Reason.DEADLINE, f"the deadline {when} while the model was working")
 
 
 class CancelledWorkError(Exception):
@@ -82,6 +92,8 @@ class EngineContext:
     loaded: LoadedModel
     cache: ImageCache
     settings: RuntimeSettings
+    decoder: Decoder | None = None
+    """Decodes what is not small; without one everything is decoded in the thread that asks."""
 
     def prepare(self, work: Work) -> None:
         """Find or decode the image and check the prompts against it.
@@ -94,6 +106,10 @@ class EngineContext:
             work.digest = hashlib.sha256(work.encoded).hexdigest()
         work.image = self.cache.get(work.digest) or self._open(work)
         work.encoded, work.copied = b"", Future()
+        if work.pixels is None and not self.decodes_here(work):
+            started = time.monotonic()  # now, or the model would wait for them
+            work.pixels = self.decode(work.image.encoded, work.check_alive)
+            work.decode_s = time.monotonic() - started
         size, logits_size = work.image.size, self.loaded.logits_size
         work.prompts = check_prompts(work.request, size, logits_size, between=work.check_alive)
 
@@ -102,7 +118,7 @@ class EngineContext:
             raise not_held(work.digest)
         encoded = work.copied.result()
         started = time.monotonic()
-        work.pixels = self._decode(encoded)
+        work.pixels = self.decode(encoded, work.check_alive)
         work.decode_s = time.monotonic() - started
         return CachedImage(encoded, (work.pixels.shape[0], work.pixels.shape[1]))
 
@@ -152,20 +168,37 @@ class EngineContext:
         self.cache.put(work.digest, work.image)
         return BatchItem(features, self._pixel_source(work), job, wanted)
 
-    def _decode(self, encoded: bytes) -> Pixels:
-        return decode(
-            encoded,
+    def decodes_here(self, work: Work) -> bool:
+        """Whether nothing has to be decoded before the model can work on a request, or so little
+        that any thread may do it."""
+        image = self.cache.get(work.digest)
+        if image is None:
+            return is_small(work.encoded)
+        task = read_task(work.request.task)
+        assert task is not None
+        return self.engine.features_kind(task) in image.features or is_small(image.encoded)
+
+    def decode(self, encoded: bytes, check: Callable[[], None]) -> Pixels:
+        """Decode an image; ``check`` raises once the pixels are not wanted any more.
+
+        Raises:
+            ServiceError: see ``images.decode``.
+        """
+        limits = Limits(
             max_pixels=self.settings.max_image_px,
             min_side=self.settings.min_side_px,
             max_aspect_ratio=self.settings.max_aspect_ratio,
         )
+        if self.decoder is None or is_small(encoded):
+            return decode(encoded, **limits)
+        return self.decoder.decode(encoded, limits, check)
 
     def _pixel_source(self, work: Work) -> Callable[[], Pixels]:
         def pixels() -> Pixels:
             if work.pixels is None:
                 assert work.image is not None
                 started = time.monotonic()
-                work.pixels = self._decode(work.image.encoded)
+                work.pixels = self.decode(work.image.encoded, work.check_alive)
                 spent = time.monotonic() - started
                 work.decode_s += spent
                 work.model_s -= spent  # it is decoding although the model waits for it
@@ -201,6 +234,7 @@ class ReplyWriter:
     def write(self, work: Work, answer: Answer) -> tuple[bytes, dict[str, float]]:
         """The serialised reply, and seconds by stage as named in ``Timings``."""
         started = time.monotonic()
+        check_finite(answer.segments)
         encoding = read_encoding(work.request.output.mask_encoding)
         assert encoding is not None
         assert work.image is not None
@@ -218,6 +252,24 @@ class ReplyWriter:
         seconds = _stages(work, postprocess_s=time.monotonic() - started)
         set_timings(reply.timings, seconds)
         return reply.SerializeToString(), seconds
+
+
+def check_finite(segments: Iterable[Segment]) -> None:
+    """Check that all numbers of an answer are finite: clients would take others for results.
+
+    Raises:
+        ArithmeticError: one is not; a fault of the engine.
+    """
+    for index, segment in enumerate(segments):
+        numbers = [segment.score, segment.stability_score or 0.0, segment.source_iou or 0.0]
+        if box := segment.box:
+            numbers += (box.x_min, box.y_min, box.x_max, box.y_max)
+        for point in segment.keypoints:
+            numbers += (point.x, point.y, point.score)
+        logits = segment.low_res_logits
+        halves = np.frombuffer(logits.float16_le if logits else b"", "<f2")
+        if not (all(map(math.isfinite, numbers)) and np.isfinite(halves).all()):
+            raise ArithmeticError(f"segment {index}: expected finite numbers, got {numbers}")
 
 
 def provenance(

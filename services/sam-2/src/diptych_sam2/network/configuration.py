@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
@@ -56,7 +56,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
         raise _refused(path, str(error).partition("\n")[0]) from error
     if not isinstance(tree, dict):
         raise _refused(path, f"expected names and values, found {type(tree).__name__}")
-    return tree
+    return cast(dict[str, Any], tree)
 
 
 def build(path: Path, tree: Any) -> Any:

@@ -1,0 +1,192 @@
+"""Rolling restarts of two gateways before two replicas: no call fails, no session loses a mask.
+
+    python benchmarks/trust/restarts.py [--rounds 20] [--calls 200000] [--drain 8]
+
+A round stops and starts each of the four processes, one after the other, under calls and video
+sessions of the SDK. ``--rounds 1 --calls 1000`` ends within a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
+
+from fake_engine import watermark
+from harness.figures import Figure, finish
+from harness.parts import Part, gateway, service
+from serving_helpers import picture, png
+
+from diptych import (
+    AsyncClient,
+    Client,
+    DiptychError,
+    SessionLostError,
+    UnavailableError,
+    VideoFrameResult,
+)
+
+CALLERS, SESSIONS, PICTURES = 6, 4, 50
+WARNING_S = 5.0
+FRAME_S = 0.05
+
+
+@dataclass
+class Seen:
+    """What callers and sessions have met."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    warnings_s: list[float] = field(default_factory=list)
+    """From the warning to the end of each session that a restart ended; 0 without a warning."""
+    resumed: int = 0
+    frames: int = 0
+    wrong_frames: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+def call(address: str, number: int, seen: Seen) -> None:
+    """Ask about known pictures until told to stop, and check each answer."""
+    choice = random.Random(number)
+    with Client(address, timeout=20) as client:
+        while not seen.stop.is_set():
+            pixels = picture(seed=choice.randrange(PICTURES))
+            try:
+                found = client.segment(png(pixels), model="fake").segments[0].label
+                seen.calls["OK" if found == watermark(pixels) else "wrong answer"] += 1
+            except DiptychError as error:
+                seen.calls[f"{error.code} {error.reason} {error}"[:160]] += 1
+            time.sleep(0.01)
+
+
+async def follow(address: str, number: int, seen: Seen) -> None:
+    """Follow an object through frames, going on in another session when one is lost."""
+    frames = [picture(seed=1000 + number * 100 + each) for each in range(40)]
+    lost: SessionLostError | None = None
+    sent = 0
+    async with AsyncClient(address, timeout=20) as client:
+        while not seen.stop.is_set():
+            warned_at = 0.0
+            try:
+                async with client.video(model="fake", resume=lost) as session:
+                    seen.resumed += lost is not None
+                    if lost is None:
+                        await session.send(png(frames[0]))
+                        await session.prompt(1, box=(10, 10, 30, 30))
+                        sent = 1
+                    lost = None
+                    while not seen.stop.is_set():
+                        sent = 1 + await session.send(png(frames[sent % len(frames)]))
+                        event = await anext(session)
+                        if session.going_away_s is not None and not warned_at:
+                            warned_at = time.monotonic()
+                        check(event, frames, seen)
+                        await asyncio.sleep(FRAME_S)
+            except SessionLostError as error:
+                lost = error
+                seen.warnings_s.append(time.monotonic() - warned_at if warned_at else 0.0)
+            except UnavailableError:  # the one that is asked stops; the next attempt asks the other
+                await asyncio.sleep(0.2)
+
+
+def check(event: object, frames: list, seen: Seen) -> None:
+    """Compare a frame's answer with what the engine answers in a session that is never lost."""
+    if not isinstance(event, VideoFrameResult) or (event.frame_index == 0 and not event.revision):
+        return
+    seen.frames += 1
+    right = watermark(frames[event.frame_index % len(frames)])
+    boxes = [(o.object_id, o.segment.label, o.segment.mask.area) for o in event.objects]
+    seen.wrong_frames += boxes != [(1, right, 400)]
+
+
+async def measure(rounds: int, calls: int, drain_s: float) -> Seen:
+    """Restart everything ``rounds`` times and until there were ``calls`` calls."""
+    seen = Seen()
+    variables = {"DIPTYCH_DRAIN_S": f"{drain_s:g}", "DIPTYCH_LOG_LEVEL": "info"}
+    with tempfile.TemporaryDirectory() as name:
+        folder, parts = Path(name), []
+        try:
+            parts = await start(folder, variables)
+            address = "ipv4:" + ",".join(part.address for part in parts[2:])
+            threads = [
+                threading.Thread(target=call, args=(address, number, seen))
+                for number in range(CALLERS)
+            ]
+            for thread in threads:
+                thread.start()
+            following = [
+                asyncio.create_task(follow(address, number, seen)) for number in range(SESSIONS)
+            ]
+            await asyncio.sleep(2)
+            for number in range(rounds):
+                for part in parts:
+                    code = await part.terminate()
+                    await part.start()
+                    print(f"round {number + 1}: {part.name} ended with {code}", flush=True)
+                    await asyncio.sleep(1)
+            while seen.calls.total() < calls and not any(task.done() for task in following):
+                await asyncio.sleep(0.5)
+            seen.stop.set()
+            await asyncio.gather(*following)
+            for thread in threads:
+                await asyncio.to_thread(thread.join)
+        finally:
+            seen.stop.set()
+            for part in parts:
+                with suppress(Exception):
+                    part.kill()
+    return seen
+
+
+async def start(folder: Path, variables: dict[str, str]) -> list[Part]:
+    """Two services at one port of two addresses, and two gateways that ask both."""
+    hosts = ("127.0.0.1", "::1")
+    replicas = [service("fake", folder, environment={**variables, "DIPTYCH_HOST": hosts[0]})]
+    await replicas[0].start()
+    replicas.append(service("fake", folder, environment={**variables, "DIPTYCH_HOST": hosts[1]}))
+    replicas[1].name, replicas[1].log = "fake2", folder / "fake2.log"
+    replicas[1].port = replicas[0].port
+    await replicas[1].start()
+    both = {"fake": f"localhost:{replicas[0].port}"}
+    gateways = [gateway(folder, both, name=name, environment=variables) for name in ("a", "b")]
+    for each in gateways:
+        await each.start()
+    await asyncio.sleep(1)  # until the cards are read
+    return [*replicas, *gateways]
+
+
+def main() -> None:
+    """Measure, and compare with the floors."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--calls", type=int, default=200_000)
+    parser.add_argument("--drain", type=float, default=8.0)
+    arguments = parser.parse_args()
+    seen = asyncio.run(measure(arguments.rounds, arguments.calls, arguments.drain))
+    failed = seen.calls.total() - seen.calls["OK"]
+    for outcome, count in seen.calls.items():
+        print(f"{count:>8} {outcome}")
+    finish(
+        [
+            Figure("SDK calls", seen.calls.total(), arguments.calls, at_least=True),
+            Figure("calls that failed or were answered wrongly", failed, 0),
+            Figure("sessions ended by restarts and resumed", seen.resumed, 1, at_least=True),
+            Figure("shortest warning", min(seen.warnings_s, default=0), WARNING_S, "s", True),
+            Figure("frames followed", seen.frames, 1, at_least=True),
+            Figure("frames with other masks than without restarts", seen.wrong_frames, 0),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Keeps the card and the status of one service as they are.
+
+``/readyz``, ``diptych_model_up`` and the statuses of cards all say what stands here. A service is
+up while its connections stand, its health says SERVING, and it answers when it is asked, every
+second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
+from grpc_health.v1 import health_pb2
+
+from diptych.segment import v1 as pb
+from diptych.wire.cards import card_request
+from diptych.wire.statuses import code_of, ok_status
+from diptych_runtime.engine import ServiceError
+
+from ..statuses import BackendError, failed, to_status, unreachable
+from .endpoint import ModelEndpoint
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+_PULSE_S = 1.0
+_ANSWER_S = 2.5
+_ASK_AGAIN_S = 0.5
+_RETRY_S = 2.0
+_SILENT_LOOKS = 2
+"""So many unanswered questions in a row make a model down. With replicas the second is another's:
+one that hangs among some that answer does not make all of them down."""
+# Services end connections that are a minute old; the next one stands within milliseconds, or under
+# load within seconds: its first word of health comes from the service's event loop.
+_RECONNECT_S = 2.5
+_CHANGING = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
+_SILENCE = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+
+
+class Follower:
+    """Looks at one service until cancelled; its card is read again when it is ``refresh_s`` old."""
+
+    def __init__(self, endpoint: ModelEndpoint, refresh_s: float) -> None:
+        self._endpoint = endpoint
+        self._refresh_s = refresh_s
+        self._card_due_s = 0.0
+        self._lost_at_s: float | None = None
+        self._silent = 0
+
+    async def run(self) -> None:
+        """Look again and again, and at once when the connection changes."""
+        change: asyncio.Task[None] | None = None
+        try:
+            while True:
+                if change is None or change.done():
+                    # Whoever answers on a new connection may have another card.
+                    self._card_due_s = 0.0
+                    # One watch at a time: grpcio keeps an abandoned one until the state changes.
+                    change = asyncio.create_task(self._endpoint.control_changed())
+                pause_s = await self._look()
+                await asyncio.wait({change}, timeout=pause_s * random.uniform(0.8, 1.2))
+        finally:
+            if change:
+                change.cancel()
+
+    @property
+    def _up(self) -> bool:
+        return code_of(self._endpoint.status) is grpc.StatusCode.OK
+
+    async def _look(self) -> float:
+        """Look once; returns the seconds until it is worth to look again."""
+        state = self._endpoint.state()
+        now_s = time.monotonic()
+        if state is not grpc.ChannelConnectivity.READY:
+            self._lost_at_s = now_s if self._lost_at_s is None else self._lost_at_s
+            reconnects = state in _CHANGING and now_s < self._lost_at_s + _RECONNECT_S
+            if self._up and not reconnects:
+                self._set_down(unreachable(self._endpoint.model_id).to_status())
+            return _ASK_AGAIN_S if reconnects else _PULSE_S
+        self._lost_at_s = None
+        wants_card = not self._up or now_s >= self._card_due_s
+        status = await (self._read_card() if wants_card else self._pulse())
+        if status is None:
+            self._silent = 0
+            return min(_PULSE_S, self._refresh_s)
+        self._silent += 1
+        if self._up and code_of(status) in _SILENCE and self._silent < _SILENT_LOOKS:
+            return _ASK_AGAIN_S
+        self._set_down(status)
+        return _RETRY_S
+
+    def _set_down(self, status: status_pb2.Status) -> None:
+        if self._up:
+            _log.warning("model lost", model=self._endpoint.model_id, cause=status.message)
+        self._endpoint.status = status
+
+    async def _pulse(self) -> status_pb2.Status | None:
+        """Ask whether it serves; returns ``None`` if it does, else its status."""
+        try:
+            raw = await self._endpoint.ask("Check", b"", timeout_s=_ANSWER_S)
+            health = health_pb2.HealthCheckResponse.FromString(raw)
+        except (BackendError, ServiceError) as error:
+            status = to_status(error, "")
+            # As gRPC's own health check has it, which the connection makes too.
+            return None if code_of(status) is grpc.StatusCode.UNIMPLEMENTED else status
+        except DecodeError:
+            return failed(self._endpoint.model_id).to_status()
+        if health.status == health_pb2.HealthCheckResponse.SERVING:
+            return None
+        return unreachable(self._endpoint.model_id).to_status()
+
+    async def _read_card(self) -> status_pb2.Status | None:
+        """Read its card; returns ``None`` if that worked, else its status."""
+        endpoint, model_id = self._endpoint, self._endpoint.model_id
+        request = card_request(model_id).SerializeToString()
+        try:
+            raw = await endpoint.ask("GetModelCard", request, timeout_s=_ANSWER_S)
+            card = pb.GetModelCardResponse.FromString(raw).model_card
+        except (BackendError, ServiceError) as error:
+            _log.warning("card not read", model=model_id, cause=str(error))
+            return to_status(error, "")
+        except DecodeError:
+            _log.error("card is no card", model=model_id)
+            return failed(model_id).to_status()
+        if not self._up:
+            _log.info("model found", model=model_id)
+        if card.id != model_id and (endpoint.card is None or endpoint.card.id != card.id):
+            _log.warning("card has another id", model=model_id, card_id=card.id)
+        endpoint.card = card
+        endpoint.status = ok_status()
+        self._card_due_s = time.monotonic() + self._refresh_s * random.uniform(0.8, 1.2)
+        return None

@@ -1,0 +1,135 @@
+"""Requests that find no room are refused before they are read, and nobody keeps room by waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from serving_helpers import error_info, eventually
+
+from diptych.limits import MAX_REQUEST_BYTES
+from diptych_runtime import calls
+from diptych_runtime.calls import RequestBytes
+from diptych_runtime.engine.errors import Reason, ServiceError
+from diptych_runtime.grpc_server import interceptor
+from diptych_runtime.grpc_server.server import GrpcServer
+
+SERVICE = "room.Service"
+LARGE = bytes(MAX_REQUEST_BYTES - 1024)
+
+
+class Served:
+    def __init__(self, most_bytes: int) -> None:
+        self.bodies = RequestBytes(most_bytes)
+        self.go_on = asyncio.Event()
+        self.read: list[int] = []
+        handlers = {
+            "Wait": grpc.unary_unary_rpc_method_handler(self.wait),
+            "Stream": grpc.unary_stream_rpc_method_handler(self.stream),
+            "Large": grpc.unary_unary_rpc_method_handler(self.large),
+        }
+        self.ended = 0
+        self.server = GrpcServer(
+            address="127.0.0.1:0",
+            handlers=[grpc.method_handlers_generic_handler(SERVICE, handlers)],
+            services=[SERVICE],
+            bodies=self.bodies,
+            observer=self._observe,
+        )
+
+    def _observe(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        self.ended += 1
+
+    async def wait(self, raw: bytes, context: Any) -> bytes:
+        self.read.append(len(raw))
+        await self.go_on.wait()
+        return b"done"
+
+    async def large(self, raw: bytes, context: Any) -> bytes:
+        return bytes(16 * 1024 * 1024)
+
+    async def stream(self, raw: bytes, context: Any) -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(1024 * 1024)
+
+
+@asynccontextmanager
+async def serving(most_bytes: int) -> AsyncIterator[tuple[Served, Any]]:
+    served = Served(most_bytes)
+    port = await served.server.start()
+    options = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+        yield served, channel
+        served.go_on.set()
+    await served.server.drain(0)
+
+
+async def reason(call: Any) -> str:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return error_info(caught.value).reason
+
+
+async def test_what_finds_no_room_is_refused_unread() -> None:
+    async with serving(2 * MAX_REQUEST_BYTES) as (served, channel):
+        wait = channel.unary_unary(f"/{SERVICE}/Wait")
+        held = [wait(LARGE) for _ in range(2)]
+        await eventually(lambda: len(served.read) == 2)
+        assert [await reason(wait(LARGE)) for _ in range(3)] == [Reason.QUEUE_FULL] * 3
+        assert len(served.read) == 2
+        served.go_on.set()
+        assert [await call for call in held] == [b"done"] * 2
+        assert served.bodies.used == 0
+        assert await wait(b"small") == b"done"
+
+
+async def test_who_sends_nothing_gives_way_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_FAIR_READ_S", 0.05)
+    async with serving(MAX_REQUEST_BYTES) as (served, channel):
+        served.go_on.set()
+        silent = channel.stream_unary(f"/{SERVICE}/Wait")()
+        await eventually(lambda: served.bodies.used > 0)
+        assert await channel.unary_unary(f"/{SERVICE}/Wait")(b"small") == b"done"
+        assert await reason(silent) == Reason.QUEUE_FULL
+        assert served.bodies.used == 0
+
+
+async def test_a_request_that_never_comes_is_too_late() -> None:
+    bodies = RequestBytes(MAX_REQUEST_BYTES, read_s=0.05)
+    with bodies.hold() as held, pytest.raises(ServiceError) as caught:
+        await bodies.read(held, asyncio.Event().wait)
+    assert caught.value.reason is Reason.DEADLINE
+    assert bodies.used == 0
+
+
+@pytest.mark.parametrize("method", ["Stream", "Large"])
+async def test_who_never_reads_loses_the_connection(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        interceptor.ErrorInterceptor.__init__, "__defaults__", (None, None, None, 0.3)
+    )
+    async with serving(MAX_REQUEST_BYTES) as (served, channel):
+        call = channel.stream_stream(f"/{SERVICE}/{method}")()
+        await call.write(b"go")
+        await call.done_writing()
+        async with asyncio.timeout(20):  # without having read anything
+            assert await call.code() is grpc.StatusCode.UNAVAILABLE
+        await eventually(lambda: served.ended == 1)
+        assert served.bodies.used == 0
+
+
+def test_relief_comes_once_after_much() -> None:
+    told: list[int] = []
+    bodies = RequestBytes(8 * MAX_REQUEST_BYTES, lambda: told.append(bodies.used))
+    held = [bodies.hold(MAX_REQUEST_BYTES) for _ in range(6)]
+    with pytest.raises(ServiceError):
+        bodies.hold(3 * MAX_REQUEST_BYTES)
+    for each in held:
+        each.resize(0)
+    bodies.hold(100).resize(0)
+    assert told == [0]
