@@ -165,21 +165,6 @@ lint-forge: $(READY)
 	@$(BIN)/pre-commit validate-config
 	@if command -v actionlint >/dev/null; then actionlint; fi
 
-# Known weaknesses of what the locks hold. The database is asked over the network; where it cannot be
-# had (or the tool), this says so and fails only in CI that asks for it with AUDIT=required.
-AUDIT ?= optional
-AUDIT_TOOLS := .tools/audit
-AUDIT_PROBE := import json, urllib.request as u; \
-	json.load(u.urlopen("https://pypi.org/pypi/pip/23.2.1/json", timeout=20))["vulnerabilities"]
-audit: ## Known weaknesses of everything in locks/, where a database can be reached
-	@test -x $(AUDIT_TOOLS)/bin/python || $(PYTHON) -m venv $(AUDIT_TOOLS)
-	@if ! $(AUDIT_TOOLS)/bin/python $(PIP_INSTALL) pip-audit; then \
-		echo "audit: pip-audit cannot be installed here; not checked"; [ $(AUDIT) = optional ]; exit; fi; \
-	if ! $(AUDIT_TOOLS)/bin/python -c '$(AUDIT_PROBE)' 2>/dev/null; then \
-		echo "audit: the database cannot be reached here; not checked"; [ $(AUDIT) = optional ]; exit; fi; \
-	$(AUDIT_TOOLS)/bin/pip-audit --disable-pip --require-hashes --strict --progress-spinner off \
-		$(foreach lock,$(wildcard locks/*.txt),-r $(lock))
-
 docs: $(READY) $(DOCS_TOOLS)/.done ## The documentation in site/; a broken link or a stale table fails
 	@$(BIN)/python docs/tools/generate.py --check
 	@$(DOCS_TOOLS)/bin/zensical build --clean --strict
