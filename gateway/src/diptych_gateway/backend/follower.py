@@ -138,4 +138,4 @@ class Follower:
 
 def _about_one() -> float:
     """Spread the gateways' questions over time."""
-    return random.uniform(0.8, 1.2)  # noqa: S311  # no secret depends on it
+    return random.uniform(0.8, 1.2)  # no secret depends on it
