@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from ._arguments import ImageLike
 from ._drawing.video import VideoPanel, side_by_side
 from ._export.formats import SegmentArrays
-from ._images import ImageLike
 from ._transport.channel import ChannelOptions
 from ._transport.timeouts import DEFAULT
 from ._transport.tls import TlsOptions

@@ -9,9 +9,9 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ._images import ImageLike, image_sources
+from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
+from ._images import image_sources
 from ._many import check_concurrency, map_in_order_async
-from ._options import BoxLike, PointLike, RequestOptions, make_options
 from ._transport.asynchronous import AsyncTransport, read
 from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions

@@ -1,67 +1,21 @@
-"""Images as callers have them, turned into the bytes that are sent."""
+"""Images of a folder, and images as pixels for drawing."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ._types.errors import MessageTooLargeError
-from .limits import MAX_REQUEST_BYTES
+from ._arguments import ImageLike, encode_image
 
 if TYPE_CHECKING:
     import PIL.Image
 
-ImageLike = Union[str, "os.PathLike[str]", bytes, NDArray[np.uint8], "PIL.Image.Image"]
-"""A path, the bytes of a JPEG, PNG or WebP file, an RGB uint8 array ``(H, W, 3)``, or a PIL image.
-
-Files and bytes are sent unchanged; arrays and PIL images as PNG, without loss."""
-
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 """Files of a folder that count as images."""
-
-
-@dataclass(frozen=True)
-class EncodedImage:
-    """The bytes of an image file."""
-
-    data: bytes
-
-    @cached_property
-    def sha256(self) -> bytes:
-        """Digest of the bytes, 32 bytes."""
-        return hashlib.sha256(self.data).digest()
-
-
-def encode_image(image: ImageLike) -> EncodedImage:
-    """The bytes to send.
-
-    Raises:
-        OSError: if the file cannot be read.
-        TypeError, ValueError: if the value is no image of the kinds in ``ImageLike``.
-        MessageTooLargeError: if the bytes cannot fit a request.
-    """
-    if isinstance(image, (bytes, bytearray, memoryview)):
-        return _bounded(bytes(image), "image")
-    if isinstance(image, (str, os.PathLike)):
-        return _from_file(Path(image))
-    if isinstance(image, np.ndarray):
-        return _bounded(_png_of_array(image), "image as PNG")
-    # Checked by name, so that PIL is only loaded by those who use it.
-    if any(kind.__module__.startswith("PIL.") for kind in type(image).__mro__):
-        return _bounded(_png_of_pil(image), "image as PNG")
-    raise TypeError(
-        f"image: expected a path, bytes, an RGB array or a PIL image, got {type(image).__name__}"
-    )
 
 
 def image_sources(images: str | os.PathLike[str] | Iterable[ImageLike]) -> Iterator[ImageLike]:
@@ -102,39 +56,3 @@ def open_rgb(image: ImageLike) -> PIL.Image.Image:
         ground = Image.new("RGBA", upright.size, "white")
         return Image.alpha_composite(ground, upright).convert("RGB")
     return upright.convert("RGB")
-
-
-def _from_file(path: Path) -> EncodedImage:
-    size = path.stat().st_size
-    if size > MAX_REQUEST_BYTES:
-        raise _too_large(size, str(path))
-    return _bounded(path.read_bytes(), str(path))
-
-
-def _bounded(data: bytes, name: str) -> EncodedImage:
-    if len(data) > MAX_REQUEST_BYTES:
-        raise _too_large(len(data), name)
-    return EncodedImage(data)
-
-
-def _too_large(size: int, name: str) -> MessageTooLargeError:
-    return MessageTooLargeError(f"{name}: expected at most {MAX_REQUEST_BYTES} bytes, got {size}")
-
-
-def _png_of_array(pixels: NDArray[np.uint8]) -> bytes:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
-        raise ValueError(
-            "image: expected an RGB array of shape (H, W, 3) and dtype uint8, "
-            f"got shape {pixels.shape} and dtype {pixels.dtype}"
-        )
-    from PIL import Image
-
-    return _png_of_pil(Image.fromarray(np.ascontiguousarray(pixels)))
-
-
-def _png_of_pil(image: PIL.Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    rgb = image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") else image
-    # Level 1 is several times faster than the default and a little larger.
-    rgb.save(buffer, format="PNG", compress_level=1)
-    return buffer.getvalue()

@@ -121,7 +121,7 @@ def test_unknown_code_of_a_newer_server() -> None:
 
 
 def test_local_refusal_has_no_code(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diptych._images.MAX_REQUEST_BYTES", 1000)
+    monkeypatch.setattr("diptych._arguments.MAX_REQUEST_BYTES", 1000)
     with pytest.raises(
         diptych.MessageTooLargeError, match="at most 1000 bytes, got 2000"
     ) as caught:

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from diptych import MessageTooLargeError
-from diptych._images import EncodedImage, encode_image, list_images, open_rgb
+from diptych._arguments import EncodedImage, encode_image
+from diptych._images import list_images, open_rgb
 from diptych._transport.calls import MIN_BYTES, SentImages
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (7, 9, 3), dtype=np.uint8)
@@ -76,7 +77,7 @@ def test_other_values_are_refused(value: object) -> None:
 
 
 def test_large_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diptych._images.MAX_REQUEST_BYTES", 10)
+    monkeypatch.setattr("diptych._arguments.MAX_REQUEST_BYTES", 10)
     path = tmp_path / "large.jpg"
     path.write_bytes(b"x" * 11)
     path.chmod(0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diptych import Box, Point, Prompt, Task
-from diptych._options import make_box, make_options, make_point
+from diptych._arguments import make_box, make_options, make_point
 
 
 def test_nothing_prompted_is_instance_segmentation() -> None:

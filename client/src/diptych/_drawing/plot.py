@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._images import ImageLike, open_rgb
+from .._arguments import ImageLike
+from .._images import open_rgb
 from .._types.errors import MissingExtraError
 from .palette import color, shared_colors
 

@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from .._images import ImageLike, encode_image
+from .._arguments import ImageLike, encode_image
 from .._types.errors import ImageNotHeldError
 from ..segment import v1 as pb
 from .calls import Attempts, BaseTransport, Deadline, Patience, RequestBuilder

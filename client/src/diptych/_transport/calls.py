@@ -12,7 +12,7 @@ from typing import TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from .._images import EncodedImage
+from .._arguments import EncodedImage
 from .._types.errors import DiptychError, MessageTooLargeError
 from ..segment import v1 as pb
 from ..wire.reasons import Reason

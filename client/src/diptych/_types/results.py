@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from .._arguments import ImageLike
 from .._export import formats
-from .._images import ImageLike
 from .errors import DiptychError
 from .prompts import Task
 from .segment import Segment

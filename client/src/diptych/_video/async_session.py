@@ -12,7 +12,7 @@ import grpc.aio
 import numpy as np
 from numpy.typing import NDArray
 
-from .._options import BoxLike, PointLike
+from .._arguments import BoxLike, PointLike
 from .._transport.asynchronous import AsyncTransport, read
 from .._transport.timeouts import DEFAULT
 from .._types.checkpoint import VideoCheckpoint

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .._images import ImageLike, encode_image, open_rgb
+from .._arguments import ImageLike, encode_image
+from .._images import open_rgb
 
 if TYPE_CHECKING:
     import PIL.Image

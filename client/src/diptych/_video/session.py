@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from .._options import BoxLike, PointLike
+from .._arguments import BoxLike, PointLike
 from .._transport.blocking import Transport
 from .._transport.timeouts import DEFAULT
 from .._types.checkpoint import VideoCheckpoint

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .._options import BoxLike, PointLike, make_box, make_point
+from .._arguments import BoxLike, PointLike, make_box, make_point
 from .._transport.timeouts import checked_timeout
 from .._types.checkpoint import VideoCheckpoint, VideoPrompt
 from .._types.errors import DiptychError, SessionLostError, UnavailableError

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from google.rpc import status_pb2
 
-from .._options import RequestOptions
+from .._arguments import RequestOptions
 from .._types.errors import DiptychError, ServerError
 from .._types.results import (
     Agreement,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
-_SMALL_BYTES = 256 * 1024
+SMALL_BYTES = 256 * 1024
+"""A message of so many takes a few MB whatever is in it, and need not be looked at."""
 _MOST_FIELDS = 100_000
 _VARINT, _FIXED64, _SIZED, _FIXED32 = 0, 1, 2, 5
 
 
 def check_fields(raw: bytes, message_type: type[Message]) -> None:
-    """Count the fields of a serialised message; of a small one nothing is looked at.
+    """Count the fields of a serialised message, before it is read.
 
     An empty prompt has two bytes, and takes a hundred times as many once it is read. The most that
     the contract allows, 256 prompts of 64 points, are 70,000 fields.
@@ -19,8 +20,6 @@ def check_fields(raw: bytes, message_type: type[Message]) -> None:
     Raises:
         DecodeError: there are more than 100,000, or the bytes are no message.
     """
-    if len(raw) <= _SMALL_BYTES:
-        return
     left = _MOST_FIELDS
     kind: Descriptor = message_type.DESCRIPTOR  # type: ignore[assignment]  # upb has its own
     inside: list[tuple[Descriptor, int, int]] = [(kind, 0, len(raw))]

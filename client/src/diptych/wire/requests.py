@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from .._options import BoxLike, PointLike, RequestOptions, make_box, make_options, make_point
+from .._arguments import BoxLike, PointLike, RequestOptions, make_box, make_options, make_point
 from .._types.geometry import Box, Point
 from .._types.prompts import (
     AutomaticOptions,
@@ -16,7 +16,7 @@ from .._types.prompts import (
 )
 from ..masks.mask import Mask
 from ..segment import v1 as pb
-from .fields import check_fields
+from .fields import SMALL_BYTES, check_fields
 
 __all__ = [
     "BoxLike",
@@ -92,12 +92,14 @@ def read_request(raw: bytes) -> tuple[pb.SegmentRequest, bytes | memoryview]:
     if span := _large_file(raw):
         start, file, end = span
         rest = raw[:start] + raw[end:]
-        check_fields(rest, pb.SegmentRequest)
+        if len(rest) > SMALL_BYTES:
+            check_fields(rest, pb.SegmentRequest)
         request = pb.SegmentRequest.FromString(rest)
         if not request.HasField("image"):  # of several images the parts of all would count
             request.image.encoded = b""
             return request, memoryview(raw)[file:end]
-    check_fields(raw, pb.SegmentRequest)
+    if len(raw) > SMALL_BYTES:
+        check_fields(raw, pb.SegmentRequest)
     request = pb.SegmentRequest.FromString(raw)
     return request, take_image(request)
 

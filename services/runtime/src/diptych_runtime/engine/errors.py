@@ -72,6 +72,13 @@ def draining() -> ServiceError:
     return ServiceError(Reason.DRAINING, "the server is stopping", retry_after_s=1.0)
 
 
+def engine_lost() -> ServiceError:
+    """Make the error of requests that were in an engine process when it ended."""
+    return ServiceError(
+        Reason.ENGINE_LOST, "the engine was lost while it worked; try again", retry_after_s=2.0
+    )
+
+
 def not_held(digest: str) -> ServiceError:
     """The error for a digest of a picture that is not held (any longer)."""
     text = f"expected the digest of a picture held here, got {digest[:12]}…; send the bytes"

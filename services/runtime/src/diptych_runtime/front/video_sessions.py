@@ -16,7 +16,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from diptych.segment import v1 as pb
-from diptych.wire.fields import check_fields
+from diptych.wire.fields import SMALL_BYTES, check_fields
 from diptych.wire.video import going_away_reply, refusal_reply
 
 from ..calls import log_fields, request_id
@@ -187,7 +187,8 @@ class _Stream:
 
 def _parsed(raw: bytes) -> pb.SegmentVideoRequest:
     try:
-        check_fields(raw, pb.SegmentVideoRequest)
+        if len(raw) > SMALL_BYTES:
+            check_fields(raw, pb.SegmentVideoRequest)
         return pb.SegmentVideoRequest.FromString(raw)
     except DecodeError as error:
         raise unreadable(raw) from error

@@ -16,7 +16,7 @@ from google.rpc import status_pb2
 from diptych import Task
 from diptych.segment import v1 as pb
 
-from ..engine.errors import Reason, ServiceError
+from ..engine.errors import Reason, ServiceError, engine_lost
 from ..ipc.lanes import Lane
 from ..ipc.pipe import FrontPipe, Header, Incoming, PipeClosedError
 from ..ipc.shared_memory import ImageSlots
@@ -88,13 +88,6 @@ class PendingRequest:
         """Give the reply to who waits, if anybody still does."""
         if not self.answer.done():
             self.answer.set_result(reply)
-
-
-def engine_lost() -> ServiceError:
-    """Make the error of requests that were in an engine process when it ended."""
-    return ServiceError(
-        Reason.ENGINE_LOST, "the engine was lost while it worked; try again", retry_after_s=2.0
-    )
 
 
 class EngineClient:

@@ -9,13 +9,13 @@ import sys
 
 import structlog
 
-from ..engine.errors import ServiceError
+from ..engine.errors import ServiceError, engine_lost
 from ..engine.protocol import LoadError
 from ..ipc.pipe import FrontPipe, PipeClosedError
 from ..ipc.shared_memory import ImageSlots
 from ..quarantine import Quarantine
 from ..settings import RuntimeSettings
-from .worker_client import EngineClient, engine_lost
+from .worker_client import EngineClient
 
 ENGINE_ENVIRONMENT = {
     # Threads that spin while they wait starve each other when cores are shared: two services on
