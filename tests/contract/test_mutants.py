@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FEWEST = 15
+FEWEST = 50
 PRODUCT = ("client/src/", "services/", "gateway/src/", "deploy/")
 
 
