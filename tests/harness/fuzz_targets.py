@@ -21,11 +21,13 @@ from harness import fuzz_seeds
 from harness.engine import HarnessEngine
 
 from diptych.segment import v1 as pb
+from diptych.wire.fields import SMALL_BYTES, read_checked
 from diptych.wire.requests import read_request
 from diptych_gateway.http.forms import MAX_OPTIONS_BYTES
 from diptych_gateway.http.options import read_compare, read_segment
 from diptych_gateway.http.problems import RefusedError
 from diptych_gateway.http.video_messages import read_frame, read_start, read_text
+from diptych_gateway.http.video_socket import MAX_START_BYTES
 from diptych_gateway.security.tokens import Token, Tokens
 from diptych_runtime.engine import ServiceError
 from diptych_runtime.settings import RuntimeSettings
@@ -38,7 +40,7 @@ from diptych_runtime.worker.images import decode
 MiB = 1024 * 1024
 MAX_MEMORY = 3 * 1024 * MiB
 MAX_CPU_S = 40.0
-OFF_LOOP_BYTES = MiB
+OFF_LOOP_BYTES = SMALL_BYTES
 """Messages above are parsed in a thread, so only what holds the interpreter stops others."""
 _TICK_S = 0.002
 _HEAD = struct.Struct("<BI")
@@ -91,17 +93,20 @@ def options(data: bytes) -> int:
 
 def message(data: bytes) -> int:
     """Read a message of a WebSocket: the first, a later one, a frame."""
-    text = data.decode("utf-8", "replace")
-    for read in (read_start, read_text):
+    if len(data) <= MAX_OPTIONS_BYTES:
+        text = data.decode("utf-8", "replace")
         with contextlib.suppress(ServiceError):
-            read(text)
+            read_text(text)
+        if len(text) <= MAX_START_BYTES:
+            with contextlib.suppress(ServiceError):
+                read_start(text)
     read_frame(data)
     return 0
 
 
 def video(data: bytes) -> int:
     """Read and check a message of a video session."""
-    check_event(pb.SegmentVideoRequest.FromString(data), _card)
+    check_event(read_checked(pb.SegmentVideoRequest, data), _card)
     return 0
 
 
@@ -131,7 +136,7 @@ TARGETS = (
     Target("request", request, fuzz_seeds.requests),
     Target("prompts", prompts, fuzz_seeds.prompts, on_loop=False),
     Target("options", options, fuzz_seeds.options, on_loop=False),
-    Target("message", message, fuzz_seeds.messages),
+    Target("message", message, fuzz_seeds.messages, on_loop=False),
     Target("video", video, fuzz_seeds.video),
     Target("header", header, fuzz_seeds.headers),
 )

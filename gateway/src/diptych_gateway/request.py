@@ -19,14 +19,13 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from diptych.segment import v1 as pb
-from diptych.wire.fields import check_fields
+from diptych.wire.fields import SMALL_BYTES, read_checked
 from diptych.wire.requests import read_request, read_size
 from diptych_runtime.calls import charge
 from diptych_runtime.engine import Reason, ServiceError, invalid
 
 from .settings import Settings
 
-_THREAD_FROM_BYTES = 1024 * 1024
 _TICK_S = 0.002  # before it takes three digits gRPC rounds to milliseconds, up as well
 
 M = TypeVar("M", bound=Message)
@@ -98,7 +97,7 @@ async def parse(kind: type[M], raw: bytes) -> M:
     Raises:
         DecodeError: the bytes are none.
     """
-    if len(raw) > _THREAD_FROM_BYTES:
+    if len(raw) > SMALL_BYTES:
         return await asyncio.to_thread(kind.FromString, raw)
     return kind.FromString(raw)
 
@@ -110,9 +109,9 @@ async def parse_request(kind: type[M], raw: bytes) -> M:
         ServiceError: the bytes are no such message.
     """
     try:
-        if len(raw) > _THREAD_FROM_BYTES:
-            await asyncio.to_thread(check_fields, raw, kind)
-        return await parse(kind, raw)
+        if len(raw) > SMALL_BYTES:
+            return await asyncio.to_thread(read_checked, kind, raw)
+        return kind.FromString(raw)
     except DecodeError as error:
         raise malformed(kind) from error
 
@@ -124,7 +123,7 @@ async def parse_segment_request(raw: bytes) -> tuple[pb.SegmentRequest, bytes | 
         ServiceError: the bytes are no such message.
     """
     try:
-        if read_size(raw) > _THREAD_FROM_BYTES:
+        if read_size(raw) > SMALL_BYTES:
             return await asyncio.to_thread(read_request, raw)
         return read_request(raw)
     except DecodeError as error:
@@ -148,7 +147,7 @@ async def charge_reply(
 
 async def serialize(message: Message) -> bytes:
     """Write a message."""
-    if message.ByteSize() > _THREAD_FROM_BYTES:
+    if message.ByteSize() > SMALL_BYTES:
         return await asyncio.to_thread(message.SerializeToString)
     return message.SerializeToString()
 

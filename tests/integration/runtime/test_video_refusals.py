@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -15,6 +16,7 @@ from video_calls import FOREGROUND, reason, talk
 
 from diptych import Mask
 from diptych.segment import v1 as pb
+from diptych.wire.fields import read_checked
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Stub = pb.SegmentServiceStub
@@ -145,3 +147,40 @@ async def test_a_prompt_before_any_frame(stub: Stub) -> None:
         assert reason(await t.read()) == "FRAME_NOT_HELD"
         await t.frame(0)
         assert not (await t.read()).frame.segments
+
+
+async def test_large_messages_are_read_in_a_thread(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def read(kind: type[pb.SegmentVideoRequest], raw: bytes) -> pb.SegmentVideoRequest:
+        threads.append(threading.get_ident())
+        return read_checked(kind, raw)
+
+    monkeypatch.setattr("diptych_runtime.front.video_sessions.read_checked", read)
+    large = pb.VideoFrame(frame_index=-1, encoded=bytes(300_000))
+    async with talk(stub) as t:
+        start = pb.SegmentVideoRequest(seq=1, start=pb.VideoStart(model_id="fake"))
+        # What is unknown is skipped: a field of bytes that no version has.
+        await t.call.write(_with_unknown(start, 300_000))
+        assert (await t.read()).HasField("started")
+        t.seq = 1
+        await t.send(frame=large)
+        assert reason(await t.read()) == "SESSION_ORDER"
+        await t.send(frame=pb.VideoFrame(frame_index=-1, encoded=b"x"))
+        assert reason(await t.read()) == "SESSION_ORDER"
+    here = threading.get_ident()
+    assert [thread == here for thread in threads] == [False, False, True]
+
+
+def _with_unknown(message: pb.SegmentVideoRequest, length: int) -> pb.SegmentVideoRequest:
+    holder = pb.VideoFrame(encoded=bytes(length)).SerializeToString()
+    # Field 1999 of type bytes: its tag is two bytes, its value as long as ``holder``.
+    raw = bytearray(message.SerializeToString())
+    for number in (1999 << 3 | 2, len(holder)):
+        while number > 0x7F:
+            raw.append(number & 0x7F | 0x80)
+            number >>= 7
+        raw.append(number)
+    return pb.SegmentVideoRequest.FromString(bytes(raw) + holder)

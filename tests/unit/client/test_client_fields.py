@@ -29,9 +29,10 @@ def within(number: int, content: bytes) -> bytes:
         within(4, b"") * MANY,
         within(4, within(1, b"") * MANY),
         within(5, b"\x30\x01" * MANY),
+        within(5, within(6, b"\x01" * MANY)),
         b"\x98\x06\x01" * MANY,
     ],
-    ids=["prompts", "points of one prompt", "numbers", "unknown"],
+    ids=["prompts", "points of one prompt", "numbers", "packed numbers", "unknown"],
 )
 def test_many_small_fields_are_not_read(many: bytes) -> None:
     raw = BEGINNING.SerializeToString() + many
@@ -52,6 +53,7 @@ def test_the_most_that_the_contract_allows_is_read() -> None:
             prompt.points.add(x_px=number + 0.5, y_px=number + 0.25, label=1)
         prompt.box.x_max_px = 9.0
         prompt.mask.mask.png = b"\x89" * 20_000
+    request.output.category_ids.extend([2**31 - 1] * 10_000)
     raw = request.SerializeToString()
     check_fields(raw, KIND)
     read, encoded = read_request(raw)

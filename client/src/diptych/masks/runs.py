@@ -61,13 +61,11 @@ def decode(data: bytes, pixels: int) -> Counts:
         raise ValueError("COCO run lengths: expected a string, got nothing")
     if chunks.max() >= 2 * _MORE:  # bytes below the offset have wrapped round to large ones
         raise ValueError("COCO run lengths: expected bytes from '0' to 'o' only, got others")
+    if (count := int(np.count_nonzero(chunks < _MORE))) > pixels + 1:
+        raise ValueError(f"COCO run lengths: expected at most {pixels + 1}, got too many, {count}")
     last = np.flatnonzero(chunks < _MORE)
     if not len(last) or last[-1] != len(chunks) - 1:
         raise ValueError("COCO run lengths: expected whole numbers, got a string that breaks off")
-    if len(last) > pixels + 1:
-        raise ValueError(
-            f"COCO run lengths: expected at most {pixels + 1}, got too many, {len(last)}"
-        )
     lengths = np.diff(last, prepend=-1)
     if lengths.max() > _MAX_CHUNKS:
         raise ValueError("COCO run lengths: expected numbers of up to 35 bits, got a longer one")

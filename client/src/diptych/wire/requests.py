@@ -16,7 +16,7 @@ from .._types.prompts import (
 )
 from ..masks.mask import Mask
 from ..segment import v1 as pb
-from .fields import SMALL_BYTES, check_fields
+from .fields import read_checked
 
 __all__ = [
     "BoxLike",
@@ -91,16 +91,11 @@ def read_request(raw: bytes) -> tuple[pb.SegmentRequest, bytes | memoryview]:
     """
     if span := _large_file(raw):
         start, file, end = span
-        rest = raw[:start] + raw[end:]
-        if len(rest) > SMALL_BYTES:
-            check_fields(rest, pb.SegmentRequest)
-        request = pb.SegmentRequest.FromString(rest)
+        request = read_checked(pb.SegmentRequest, raw[:start] + raw[end:])
         if not request.HasField("image"):  # of several images the parts of all would count
             request.image.encoded = b""
             return request, memoryview(raw)[file:end]
-    if len(raw) > SMALL_BYTES:
-        check_fields(raw, pb.SegmentRequest)
-    request = pb.SegmentRequest.FromString(raw)
+    request = read_checked(pb.SegmentRequest, raw)
     return request, take_image(request)
 
 

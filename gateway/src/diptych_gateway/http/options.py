@@ -37,6 +37,9 @@ from diptych_runtime.engine import Reason, ServiceError, Violation, invalid
 from .description.schemas import notes
 from .forms import Form
 
+_JSON_MARKS = {"[": 20_000, "{": 10_000, '"': 10_000}
+"""More than 256 prompts of 64 points, or 4096 names, have. Each list, object and unknown name takes
+microseconds to refuse, and holds the interpreter meanwhile."""
 _MAX_ITEMS = 4096  # of one list; what a model takes is less, and its own to check
 _CONFIG = ConfigDict(
     extra="forbid", strict=True, allow_inf_nan=False, frozen=True, use_attribute_docstrings=True
@@ -186,10 +189,24 @@ def fitting_numbers() -> Iterator[None]:
 
 
 def _read_options(kind: type[Options], form: Form) -> Options:
+    text = form.get("options") or b"{}"
+    check_json(text, "options")
     try:
-        return kind.model_validate_json(form.get("options") or b"{}")
+        return kind.model_validate_json(text)
     except ValidationError as error:
         raise refusal(error) from error
+
+
+def check_json(text: bytes, name: str) -> None:
+    """Refuse JSON of far too many lists, objects or names, before it is read.
+
+    Raises:
+        ServiceError: with what ``name`` may have.
+    """
+    for mark, most in _JSON_MARKS.items():
+        if (count := text.count(mark.encode())) > most:
+            wanted = f"expected JSON with at most {most} {mark}"
+            raise invalid(Reason.OPTION_INVALID, name, f"{wanted}, got {count}")
 
 
 def _read_image(form: Form) -> pb.Image:

@@ -29,7 +29,7 @@ from diptych_runtime.engine import Reason, invalid
 
 from . import problems
 from .forms import MAX_OPTIONS_BYTES
-from .options import FIELDS, Output, PromptOptions, fitting_numbers, refusal
+from .options import FIELDS, Output, PromptOptions, check_json, fitting_numbers, refusal
 
 INDEX_BYTES = 8
 _MAX_INDEX = 2**63
@@ -131,6 +131,7 @@ def _check_size(text: str) -> None:
     if len(text) > MAX_OPTIONS_BYTES:
         wanted = f"expected at most {MAX_OPTIONS_BYTES} characters"
         raise invalid(Reason.OPTION_INVALID, "", f"{wanted}, got {len(text)}")
+    check_json(text.encode("utf-8", "replace"), "")
 
 
 def _kind(text: str) -> type[PromptMessage] | type[RemovalMessage] | type[EndMessage]:

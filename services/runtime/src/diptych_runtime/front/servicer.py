@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from diptych import Task
 from diptych.segment import v1 as pb
 from diptych.wire.cards import card_reply
+from diptych.wire.fields import SMALL_BYTES
 from diptych.wire.requests import read_request, read_size
 
 from ..calls import log_fields, request_id, tenant
@@ -33,7 +34,6 @@ from .worker_client import EngineReply, PendingRequest
 
 SERVICE = "diptych.segment.v1.SegmentService"
 # More than this would stall other requests.
-_PARSE_OFF_LOOP_BYTES = 1024 * 1024
 _HASH_OFF_LOOP_BYTES = 64 * 1024
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -120,7 +120,7 @@ class ModelServicer:
 
     async def _read(self, raw: bytes, received: float, deadline: float) -> PendingRequest:
         read = partial(_pending_request, raw, self._card(), received, deadline)
-        large = read_size(raw) > _PARSE_OFF_LOOP_BYTES
+        large = read_size(raw) > SMALL_BYTES
         request = await asyncio.to_thread(read) if large else read()
         # The digest decides the lane of prompts: their image may be held although it was sent.
         quarantine = self._supervisor.quarantine

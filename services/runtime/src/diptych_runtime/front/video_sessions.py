@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from diptych.segment import v1 as pb
-from diptych.wire.fields import SMALL_BYTES, check_fields
+from diptych.wire.fields import SMALL_BYTES, read_checked
 from diptych.wire.video import going_away_reply, refusal_reply
 
 from ..calls import log_fields, request_id
@@ -27,9 +28,9 @@ from ..wire.video_checks import check_event, check_follows, check_start
 from .session_channel import SessionChannel
 from .supervisor import Supervisor
 
-_OFF_LOOP_BYTES = 256 * 1024  # parsing more than this would stall other requests
 _RETRY_S = 5.0
 
+T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -59,7 +60,7 @@ class VideoSessions:
         card = self._card()
         check_follows(card)
         raw = await _first(requests, self._settings.session_idle_s)
-        check_start(_parsed(raw), card)
+        await _off_loop(raw, lambda: check_start(_parsed(raw), card))
         log_fields(task="video-segmentation")
         engine = await self._supervisor.wait_ready(self._time_limit(context))
         channel = engine.open_session(raw, request_id=request_id(), on_released=self._admit())
@@ -152,8 +153,7 @@ class _Stream:
                 break
             received = self._active = time.monotonic()
             self.messages += 1
-            large = len(raw) > _OFF_LOOP_BYTES
-            refusal = await asyncio.to_thread(self._check, raw) if large else self._check(raw)
+            refusal = await _off_loop(raw, partial(self._check, raw))
             op = "event" if refusal is None else "refusal"
             self._channel.send(op, raw if refusal is None else refusal, received=received)
         self._channel.send("close", received=time.monotonic())
@@ -185,11 +185,14 @@ class _Stream:
         raise ServiceError(Reason.SESSION_EXPIRED, text)
 
 
+async def _off_loop(raw: bytes, read: Callable[[], T]) -> T:
+    """Read a message, a large one in a thread: it would stall other requests."""
+    return await asyncio.to_thread(read) if len(raw) > SMALL_BYTES else read()
+
+
 def _parsed(raw: bytes) -> pb.SegmentVideoRequest:
     try:
-        if len(raw) > SMALL_BYTES:
-            check_fields(raw, pb.SegmentVideoRequest)
-        return pb.SegmentVideoRequest.FromString(raw)
+        return read_checked(pb.SegmentVideoRequest, raw)
     except DecodeError as error:
         raise unreadable(raw) from error
 

@@ -13,7 +13,7 @@ from diptych.segment import v1 as pb
 from diptych.wire.requests import read_encoding, read_task
 
 from ..engine.errors import Reason, invalid
-from .prompt_checks import prompt_problems, refuse
+from .prompt_checks import check_run_lengths, prompt_problems, refuse
 
 _DIGEST_BYTES = 32
 _MAX_QUOTED = 100
@@ -59,6 +59,7 @@ def check_request(
         return task
     for index, prompt in enumerate(request.prompts):
         check_kinds(prompt, f"prompts[{index}]", card)
+    check_run_lengths(request.prompts, "prompts")
     paths = ((f"prompts[{index}]", prompt) for index, prompt in enumerate(request.prompts))
     refuse(problem for path, prompt in paths for problem in prompt_problems(prompt, path))
     return task

@@ -15,6 +15,8 @@ from diptych.wire.requests import read_prompt
 from ..engine.errors import Reason, ServiceError, Violation, invalid
 
 _LOGITS_SIDE = 1024
+_RLE_BYTES = 4 * 1024 * 1024  # of all masks of a request; each takes 33 bytes while it is read
+_PNG_PIXELS = 256_000_000  # of all masks of a request; each takes 3 ns to draw, however small
 _MAX_LISTED = 100  # problems that are looked for; more of them would help nobody
 
 
@@ -33,6 +35,7 @@ def check_prompts(
         ServiceError: with the fields and what was expected of them.
     """
     prompts: list[Prompt] = []
+    _check_pixels(request, size)
 
     def problems() -> Iterator[Violation]:
         for index, prompt in enumerate(request.prompts):
@@ -47,6 +50,27 @@ def check_prompts(
 
     refuse(problems())
     return tuple(prompts)
+
+
+def _check_pixels(request: pb.SegmentRequest, size: tuple[int, int]) -> None:
+    """Refuse masks of too many pixels in all; those of another size are not drawn anyway."""
+    files = sum(prompt.mask.mask.WhichOneof("encoding") == "png" for prompt in request.prompts)
+    pixels = files * size[0] * size[1]
+    if files > 1 and pixels > _PNG_PIXELS:
+        text = f"expected PNG masks of at most {_PNG_PIXELS} pixels in all, got {pixels}"
+        raise invalid(Reason.PROMPT_INVALID, "prompts", f"{text}; send COCO RLE")
+
+
+def check_run_lengths(prompts: Iterable[pb.ObjectPrompt], path: str) -> None:
+    """Refuse run lengths that would take too much room and time to read, all masks together.
+
+    Raises:
+        ServiceError: with the length and what was expected.
+    """
+    length = sum(len(prompt.mask.mask.coco_rle) for prompt in prompts)
+    if length > _RLE_BYTES:
+        text = f"expected COCO RLE of at most {_RLE_BYTES} bytes in all, got {length}"
+        raise invalid(Reason.PROMPT_INVALID, path, text)
 
 
 def check_video_prompt(prompt: pb.ObjectPrompt, path: str, size: tuple[int, int]) -> Prompt:

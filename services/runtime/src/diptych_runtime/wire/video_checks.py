@@ -13,7 +13,7 @@ from diptych.wire.requests import task_value
 from ..engine.errors import Reason, ServiceError, invalid
 from ..engine.video import OWN_IDS
 from .checks import check_kinds, check_model, check_output
-from .prompt_checks import prompt_problems, refuse
+from .prompt_checks import check_run_lengths, prompt_problems, refuse
 
 
 def check_follows(card: pb.ModelCard) -> None:
@@ -86,4 +86,5 @@ def _check_prompt(asked: pb.VideoPrompt, card: pb.ModelCard) -> None:
     if prompt.mask.HasField("low_res_logits"):
         text = "expected a mask of the frame, got logits of an image answer"
         raise invalid(Reason.PROMPT_INVALID, f"{path}.mask.low_res_logits", text)
+    check_run_lengths([prompt], f"{path}.mask.mask.coco_rle")
     refuse(prompt_problems(prompt, path))
