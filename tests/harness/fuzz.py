@@ -32,6 +32,8 @@ _PIXEL_S, _PIXEL_BYTES = 1.2e-7, 16
 _KEPT = 24
 _TRIES, _SURE = 4, 3.0
 _LARGE_SHARE = 0.02
+_QUICK_S, _SLOW_SHARE = 0.02, 0.03
+"""Inputs that take longer are changed this rarely: else they would take all the time there is."""
 _TOKENS = (
     *(b"[", b"]", b"{", b"}", b",", b"[1],", b'"', b"\\u0000", b"1e999", b"-0", b"null", b"\xff"),
     *(
@@ -110,6 +112,7 @@ class Search:
     def __init__(self, number: int, target: Target, worker: Worker, chance: random.Random) -> None:
         self.target = target
         self.dearest: list[Dear] = []
+        self._quick: list[Dear] = []
         self.tried = 0
         self.unexpected: dict[str, Dear] = {}
         self._number = number
@@ -138,15 +141,17 @@ class Search:
         dear = Dear(score(cost), data, cost, recipe)
         if cost.outcome.startswith(("unexpected", "ended")):
             self.unexpected.setdefault(cost.outcome, dear)
-        self.dearest.append(dear)
-        self.dearest.sort(reverse=True)
-        del self.dearest[_KEPT:]
+        for kept in (self.dearest, self._quick) if cost.cpu_s < _QUICK_S else (self.dearest,):
+            kept.append(dear)
+            kept.sort(reverse=True)
+            del kept[_KEPT:]
 
     def step(self) -> None:
         """Try a mutant of a dear input, or of a plain one."""
         chance = self._chance
         if chance.random() < 0.6 or not self._small:
-            parent = chance.choice(self.dearest)
+            slow = not self._quick or chance.random() < _SLOW_SHARE
+            parent = chance.choice(self.dearest if slow else self._quick)
             data, recipe = parent.data, parent.recipe
         else:
             index = chance.randrange(len(self._small))
@@ -206,13 +211,16 @@ def search(
         Search(everything.index(target), target, worker, random.Random(f"{seed}:{target.name}"))
         for target in targets
     ]
-    until = time.monotonic() + seconds
+    began = time.monotonic()
     for one in searches:
         one.sow()
-    tried = sum(one.tried for one in searches)
-    while tried < inputs and time.monotonic() < until:
+    sown, seeds = time.monotonic(), sum(one.tried for one in searches)
+    tried = seeds
+    while tried < inputs and time.monotonic() < began + seconds:
         searches[tried % len(searches)].step()
         tried += 1
+    rate = (tried - seeds) / (time.monotonic() - sown)
+    print(f"{seeds} seeds in {sown - began:.0f} s, then {rate:.0f} inputs a second")
     return searches
 
 
