@@ -100,7 +100,7 @@ def message(data: bytes) -> int:
         if len(text) <= MAX_START_BYTES:
             with contextlib.suppress(ServiceError):
                 read_start(text)
-    read_frame(data)
+    read_frame(data).SerializeToString()
     return 0
 
 
@@ -112,6 +112,8 @@ def video(data: bytes) -> int:
 
 def header(data: bytes) -> int:
     """Look for a token."""
+    if len(data) > MAX_START_BYTES:
+        raise RefusedError(431, "as the parsers of HTTP/1.1, HTTP/2 and first messages say it")
     _tokens.identify(data.decode("latin-1"))
     return 0
 

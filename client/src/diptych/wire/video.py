@@ -41,7 +41,11 @@ def start_request(model_id: str, output: OutputOptions, track_all: bool) -> pb.S
 
 def frame_request(index: int, encoded: bytes) -> pb.SegmentVideoRequest:
     """The next frame."""
-    return pb.SegmentVideoRequest(frame=pb.VideoFrame(frame_index=index, encoded=encoded))
+    message = pb.SegmentVideoRequest()
+    # Not as arguments: a message that is put into another is copied with its megabytes.
+    message.frame.frame_index = index
+    message.frame.encoded = encoded
+    return message
 
 
 def prompt_request(object_id: int, index: int, prompt: Prompt) -> pb.SegmentVideoRequest:
