@@ -68,9 +68,11 @@ async def serving(most_bytes: int) -> AsyncIterator[tuple[Served, Any]]:
     port = served.port = await served.server.start()
     options = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-        yield served, channel
-        served.go_on.set()
-    await served.server.drain(0)
+        try:
+            yield served, channel
+        finally:
+            served.go_on.set()
+            await served.server.drain(0)
 
 
 async def reason(call: Any) -> str:
@@ -113,7 +115,7 @@ async def test_not_many_wait_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
         await eventually(lambda: served.bodies.used > 0)
         wait = channel.unary_unary(f"/{SERVICE}/Wait")
         crowd = [wait(b"small") for _ in range(4)]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(10):
             done, waiting = await asyncio.wait(
                 [asyncio.ensure_future(reason(call)) for call in crowd],
                 return_when=asyncio.FIRST_COMPLETED,
