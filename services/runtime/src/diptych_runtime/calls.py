@@ -272,9 +272,8 @@ class RequestBytes:
         if not self.fits(largest):
             await self._wait_for_room(largest)
         held.resize(largest)
-        limit = asyncio.timeout(within_s)
         try:
-            async with limit:
+            async with asyncio.timeout(within_s) as limit:
                 self._reading[limit] = asyncio.get_running_loop().time()
                 return await message()
         except TimeoutError as error:
