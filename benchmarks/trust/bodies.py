@@ -11,47 +11,54 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
+import statistics
 import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+_ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(_ROOT / "benchmarks"), str(_ROOT / "tests"), str(_ROOT / "tests" / "support")]
 
-import grpc
-import httpx
-import machine
-import noop
-import served
+import httpx  # noqa: E402
+import machine  # noqa: E402
+import noop  # noqa: E402
+import served  # noqa: E402
+from harness.http2 import Http2  # noqa: E402
 
-from diptych.segment import v1 as pb
-from diptych_runtime.machine import process_memory
+from diptych.segment import v1 as pb  # noqa: E402
+from diptych_runtime.machine import process_memory  # noqa: E402
 
 MOST_BYTES = 1536 * 1024**2
 LEFT_BYTES = 300 * 1024**2
 _BACK_S = 10.0
-_CONNECTIONS = 25
+_REFUSED = "8"
+_NAMES = {"0": "OK", _REFUSED: "RESOURCE_EXHAUSTED"}
+_TASK = pb.Task.TASK_OBJECT_DETECTION
 _SEGMENT = "/diptych.segment.v1.SegmentService/Segment"
 
 
-async def by_grpc(address: str, count: int, image: bytes) -> collections.Counter[str]:
-    """Codes of that many requests at once."""
-    raw = pb.SegmentRequest(
-        model_id=noop.MODEL_ID, image=pb.Image(encoded=image), task=1
+async def by_grpc(port: int, count: int, image: bytes) -> collections.Counter[str]:
+    """Codes of that many requests at once, each on a connection of its own."""
+    parts = pb.SegmentRequest(
+        model_id=noop.MODEL_ID, image=pb.Image(encoded=image), task=_TASK
     ).SerializeToString()
-    options = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
-    channels = [grpc.aio.insecure_channel(address, options) for _ in range(_CONNECTIONS)]
     codes: collections.Counter[str] = collections.Counter()
+    unread: list[int] = []
 
-    async def one(number: int) -> None:
-        try:
-            await channels[number % _CONNECTIONS].unary_unary(_SEGMENT)(raw, timeout=60)
-            codes["OK"] += 1
-        except grpc.aio.AioRpcError as error:
-            codes[error.code().name] += 1
+    async def one(connection: Http2) -> None:
+        async with asyncio.timeout(60):
+            code = await connection.call(_SEGMENT, parts)
+        codes[_NAMES.get(code, code)] += 1
+        if code == _REFUSED:
+            unread.append(connection.sent)
 
-    await asyncio.gather(*map(one, range(count)))
-    for channel in channels:
-        await channel.close()
+    connections = [await Http2.connect(port) for _ in range(count)]
+    await asyncio.gather(*map(one, connections))
+    for connection in connections:
+        await connection.close()
+    if unread:
+        print(f"sent of refused requests: median {statistics.median(unread) / 1024:.0f} KiB,")
+        print(f"    over 1 MiB by {sum(each > 1024**2 for each in unread)} of {len(unread)}")
     return codes
 
 
@@ -66,7 +73,7 @@ async def by_http(port: int, count: int, image: bytes) -> collections.Counter[st
                 answer = await client.post(
                     f"http://127.0.0.1:{port}/api/segment",
                     files={"image": image},
-                    data={"options": f'{{"model":"{noop.MODEL_ID}"}}'},
+                    data={"options": f'{{"model":"{noop.MODEL_ID}","task":"object-detection"}}'},
                 )
                 codes[str(answer.status_code)] += 1
             except httpx.HTTPError as error:
@@ -121,7 +128,7 @@ async def main() -> int:
         await asyncio.sleep(2)
         pids = {"gateway": gateway.process.pid, "service": service.process.pid}
         if asked.transport == "grpc":
-            work = by_grpc(gateway.address, asked.count, image)
+            work = by_grpc(int(gateway.address.rpartition(":")[2]), asked.count, image)
         else:
             work = by_http(http_port, asked.count, image)
         return 0 if await measured(pids, asyncio.ensure_future(work)) else 1

@@ -1,6 +1,7 @@
 """The product as processes on ports of their own: services around the harness's engine, a gateway.
 
-Logs go to files, so that a flood of lines costs this process nothing.
+Logs go to files, so that a flood of lines costs this process nothing. A process for which
+``HARNESS_FILES`` is set may open so many files.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ _PATHS = (str(TESTS), str(TESTS / "support"))
 # Of a script that is killed nothing stays: PR_SET_PDEATHSIG. Not set between fork and exec, because
 # the threads of gRPC in this process make that unsafe.
 _PROGRAM = """
-import ctypes, runpy, sys
+import ctypes, os, resource, runpy, sys
 ctypes.CDLL(None).prctl(1, 9)
+if files := os.environ.get("HARNESS_FILES"):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), int(files)))
 runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 

@@ -198,7 +198,7 @@ class Settings(BaseSettings):
     services_key: OptionalFile = None
     """PEM file with its key."""
 
-    request_bytes: int = Field(default=384 * MiB, ge=32 * MiB)
+    request_bytes: int = Field(default=320 * MiB, ge=32 * MiB)
     """Bytes of requests that may be under way; further ones are refused before they are read."""
     max_connections: int = Field(default=1000, ge=1)
     """Connections to each port at a time, fewer where the process may not open as many files."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from grpc._cython import cygrpc
+from harness.http2 import Http2
 from serving_helpers import error_info, eventually
 
 from diptych.limits import MAX_REQUEST_BYTES
+from diptych_gateway.backend.connection import CHANNEL_OPTIONS
 from diptych_runtime import calls
 from diptych_runtime.calls import RequestBytes
 from diptych_runtime.engine.errors import Reason, ServiceError
 from diptych_runtime.grpc_server import interceptor
-from diptych_runtime.grpc_server.server import GrpcServer
+from diptych_runtime.grpc_server.server import SERVER_OPTIONS, GrpcServer
 
 SERVICE = "room.Service"
 LARGE = bytes(MAX_REQUEST_BYTES - 1024)
@@ -33,6 +37,7 @@ class Served:
             "Large": grpc.unary_unary_rpc_method_handler(self.large),
         }
         self.ended = 0
+        self.port = 0
         self.server = GrpcServer(
             address="127.0.0.1:0",
             handlers=[grpc.method_handlers_generic_handler(SERVICE, handlers)],
@@ -60,12 +65,14 @@ class Served:
 @asynccontextmanager
 async def serving(most_bytes: int) -> AsyncIterator[tuple[Served, Any]]:
     served = Served(most_bytes)
-    port = await served.server.start()
+    port = served.port = await served.server.start()
     options = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-        yield served, channel
-        served.go_on.set()
-    await served.server.drain(0)
+        try:
+            yield served, channel
+        finally:
+            served.go_on.set()
+            await served.server.drain(0)
 
 
 async def reason(call: Any) -> str:
@@ -85,6 +92,44 @@ async def test_what_finds_no_room_is_refused_unread() -> None:
         assert [await call for call in held] == [b"done"] * 2
         assert served.bodies.used == 0
         assert await wait(b"small") == b"done"
+
+
+async def test_what_is_refused_has_hardly_been_sent() -> None:
+    async with serving(MAX_REQUEST_BYTES) as (served, channel):
+        held = channel.unary_unary(f"/{SERVICE}/Wait")(LARGE)
+        await eventually(lambda: len(served.read) == 1)
+        connection = await Http2.connect(served.port)
+        assert await connection.call(f"/{SERVICE}/Wait", LARGE) == "8"
+        assert connection.sent <= MAX_REQUEST_BYTES // 64
+        await connection.close()
+        served.go_on.set()
+        await held
+
+
+async def test_not_many_wait_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_FAIR_READ_S", 60.0)
+    monkeypatch.setattr(calls, "_WAIT_S", 60.0)
+    monkeypatch.setattr(calls, "_MOST_WAITING", 3)
+    async with serving(MAX_REQUEST_BYTES) as (served, channel):
+        silent = channel.stream_unary(f"/{SERVICE}/Wait")()
+        await eventually(lambda: served.bodies.used > 0)
+        wait = channel.unary_unary(f"/{SERVICE}/Wait")
+        crowd = [wait(b"small") for _ in range(4)]
+        async with asyncio.timeout(10):
+            done, waiting = await asyncio.wait(
+                [asyncio.ensure_future(reason(call)) for call in crowd],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        assert [each.result() for each in done] == [Reason.QUEUE_FULL]
+        for call in (silent, *crowd):
+            call.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def test_grpc_knows_every_option() -> None:
+    core = Path(cygrpc.__file__).read_bytes()
+    names = {name for name, _ in (*SERVER_OPTIONS, *CHANNEL_OPTIONS)}
+    assert [name for name in sorted(names) if name.encode() + b"\0" not in core] == []
 
 
 async def test_who_sends_nothing_gives_way_to_others(monkeypatch: pytest.MonkeyPatch) -> None:

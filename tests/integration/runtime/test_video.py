@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from fake_engine import watermark
 from fake_video import HIDE
+from harness.http2 import Http2
 from serving_helpers import (
     error_info,
     error_of,
@@ -217,6 +218,23 @@ async def test_an_idle_session_expires() -> None:
         async with talk(stub) as t:  # says nothing at all
             assert await ends(t) == (grpc.StatusCode.ABORTED, "SESSION_EXPIRED")
         await sessions(stub, 0)
+
+
+async def test_a_client_that_takes_not_even_the_first_answer_holds_no_session() -> None:
+    start = pb.VideoStart()
+    message = pb.SegmentVideoRequest(seq=1, start=start).SerializeToString()
+    async with (
+        running_service(ENGINE, session_idle_s=0.4) as service,
+        stub_of(service.port) as stub,
+    ):
+        connection = await Http2.connect(service.port, window=0)
+        call = asyncio.create_task(
+            connection.call("/diptych.segment.v1.SegmentService/SegmentVideo", message)
+        )
+        await sessions(stub, 1)
+        await sessions(stub, 0)
+        call.cancel()
+        await connection.close()
 
 
 async def test_a_drain_is_announced() -> None:

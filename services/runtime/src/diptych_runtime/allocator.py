@@ -8,7 +8,7 @@ import ctypes
 # Numbers of malloc.h of glibc.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _KEPT_BYTES = 64 * 1024 * 1024
-_LARGEST_REUSED = 32 * 1024 * 1024  # the most that glibc takes
+_LARGEST_REUSED = 8 * 1024 * 1024  # the most that glibc takes
 _ARENAS = 2
 _REST_S = 2.0
 

@@ -39,6 +39,8 @@ _FAIR_READ_S = 1.0
 """Time for a request to come when others wait for its room."""
 _WAIT_S = 2.0
 _MUCH_BYTES = 4 * MAX_REQUEST_BYTES
+_MOST_WAITING = 256
+"""Calls that may wait for room: each has sent some already."""
 
 T = TypeVar("T")
 
@@ -270,9 +272,8 @@ class RequestBytes:
         if not self.fits(largest):
             await self._wait_for_room(largest)
         held.resize(largest)
-        limit = asyncio.timeout(within_s)
         try:
-            async with limit:
+            async with asyncio.timeout(within_s) as limit:
                 self._reading[limit] = asyncio.get_running_loop().time()
                 return await message()
         except TimeoutError as error:
@@ -289,7 +290,8 @@ class RequestBytes:
         loop = asyncio.get_running_loop()
         until = loop.time() + _WAIT_S
         while not self.fits(nbytes):
-            if not self._reading or loop.time() >= until:
+            crowded = len(self._waiting) >= _MOST_WAITING
+            if crowded or not self._reading or loop.time() >= until:
                 raise _no_room()
             oldest, since = next(iter(self._reading.items()))
             fair = since + _FAIR_READ_S - loop.time()

@@ -70,8 +70,7 @@ class VideoSessions:
             opened = await channel.next()
             assert opened is not None
             self._streams.add(stream)
-            await context.write(opened.body)
-            await stream.serve(requests, context)
+            await stream.serve(opened.body, requests, context)
         except ServiceError as error:
             if stream in self._streams and error.reason is Reason.ENGINE_LOST:
                 text = "the engine was lost, and the session with it; open another one"
@@ -127,9 +126,10 @@ class _Stream:
     def go_away(self, grace_s: float) -> None:
         self._channel.push(going_away_reply(grace_s).SerializeToString())
 
-    async def serve(self, requests: AsyncIterator[bytes], context: Context) -> None:
-        """Relay until the client sends no more and everything is answered."""
-        writing = asyncio.create_task(self._write(context))
+    async def serve(self, opened: bytes, requests: AsyncIterator[bytes], context: Context) -> None:
+        """Say that it is open, and relay until the client sends no more and everything is
+        answered."""
+        writing = asyncio.create_task(self._write(opened, context))
         others = [
             asyncio.create_task(self._read(requests)),
             asyncio.create_task(self._expire()),
@@ -167,7 +167,8 @@ class _Stream:
             return refusal_reply(request, error.to_status(request_id())).SerializeToString()
         return None
 
-    async def _write(self, context: Context) -> None:
+    async def _write(self, opened: bytes, context: Context) -> None:
+        await context.write(opened)
         while reply := await self._channel.next():
             self._active = time.monotonic()
             await context.write(reply.body)

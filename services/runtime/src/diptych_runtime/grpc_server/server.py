@@ -32,14 +32,17 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", MAX_REPLY_BYTES),
     ("grpc.max_concurrent_streams", 200),
+    # What a call may send before it is read. Left to itself gRPC takes 4 MiB of each (1.85.1).
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 256 * 1024),
     ("grpc.max_metadata_size", 8192),
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", CLIENT_PING_MS // 2),
+    ("grpc.http2.min_ping_interval_without_data_ms", CLIENT_PING_MS // 2),
     ("grpc.keepalive_permit_without_calls", 1),
     # A peer that says nothing, or not enough for HTTP/2, is gone after this; by default 120 s.
-    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.server_handshake_timeout_ms", 4_000),
     # Keepalive does not end connections without calls whose peer answers no ping (1.85.1).
     ("grpc.max_connection_idle_ms", 25_000),
     # Without a header table clients cannot send an older timeout that is up to 3 % longer.
