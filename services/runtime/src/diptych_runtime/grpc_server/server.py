@@ -36,7 +36,7 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", CLIENT_PING_MS // 2),
+    ("grpc.http2.min_ping_interval_without_data_ms", CLIENT_PING_MS // 2),
     ("grpc.keepalive_permit_without_calls", 1),
     # A peer that says nothing, or not enough for HTTP/2, is gone after this; by default 120 s.
     ("grpc.server_handshake_timeout_ms", 10_000),
