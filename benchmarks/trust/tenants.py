@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import sys
 from pathlib import Path
 
@@ -20,21 +21,27 @@ sys.path[:0] = [str(_TESTS), str(_TESTS / "support")]
 
 from harness.engine import Plan  # noqa: E402
 from harness.figures import Figure, finish  # noqa: E402
-from harness.load import Caller, Outcome, Tally, channel_to, open_loop, pictures  # noqa: E402
+from harness.load import Caller, Outcome, Picture, Tally, channel_to, open_loop, pictures  # noqa: E402
 from harness.parts import running_stack  # noqa: E402
 
-_MODEL_S = 0.02
+MODEL_S = 0.02
 _BUSY = 0.8
-_FLOOR = 95.0
-_DEADLINE_S = 3.0
+FLOOR = 95.0
+DEADLINE_S = 3.0
+
+
+@functools.cache
+def pictures_of(name: str) -> list[Picture]:
+    """Make what a tenant asks about, once, for the load has to wait for it."""
+    return pictures(50, first=hash(name) % 1000)
 
 
 async def tenant(port: int, name: str, rate: float, seconds: float) -> Tally:
-    """The load of one tenant through a connection of its own."""
-    files = pictures(50, first=hash(name) % 1000)
+    """The load of one tenant through a connection of its own; its name is also its token."""
+    files = pictures_of(name)
     async with channel_to(port) as channel:
-        caller = Caller(channel, model="fake", deadline_s=_DEADLINE_S)
-        caller._metadata = (("x-diptych-tenant", name),)
+        caller = Caller(channel, model="fake", deadline_s=DEADLINE_S, token=name)
+        caller._metadata += (("x-diptych-tenant", name),)
 
         async def ask(number: int) -> Outcome:
             return await caller.segment(files[number % len(files)])
@@ -42,27 +49,29 @@ async def tenant(port: int, name: str, rate: float, seconds: float) -> Tally:
         return await open_loop(ask, rate=rate, seconds=seconds)
 
 
+def tenant_name(number: int) -> str:
+    """What a tenant is called."""
+    return f"tenant-{number}"
+
+
 async def together(
     port: int, tenants: int, factor: float, seconds: float
 ) -> tuple[Tally, list[Tally]]:
     """The load of all; returns that of the first, which asks ``factor`` times as often."""
-    rate = _BUSY / _MODEL_S / tenants
+    rate = _BUSY / MODEL_S / tenants
     loads = (
-        tenant(port, f"tenant-{number}", rate * (1 if number else factor), seconds)
+        tenant(port, tenant_name(number), rate * (1 if number else factor), seconds)
         for number in range(tenants)
     )
     first, *others = await asyncio.gather(*loads)
     return first, others
 
 
-async def run(tenants: int, factor: float, seconds: float) -> list[Figure]:
-    """Measure both."""
-    plan = Plan(segment_s=_MODEL_S)
-    async with running_stack(plan=plan, gateways=0) as stack:
-        port = stack.services["fake"].port
-        await together(port, tenants, 1, 2.0)
-        _, alone = await together(port, tenants, 1, seconds)
-        greedy, beside = await together(port, tenants, factor, seconds)
+async def measure(port: int, tenants: int, factor: float, seconds: float) -> list[Figure]:
+    """Measure without the greedy one and with it."""
+    await together(port, tenants, 1, 2.0)
+    _, alone = await together(port, tenants, 1, seconds)
+    greedy, beside = await together(port, tenants, factor, seconds)
     shares = [100 * now.ok / max(then.ok, 1) for now, then in zip(beside, alone, strict=True)]
     late = max(tally.lag_s for tally in (*beside, greedy))
     print(f"the greedy one: {dict(greedy.codes())}; generator late {late * 1e3:.0f} ms")
@@ -70,22 +79,30 @@ async def run(tenants: int, factor: float, seconds: float) -> list[Figure]:
     all_of = 100 * sum(t.ok for t in beside) / max(sum(t.ok for t in alone), 1)
     name = f"1 of {tenants} tenants at {factor:g}x"
     return [
-        Figure(f"{name}: the others together, of before", all_of, _FLOOR, "%", at_least=True),
-        Figure(f"{name}: the least of them", min(shares), _FLOOR, "%", at_least=True),
+        Figure(f"{name}: the others together, of before", all_of, FLOOR, "%", at_least=True),
+        Figure(f"{name}: the least of them", min(shares), FLOOR, "%", at_least=True),
     ]
 
 
-def main() -> None:
-    """Read the arguments, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+async def run(options: argparse.Namespace) -> list[Figure]:
+    """Measure at a service."""
+    async with running_stack(plan=Plan(segment_s=MODEL_S), gateways=0) as stack:
+        port = stack.services["fake"].port
+        return await measure(port, options.tenants, options.factor, options.seconds)
+
+
+def arguments(about: str | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(about or "").partition("\n")[0])
     parser.add_argument("--tenants", type=int, default=20)
     parser.add_argument("--factor", type=float, default=50.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--short", action="store_true")
     options = parser.parse_args()
-    seconds = 10.0 if options.short else options.seconds
-    finish(asyncio.run(run(options.tenants, options.factor, seconds)))
+    if options.short:
+        options.seconds = 10.0
+    return options
 
 
 if __name__ == "__main__":
-    main()
+    finish(asyncio.run(run(arguments(__doc__))))

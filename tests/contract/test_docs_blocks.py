@@ -22,7 +22,8 @@ from stack import free_port, wait_serving
 
 from diptych import Client, VideoWriter
 from diptych.testing import FakeSegmentService
-from diptych_gateway.security.tokens import watch_tokens
+from diptych_gateway.security.limits import Limits
+from diptych_gateway.security.tokens import parse_tokens, watch_tokens
 from diptych_gateway.server import Gateway
 from diptych_gateway.settings import Endpoint
 from diptych_gateway.settings import Settings as GatewaySettings
@@ -191,6 +192,13 @@ def test_other_commands_exist(line: str, tmp_path: Path) -> None:
     else:  # tests/integration/test_node_example.py runs it
         assert program == "node"
         assert (ROOT / arguments[0]).exists()
+
+
+def test_tokens_files_that_are_shown_can_be_used() -> None:
+    shown = [block for block, _ in blocks("toml") if "[tokens." in block]
+    assert shown
+    for block in shown:
+        assert parse_tokens(block)[0].limits != Limits()
 
 
 def test_settings_of_make_certs_are_those_that_are_shown(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pki import Pki
 from prometheus_client.parser import text_string_to_metric_families
 from serving_helpers import eventually
 from starlette.routing import Mount, Route, WebSocketRoute
+from websockets.asyncio.client import connect
 
 from diptych.segment import v1 as pb
 from diptych_gateway.http.guard import Endpoint
@@ -24,7 +25,7 @@ from diptych_gateway.http.video_socket import VideoSockets
 from diptych_gateway.security.tokens import Scope
 from diptych_runtime import logs, watched
 
-ALL = "diptych_for-everything"
+ALL, OLD = "diptych_for-everything", "diptych_expired"
 ONLY = {scope: f"diptych_only-{scope}" for scope in Scope}
 PUBLIC = {"/healthz", "/readyz", "/api/openapi.json", "/api/docs"}
 MOUNTS = {("/samples", "samples"), ("", "page"), ("/api/docs", "viewer")}
@@ -42,7 +43,8 @@ def bearer(secret: str) -> dict[str, str]:
 async def http(stage: Any, tmp_path: Path) -> httpx.AsyncClient:
     """A client of a gateway that wants tokens."""
     only = [entry(scope, secret, f'scopes = ["{scope}"]') for scope, secret in ONLY.items()]
-    (tmp_path / "tokens.toml").write_text("\n".join([entry("everything", ALL), *only]))
+    old = entry("expired", OLD, "expires = 2020-01-01T00:00:00Z")
+    (tmp_path / "tokens.toml").write_text("\n".join([entry("everything", ALL), old, *only]))
     await stage.serve(await stage.model("one"), tokens_file=tmp_path / "tokens.toml")
     client: httpx.AsyncClient = stage.http()
     return client
@@ -82,8 +84,9 @@ def guarded(stage: Any) -> list[tuple[str, str, Endpoint]]:
 
 
 async def test_every_route_is_refused_without_a_token(stage: Any, http: httpx.AsyncClient) -> None:
+    refused = ({}, bearer("diptych_unknown"), bearer(OLD), {"Authorization": f"Basic {ALL}"})
     for method, path, _ in guarded(stage):
-        for headers in ({}, bearer("diptych_unknown"), {"Authorization": f"Basic {ALL}"}):
+        for headers in refused:
             answer = await http.request(method, path, headers=headers)
             assert answer.status_code == 401, (method, path)
             assert answer.headers["www-authenticate"] == "Bearer"
@@ -102,6 +105,25 @@ async def test_every_route_is_refused_with_a_token_for_something_else(
             assert (answer.status_code == 403) is not may, (method, path, scope)
         answer = await http.request(method, path, headers=bearer(ALL))
         assert answer.status_code not in (401, 403)
+
+
+async def test_every_socket_is_refused_without_a_token_for_it(
+    stage: Any, http: httpx.AsyncClient
+) -> None:
+    sockets = [r for r in stage.gateway.http.routes if isinstance(r, WebSocketRoute)]
+    assert sockets
+    wrong = [(None, "TOKEN_MISSING", 401), ("diptych_unknown", "TOKEN_INVALID", 401)]
+    wrong += [(OLD, "TOKEN_INVALID", 401)]
+    for route in sockets:
+        assert isinstance(route.endpoint, VideoSockets)
+        others = [secret for scope, secret in ONLY.items() if scope is not route.endpoint.scope]
+        for secret, reason, status in (*wrong, *((one, "TOKEN_SCOPE", 403) for one in others)):
+            headers = bearer(secret) if secret else {}
+            address = f"ws://127.0.0.1:{stage.gateway.http_port}{route.path}"
+            async with connect(address, additional_headers=headers) as socket:
+                await socket.send('{"event": "start", "model": "one"}')
+                problem = json.loads(await socket.recv())["problem"]
+                assert (problem["reason"], problem["status"]) == (reason, status)
 
 
 async def test_scopes_are_those_of_the_grpc_methods(stage: Any, http: httpx.AsyncClient) -> None:

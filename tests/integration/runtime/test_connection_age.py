@@ -1,7 +1,8 @@
-"""A service asks its clients to connect anew now and then, so that they look for its replicas."""
+"""When connections end: now and then, so that clients look for replicas, and not for pings."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import grpc
@@ -10,6 +11,7 @@ from gates import Gate, fresh
 from serving_helpers import png, point_request, running_service
 
 from diptych.segment import v1 as pb
+from diptych_runtime.grpc_server.server import CLIENT_PING_MS
 
 
 async def test_a_connection_ends_and_calls_do_not(
@@ -30,3 +32,20 @@ async def test_a_connection_ends_and_calls_do_not(
             gate.open()
             assert (await slow).segments
             assert (await quick).segments
+
+
+async def test_a_client_that_asks_whether_it_is_there_is_not_sent_away(tmp_path: Path) -> None:
+    """Without leave, the fourth ping in a time without data ends the connection and its calls."""
+    often = [("grpc.keepalive_time_ms", CLIENT_PING_MS // 2 + 100)]
+    often.append(("grpc.http2.max_pings_without_data", 0))
+    gate = Gate(tmp_path)
+    with gate.environment():
+        async with (
+            running_service() as service,
+            grpc.aio.insecure_channel(f"127.0.0.1:{service.port}", options=often) as channel,
+        ):
+            _, slow = await gate.occupy(pb.SegmentServiceStub(channel))
+            done, _ = await asyncio.wait({asyncio.ensure_future(slow)}, timeout=6.0)
+            assert not done
+            gate.open()
+            assert (await slow).segments

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from diptych_gateway.__main__ import main
+from diptych_gateway.security.limits import NAMES, Limits
 from diptych_gateway.security.tokens import ALL_SCOPES, Scope, Tokens, parse_tokens
 
 
@@ -91,3 +92,40 @@ def test_wrong_usage(arguments: list[str]) -> None:
 def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["token", "alice", "--file", str(tmp_path / "none" / "tokens.toml")]) == 2
     assert capsys.readouterr().out == ""
+
+
+def test_limits_are_written_and_are_those_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.toml"
+    given = dict(zip(NAMES, (2.5, 7, 3, 20.0, 2), strict=True))
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    assert main(["token", "alice", "--file", str(path), *options]) == 0
+    assert main(["token", "bob", "--file", str(path)]) == 0
+    limits = {token.name: token.limits for token in parse_tokens(path.read_text())}
+    assert limits == {"alice": Limits(**given), "bob": Limits()}
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--sessions=0", "sessions: expected a whole number above 0"),
+        ("--requests-per-second=nan", "requests_per_second: expected a number above 0"),
+        ("--burst=2", "burst: expected requests_per_second beside it"),
+    ],
+)
+def test_a_limit_that_is_none_makes_no_token(
+    option: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tokens.toml"
+    for file in ([], ["--file", str(path)]):
+        assert main(["token", "alice", *file, option]) == 2
+        out, err = capsys.readouterr()
+        assert (out, path.exists()) == ("", False)
+        assert said in err
+
+
+def test_a_burst_may_go_with_the_rate_of_all(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.toml"
+    path.write_text("[limits]\nrequests_per_second = 3\n")
+    assert main(["token", "alice", "--file", str(path), "--burst=9"]) == 0
+    (token,) = parse_tokens(path.read_text())
+    assert token.limits == Limits(requests_per_second=3, burst=9)

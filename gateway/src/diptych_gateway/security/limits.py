@@ -33,7 +33,7 @@ class Limits:
 
 NO_LIMITS = Limits()
 NAMES = tuple(field.name for field in fields(Limits))
-_WHOLE = {"burst", "requests_in_flight", "sessions"}
+WHOLE = frozenset({"burst", "requests_in_flight", "sessions"})
 
 
 def parse_limits(where: str, table: Mapping[str, Any], default: Limits = NO_LIMITS) -> Limits:
@@ -51,9 +51,9 @@ def parse_limits(where: str, table: Mapping[str, Any], default: Limits = NO_LIMI
 
 
 def _number(where: str, name: str, value: Any) -> Any:
-    kinds = (int,) if name in _WHOLE else (int, float)
+    kinds = (int,) if name in WHOLE else (int, float)
     right = isinstance(value, kinds) and not isinstance(value, bool)
     if not right or not 0 < value <= _MOST:
-        kind = "a whole number" if name in _WHOLE else "a number"
+        kind = "a whole number" if name in WHOLE else "a number"
         raise ValueError(f"{where}.{name}: expected {kind} above 0, up to {_MOST:,}")
     return value

@@ -7,10 +7,11 @@ import hashlib
 import os
 import secrets
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from .limits import NAMES, WHOLE
 from .tokens import ALL_SCOPES, FILE_VARIABLE, NAME, Scope, parse_tokens
 
 _PREFIX = "diptych_"  # lets scanners for leaked secrets know one when they see it
@@ -34,6 +35,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         choices=[scope.value for scope in Scope],
         help="what it is for, may be repeated; else for everything",
     )
+    for limit in NAMES:
+        parser.add_argument(
+            f"--{limit.replace('_', '-')}",
+            type=int if limit in WHOLE else float,
+            metavar="N",
+            help="a limit; else that of [limits] in the file, if it has one",
+        )
     parser.add_argument("--file", type=Path, metavar="FILE", help=f"instead of {FILE_VARIABLE}")
 
 
@@ -42,24 +50,32 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises:
         OSError: the file cannot be written.
-        ValueError: the name cannot be used, or the file holds something else.
+        ValueError: the name or a limit cannot be used, or the file holds something else.
     """
     token = _PREFIX + secrets.token_urlsafe(_BYTES)
     scopes = [Scope(scope) for scope in arguments.scopes or ALL_SCOPES]
-    entry = make_entry(arguments.name, token, days=arguments.days, scopes=scopes)
+    given = {name: getattr(arguments, name) for name in NAMES}
+    limits = {name: value for name, value in given.items() if value is not None}
+    entry = make_entry(arguments.name, token, days=arguments.days, scopes=scopes, limits=limits)
     path = arguments.file or os.environ.get(FILE_VARIABLE)
     if path:
         append(Path(path), entry)
         sys.stderr.write(f"added {arguments.name!r} to {path}; the token is shown only now:\n")
     else:
+        parse_tokens(entry)
         sys.stderr.write(f"for the tokens file:\n\n{entry}\nthe token is shown only now:\n")
     sys.stdout.write(f"{token}\n")
 
 
 def make_entry(
-    name: str, token: str, *, days: int | None = None, scopes: Collection[Scope] = ALL_SCOPES
+    name: str,
+    token: str,
+    *,
+    days: int | None = None,
+    scopes: Collection[Scope] = ALL_SCOPES,
+    limits: Mapping[str, float] = {},
 ) -> str:
-    """Write the table of a token, as TOML.
+    """Write the table of a token, as TOML; ``limits`` are fields of ``Limits``.
 
     Raises:
         ValueError: the name cannot be used.
@@ -73,6 +89,7 @@ def make_entry(
     if set(scopes) != ALL_SCOPES:
         listed = ", ".join(f'"{scope}"' for scope in Scope if scope in scopes)
         lines.append(f"scopes = [{listed}]")
+    lines += [f"{limit} = {value}" for limit, value in limits.items()]
     return "\n".join(lines) + "\n"
 
 
