@@ -406,7 +406,7 @@ def test_objects_prompted_long_ago_go_on_from_where_they_were_seen(
         with pytest.raises(SessionLostError) as caught:
             next(session)
     (prompt,) = caught.value.checkpoint.prompts
-    assert (prompt.object_id, prompt.frame_index) == (1, 9)
+    assert (prompt.object_id, prompt.frame_index) == (1, 7)
     assert prompt.prompt == Prompt(box=Box(*BOX))  # the fake model names classes
     with video(resume=caught.value) as session:
         last = list(session.finish())[-1]
