@@ -18,7 +18,7 @@ from ..segment import v1 as pb
 from ..wire.reasons import Reason
 from ..wire.requests import image_by_bytes, image_by_digest
 from ..wire.statuses import error_from_rpc
-from .channel import ChannelOptions, has_several, resolve_address
+from .channel import ChannelOptions, resolve_address
 from .timeouts import Default, Timeout, checked_timeout
 from .tls import TlsOptions, resolve_tls
 from .token import Metadata, Token, authorization, is_local
@@ -148,7 +148,7 @@ class BaseTransport:
         self._options = options
         resolved = resolve_tls(tls)
         self._arguments = (
-            *options.to_grpc(retry=retry, several=has_several(self.address)),
+            *options.to_grpc(retry=retry),
             *(resolved.to_grpc() if resolved else ()),
             # Else gRPC would go to "localhost" by the proxy of the environment, away from here.
             *((("grpc.enable_http_proxy", 0),) if is_local(self.address) else ()),

@@ -25,12 +25,11 @@ class ChannelOptions:
     keepalive_timeout_s: float = 10.0
     """A ping that is not answered within this closes the connection."""
 
-    def to_grpc(self, *, retry: bool, several: bool = False) -> tuple[tuple[str, str | int], ...]:
+    def to_grpc(self, *, retry: bool) -> tuple[tuple[str, str | int], ...]:
         """As channel arguments of gRPC.
 
         ``retry`` repeats a unary call that was answered UNAVAILABLE, up to three attempts in all.
         Only for a model service without a gateway: that one retries, and two layers multiply.
-        ``several`` spreads calls over the addresses of the target whose health says SERVING.
         """
         arguments: tuple[tuple[str, str | int], ...] = (
             ("grpc.max_send_message_length", self.max_request_bytes),
@@ -42,23 +41,14 @@ class ChannelOptions:
             ("grpc.min_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 5000),
         )
-        config = {**(_SEVERAL if several else {}), **(_retry_config() if retry else {})}
-        if config:
-            arguments = (*arguments, ("grpc.service_config", json.dumps(config)))
         if not retry:
             return arguments
         return (
             *arguments,
+            ("grpc.service_config", json.dumps(_retry_config())),
             # gRPC gives up retries of requests above 256 KiB, that is of images, by default.
             ("grpc.per_rpc_retry_buffer_size", self.max_request_bytes + 1024),
         )
-
-
-_SEVERAL: dict[str, object] = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    # By default all calls go to the first address that connects, whatever its health says.
-    "healthCheckConfig": {"serviceName": ""},
-}
 
 
 def _retry_config() -> dict[str, object]:
@@ -81,11 +71,6 @@ def _retry_config() -> dict[str, object]:
             }
         ]
     }
-
-
-def has_several(target: str) -> bool:
-    """Whether a gRPC target lists addresses: ``ipv4:10.0.0.1:50051,10.0.0.2:50051``."""
-    return target.startswith(("ipv4:", "ipv6:")) and "," in target
 
 
 def resolve_address(address: str | None) -> str:
