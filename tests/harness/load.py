@@ -17,6 +17,7 @@ import numpy as np
 from serving_helpers import CHANNEL_OPTIONS, error_info, picture, png
 
 from diptych.segment import v1 as pb
+from diptych.wire.streams import StreamEnd
 from diptych_runtime.front.stats import quantile
 
 _FOREGROUND = pb.PointLabel.POINT_LABEL_FOREGROUND
@@ -195,6 +196,7 @@ class Caller:
         async def ask() -> list[str]:
             wrong: list[str] = []
             call = self._segment.SegmentVideo(timeout=self._deadline_s, metadata=self._metadata)
+            end = StreamEnd(call)
             try:
                 start = pb.VideoStart(model_id=self._model)
                 await _said(call, pb.SegmentVideoRequest(seq=1, start=start))
@@ -210,6 +212,8 @@ class Caller:
                 await call.done_writing()
                 while await call.read() is not grpc.aio.EOF:
                     pass
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as failure:
+                raise await end.error() or failure from failure
             finally:
                 call.cancel()
             return wrong

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -185,6 +184,8 @@ class Supervisor:
 def canary_mask(answer: pb.SegmentResponse, *, answers: int) -> Mask:
     """Return all pixels that an answer to the canary marks.
 
+    That numbers are finite is checked in the engine process, as of every answer.
+
     Args:
         answer: What an engine said.
         answers: How many prompts it was asked about; each has to be answered.
@@ -201,11 +202,6 @@ def canary_mask(answer: pb.SegmentResponse, *, answers: int) -> Mask:
         segments = read_result(answer).segments
     except DiptychError as error:
         raise _wrong_canary("with masks that are none") from error
-    for segment in segments:
-        box = segment.box
-        sides = (box.x_min, box.y_min, box.x_max, box.y_max) if box else ()
-        if not all(map(math.isfinite, (segment.score or 0.0, *sides))):
-            raise _wrong_canary("with a number that is none")
     masks = [segment.mask for segment in segments if segment.mask is not None]
     return Mask.union(masks, (_CANARY_SIDE_PX, _CANARY_SIDE_PX))
 
