@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
 
 from fake_engine import watermark
+from fake_video import DRIFT, drift
 from harness.figures import Figure, finish
 from harness.parts import Part, service
 from serving_helpers import picture, png
@@ -34,6 +35,7 @@ from diptych import (
     AsyncVideoSession,
     Client,
     DiptychError,
+    Mask,
     SessionLostError,
     UnavailableError,
     VideoFrameResult,
@@ -74,6 +76,8 @@ def call(address: str, number: int, seen: Seen) -> None:
 async def follow(address: str, number: int, seen: Seen) -> None:
     """Follow an object through frames, going on in another session when one is lost."""
     frames = [picture(seed=1000 + number * 100 + each) for each in range(40)]
+    for frame in frames:
+        frame[0, 0] = DRIFT
     lost: SessionLostError | None = None
     sent = 0
     async with AsyncClient(address, timeout=20) as client:
@@ -82,6 +86,9 @@ async def follow(address: str, number: int, seen: Seen) -> None:
             try:
                 async with client.video(model="fake", resume=lost) as session:
                     seen.resumed += lost is not None
+                    asked = (
+                        {0} if lost is None else {p.frame_index for p in lost.checkpoint.prompts}
+                    )
                     if lost is None:
                         await session.send(png(frames[0]))
                         await session.prompt(1, box=(10, 10, 30, 30))
@@ -95,7 +102,7 @@ async def follow(address: str, number: int, seen: Seen) -> None:
                                     warned_at = time.monotonic()
                                 if isinstance(event, VideoFrameResult):
                                     sent = max(sent, event.frame_index + 1)
-                                check(event, frames, seen)
+                                check(event, frames, asked, seen)
                         except SessionLostError as error:
                             lost = error
                         finally:
@@ -119,14 +126,32 @@ async def feed(session: AsyncVideoSession, frames: list, first: int, seen: Seen)
         session.finish()
 
 
-def check(event: object, frames: list, seen: Seen) -> None:
-    """Compare a frame's answer with what the engine answers in a session that is never lost."""
-    if not isinstance(event, VideoFrameResult) or (event.frame_index == 0 and not event.revision):
+def check(event: object, frames: list, asked: set[int], seen: Seen) -> None:
+    """Compare a frame's answer with what the engine answers in a session that is never lost.
+
+    The first answer for a frame that has a prompt, in ``asked``, was made before the prompt came.
+    """
+    if not isinstance(event, VideoFrameResult):
+        seen.wrong_frames += 1
+        return
+    if event.frame_index in asked and not event.revision:
         return
     seen.frames += 1
-    right = watermark(frames[event.frame_index % len(frames)])
-    boxes = [(o.object_id, o.segment.label, o.segment.mask.area) for o in event.objects]
-    seen.wrong_frames += boxes != [(1, right, 400)]
+    right = (1, watermark(frames[event.frame_index % len(frames)]), box_on(event.frame_index))
+    found = [(o.object_id, o.segment.label, mask_box(o.segment.mask)) for o in event.objects]
+    seen.wrong_frames += found != [right]
+
+
+def box_on(index: int) -> tuple[float, ...]:
+    """Where the object is that was prompted on frame 0."""
+    return (10 + drift(index), 10, 30 + drift(index), 30)
+
+
+def mask_box(mask: Mask | None) -> tuple[float, ...] | None:
+    """The corners of a full square; ``None`` for any other mask."""
+    if mask is None or mask.box is None or mask.area != 400:
+        return None
+    return (mask.box.x_min, mask.box.y_min, mask.box.x_max, mask.box.y_max)
 
 
 async def measure(rounds: int, calls: int, drain_s: float) -> Seen:

@@ -1,8 +1,9 @@
-"""The fake engine with video: each object is a square around its prompt, on every frame.
+"""The fake engine with video: an object is a square around its prompt, from its frame on.
 
 The top left pixel of a frame selects the behaviour, as for pictures. The label of each segment
-carries the digest of the frame that was answered; an object is hidden on ``HIDE`` frames. The log
-gets a line for each frame, step and end of a session.
+carries the digest of the frame that was answered; an object is hidden on ``HIDE`` frames, and on
+``DRIFT`` frames as many pixels to the right as ``drift`` says, so that a prompt that is given again
+on another frame than its own shows. The log gets a line for each frame, step and end of a session.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ from diptych_runtime.engine import (
     VideoOptions,
 )
 
-HIDE = (255, 0, 20)
+HIDE, DRIFT = (255, 0, 20), (255, 0, 21)
+
+
+def drift(frame_index: int) -> int:
+    """Pixels that everything is moved to the right on a ``DRIFT`` frame. Range [0, 10]."""
+    return frame_index * 7 % 11
 
 
 class FakeSession:
@@ -47,8 +53,8 @@ class FakeSession:
         if options.track_all:
             raise ServiceError(Reason.TASK_UNSUPPORTED, "fake follows only what is prompted")
         self._options = options
-        self._frames: dict[int, tuple[str, bool]] = {}
-        self._objects: dict[int, Box] = {}
+        self._frames: dict[int, tuple[str, tuple[int, ...]]] = {}
+        self._objects: dict[int, tuple[int, Box]] = {}
         self._removed: set[int] = set()
         self._size = (0, 0)
         note("open")
@@ -62,7 +68,7 @@ class FakeSession:
         note("frame", mark)
         yield from _misbehave(behaviour, mark)
         self._size = (pixels.shape[0], pixels.shape[1])
-        self._frames[frame_index] = (mark, behaviour == HIDE)
+        self._frames[frame_index] = (mark, behaviour)
         if len(self._frames) > self._options.held_frames:
             del self._frames[next(iter(self._frames))]
         return self._answer(frame_index)
@@ -80,7 +86,8 @@ class FakeSession:
         box = prompt.box or (prompt.mask and prompt.mask.box) or Box(0, 0, 8, 8)
         if point:
             box = Box(max(point.x - 4, 0), max(point.y - 4, 0), point.x + 4, point.y + 4)
-        self._objects[object_id] = box
+        since = min(frame_index, self._objects.get(object_id, (frame_index, box))[0])
+        self._objects[object_id] = since, _moved(box, -self._drift(frame_index))
         return tuple(self._answer(index) for index in self._frames if index >= frame_index)
 
     def remove(self, object_id: int) -> None:
@@ -93,15 +100,26 @@ class FakeSession:
         note("close")
 
     def _answer(self, index: int) -> FrameAnswer:
-        mark, hidden = self._frames[index]
+        mark, behaviour = self._frames[index]
+        hidden = behaviour == HIDE
         found = []
-        for object_id in sorted(self._objects):
-            shown = _segment(mark, self._objects[object_id], self._size, None)
+        for object_id, (since, box) in sorted(self._objects.items()):
+            if index < since:
+                continue
+            shown = _segment(mark, _moved(box, self._drift(index)), self._size, None)
             shown = replace(shown, low_res_logits=None)
             presence = 0.1 if hidden else 0.9
             segment = Segment(presence, label=mark) if hidden else shown
             found.append(TrackedObject(object_id, segment, presence))
         return FrameAnswer(index, tuple(found))
+
+    def _drift(self, index: int) -> int:
+        held = self._frames.get(index)
+        return drift(index) if held is not None and held[1] == DRIFT else 0
+
+
+def _moved(box: Box, right: int) -> Box:
+    return Box(box.x_min + right, box.y_min, box.x_max + right, box.y_max)
 
 
 def _misbehave(behaviour: tuple[int, ...], mark: str) -> Iterator[None]:

@@ -32,6 +32,7 @@ from diptych import (
     VideoFrameResult,
     VideoRefusal,
 )
+from diptych._transport import calls
 from diptych.testing import FakeSegmentService
 
 SIZE = (40, 60)
@@ -406,7 +407,7 @@ def test_objects_prompted_long_ago_go_on_from_where_they_were_seen(
         with pytest.raises(SessionLostError) as caught:
             next(session)
     (prompt,) = caught.value.checkpoint.prompts
-    assert (prompt.object_id, prompt.frame_index) == (1, 9)
+    assert (prompt.object_id, prompt.frame_index) == (1, 7)
     assert prompt.prompt == Prompt(box=Box(*BOX))  # the fake model names classes
     with video(resume=caught.value) as session:
         last = list(session.finish())[-1]
@@ -458,6 +459,37 @@ def test_a_server_that_goes_away_loses_the_session(opener: Any) -> None:
         with pytest.raises(SessionLostError) as caught:
             next(session)
     assert [index for index, _ in caught.value.checkpoint.frames] == [0]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_RETRY_WAITS_S", (0.01, 0.01, 0.01, 0.01))
+
+
+def test_a_session_that_a_stopping_server_refuses_is_opened_again(
+    video: Any, service: FakeSegmentService, quick: None
+) -> None:
+    service.fail("DRAINING", times=4)
+    with video() as session:
+        session.send(PIXELS)
+        session.prompt(1, box=BOX)
+        events = list(session.finish())
+    assert frames_of(events) == [(0, 0), (0, 1)]
+    assert [m.WhichOneof("event") for m in service.video_requests[-3:]] == [
+        "start",
+        "frame",
+        "prompt",
+    ]
+
+
+def test_a_session_is_not_opened_again_for_ever(
+    video: Any, service: FakeSegmentService, quick: None
+) -> None:
+    service.fail("DRAINING")
+    with pytest.raises(UnavailableError) as caught, video():
+        pass
+    assert caught.value.reason == "DRAINING"
+    assert len(service.video_requests) == 5
 
 
 def test_sessions_that_cannot_be_opened(video: Any, opener: Any, service: Any) -> None:

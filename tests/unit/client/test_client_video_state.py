@@ -106,7 +106,7 @@ def test_prompts_that_wait_are_bounded(state: SessionState) -> None:
     assert prompt(state, 1)
 
 
-def test_the_newest_visible_mask_is_kept(state: SessionState) -> None:
+def test_a_visible_mask_is_kept(state: SessionState) -> None:
     answer(state, send(state))
     answer(state, prompt(state, 1))
     size = pb.ImageSize(height_px=2, width_px=2)
@@ -123,6 +123,57 @@ def test_the_newest_visible_mask_is_kept(state: SessionState) -> None:
     assert (state.checkpoint().prompts, state.checkpoint().lost_objects) == ((), (1,))
 
 
+def mask_at(x: int) -> Mask:
+    return Mask.from_crop(np.ones((1, 1), bool), x, 0, (2, 8))
+
+
+def show(state: SessionState, seq: int, index: int, x: int) -> None:
+    segment = pb.Segment(mask=pb.Mask(coco_rle=mask_at(x).to_coco()))
+    size = pb.ImageSize(height_px=2, width_px=8)
+    found = pb.VideoSegment(object_id=1, segment=segment)
+    answer(state, seq, index, segments=[found], image_size=size)
+
+
+@pytest.fixture
+def followed(state: SessionState) -> SessionState:
+    """Object 1, prompted on frame 0, was seen on frames 1 to 3, which are held."""
+    answer(state, send(state))
+    show(state, prompt(state, 1), 0, 0)
+    for index in (1, 2, 3):
+        show(state, send(state), index, index)
+    return state
+
+
+def asked(state: SessionState) -> list[tuple[int, Prompt]]:
+    held = state.checkpoint().prompts
+    return sorted(((p.frame_index, p.prompt) for p in held), key=lambda each: each[0])
+
+
+def test_the_oldest_held_mask_is_what_an_object_goes_on_from(followed: SessionState) -> None:
+    assert asked(followed) == [(1, Prompt(mask=mask_at(1)))]
+
+
+def test_a_correction_does_not_stand_for_what_it_corrects(followed: SessionState) -> None:
+    show(followed, prompt(followed, 1, 2), 2, 5)
+    assert asked(followed) == [(1, Prompt(mask=mask_at(1))), (2, PROMPT)]
+    # As the oldest frame goes, its mask is that of the corrected one.
+    show(followed, send(followed), 4, 6)
+    assert asked(followed) == [(2, Prompt(mask=mask_at(5)))]
+
+
+def test_a_correction_that_is_not_answered_is_asked_again(followed: SessionState) -> None:
+    prompt(followed, 1, 1)
+    assert asked(followed) == [(1, PROMPT), (2, Prompt(mask=mask_at(2)))]
+
+
+def test_where_an_object_is_no_more_it_is_not_asked_for(followed: SessionState) -> None:
+    answer(followed, 4, 1, segments=[pb.VideoSegment(object_id=1)])
+    assert asked(followed) == [(2, Prompt(mask=mask_at(2)))]
+    followed.sent(followed.removal(1))
+    assert asked(followed) == []
+    assert followed.checkpoint().lost_objects == ()
+
+
 def test_what_a_detector_found_is_asked_for_by_its_box(state: SessionState) -> None:
     answer(state, send(state))
     answer(state, prompt(state, 1))
@@ -134,7 +185,7 @@ def test_what_a_detector_found_is_asked_for_by_its_box(state: SessionState) -> N
     for index in (1, 2, 3):
         answer(state, send(state), index, segments=[found], image_size=size)
     (kept,) = state.checkpoint().prompts
-    assert (kept.frame_index, kept.prompt) == (3, Prompt(box=Box(0.5, 0, 1.5, 2)))
+    assert (kept.frame_index, kept.prompt) == (1, Prompt(box=Box(0.5, 0, 1.5, 2)))
 
 
 def test_the_end_of_a_server_is_the_loss_of_an_open_session(state: SessionState) -> None:

@@ -26,7 +26,7 @@ class VideoCheckpoint:
     frames: tuple[tuple[int, bytes], ...] = field(repr=False)
     """Index and file of each frame that was still held, oldest first."""
     prompts: tuple[VideoPrompt, ...]
-    """Prompts on those frames, in order. An object whose own prompts were on older frames is
-    prompted with its last mask, or its last box if the model names classes."""
+    """Prompts on those frames. An object that has prompts on older frames too is prompted with its
+    mask on the oldest of these frames that shows it, or its box if the model names classes."""
     lost_objects: tuple[int, ...] = ()
     """Objects that were not visible on any held frame: they have to be prompted again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,15 @@ from numpy.typing import NDArray
 
 from .._arguments import BoxLike, PointLike
 from .._transport.asynchronous import AsyncTransport, read
+from .._transport.calls import Patience
 from .._transport.timeouts import DEFAULT
 from .._types.checkpoint import VideoCheckpoint
-from .._types.errors import DeadlineExceededError, RequestCancelledError, SessionLostError
+from .._types.errors import (
+    DeadlineExceededError,
+    DiptychError,
+    RequestCancelledError,
+    SessionLostError,
+)
 from .._types.prompts import Prompt
 from .._types.video import VideoEvent, VideoOptions, VideoRefusal
 from ..masks.mask import Mask
@@ -130,13 +137,12 @@ class AsyncVideoSession(BaseVideoSession):
         if self._call is not None:
             raise RuntimeError("a session is opened once; make another")
         self._deadline = self._wire.deadline(self._options.timeout)
-        self._outbox.append(self._state.start())
-        self._call = self._wire.open_video(self._requests(), self._deadline)
-        # Without this, whoever waits to send would not notice the end of the call.
-        self._end = StreamEnd(self._call, self._ended)
-        self._messages = self._call.__aiter__()
+        self._opening = self._wire.deadline(DEFAULT)
+        patience = Patience(self._opening)
         try:
-            await self._open()
+            while (wait_s := await self._begin(patience)) is not None:
+                await asyncio.sleep(wait_s)
+                self._start_over()
             if self._options.checkpoint is not None:
                 await self._replay(self._options.checkpoint)
         except BaseException:
@@ -196,13 +202,36 @@ class AsyncVideoSession(BaseVideoSession):
         if (error := await self._end.error()) is not None:
             self._failed(error)
 
-    async def _requests(self) -> AsyncIterator[pb.SegmentVideoRequest]:
+    async def _begin(self, patience: Patience) -> float | None:
+        """Opens a call; seconds to wait before the next attempt if a server that stops refused."""
+        outbox = self._outbox
+        outbox.append(self._state.start())
+        self._call = self._wire.open_video(self._requests(outbox), self._deadline)
+        # Without this, whoever waits to send would not notice the end of the call.
+        self._end = StreamEnd(self._call, lambda: self._ended(outbox))
+        self._messages = self._call.__aiter__()
+        try:
+            await self._open()
+        except DiptychError as error:
+            wait_s = None if self._closed else patience.wait_s(error)
+            if wait_s is None:
+                raise
+            return wait_s
+        return None
+
+    async def _requests(
+        self, outbox: deque[pb.SegmentVideoRequest]
+    ) -> AsyncIterator[pb.SegmentVideoRequest]:
         """What gRPC's own task sends, until the session is finished."""
+
+        def over() -> bool:
+            return self._over or outbox is not self._outbox
+
         while True:
-            await self._wait_for(lambda: bool(self._outbox) or self._finished or self._over)
-            if self._over or not self._outbox:
+            await self._wait_for(lambda: bool(outbox) or self._finished or over())
+            if over() or not outbox:
                 return
-            yield self._outbox.popleft()
+            yield outbox.popleft()
 
     async def _wait_for(self, happened: Callable[[], bool]) -> None:
         while not happened():
@@ -216,18 +245,20 @@ class AsyncVideoSession(BaseVideoSession):
             if not future.done():
                 future.set_result(None)
 
-    def _ended(self) -> None:
+    def _ended(self, outbox: deque[pb.SegmentVideoRequest] | None = None) -> None:
+        """Notes the end of the call that sends what is in ``outbox``; by default, of the last."""
+        if outbox is not None and outbox is not self._outbox:
+            return
         self._over = True
         self._outbox.clear()
         self._notify()
 
     async def _open(self) -> None:
         """Waits for the first answer, no longer than for that of any other call."""
-        opening = self._wire.deadline(DEFAULT)
         try:
-            message = await asyncio.wait_for(self._read(), opening.left())
+            message = await asyncio.wait_for(self._read(), self._opening.left())
         except asyncio.TimeoutError as error:
-            text = f"{self._wire.address}: no session within {opening.timeout:g} s"
+            text = f"{self._wire.address}: no session within {self._opening.timeout:g} s"
             raise DeadlineExceededError(text) from error
         if message is None:
             raise SessionLostError(f"{self._wire.address}: the server ended the session at once")

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from .._transport.calls import BaseTransport, Deadline
-from .._types.errors import DiptychError
+from .._types.errors import DiptychError, RequestCancelledError
 from .._types.results import Provenance
 from .._types.video import VideoEvent, VideoLimits, VideoOptions
 from ..segment import v1 as pb
@@ -23,7 +23,7 @@ class BaseVideoSession:
         self._state = SessionState(options)
         self._address = wire.address
         self._errors = wire.error
-        self._deadline = Deadline(None)
+        self._deadline = self._opening = Deadline(None)
         self._outbox: deque[pb.SegmentVideoRequest] = deque()
         self._pending: deque[VideoEvent] = deque()
         self._finished = False
@@ -48,6 +48,20 @@ class BaseVideoSession:
     def going_away_s(self) -> float | None:
         """Seconds that the server gave, when it said that it will close the session."""
         return self._state.going_away_s
+
+    def _start_over(self) -> None:
+        """Forget a call that was refused before anything had begun.
+
+        Raises:
+            RequestCancelledError: the session was closed meanwhile.
+        """
+        if self._closed:
+            raise RequestCancelledError("the session was closed")
+        # A queue of its own for each call: what still sends for the one before must find nothing.
+        self._outbox = deque()
+        self._state = SessionState(self._options)
+        self._failure = None
+        self._over = False
 
     def _check_opened(self) -> None:
         if self._state.limits is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from .._arguments import BoxLike, PointLike
 from .._transport.blocking import Transport
+from .._transport.calls import Patience
 from .._transport.timeouts import DEFAULT
 from .._types.checkpoint import VideoCheckpoint
 from .._types.errors import DeadlineExceededError, DiptychError, SessionLostError
@@ -124,13 +127,13 @@ class VideoSession(BaseVideoSession):
         if self._call is not None:
             raise RuntimeError("a session is opened once; make another")
         self._deadline = self._wire.deadline(self._options.timeout)
-        self._outbox.append(self._state.start())
-        self._call = self._wire.open_video(self._requests(), self._deadline)
-        # Without this, whoever waits to send would not notice the end of the call.
-        if not self._call.add_callback(self._ended):
-            self._ended()
+        self._opening = self._wire.deadline(DEFAULT)
+        patience = Patience(self._opening)
         try:
-            self._open()
+            while (wait_s := self._begin(patience)) is not None:
+                time.sleep(wait_s)
+                with self._changed:
+                    self._start_over()
             if self._options.checkpoint is not None:
                 self._replay(self._options.checkpoint)
         except BaseException:
@@ -186,17 +189,41 @@ class VideoSession(BaseVideoSession):
             self._failed(self._call)
         self._check_not_ended()
 
-    def _requests(self) -> Iterator[pb.SegmentVideoRequest]:
+    def _begin(self, patience: Patience) -> float | None:
+        """Opens a call; seconds to wait before the next attempt if a server that stops refused."""
+        outbox = self._outbox
+        outbox.append(self._state.start())
+        self._call = self._wire.open_video(self._requests(outbox), self._deadline)
+        # Without this, whoever waits to send would not notice the end of the call.
+        if not self._call.add_callback(lambda: self._ended(outbox)):
+            self._ended(outbox)
+        try:
+            self._open()
+        except DiptychError as error:
+            wait_s = None if self._closed else patience.wait_s(error)
+            if wait_s is None:
+                raise
+            return wait_s
+        return None
+
+    def _requests(self, outbox: deque[pb.SegmentVideoRequest]) -> Iterator[pb.SegmentVideoRequest]:
         """What gRPC's own thread sends, until the session is finished."""
+
+        def over() -> bool:
+            return self._over or outbox is not self._outbox
+
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._outbox or self._finished or self._over)
-                if self._over or not self._outbox:
+                self._changed.wait_for(lambda: outbox or self._finished or over())
+                if over() or not outbox:
                     return
-                message = self._outbox.popleft()
+                message = outbox.popleft()
             yield message
 
-    def _ended(self) -> None:
+    def _ended(self, outbox: deque[pb.SegmentVideoRequest] | None = None) -> None:
+        """Notes the end of the call that sends what is in ``outbox``; by default, of the last."""
+        if outbox is not None and outbox is not self._outbox:
+            return
         with self._changed:
             self._over = True
             self._outbox.clear()
@@ -210,8 +237,7 @@ class VideoSession(BaseVideoSession):
             late.set()
             self._call.cancel()
 
-        opening = self._wire.deadline(DEFAULT)
-        seconds = opening.left()
+        seconds = self._opening.left()
         timer = None if seconds is None else threading.Timer(seconds, give_up)
         try:
             if timer is not None:
@@ -220,7 +246,7 @@ class VideoSession(BaseVideoSession):
         except DiptychError as error:
             if not late.is_set():
                 raise
-            message_text = f"{self._wire.address}: no session within {opening.timeout:g} s"
+            message_text = f"{self._wire.address}: no session within {self._opening.timeout:g} s"
             raise DeadlineExceededError(message_text) from error
         finally:
             if timer is not None:

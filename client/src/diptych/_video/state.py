@@ -17,7 +17,6 @@ from .._types.checkpoint import VideoCheckpoint, VideoPrompt
 from .._types.errors import DiptychError, SessionLostError, UnavailableError
 from .._types.prompts import LowResLogits, OutputOptions, Prompt
 from .._types.results import Provenance
-from .._types.segment import Segment
 from .._types.video import (
     VideoEvent,
     VideoFrameResult,
@@ -36,6 +35,7 @@ from ..wire.video import (
     start_request,
 )
 from .frames import checked_quality
+from .held import HeldObjects
 
 MAX_WAITING = 1024
 """Prompts and removals that may be unanswered."""
@@ -99,9 +99,7 @@ class SessionState:
         self._frames: dict[int, bytes] = {}
         self._unanswered: dict[int, pb.SegmentVideoRequest] = {}
         self._unanswered_frames: set[int] = set()
-        self._unanswered_prompts: dict[int, VideoPrompt] = {}
-        self._prompts: dict[tuple[int, int], VideoPrompt] = {}
-        self._last_seen: dict[int, tuple[int, Prompt | None]] = {}
+        self._objects = HeldObjects(self._frames.keys())
         self.limits: VideoLimits | None = None
         self.provenance: tuple[Provenance, ...] = ()
         self.going_away_s: float | None = None
@@ -178,23 +176,16 @@ class SessionState:
             self._unanswered[self._seq] = message
         if kind == "prompt" and prompt is not None:
             asked = VideoPrompt(message.prompt.object_id, message.prompt.frame_index, prompt)
-            self._unanswered_prompts[self._seq] = asked
+            self._objects.ask(self._seq, asked)
         elif kind == "removal":
-            self._forget(message.removal.object_id)
+            self._objects.forget(message.removal.object_id)
 
     def _hold(self, index: int, encoded: bytes) -> None:
         assert self.limits is not None
         self._frames[index] = encoded
         while len(self._frames) > self.limits.held_frames:
             del self._frames[next(iter(self._frames))]
-        self._prompts = {k: p for k, p in self._prompts.items() if p.frame_index in self._frames}
-
-    def _forget(self, object_id: int) -> None:
-        self._prompts = {k: p for k, p in self._prompts.items() if p.object_id != object_id}
-        self._unanswered_prompts = {
-            seq: p for seq, p in self._unanswered_prompts.items() if p.object_id != object_id
-        }
-        self._last_seen.pop(object_id, None)
+        self._objects.trim()
 
     def settle(
         self, message: pb.SegmentVideoResponse, event: VideoEvent | None
@@ -206,16 +197,12 @@ class SessionState:
         seq = message.in_reply_to_seq
         request = self._unanswered.pop(seq, None)
         self._unanswered_frames.discard(seq)
-        prompt = self._unanswered_prompts.pop(seq, None)
         if isinstance(event, VideoRefusal):
+            self._objects.refused(seq)
             return self._refused(event, request)
-        if prompt is not None:
-            # The newest last, as the server had them.
-            self._prompts.pop((prompt.object_id, prompt.frame_index), None)
-            self._prompts[prompt.object_id, prompt.frame_index] = prompt
-            self._last_seen.setdefault(prompt.object_id, (-1, None))
+        self._objects.answered(seq)
         if isinstance(event, VideoFrameResult):
-            self._keep_sights(event)
+            self._objects.saw(event)
         return event
 
     def _refused(
@@ -232,33 +219,16 @@ class SessionState:
             return replace(refusal, frame_index=asked.frame_index, object_id=asked.object_id)
         return replace(refusal, object_id=request.removal.object_id)
 
-    def _keep_sights(self, result: VideoFrameResult) -> None:
-        for found in result.objects:
-            known = self._last_seen.get(found.object_id)
-            seen = _prompt_for(found.segment)
-            if known and result.frame_index >= known[0] and seen is not None:
-                self._last_seen[found.object_id] = (result.frame_index, seen)
-
     def checkpoint(self) -> VideoCheckpoint:
         """What another session needs to go on from here."""
-        prompts = [*self._prompts.values(), *self._unanswered_prompts.values()]
-        prompts = [prompt for prompt in prompts if prompt.frame_index in self._frames]
-        prompted = {prompt.object_id for prompt in prompts}
-        lost = []
-        for object_id, (index, seen) in self._last_seen.items():
-            if object_id in prompted:
-                continue
-            if seen is not None and index in self._frames:
-                prompts.append(VideoPrompt(object_id, index, seen))
-            else:
-                lost.append(object_id)
+        prompts, lost = self._objects.prompts()
         return VideoCheckpoint(
             model=self._options.model,
             output=self._options.output,
             track_all=self._options.track_all,
             frames=tuple(self._frames.items()),
-            prompts=tuple(prompts),
-            lost_objects=tuple(lost),
+            prompts=prompts,
+            lost_objects=lost,
         )
 
     def lost(self, error: DiptychError) -> DiptychError:
@@ -277,15 +247,3 @@ class SessionState:
             )
         error.checkpoint = self.checkpoint()
         return error
-
-
-def _prompt_for(segment: Segment) -> Prompt | None:
-    """What asks for an object again where it was seen; ``None`` if nothing of it was.
-
-    Models that name a class detect, and know a detection by its box; they may take no masks.
-    """
-    if segment.mask is None or not segment.mask.area:
-        return None
-    if segment.category_id and segment.box is not None:
-        return Prompt(box=segment.box)
-    return Prompt(mask=segment.mask)

@@ -211,7 +211,8 @@ class EngineClient:
     async def kill(self) -> None:
         """End the process now and wait until it is gone."""
         self._killed = True
-        self._kill()
+        if not self.ended.done():  # else ``exit_code`` waits for it, and kills it if it stays
+            self._kill()
         self._pipe.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._slots.close()

@@ -1,0 +1,105 @@
+"""Where a video session's objects are on the frames that are still held. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from .._types.checkpoint import VideoPrompt
+from .._types.prompts import Prompt
+from .._types.segment import Segment
+from .._types.video import VideoFrameResult
+
+
+class HeldObjects:
+    """Prompts, and where objects were seen, on ``frames``: the indexes that are held, which grow
+    and shrink outside. Keeps one mask or box for each object on each of them at most."""
+
+    def __init__(self, frames: Collection[int]) -> None:
+        self._frames = frames
+        self._asked: dict[int, VideoPrompt] = {}
+        self._prompts: dict[tuple[int, int], VideoPrompt] = {}
+        self._seen: dict[int, dict[int, Prompt]] = {}
+        self._outlived: set[int] = set()
+
+    def ask(self, seq: int, prompt: VideoPrompt) -> None:
+        """Note a prompt that is sent now."""
+        self._asked[seq] = prompt
+
+    def refused(self, seq: int) -> None:
+        """Note that a prompt, if ``seq`` is one, has changed nothing."""
+        self._asked.pop(seq, None)
+
+    def answered(self, seq: int) -> None:
+        """Note that a prompt, if ``seq`` is one, was taken."""
+        prompt = self._asked.pop(seq, None)
+        if prompt is None:
+            return
+        # The newest last, as the server had them.
+        self._prompts.pop((prompt.object_id, prompt.frame_index), None)
+        self._prompts[prompt.object_id, prompt.frame_index] = prompt
+        self._seen.setdefault(prompt.object_id, {})
+        self.trim()
+
+    def saw(self, result: VideoFrameResult) -> None:
+        """Note where prompted objects are on a frame, instead of what was noted of it before."""
+        if result.frame_index not in self._frames:
+            return
+        for found in result.objects:
+            sights = self._seen.get(found.object_id)
+            if sights is None:
+                continue
+            sights.pop(result.frame_index, None)
+            if (sight := _prompt_for(found.segment)) is not None:
+                sights[result.frame_index] = sight
+
+    def forget(self, object_id: int) -> None:
+        """Drop everything about an object."""
+        self._prompts = {k: p for k, p in self._prompts.items() if p.object_id != object_id}
+        self._asked = {seq: p for seq, p in self._asked.items() if p.object_id != object_id}
+        self._seen.pop(object_id, None)
+        self._outlived.discard(object_id)
+
+    def trim(self) -> None:
+        """Drop what was on frames that are not held any more."""
+        gone = [key for key, p in self._prompts.items() if p.frame_index not in self._frames]
+        for key in gone:
+            self._outlived.add(self._prompts.pop(key).object_id)
+        for sights in self._seen.values():
+            for index in [index for index in sights if index not in self._frames]:
+                del sights[index]
+
+    def prompts(self) -> tuple[tuple[VideoPrompt, ...], tuple[int, ...]]:
+        """What another session is asked, frame by frame, and the objects that it cannot be asked.
+
+        An object all of whose prompts are held gets them again. One that has older prompts is told
+        by them as well: it gets its mask on the oldest frame that shows it, so that the frames
+        after it are followed as they were, and its later prompts correct what they corrected.
+        """
+        held = [p for p in self._asked.values() if p.frame_index in self._frames]
+        asked = {(p.object_id, p.frame_index) for p in held}
+        held = [*self._prompts.values(), *held]
+        older = {p.object_id for p in self._asked.values() if p.frame_index not in self._frames}
+        lost = []
+        for object_id in sorted(self._outlived | older):
+            sights = self._seen.get(object_id, {})
+            # A mask on a frame whose correction is not answered would be replaced by it.
+            shown = min((i for i in sights if (object_id, i) not in asked), default=None)
+            if shown is not None:
+                # The mask shows what the prompts on its frame have asked for.
+                held = [p for p in held if (p.object_id, p.frame_index) != (object_id, shown)]
+                held.append(VideoPrompt(object_id, shown, sights[shown]))
+            elif all(p.object_id != object_id for p in held):
+                lost.append(object_id)
+        return tuple(held), tuple(lost)
+
+
+def _prompt_for(segment: Segment) -> Prompt | None:
+    """What asks for an object again where it was seen; ``None`` if nothing of it was.
+
+    Models that name a class detect, and know a detection by its box; they may take no masks.
+    """
+    if segment.mask is None or not segment.mask.area:
+        return None
+    if segment.category_id and segment.box is not None:
+        return Prompt(box=segment.box)
+    return Prompt(mask=segment.mask)
