@@ -21,8 +21,8 @@ from harness import fuzz_seeds
 from harness.engine import HarnessEngine
 
 from diptych.segment import v1 as pb
-from diptych.wire.fields import SMALL_BYTES, read_checked
-from diptych.wire.requests import read_request
+from diptych.wire.fields import SMALL_BYTES
+from diptych.wire.requests import read_checked, read_request
 from diptych_gateway.http.forms import MAX_OPTIONS_BYTES
 from diptych_gateway.http.options import read_compare, read_segment
 from diptych_gateway.http.problems import RefusedError

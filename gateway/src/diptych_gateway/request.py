@@ -19,8 +19,8 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from diptych.segment import v1 as pb
-from diptych.wire.fields import SMALL_BYTES, read_checked
-from diptych.wire.requests import read_request, read_size
+from diptych.wire.fields import SMALL_BYTES
+from diptych.wire.requests import read_checked, read_request, read_size
 from diptych_runtime.calls import charge
 from diptych_runtime.engine import Reason, ServiceError, invalid
 

@@ -16,7 +16,7 @@ from video_calls import FOREGROUND, reason, talk
 
 from diptych import Mask
 from diptych.segment import v1 as pb
-from diptych.wire.fields import read_checked
+from diptych.wire.requests import read_checked
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Stub = pb.SegmentServiceStub

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
@@ -14,19 +12,6 @@ _MOST_FIELDS = 100_000
 _WHOLE = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 _PACKED_BYTES = 4  # packed numbers take little: so many bytes of them count as a field
 _VARINT, _FIXED64, _SIZED, _FIXED32 = 0, 1, 2, 5
-
-M = TypeVar("M", bound=Message)
-
-
-def read_checked(message_type: type[M], raw: bytes) -> M:
-    """Read a message of a stranger; a large one is looked at first, as ``check_fields`` says.
-
-    Raises:
-        DecodeError: the bytes are no such message, or one of far too many fields.
-    """
-    if len(raw) > SMALL_BYTES:
-        check_fields(raw, message_type)
-    return message_type.FromString(raw)
 
 
 def check_fields(raw: bytes, message_type: type[Message]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from .._arguments import BoxLike, PointLike, RequestOptions, make_box, make_options, make_point
 from .._types.geometry import Box, Point
@@ -16,7 +19,7 @@ from .._types.prompts import (
 )
 from ..masks.mask import Mask
 from ..segment import v1 as pb
-from .fields import read_checked
+from .fields import SMALL_BYTES, check_fields
 
 __all__ = [
     "BoxLike",
@@ -66,6 +69,8 @@ _AUTOMATIC_FIELDS = {option.name: option.name for option in dataclasses.fields(A
 _AUTOMATIC_FIELDS["min_mask_region_area"] = "min_mask_region_area_px"
 _NO_OPTIONS = AutomaticOptions()
 
+M = TypeVar("M", bound=Message)
+
 
 def image_by_bytes(encoded: bytes) -> pb.Image:
     """The image itself, as the bytes of its file."""
@@ -75,6 +80,17 @@ def image_by_bytes(encoded: bytes) -> pb.Image:
 def image_by_digest(sha256: bytes) -> pb.Image:
     """The digest of an image that the server should hold, 32 bytes."""
     return pb.Image(sha256=sha256)
+
+
+def read_checked(message_type: type[M], raw: bytes) -> M:
+    """Read a message of a stranger; a large one is looked at first, as ``check_fields`` says.
+
+    Raises:
+        DecodeError: the bytes are no such message, or one of far too many fields.
+    """
+    if len(raw) > SMALL_BYTES:
+        check_fields(raw, message_type)
+    return message_type.FromString(raw)
 
 
 def read_request(raw: bytes) -> tuple[pb.SegmentRequest, bytes | memoryview]:

@@ -17,7 +17,8 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from diptych.segment import v1 as pb
-from diptych.wire.fields import SMALL_BYTES, read_checked
+from diptych.wire.fields import SMALL_BYTES
+from diptych.wire.requests import read_checked
 from diptych.wire.video import going_away_reply, refusal_reply
 
 from ..calls import log_fields, request_id
