@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 import diptych
+from diptych._transport.channel import ChannelOptions
 from diptych.segment import v1 as pb
 from diptych.testing._replies import default_card
 from diptych.wire.cards import read_card
@@ -14,6 +15,7 @@ from diptych.wire.replies import read_result, segment_message
 from diptych.wire.requests import RequestOptions, make_options, segment_request
 from diptych.wire.statuses import error_from_status
 from diptych_runtime.engine import Reason, ServiceError, Violation
+from diptych_runtime.grpc_server.server import SERVER_OPTIONS
 
 MIRRORS = [
     (diptych.ModelCard, pb.ModelCard),
@@ -131,3 +133,11 @@ def test_runtime_errors_are_read_whole(reason: Reason) -> None:
     assert error.violations == (diptych.Violation("image", "is empty"),)
     assert error.retry_after_s == 0.25
     assert type(error) is not diptych.DiptychError
+
+
+def test_an_idle_connection_is_let_go_by_the_client_first() -> None:
+    ours = dict(ChannelOptions().to_grpc(retry=False))
+    theirs = dict(SERVER_OPTIONS)
+    assert int(ours["grpc.client_idle_timeout_ms"]) < theirs["grpc.max_connection_idle_ms"]
+    keepalive_ms = int(ours["grpc.keepalive_time_ms"])
+    assert keepalive_ms > theirs["grpc.http2.min_ping_interval_without_data_ms"]
