@@ -303,7 +303,10 @@ class BatchingFake(FakeEngine):
     """
 
     def __init__(self, learned_s: Callable[[int], float]) -> None:
-        learn = BatchPolicy.learn
+        self._learned_s = learned_s
+
+    def load(self) -> LoadedModel:
+        learn, learned_s = BatchPolicy.learn, self._learned_s
 
         def told(policy: BatchPolicy, kind: Hashable, size: int, seconds: float) -> None:
             assert seconds >= 0
@@ -311,6 +314,7 @@ class BatchingFake(FakeEngine):
 
         # For this whole process, which has one engine.
         BatchPolicy.learn = told  # type: ignore[method-assign]
+        return super().load()
 
     def batch_key(self, features: Features, job: Job) -> Hashable | None:
         if job.task is not Task.PROMPTED_SEGMENTATION or _y(job) == GATED_Y:

@@ -325,10 +325,16 @@ OPTIONS = [
         "output.category_ids[1]",
     ),
     Row(
+        "a hundred thousand categories",
+        lambda r: r.output.category_ids.extend([1] * 100_000),
+        "OPTION_INVALID",
+        "output.category_ids",
+    ),
+    Row(
         "a million categories",
         lambda r: r.output.category_ids.extend([1] * 1_000_000),
         "OPTION_INVALID",
-        "output.category_ids",
+        "request",
     ),
     Row("task unspecified", lambda r: r.ClearField("task"), "OPTION_INVALID", "task"),
     Row("task unknown", lambda r: setattr(r, "task", 99), "OPTION_INVALID", "task"),
