@@ -121,7 +121,7 @@ ROUNDS ?= 1
 chaos: $(READY) ## Some 25 kinds of faults under load, with oracles (about five minutes)
 	@$(HARNESS)chaos --rounds $(ROUNDS) $(KINDS)
 
-# INPUTS=50000 takes some twenty minutes; what costs too much is kept in .fuzz/.
+# INPUTS=50000 takes some eight minutes; what costs too much is kept in .fuzz/.
 INPUTS ?= 3000
 fuzz: $(READY) ## Inputs that cost the most processor, memory and stall (about two minutes)
 	@$(HARNESS)fuzz --inputs $(INPUTS)
