@@ -89,7 +89,7 @@ def test_the_model_images_share_their_torch(images: dict[str, str]) -> None:
 
 def _steps_above_torch(image: str) -> int:
     steps = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image).splitlines()
-    (torch,) = (i for i, step in enumerate(steps) if "torch torchvision" in step)
+    (torch,) = (i for i, step in enumerate(steps) if "-r /opt/locks/torch.txt" in step)
     return torch
 
 
