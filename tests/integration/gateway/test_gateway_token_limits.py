@@ -66,7 +66,13 @@ async def served(stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def log(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     logs.configure("info")
-    yield lambda: capfd.readouterr().err
+    written: list[str] = []
+
+    def all_of_it() -> str:
+        written.append(capfd.readouterr().err)
+        return "".join(written)
+
+    yield all_of_it
     structlog.reset_defaults()
 
 
@@ -138,10 +144,14 @@ async def test_device_time_of_a_comparison_is_that_of_every_model(
     await stub.Compare(request, metadata=GREEDY)
     error = error_info(await error_of(served.segment()))
     assert error.metadata["limit"] == "device_seconds_per_minute"
-    lines = [json.loads(line) for line in log().splitlines() if line.startswith("{")]
-    audited = [line for line in lines if line["event"] == "request" and "token" in line]
+
+    def audited() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in log().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == "request" and "token" in line]
+
+    await eventually(lambda: len(audited()) > 1)  # lines are written after the answer
     assert [
-        (e["method"], e["token"], e.get("device_seconds"), e.get("reason")) for e in audited
+        (e["method"], e["token"], e.get("device_seconds"), e.get("reason")) for e in audited()
     ] == [
         ("Compare", "greedy", 2.0, None),
         ("Segment", "greedy", None, "RATE_LIMIT"),
