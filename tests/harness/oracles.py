@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import grpc
 from harness.load import Outcome, Tally, channel_to
-from harness.parts import Part, Stack
+from harness.parts import Stack
 from harness.readers import metrics, stats
 from harness.watch import Usage, usage
 
@@ -46,14 +46,13 @@ class Before:
     """Processes as they were."""
 
     usages: dict[str, tuple[int, Usage]]
-    tasks: int
     threads: int
 
 
 def before(stack: Stack) -> Before:
     """Look at everything before a test; connections should have been used once."""
     usages = {part.name: (part.pid, usage(part.pid)) for part in stack.parts if part.alive}
-    return Before(usages, len(asyncio.all_tasks()), threading.active_count())
+    return Before(usages, threading.active_count())
 
 
 async def check(stack: Stack, then: Before, tally: Tally | None = None) -> list[str]:
@@ -121,12 +120,6 @@ def _more(old: Usage, new: Usage) -> Iterable[str]:
         yield f"{new.shared} shared segments, were {old.shared}"
 
 
-def own_tasks(then: Before) -> list[str]:
-    """Tasks of this process's loop that were not there before; for tests with servers inside."""
-    extra = len(asyncio.all_tasks()) - then.tasks
-    return [f"{extra} more tasks than before"] if extra > 0 else []
-
-
 def accounts(tally: Tally) -> list[str]:
     """What is wrong with the outcomes of some load."""
     wrong = []
@@ -152,13 +145,3 @@ def told(outcomes: Iterable[Outcome]) -> list[str]:
         and (LEAK.search(outcome.text) or (outcome.code in _SILENT_CODES and not outcome.reason))
     }
     return sorted(wrong)
-
-
-def unlogged_tracebacks(parts: Iterable[Part]) -> list[str]:
-    """Lines of logs that are not JSON: tracebacks of libraries, warnings of interpreters."""
-    return [
-        f"{part.name}: {line[:160]}"
-        for part in parts
-        for line in part.text().splitlines()
-        if line and not line.startswith("{")
-    ]

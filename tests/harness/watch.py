@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,41 +111,3 @@ async def sampling(
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         look()
-
-
-@dataclass
-class Waits:
-    """Seconds that a small question waited, each time; failures count as their time."""
-
-    seconds: list[float] = field(default_factory=list)
-    failures: int = 0
-
-    @property
-    def worst(self) -> float:
-        return max(self.seconds, default=0.0)
-
-
-@asynccontextmanager
-async def probing(
-    ask: Callable[[], Awaitable[object]], *, every_s: float = 0.02
-) -> AsyncIterator[Waits]:
-    """Ask something that costs nothing, such as health, while the block runs: what it waits is how
-    long the event loop of the process was held."""
-    waits = Waits()
-
-    async def repeat() -> None:
-        while True:
-            began = time.monotonic()
-            try:
-                await ask()
-            except Exception:  # whatever it was, it counts
-                waits.failures += 1
-            waits.seconds.append(time.monotonic() - began)
-            await asyncio.sleep(every_s)
-
-    task = asyncio.create_task(repeat())
-    try:
-        yield waits
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -48,7 +48,6 @@ _JPEG_BLOCKS = (  # of each the first: colours depend on two, the orientation on
 )
 
 _PNG_SIGNATURE_BYTES = 8
-_CHUNK_FRAME_BYTES = 12  # length, name and checksum around the data of a PNG's chunk
 _PNG_PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
 _PNG_ORIENTATION = (
     (b"eXIf", b""),
