@@ -6,18 +6,19 @@ from diptych_runtime.main import ServiceSpec, run
 
 from .weights.official import OFFICIAL
 
+SPEC = ServiceSpec(
+    model_id="mask-rcnn",
+    default_port=50061,
+    engine="diptych_maskrcnn.engine:create",
+    official=OFFICIAL,
+    converter="diptych_torch.convert",
+)
+"""What sets this service apart."""
+
 
 def main() -> None:
     """Run the command line that all model services share."""
-    run(
-        ServiceSpec(
-            model_id="mask-rcnn",
-            default_port=50061,
-            engine="diptych_maskrcnn.engine:create",
-            official=OFFICIAL,
-            converter="diptych_torch.convert",
-        )
-    )
+    run(SPEC)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import logs
 from .allocator import keep_freed_memory
@@ -47,7 +48,8 @@ def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     try:
         if args.command == "pull":
-            _pull(spec, args.name)
+            path = get_weights(spec, args.name)
+            sys.stdout.write(f"{args.name}: {path}\n")
         elif args.command == "weights":
             _list(spec)
         else:
@@ -80,15 +82,20 @@ async def _serve(spec: ServiceSpec, program: str) -> None:
         await service.stop()
 
 
-def _pull(spec: ServiceSpec, name: str) -> None:
-    weights = next(w for w in spec.official if w.name == name)
-    path = pull(
-        weights,
+def get_weights(spec: ServiceSpec, name: str) -> Path:
+    """Download, check and convert official weights, unless they are there; returns the file.
+
+    Draws a progress bar where stderr is a terminal, and goes on with a download that broke.
+
+    Raises:
+        WeightsError: they cannot be had; one sentence that says what to change.
+    """
+    return pull(
+        next(weights for weights in spec.official if weights.name == name),
         converter=(sys.executable, "-m", spec.converter),
         directory=cache_dir(),
         progress=sys.stderr.isatty(),
     )
-    sys.stdout.write(f"{name}: {path}\n")
 
 
 def _list(spec: ServiceSpec) -> None:

@@ -6,18 +6,19 @@ from diptych_runtime.main import ServiceSpec, run
 
 from .weights.official import OFFICIAL
 
+SPEC = ServiceSpec(
+    model_id="sam-2",
+    default_port=50062,
+    engine="diptych_sam2.engine:create",
+    official=OFFICIAL,
+    converter="diptych_torch.convert",
+)
+"""What sets this service apart."""
+
 
 def main() -> None:
     """Entry point."""
-    run(
-        ServiceSpec(
-            model_id="sam-2",
-            default_port=50062,
-            engine="diptych_sam2.engine:create",
-            official=OFFICIAL,
-            converter="diptych_torch.convert",
-        )
-    )
+    run(SPEC)
 
 
 if __name__ == "__main__":
