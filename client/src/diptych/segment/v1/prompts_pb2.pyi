@@ -179,17 +179,18 @@ class ObjectPrompt(google.protobuf.message.Message):
     MASK_FIELD_NUMBER: builtins.int
     @property
     def points(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PointPrompt]:
-        """Points on or off the object."""
+        """Points on or off the object, inside the picture. One that leaves it by less than a pixel is
+        moved to its edge. Points that are all off the object correct a box or a mask that comes with
+        them or, in a video, the object's answer on the frame.
+        """
 
     @property
     def box(self) -> diptych.segment.v1.geometry_pb2.BoundingBox:
-        """A box around the object."""
+        """A box around the object. What leaves the picture is cut off; it has to overlap it."""
 
     @property
     def mask(self) -> Global___MaskPrompt:
-        """An earlier guess at the object. Logits may come with points and a box, which correct them; a
-        mask comes alone.
-        """
+        """An earlier guess at the object. Points and a box that come with it correct it."""
 
     def __init__(
         self,
