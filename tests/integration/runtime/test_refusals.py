@@ -26,9 +26,10 @@ from serving_helpers import (
     violations,
 )
 
-from diptych import Mask
+from diptych import Mask, Prompt
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
+from diptych.wire.requests import prompt_message
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -248,6 +249,11 @@ MASKS = [
     mask("as polygons", polygons=pb.Polygons(rings=[pb.Ring(xy_px=[0, 0, 5, 0, 5, 5])])),
     mask("RLE empty", coco_rle=b""),
     mask("RLE of another size", coco_rle=Mask.from_array(np.ones((47, 64), bool)).to_coco()),
+    prompt(
+        "mask of another size, but of as many pixels",
+        f"{P0}.mask.mask",
+        lambda p: p.MergeFrom(prompt_message(Prompt(mask=OTHER_SIZE))),
+    ),
     mask("RLE with huge counts", coco_rle=b"oooooo3" * 4),
     mask("RLE with a number without an end", coco_rle=b"oooooooooooooooo"),
     mask("RLE with negative counts", coco_rle=b"M" * 10),

@@ -53,7 +53,7 @@ def check_prompts(
             try:
                 prompts.append(_fitted(read_prompt(prompt, size), size))
             except ValueError as error:
-                yield Violation(f"{path}.mask.mask", str(error))
+                yield Violation(f"{path}.mask.mask", _of_mask(error))
 
     refuse(problems())
     return tuple(prompts)
@@ -91,7 +91,12 @@ def check_video_prompt(prompt: pb.ObjectPrompt, path: str, size: tuple[int, int]
     try:
         return _fitted(read_prompt(prompt, size), size)
     except ValueError as error:
-        raise invalid(Reason.PROMPT_INVALID, f"{path}.mask.mask", str(error)) from error
+        raise invalid(Reason.PROMPT_INVALID, f"{path}.mask.mask", _of_mask(error)) from error
+
+
+def _of_mask(error: ValueError) -> str:
+    """What is wrong with a mask, which the field names already."""
+    return str(error).removeprefix("mask: ")
 
 
 def _wrong_logits(
