@@ -177,8 +177,8 @@ def test_cards(run: Run, service: FakeSegmentService) -> None:
         "Organisation",
         "Context window",
         "Parameters",
-        "Licence of the weights",
-        "Overview",
+        "Licence",
+        "The weights",
     ):
         assert row in table.stdout
     assert "A [red]|B" in table.stdout
