@@ -16,6 +16,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
 from diptych_maskrcnn.network import norms
+from diptych_maskrcnn.network.anchors import anchors_of
 from diptych_maskrcnn.network.backbone_reader import read_backbone
 from diptych_maskrcnn.network.build import build_mask
 from diptych_maskrcnn.network.heads import shared_heads
@@ -155,13 +156,12 @@ def test_a_side_file_that_is_wrong_is_refused_by_its_key(
 
 
 def test_anchors_that_torchvision_never_makes_have_to_be_told() -> None:
-    anchors = AnchorGenerator(((8,), (16,), (32,), (64,), (128,)), ((0.5, 0.7, 1.0, 1.5, 2.0),) * 5)
-    state = masks(resnet("resnet18"), rpn_anchor_generator=anchors).state_dict()
-    expected = (
-        "5 levels with 5 anchors at a place.* say anchor_sizes and aspect_ratios in own.model"
-    )
+    expected = "5 levels with 5 anchors at a place.* say anchor_sizes and aspect_ratios in own"
     with pytest.raises(WeightsError, match=expected):
-        build_mask(state, Given(file="own.model.toml"))
+        anchors_of(5, 5, Given(file="own.model.toml"))
+    told = Told(anchor_sizes=[8, 16, 32, 64, 96])
+    with pytest.raises(WeightsError, match=r"make 3 anchors at a place, the network has 5"):
+        anchors_of(5, 5, Given(told))
 
 
 def frozen(module: nn.Module) -> list[FrozenBatchNorm2d]:

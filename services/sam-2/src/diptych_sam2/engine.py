@@ -11,6 +11,7 @@ from diptych_runtime.engine import (
     Answer,
     BatchItem,
     BatchSteps,
+    Fact,
     Features,
     Job,
     LoadedModel,
@@ -33,7 +34,7 @@ from .network.video import VideoNetwork
 from .prompts import answer_batch, answer_prompts, batch_key
 from .settings import EngineSettings, NetworkChoice
 from .video.session import Sam2VideoSession
-from .weights.checkpoints import WEIGHTS, choose
+from .weights.checkpoints import WEIGHTS, Chosen, choose, size_fact
 
 _IMAGE_TASKS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION)
 _TASKS = (*_IMAGE_TASKS, Task.VIDEO_SEGMENTATION)
@@ -75,7 +76,8 @@ class Sam2Engine:
         compute = Compute.from_settings(self._settings)
         chosen = choose(self._settings)
         card = self._card = read_card(chosen.weights.section)
-        model = build_model(chosen.config, chosen.weights.read_state())
+        checkpoint = chosen.weights.read()
+        model = build_model(chosen.config, checkpoint.state, chosen.image_size)
         parts = assemble(model, compute.device, compute.tier, self._settings.sam_2_network)
         self._network = Network(parts)
         self._video_network = VideoNetwork(parts)
@@ -91,6 +93,7 @@ class Sam2Engine:
             variants=WEIGHTS.variants(chosen.weights),
             default_automatic=card.automatic,
             logits_size=self._network.logits_size,
+            facts=_facts(chosen, self._network.image_size, checkpoint.left_out),
         )
 
     def features_kind(self, task: Task) -> str:
@@ -177,6 +180,14 @@ class Sam2Engine:
             for _ in steps:
                 pass
         session.close()
+
+
+def _facts(chosen: Chosen, image_size: int, left_out: Sequence[str]) -> tuple[Fact, ...]:
+    return (
+        *chosen.facts,
+        size_fact(chosen, image_size),
+        *((Fact("left out", ", ".join(left_out), "known"),) if left_out else ()),
+    )
 
 
 def _card_fields(compute: Compute, network: NetworkChoice) -> ComputeFields:
