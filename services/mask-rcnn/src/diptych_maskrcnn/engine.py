@@ -21,7 +21,7 @@ from diptych_runtime.engine import (
     VideoOptions,
 )
 from diptych_runtime.settings import from_environment
-from diptych_torch.card import read_card
+from diptych_torch.card import read_card, with_facts
 from diptych_torch.device import Compute
 from diptych_torch.faults import load_errors
 from diptych_torch.weights import parameter_count
@@ -134,9 +134,15 @@ class MaskRcnnEngine:
     def _describe(self, compute: Compute) -> LoadedModel:
         mask, keypoint = self._networks[MASK], self._networks.get(KEYPOINT)
         networks = tuple(self._networks.values())
+        sections = [network.weights.section for network in networks]
+        of_points = keypoint.facts if keypoint else ()
+        facts = (
+            *mask.facts,
+            *(replace(fact, name=f"keypoints: {fact.name}") for fact in of_points),
+        )
         return LoadedModel(
             **compute.card_fields("torchvision"),
-            card=read_card("diptych_maskrcnn", [network.weights.section for network in networks]),
+            card=with_facts(read_card("diptych_maskrcnn", sections), facts),
             tasks=tuple(task for kind in self._networks for task in _TASKS[kind]),
             weights=tuple(
                 replace(network.weights.loaded, tasks=_TASKS[kind])
@@ -149,13 +155,7 @@ class MaskRcnnEngine:
             variants=MASK_WEIGHTS.variants(mask.weights),
             keypoint_names=keypoint.keypoint_names if keypoint else (),
             keypoint_edges=keypoint.keypoint_edges if keypoint else (),
-            facts=(
-                *mask.facts,
-                *(
-                    replace(fact, name=f"keypoints: {fact.name}")
-                    for fact in (keypoint.facts if keypoint else ())
-                ),
-            ),
+            facts=facts,
         )
 
 

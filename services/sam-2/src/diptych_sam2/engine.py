@@ -22,6 +22,7 @@ from diptych_runtime.engine import (
     VideoOptions,
 )
 from diptych_runtime.settings import from_environment
+from diptych_torch.card import with_facts
 from diptych_torch.device import Compute, ComputeFields
 from diptych_torch.faults import guarded_step, guarded_steps, load_errors
 
@@ -82,9 +83,10 @@ class Sam2Engine:
         self._network = Network(parts)
         self._video_network = VideoNetwork(parts)
         self._warm_up()
+        facts = _facts(chosen, self._network.image_size, checkpoint.left_out)
         return LoadedModel(
             **_card_fields(compute, self._settings.sam_2_network),
-            card=card.fields,
+            card=with_facts(card.fields, facts),
             tasks=_TASKS,
             weights=(chosen.weights.loaded,),
             parameter_count=parts.parameter_count,
@@ -93,7 +95,7 @@ class Sam2Engine:
             variants=WEIGHTS.variants(chosen.weights),
             default_automatic=card.automatic,
             logits_size=self._network.logits_size,
-            facts=_facts(chosen, self._network.image_size, checkpoint.left_out),
+            facts=facts,
         )
 
     def features_kind(self, task: Task) -> str:

@@ -91,9 +91,11 @@ def choose(settings: EngineSettings) -> Chosen:
 
 def size_fact(chosen: Chosen, image_size: int) -> Fact:
     """Say the size that a loaded model sees pictures at, which its weights hold no trace of."""
-    (config,) = chosen.facts or (Fact("", "", "told"),)
-    known = chosen.image_size is not None or config.origin == "told"
-    return Fact("image_size", str(image_size), "told" if known else "assumed", config.file)
+    if not chosen.facts:
+        return Fact("image_size", str(image_size), "known")
+    (config,) = chosen.facts
+    told = chosen.image_size is not None or config.origin == "told"
+    return Fact("image_size", str(image_size), "told" if told else "assumed", config.file)
 
 
 def packaged_config(name: str) -> Path:
