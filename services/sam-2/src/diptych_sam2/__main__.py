@@ -16,6 +16,7 @@ def main() -> None:
             engine="diptych_sam2.engine:create",
             official=OFFICIAL,
             converter="diptych_torch.convert",
+            weights_variable="DIPTYCH_SAM_2_WEIGHTS",
         )
     )
 
