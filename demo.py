@@ -140,6 +140,7 @@ def compare() -> int:
     """Run the comparison as a user would; returns its exit status."""
     picture, out = (os.path.relpath(path) for path in (PICTURE, OUT / "side-by-side.png"))
     arguments = ["compare", picture, "--task", "instance-segmentation", "--out", out]
+    arguments.append("--overwrite")  # the picture of the last demo
     say(f"\n$ diptych {' '.join(arguments)}")
     # A busy or slow machine may need longer than a caller usually wants to wait.
     patience = ["--timeout", "180"]

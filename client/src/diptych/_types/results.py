@@ -107,11 +107,27 @@ class SegmentResult:
 
         return figure_of_result(self, image)
 
-    def save(self, path: str | os.PathLike[str], *, image: ImageLike | None = None) -> None:
-        """Writes the figure of ``plot``; the suffix decides on the format (PNG, PDF, SVG, …)."""
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        image: ImageLike | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Writes the figure of ``plot``; the suffix decides on the format (PNG, PDF, SVG, …).
+
+        It is written whole or not at all.
+
+        Raises:
+            FileExistsError: a file is there and ``overwrite`` was not said, or it is the
+                ``image`` itself, which is never overwritten.
+            OSError: it cannot be written there.
+            ValueError: the suffix is of no format, or the image is not the result's.
+            MissingExtraError: without ``pip install 'diptych[viz]'``.
+        """
         from .._drawing.plot import save_figure
 
-        save_figure(self.plot(image), path)
+        save_figure(path, lambda: self.plot(image), image=image, overwrite=overwrite)
 
 
 @dataclass(frozen=True)
@@ -205,11 +221,17 @@ class Comparison:
         *,
         image: ImageLike | None = None,
         original: bool = True,
+        overwrite: bool = False,
     ) -> None:
-        """Writes the figure of ``plot``; the suffix decides on the format (PNG, PDF, SVG, …)."""
+        """Writes the figure of ``plot``, as ``SegmentResult.save`` does."""
         from .._drawing.plot import save_figure
 
-        save_figure(self.plot(image, original=original), path)
+        save_figure(
+            path,
+            lambda: self.plot(image, original=original),
+            image=image,
+            overwrite=overwrite,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -189,7 +189,9 @@ class VideoPrompt(google.protobuf.message.Message):
     """
     @property
     def prompt(self) -> diptych.segment.v1.prompts_pb2.ObjectPrompt:
-        """Points and box, or a mask alone; logits of an image answer are refused."""
+        """Points, a box and a mask; logits of an image answer are refused. Background points alone
+        correct an object that has an answer on the frame.
+        """
 
     def __init__(
         self,

@@ -23,7 +23,8 @@ _DEMO_KEY = "backbone.body.stem.0.weight"
 _RESNET_KEY = "backbone.body.layer4.2.conv3.weight"
 _SECOND_RPN_CONV = "rpn.head.conv.1.0.weight"  # only version 2 has it
 _BATCH_COUNTER = "backbone.body.bn1.num_batches_tracked"  # only trainable batch norms have it
-_CLASSES_KEY = "roi_heads.box_predictor.cls_score.weight"
+CLASSES_KEY = "roi_heads.box_predictor.cls_score.weight"
+"""The name of a tensor that every network here has."""
 _MASK_KEY = "roi_heads.mask_predictor.mask_fcn_logits.weight"
 _KEYPOINTS_KEY = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
 
@@ -34,11 +35,9 @@ def label_count(state: State) -> int:
     Raises:
         WeightsError: there is no box head.
     """
-    if _CLASSES_KEY not in state:
-        raise WeightsError(
-            f"these are no weights of a torchvision R-CNN: {_CLASSES_KEY} is missing"
-        )
-    return state[_CLASSES_KEY].shape[0]
+    if CLASSES_KEY not in state:
+        raise WeightsError(f"these are no weights of a torchvision R-CNN: {CLASSES_KEY} is missing")
+    return state[CLASSES_KEY].shape[0]
 
 
 def build_mask(state: State) -> MaskRCNN:

@@ -7,7 +7,7 @@ from pathlib import Path
 from diptych_torch.weights import BundledWeights, WeightsSetting
 
 from .. import categories
-from ..network.build import build_keypoint, build_mask, label_count
+from ..network.build import CLASSES_KEY, build_keypoint, build_mask, label_count
 from ..segments import Network
 from .official import COCO_V1, COCO_V2, KEYPOINT_COCO
 
@@ -22,6 +22,7 @@ MASK_WEIGHTS = WeightsSetting(
         "coco-v1": COCO_V1,
         "coco-v2": COCO_V2,
     },
+    key=CLASSES_KEY,
 )
 KEYPOINT_WEIGHTS = WeightsSetting(
     variable="DIPTYCH_KEYPOINT_WEIGHTS",
@@ -31,6 +32,7 @@ KEYPOINT_WEIGHTS = WeightsSetting(
         "coco": KEYPOINT_COCO,
     },
     further=("off",),
+    key=CLASSES_KEY,
 )
 _CATEGORIES = {"demo": categories.DEMO, "coco-v1": categories.COCO, "coco-v2": categories.COCO}
 

@@ -142,7 +142,9 @@ class Engine(Protocol):
         ``pixels`` decodes the image again, for engines that look at parts of it. Raises
         ``ServiceError`` for what this model cannot do (``PROMPT_UNSUPPORTED``, ``DEVICE_MEMORY``);
         ``DeviceLostError`` ends the process; any other exception is a fault of the engine, and only
-        this job fails. Numbers in the answer are finite.
+        this job fails. So it does if the answer cannot be so: numbers that are not finite, a mask
+        of another size than the image, edges outside of it, logits of other sides, a category or a
+        prompt that does not exist.
         """
         ...
 

@@ -238,6 +238,8 @@ class LiveSession:
         if self._size is not None and self._size != size:
             raise other_size(size, self._size)
         answer = yield from session.add_frame(index, pixels)
+        if answer.frame_index != index:
+            raise ValueError(f"expected an answer of frame {index}, got {answer.frame_index}")
         self._newest, self._size = index, size
         self._revisions[index] = 0
         if len(self._revisions) > self.options.held_frames:

@@ -14,6 +14,7 @@ from .official import CHECKPOINTS
 
 _PACKAGE = Path(__file__).parents[1]
 _DEMO = BundledWeights("demo", Path(__file__).with_name("sam2-demo.safetensors"), 3_715_554)
+_KEY = "sam_mask_decoder.mask_tokens.weight"  # every SAM 2 has it
 _CONFIGS = {checkpoint.weights.name: checkpoint.config for checkpoint in CHECKPOINTS}
 
 WEIGHTS = WeightsSetting(
@@ -23,6 +24,7 @@ WEIGHTS = WeightsSetting(
         "demo": _DEMO,
         **{checkpoint.weights.name: checkpoint.weights for checkpoint in CHECKPOINTS},
     },
+    key=_KEY,
 )
 
 
