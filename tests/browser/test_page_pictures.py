@@ -90,6 +90,23 @@ async def test_an_answer_about_another_size_is_not_drawn(
     )
 
 
+async def test_what_is_wrong_with_a_file_is_said_beside_its_answer(opened: Opened) -> None:
+    async def with_a_warning(route: Route) -> None:
+        answered = await route.fetch()
+        said = (await answered.text()).replace(
+            '"warnings": []', '"warnings": ["image: the PNG file is damaged"]'
+        )
+        await route.fulfill(response=answered, body=said)
+
+    await opened.page.route("**/api/compare/stream", with_a_warning)
+    await opened.go()
+    await opened.choose()
+    await opened.expect_state("first", "done")
+    await expect(opened.panel("first").locator(".state")).to_contain_text(
+        ". Image: the PNG file is damaged."
+    )
+
+
 @pytest.fixture
 def quarter_found(services: Services) -> None:
     """Both find the top right quarter of the picture, upright."""
