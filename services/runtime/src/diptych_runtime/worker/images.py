@@ -118,7 +118,7 @@ def _loaded(image: ImageFile.ImageFile, data: bytes, note: Note) -> Image.Image:
         whole = whole_jpeg(data) if image.format == "JPEG" else None
         if whole is None:
             raise
-        note(damage("JPEG", "without its end"))
+        note(damage("JPEG", "its end is missing"))
         return whole
     return image
 
