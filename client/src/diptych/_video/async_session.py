@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import grpc
-import grpc.aio
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import BoxLike, PointLike
 from .._transport.asynchronous import AsyncTransport, read
-from .._transport.calls import Patience
+from .._transport.calls import Deadline, Patience
 from .._transport.timeouts import DEFAULT
 from .._types.checkpoint import VideoCheckpoint
-from .._types.errors import (
-    DeadlineExceededError,
-    DiptychError,
-    RequestCancelledError,
-    SessionLostError,
-)
+from .._types.errors import DiptychError, RequestCancelledError, SessionLostError
 from .._types.prompts import Prompt
 from .._types.video import VideoEvent, VideoOptions, VideoRefusal
 from ..masks.mask import Mask
 from ..segment import v1 as pb
-from ..wire.streams import StreamEnd
 from ..wire.video import read_video_event
+from .async_call import VideoCall
 from .base import BaseVideoSession
 from .frames import FrameLike, encode_frame, frame_index
-from .state import make_prompt
+from .options import make_prompt
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,9 +44,10 @@ class AsyncVideoSession(BaseVideoSession):
         self._wire = wire
         self._waiting: list[asyncio.Future[None]] = []
         self._reading = asyncio.Lock()
-        self._next_message: asyncio.Task[Any] | None = None
-        self._end: StreamEnd
-        self._messages: AsyncIterator[pb.SegmentVideoResponse]
+        self._next_message: asyncio.Task[pb.SegmentVideoResponse | None] | None = None
+        self._call: VideoCall | None = None
+        self._opening: VideoCall | None = None
+        self._next: tuple[VideoCall, pb.SegmentVideoResponse] | None = None
 
     async def send(self, frame: FrameLike, index: int | None = None) -> int:
         """Sends the next frame and returns its index; waits while too many are unanswered.
@@ -121,14 +114,18 @@ class AsyncVideoSession(BaseVideoSession):
         """Says that nothing more is sent. Iterating, of the session or of what this returns, ends
         after the last result."""
         self._finished = True
+        if self._call is not None and self._next is None:
+            self._call.half_close(unsent=True)
         self._notify()
         return self
 
     async def aclose(self) -> None:
         """Ends the session at once; the server frees it. Leaving the block does this."""
         self._closed = True
-        if self._call is not None:
-            self._call.cancel()
+        self._notify()
+        for call in (self._call, self._opening, self._next and self._next[0]):
+            if call is not None:
+                call.cancel()
         if self._next_message is not None:
             await asyncio.gather(self._next_message, return_exceptions=True)
         self._ended()
@@ -137,12 +134,11 @@ class AsyncVideoSession(BaseVideoSession):
         if self._call is not None:
             raise RuntimeError("a session is opened once; make another")
         self._deadline = self._wire.deadline(self._options.timeout)
-        self._opening = self._wire.deadline(DEFAULT)
-        patience = Patience(self._opening)
+        opening = self._wire.deadline(DEFAULT)
+        patience = Patience(opening)
         try:
-            while (wait_s := await self._begin(patience)) is not None:
-                await asyncio.sleep(wait_s)
-                self._start_over()
+            while (wait_s := await self._begin(opening, patience)) is not None:
+                await self._pause(wait_s)
             if self._options.checkpoint is not None:
                 await self._replay(self._options.checkpoint)
         except BaseException:
@@ -172,8 +168,12 @@ class AsyncVideoSession(BaseVideoSession):
 
     async def _send(self, encoded: bytes, index: int | None) -> int:
         self._check_opened()
-        # Checked again after each wait: another task may have taken the place.
-        await self._wait_for(lambda: self._over or self._finished or self._state.has_room)
+        while True:
+            # Before looking, which waits, too: a change meanwhile would be missed.
+            changed = self._change()
+            if self._finished or self._state.has_room or await self._has_ended():
+                break
+            await changed
         await self._check_open()
         message = self._state.frame(encoded, index)
         self._post(message)
@@ -188,56 +188,31 @@ class AsyncVideoSession(BaseVideoSession):
     def _post(self, message: pb.SegmentVideoRequest, prompt: Prompt | None = None) -> None:
         self._wire.check(message)
         self._state.sent(message, prompt)
-        self._outbox.append(message)
-        self._notify()
+        assert self._call is not None
+        self._call.put(message)
 
     async def _check_open(self) -> None:
         self._check_opened()
-        if self._over and self._failure is None:
-            await self._check_status()
+        await self._has_ended()
         self._check_not_ended()
 
-    async def _check_status(self) -> None:
-        """Notes how a call that is over has failed, if it has."""
-        if (error := await self._end.error()) is not None:
-            self._failed(error)
+    async def _has_ended(self) -> bool:
+        """Whether nothing can be sent any more; a call that is lost goes on in another."""
+        call = self._call
+        if self._failure is None and not self._over and call is not None and call.over:
+            error = await call.error()
+            if call is self._call and self._next is None:
+                if error is None:
+                    self._over = True
+                elif not self._resumable(error):
+                    self._failed(error)
+        return self._over or self._failure is not None
 
-    async def _begin(self, patience: Patience) -> float | None:
-        """Opens a call; seconds to wait before the next attempt if a server that stops refused."""
-        outbox = self._outbox
-        outbox.append(self._state.start())
-        self._call = self._wire.open_video(self._requests(outbox), self._deadline)
-        # Without this, whoever waits to send would not notice the end of the call.
-        self._end = StreamEnd(self._call, lambda: self._ended(outbox))
-        self._messages = self._call.__aiter__()
-        try:
-            await self._open()
-        except DiptychError as error:
-            wait_s = None if self._closed else patience.wait_s(error)
-            if wait_s is None:
-                raise
-            return wait_s
-        return None
-
-    async def _requests(
-        self, outbox: deque[pb.SegmentVideoRequest]
-    ) -> AsyncIterator[pb.SegmentVideoRequest]:
-        """What gRPC's own task sends, until the session is finished."""
-
-        def over() -> bool:
-            return self._over or outbox is not self._outbox
-
-        while True:
-            await self._wait_for(lambda: bool(outbox) or self._finished or over())
-            if over() or not outbox:
-                return
-            yield outbox.popleft()
-
-    async def _wait_for(self, happened: Callable[[], bool]) -> None:
-        while not happened():
-            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiting)
-            await waiting
+    def _change(self) -> asyncio.Future[None]:
+        """Done when something is different."""
+        changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(changed)
+        return changed
 
     def _notify(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -245,24 +220,43 @@ class AsyncVideoSession(BaseVideoSession):
             if not future.done():
                 future.set_result(None)
 
-    def _ended(self, outbox: deque[pb.SegmentVideoRequest] | None = None) -> None:
-        """Notes the end of the call that sends what is in ``outbox``; by default, of the last."""
-        if outbox is not None and outbox is not self._outbox:
-            return
-        self._over = True
-        self._outbox.clear()
-        self._notify()
+    async def _pause(self, seconds: float) -> None:
+        """Raises ``RequestCancelledError`` if the session is closed before."""
+        pause = Deadline(seconds)
+        while not self._closed and (left := pause.left()):
+            await asyncio.wait([self._change()], timeout=left)
+        if self._closed:
+            raise RequestCancelledError("the session was closed")
 
-    async def _open(self) -> None:
-        """Waits for the first answer, no longer than for that of any other call."""
+    async def _begin(self, opening: Deadline, patience: Patience) -> float | None:
+        """Opens the session; seconds to wait before the next attempt if a server that stops
+        refused."""
         try:
-            message = await asyncio.wait_for(self._read(), self._opening.left())
-        except asyncio.TimeoutError as error:
-            text = f"{self._wire.address}: no session within {self._opening.timeout:g} s"
-            raise DeadlineExceededError(text) from error
-        if message is None:
-            raise SessionLostError(f"{self._wire.address}: the server ended the session at once")
-        self._state.opened(message)
+            self._call, started = await self._open(opening)
+        except DiptychError as error:
+            wait_s = None if self._closed else patience.wait_s(error)
+            if wait_s is None:
+                raise
+            return wait_s
+        self._state.opened(started)
+        return None
+
+    async def _open(self, limit: Deadline) -> tuple[VideoCall, pb.SegmentVideoResponse]:
+        """A call and its first answer."""
+        start = self._state.start()
+        self._opening = call = VideoCall(self._wire, start, self._deadline, self._notify)
+        try:
+            return call, await call.open(limit)
+        except BaseException:
+            call.cancel()
+            raise
+        finally:
+            self._opening = None
+
+    def _ended(self) -> None:
+        """Notes that nothing more is sent or comes."""
+        self._over = True
+        self._notify()
 
     async def _replay(self, checkpoint: VideoCheckpoint) -> None:
         """Sends held frames and their prompts again; what comes meanwhile is yielded later."""
@@ -286,8 +280,13 @@ class AsyncVideoSession(BaseVideoSession):
     async def _next_event(self) -> VideoEvent | None:
         """The next thing for the caller; ``None`` at the end."""
         while (message := await self._read()) is not None:
-            event = self._state.settle(message, await read(read_video_event, message))
-            self._notify()
+            event = await read(read_video_event, message)
+            try:
+                event = self._state.settle(message, event)
+            except SessionLostError as error:
+                raise self._failed(error) from None
+            finally:
+                self._notify()
             if event is not None:
                 return event
         return None
@@ -306,20 +305,65 @@ class AsyncVideoSession(BaseVideoSession):
         if reading.cancelled():
             self._failure = self._failure or RequestCancelledError("the session was closed")
             raise self._failure
-        try:
-            message: pb.SegmentVideoResponse | None = reading.result()
-        except grpc.aio.AioRpcError as failure:
-            raise self._failed(failure) from failure
-        if message is None:
-            self._ended()
-        return message
+        return reading.result()
 
     async def _receive(self) -> pb.SegmentVideoResponse | None:
-        """The next message; ``None`` at the end. A failure is the one that the server told."""
-        try:
-            async for message in self._messages:
+        """The next message of the call, or of the one that the session goes on in."""
+        while True:
+            assert self._call is not None
+            if self._next is None and (limit := self._hand_over_limit()) is not None:
+                await self._hand_over(limit)
+            try:
+                message = await self._call.read()
+            except DiptychError as error:
+                if self._finished and self._state.all_answered:
+                    message = None  # it had nothing more to say
+                else:
+                    if self._next is None:
+                        await self._resume(error)
+                    else:
+                        self._take_next()
+                    continue
+            if message is not None:
                 return message
-        except grpc.aio.AioRpcError:
-            if (error := await self._end.error()) is not None:
-                raise error from None
-        return None
+            if self._next is None:
+                self._ended()
+                return None
+            self._take_next()
+
+    async def _hand_over(self, limit: Deadline) -> None:
+        """Opens another call beside one that will end, which then only answers what it has."""
+        try:
+            opened = await self._open(limit)
+        except DiptychError:
+            return  # not there yet: the end itself leaves more time
+        self._next = opened
+        assert self._call is not None
+        self._call.half_close(unsent=False)
+
+    def _take_next(self) -> None:
+        assert self._next is not None
+        (self._call, started), self._next = self._next, None
+        self._go_on(self._call, started)
+        self._notify()
+
+    async def _resume(self, lost: DiptychError) -> None:
+        """Goes on in another call after the loss of one.
+
+        Raises:
+            DiptychError: the session ends here.
+        """
+        limit = self._begin_resume(lost)
+        if limit is None:
+            raise self._failed(lost) from lost.__cause__
+        error = lost
+        while (wait_s := self._wait_s(error, limit)) is not None:
+            await self._pause(wait_s)
+            try:
+                self._next = await self._open(limit)
+            except DiptychError as failure:
+                error = failure
+                continue
+            self._take_next()
+            return
+        raise self._gave_up(lost, error) from error
