@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 
 from .._arguments import BoxLike, PointLike
 from .._transport.asynchronous import AsyncTransport, read
-from .._transport.calls import Deadline, Patience
+from .._transport.calls import Patience
 from .._transport.timeouts import DEFAULT
 from .._types.checkpoint import VideoCheckpoint
-from .._types.errors import DiptychError, RequestCancelledError, SessionLostError
+from .._types.errors import SessionLostError
 from .._types.prompts import Prompt
 from .._types.video import VideoEvent, VideoOptions, VideoRefusal
 from ..masks.mask import Mask
 from ..segment import v1 as pb
 from ..wire.video import read_video_event
-from .async_call import VideoCall
-from .base import BaseVideoSession
+from .async_call import SessionCalls
 from .frames import FrameLike, encode_frame, frame_index
 from .options import make_prompt
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class AsyncVideoSession(BaseVideoSession):
+class AsyncVideoSession(SessionCalls):
     """Objects followed through a stream of frames; made by ``video`` of a client.
 
     Open inside its ``with`` block. Iterate it for results, one per frame and more after each
@@ -41,13 +40,7 @@ class AsyncVideoSession(BaseVideoSession):
 
     def __init__(self, wire: AsyncTransport, options: VideoOptions) -> None:
         super().__init__(wire, options)
-        self._wire = wire
-        self._waiting: list[asyncio.Future[None]] = []
         self._reading = asyncio.Lock()
-        self._next_message: asyncio.Task[pb.SegmentVideoResponse | None] | None = None
-        self._call: VideoCall | None = None
-        self._opening: VideoCall | None = None
-        self._next: tuple[VideoCall, pb.SegmentVideoResponse] | None = None
 
     async def send(self, frame: FrameLike, index: int | None = None) -> int:
         """Sends the next frame and returns its index; waits while too many are unanswered.
@@ -208,56 +201,6 @@ class AsyncVideoSession(BaseVideoSession):
                     self._failed(error)
         return self._over or self._failure is not None
 
-    def _change(self) -> asyncio.Future[None]:
-        """Done when something is different."""
-        changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(changed)
-        return changed
-
-    def _notify(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    async def _pause(self, seconds: float) -> None:
-        """Raises ``RequestCancelledError`` if the session is closed before."""
-        pause = Deadline(seconds)
-        while not self._closed and (left := pause.left()):
-            await asyncio.wait([self._change()], timeout=left)
-        if self._closed:
-            raise RequestCancelledError("the session was closed")
-
-    async def _begin(self, opening: Deadline, patience: Patience) -> float | None:
-        """Opens the session; seconds to wait before the next attempt if a server that stops
-        refused."""
-        try:
-            self._call, started = await self._open(opening)
-        except DiptychError as error:
-            wait_s = None if self._closed else patience.wait_s(error)
-            if wait_s is None:
-                raise
-            return wait_s
-        self._state.opened(started)
-        return None
-
-    async def _open(self, limit: Deadline) -> tuple[VideoCall, pb.SegmentVideoResponse]:
-        """A call and its first answer."""
-        start = self._state.start()
-        self._opening = call = VideoCall(self._wire, start, self._deadline, self._notify)
-        try:
-            return call, await call.open(limit)
-        except BaseException:
-            call.cancel()
-            raise
-        finally:
-            self._opening = None
-
-    def _ended(self) -> None:
-        """Notes that nothing more is sent or comes."""
-        self._over = True
-        self._notify()
-
     async def _replay(self, checkpoint: VideoCheckpoint) -> None:
         """Sends held frames and their prompts again; what comes meanwhile is yielded later."""
         try:
@@ -290,80 +233,3 @@ class AsyncVideoSession(BaseVideoSession):
             if event is not None:
                 return event
         return None
-
-    async def _read(self) -> pb.SegmentVideoResponse | None:
-        if self._call is None:
-            raise RuntimeError("the session is not open: use it in its with block")
-        if self._failure is not None:
-            raise self._failure
-        # In a task of its own: grpcio ends the whole call when a read is cancelled, and a caller
-        # that waits for a result with a time limit does not mean that.
-        reading = self._next_message or asyncio.ensure_future(self._receive())
-        self._next_message = reading
-        await asyncio.wait([reading])
-        self._next_message = None
-        if reading.cancelled():
-            self._failure = self._failure or RequestCancelledError("the session was closed")
-            raise self._failure
-        return reading.result()
-
-    async def _receive(self) -> pb.SegmentVideoResponse | None:
-        """The next message of the call, or of the one that the session goes on in."""
-        while True:
-            assert self._call is not None
-            if self._next is None and (limit := self._hand_over_limit()) is not None:
-                await self._hand_over(limit)
-            try:
-                message = await self._call.read()
-            except DiptychError as error:
-                if self._finished and self._state.all_answered:
-                    message = None  # it had nothing more to say
-                else:
-                    if self._next is None:
-                        await self._resume(error)
-                    else:
-                        self._take_next()
-                    continue
-            if message is not None:
-                return message
-            if self._next is None:
-                self._ended()
-                return None
-            self._take_next()
-
-    async def _hand_over(self, limit: Deadline) -> None:
-        """Opens another call beside one that will end, which then only answers what it has."""
-        try:
-            opened = await self._open(limit)
-        except DiptychError:
-            return  # not there yet: the end itself leaves more time
-        self._next = opened
-        assert self._call is not None
-        self._call.half_close(unsent=False)
-
-    def _take_next(self) -> None:
-        assert self._next is not None
-        (self._call, started), self._next = self._next, None
-        self._go_on(self._call, started)
-        self._notify()
-
-    async def _resume(self, lost: DiptychError) -> None:
-        """Goes on in another call after the loss of one.
-
-        Raises:
-            DiptychError: the session ends here.
-        """
-        limit = self._begin_resume(lost)
-        if limit is None:
-            raise self._failed(lost) from lost.__cause__
-        error = lost
-        while (wait_s := self._wait_s(error, limit)) is not None:
-            await self._pause(wait_s)
-            try:
-                self._next = await self._open(limit)
-            except DiptychError as failure:
-                error = failure
-                continue
-            self._take_next()
-            return
-        raise self._gave_up(lost, error) from error

@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 
 from .._arguments import BoxLike, PointLike
 from .._transport.blocking import Transport
-from .._transport.calls import Deadline, Patience
+from .._transport.calls import Patience
 from .._transport.timeouts import DEFAULT
 from .._types.checkpoint import VideoCheckpoint
-from .._types.errors import DiptychError, RequestCancelledError, SessionLostError
+from .._types.errors import SessionLostError
 from .._types.prompts import Prompt
 from .._types.video import VideoEvent, VideoOptions, VideoRefusal
 from ..masks.mask import Mask
 from ..segment import v1 as pb
 from ..wire.video import read_video_event
-from .base import BaseVideoSession
-from .call import VideoCall
+from .call import SessionCalls
 from .frames import FrameLike, encode_frame, frame_index
 from .options import make_prompt
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class VideoSession(BaseVideoSession):
+class VideoSession(SessionCalls):
     """Objects followed through a stream of frames; made by ``video`` of a client.
 
     Open inside its ``with`` block. Iterate it for results, one per frame and more after each
@@ -41,12 +40,7 @@ class VideoSession(BaseVideoSession):
 
     def __init__(self, wire: Transport, options: VideoOptions) -> None:
         super().__init__(wire, options)
-        self._wire = wire
-        self._changed = threading.Condition()
         self._reading = threading.Lock()
-        self._call: VideoCall | None = None
-        self._opening: VideoCall | None = None
-        self._next: tuple[VideoCall, pb.SegmentVideoResponse] | None = None
 
     def send(self, frame: FrameLike, index: int | None = None) -> int:
         """Sends the next frame and returns its index; waits while too many are unanswered.
@@ -205,50 +199,6 @@ class VideoSession(BaseVideoSession):
                 self._failed(error)
         return self._over or self._failure is not None
 
-    def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
-
-    def _pause(self, seconds: float) -> None:
-        """Raises ``RequestCancelledError`` if the session is closed before."""
-        with self._changed:
-            if self._changed.wait_for(lambda: self._closed, seconds):
-                raise RequestCancelledError("the session was closed")
-
-    def _begin(self, opening: Deadline, patience: Patience) -> float | None:
-        """Opens the session; seconds to wait before the next attempt if a server that stops
-        refused."""
-        try:
-            self._call, started = self._open(opening)
-        except DiptychError as error:
-            wait_s = None if self._closed else patience.wait_s(error)
-            if wait_s is None:
-                raise
-            return wait_s
-        self._state.opened(started)
-        return None
-
-    def _open(self, limit: Deadline) -> tuple[VideoCall, pb.SegmentVideoResponse]:
-        """A call and its first answer."""
-        with self._changed:
-            start = self._state.start()
-        self._opening = call = VideoCall(self._wire, self._changed, start, self._deadline)
-        try:
-            if self._closed:
-                raise RequestCancelledError("the session was closed")
-            return call, call.open(limit)
-        except BaseException:
-            call.cancel()
-            raise
-        finally:
-            self._opening = None
-
-    def _ended(self) -> None:
-        """Notes that nothing more is sent or comes."""
-        with self._changed:
-            self._over = True
-            self._changed.notify_all()
-
     def _replay(self, checkpoint: VideoCheckpoint) -> None:
         """Sends held frames and their prompts again; what comes meanwhile is yielded later."""
         try:
@@ -282,71 +232,3 @@ class VideoSession(BaseVideoSession):
             if event is not None:
                 return event
         return None
-
-    def _read(self) -> pb.SegmentVideoResponse | None:
-        """The next message of the call, or of the one that the session goes on in."""
-        while True:
-            if self._call is None:
-                raise RuntimeError("the session is not open: use it in its with block")
-            if self._failure is not None:
-                raise self._failure
-            if self._next is None and (limit := self._hand_over_limit()) is not None:
-                self._hand_over(limit)
-            try:
-                message = self._call.read()
-            except DiptychError as error:
-                if self._finished and self._state.all_answered:
-                    message = None  # it had nothing more to say
-                else:
-                    if self._next is None:
-                        self._resume(error)
-                    else:
-                        self._take_next()
-                    continue
-            if message is not None:
-                return message
-            if self._next is None:
-                self._ended()
-                return None
-            self._take_next()
-
-    def _hand_over(self, limit: Deadline) -> None:
-        """Opens another call beside one that will end, which then only answers what it has."""
-        try:
-            opened = self._open(limit)
-        except DiptychError:
-            return  # not there yet: the end itself leaves more time
-        with self._changed:
-            self._next = opened
-            assert self._call is not None
-            self._call.half_close(unsent=False)
-
-    def _take_next(self) -> None:
-        with self._changed:
-            assert self._next is not None
-            (self._call, started), self._next = self._next, None
-            self._go_on(self._call, started)
-            self._changed.notify_all()
-
-    def _resume(self, lost: DiptychError) -> None:
-        """Goes on in another call after the loss of one.
-
-        Raises:
-            DiptychError: the session ends here.
-        """
-        with self._changed:
-            limit = self._begin_resume(lost)
-            if limit is None:
-                raise self._failed(lost) from lost.__cause__
-        error = lost
-        while (wait_s := self._wait_s(error, limit)) is not None:
-            self._pause(wait_s)
-            try:
-                self._next = self._open(limit)
-            except DiptychError as failure:
-                error = failure
-                continue
-            self._take_next()
-            return
-        with self._changed:
-            raise self._gave_up(lost, error) from error
