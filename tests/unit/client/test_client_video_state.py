@@ -183,11 +183,12 @@ def test_background_clicks_alone_replace_nothing(state: SessionState) -> None:
     for _ in range(40):
         answer(state, correct(state, 1, 0))
     answer(state, send(state), 1)
-    correct(state, 1, 1)
+    answer(state, correct(state, 1, 1), 1)
     assert asked(state) == [(0, PROMPT), *[(0, OFF)] * 33, (1, OFF)]
-    answer(state, prompt(state, 1, 0))
-    answer(state, send(state), 2)  # which says that the answer before was the last
-    assert asked(state) == [(1, OFF), (0, PROMPT)]
+    replaced = prompt(state, 1, 0)
+    for index in (0, 1):
+        answer(state, replaced, index)
+    assert asked(state) == [(0, PROMPT), (1, OFF)]
 
 
 def test_background_clicks_on_a_tracked_frame_are_asked_again(followed: SessionState) -> None:
