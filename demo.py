@@ -159,8 +159,8 @@ def compare(picture: Path, out: Path, settings: Mapping[str, str]) -> int:
     """Run the comparison as a user would; returns its exit status."""
     shown, written = (os.path.relpath(path) for path in (picture, out))
     arguments = ["compare", shown, "--task", "instance-segmentation", "--out", written]
+    arguments.append("--overwrite")  # the picture of the last demo
     say(f"\n$ diptych {shlex.join(arguments)}")
-    out.unlink(missing_ok=True)  # of an earlier demo
     # A busy or slow machine may need longer than a caller usually wants to wait.
     patience = ["--timeout", f"{PATIENCE_S:g}"]
     command = [str(Path(sys.executable).parent / "diptych"), *arguments, *patience]

@@ -16,6 +16,7 @@ from .._export.card_rows import CardItem, CardRow, card_rows
 from ..documents.results import model_document
 from ._json import print_json
 from ._options import connect, connection_options
+from ._outputs import check_files, overwrite_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,16 +47,24 @@ _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
     help="Write DIR/MODEL/README.md for each model instead, as Hugging Face has cards.",
     metavar="DIR",
 )
+@overwrite_option
 @connection_options
 def cards(
-    as_json: bool, form: str, folder: Path | None, address: str | None, timeout: float
+    as_json: bool,
+    form: str,
+    folder: Path | None,
+    overwrite: bool,
+    address: str | None,
+    timeout: float,
 ) -> None:
     """Compare the cards of all models, row by row."""
+    if overwrite and folder is None:
+        raise click.UsageError("--overwrite: expected only with --write.")
     with connect(address, timeout) as client:
         models = known_models(client)
         stats = {} if as_json else _stats(client, models)
     if folder is not None:
-        _write(folder, models, stats)
+        _write(folder, models, stats, overwrite)
     elif as_json:
         print_json([model_document(model) for model in models])
     elif form == "markdown":
@@ -150,7 +159,10 @@ def _plain(item: CardItem) -> str:
     return f"{item.text}{digest}{f' ({item.note})' if item.note else ''}"
 
 
-def _write(folder: Path, models: Sequence[KnownModel], stats: Mapping[str, ModelStats]) -> None:
+def _write(
+    folder: Path, models: Sequence[KnownModel], stats: Mapping[str, ModelStats], overwrite: bool
+) -> None:
+    texts: dict[Path, str] = {}
     for model in models:
         # Ids come from a server: none may lead out of the folder.
         if not _FOLDER_NAME.fullmatch(model.model_id):
@@ -159,9 +171,9 @@ def _write(folder: Path, models: Sequence[KnownModel], stats: Mapping[str, Model
             click.echo(f"diptych: {model.model_id}: no card was seen yet; left out", err=True)
             continue
         path = folder / model.model_id / "README.md"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(card_file(model, stats.get(model.model_id)), encoding="utf-8")
-        except OSError as error:
-            raise click.ClickException(f"{path}: {error.strerror}") from error
+        texts[path] = card_file(model, stats.get(model.model_id))
+    # All are looked at before the first is written.
+    files = check_files(texts, overwrite=overwrite, make_folders=True, hint="--write")
+    for path, text in texts.items():
+        files.write(path, text.encode())
         click.echo(path)

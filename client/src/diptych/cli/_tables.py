@@ -48,6 +48,7 @@ def headline(result: SegmentResult, seconds: float) -> str:
     return (
         f"{result.model_id}: {count} {noun}{omitted} in {width}x{height} px, "
         f"{milliseconds(seconds)} ms{cached}"
+        + "".join(f"\n  warning: {text}" for text in result.warnings)
     )
 
 

@@ -1,4 +1,4 @@
-"""``diptych-mask-rcnn``: serve the model, or get its weights."""
+"""``diptych-mask-rcnn``: serve the model, get or check its weights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ SPEC = ServiceSpec(
     engine="diptych_maskrcnn.engine:create",
     official=OFFICIAL,
     converter="diptych_torch.convert",
+    weights_variable="DIPTYCH_MASK_RCNN_WEIGHTS",
+    further_weights={"keypoints": "DIPTYCH_KEYPOINT_WEIGHTS"},
 )
 """What sets this service apart."""
 

@@ -12,6 +12,7 @@ SPEC = ServiceSpec(
     engine="diptych_sam2.engine:create",
     official=OFFICIAL,
     converter="diptych_torch.convert",
+    weights_variable="DIPTYCH_SAM_2_WEIGHTS",
 )
 """What sets this service apart."""
 

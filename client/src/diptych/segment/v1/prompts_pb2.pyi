@@ -183,17 +183,18 @@ class ObjectPrompt(google.protobuf.message.Message):
     MASK_FIELD_NUMBER: builtins.int
     @property
     def points(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PointPrompt]:
-        """Points on or off the object."""
+        """Points on or off the object, inside the picture. One that leaves it by less than a pixel is
+        moved to its edge. Points that are all off the object correct a box or a mask that comes with
+        them or, in a video, the object's answer on the frame.
+        """
 
     @property
     def box(self) -> diptych.segment.v1.geometry_pb2.BoundingBox:
-        """A box around the object."""
+        """A box around the object. What leaves the picture is cut off; it has to overlap it."""
 
     @property
     def mask(self) -> Global___MaskPrompt:
-        """An earlier guess at the object. Logits may come with points and a box, which correct them; a
-        mask comes alone.
-        """
+        """An earlier guess at the object. Points and a box that come with it correct it."""
 
     def __init__(
         self,
@@ -241,6 +242,7 @@ class MaskPrompt(google.protobuf.message.Message):
 
     LOW_RES_LOGITS_FIELD_NUMBER: builtins.int
     MASK_FIELD_NUMBER: builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: builtins.int
     @property
     def low_res_logits(self) -> diptych.segment.v1.geometry_pb2.LowResLogits:
         """`Segment.low_res_logits` of an earlier answer, unchanged."""
@@ -249,14 +251,21 @@ class MaskPrompt(google.protobuf.message.Message):
     def mask(self) -> diptych.segment.v1.geometry_pb2.Mask:
         """A mask of the whole image, as COCO RLE or PNG."""
 
+    @property
+    def image_size(self) -> diptych.segment.v1.geometry_pb2.ImageSize:
+        """What the mask takes the image's size to be; refused if it is another. Run lengths do not tell
+        theirs: those of another size would be taken for a distorted mask. Unset means any.
+        """
+
     def __init__(
         self,
         *,
         low_res_logits: diptych.segment.v1.geometry_pb2.LowResLogits | None = ...,
         mask: diptych.segment.v1.geometry_pb2.Mask | None = ...,
+        image_size: diptych.segment.v1.geometry_pb2.ImageSize | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["low_res_logits", b"low_res_logits", "mask", b"mask", "source", b"source"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["low_res_logits", b"low_res_logits", "mask", b"mask", "source", b"source"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["image_size", b"image_size", "low_res_logits", b"low_res_logits", "mask", b"mask", "source", b"source"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["image_size", b"image_size", "low_res_logits", b"low_res_logits", "mask", b"mask", "source", b"source"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["low_res_logits", "mask"] | None: ...
 
 Global___MaskPrompt: typing_extensions.TypeAlias = MaskPrompt
