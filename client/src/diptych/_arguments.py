@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
@@ -88,22 +88,31 @@ def make_options(
     output: OutputOptions | None = None,
     automatic: AutomaticOptions | None = None,
 ) -> RequestOptions:
-    """Puts the prompts in order: ``prompts``, then one of all ``points``, then one per box.
+    """Puts the prompts in order: ``prompts``, then one of all ``points``, then one per box. Points
+    that are all off the object correct the only other prompt, if there is one.
 
     Without a task it is prompted segmentation if there are prompts, else instance segmentation.
 
     Raises:
         ValueError, TypeError: for an unknown task, or for a point or a box of another shape.
     """
-    together = tuple(make_point(point) for point in points)
-    objects = (
-        *prompts,
-        *([Prompt(points=together)] if together else []),
-        *(Prompt(box=make_box(box)) for box in boxes),
+    objects = _objects(
+        tuple(prompts),
+        Prompt(points=tuple(make_point(point) for point in points)),
+        tuple(Prompt(box=make_box(box)) for box in boxes),
     )
     if task is None:
         task = Task.PROMPTED_SEGMENTATION if objects else Task.INSTANCE_SEGMENTATION
     return RequestOptions(model or "", _task(task), objects, output or OutputOptions(), automatic)
+
+
+def _objects(
+    prompts: tuple[Prompt, ...], pointed: Prompt, boxed: tuple[Prompt, ...]
+) -> tuple[Prompt, ...]:
+    others = (*prompts, *boxed)
+    if pointed.is_correction and len(others) == 1:
+        return (replace(others[0], points=(*others[0].points, *pointed.points)),)
+    return (*prompts, pointed, *boxed) if pointed.points else others
 
 
 def make_point(point: PointLike) -> Point:

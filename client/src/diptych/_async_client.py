@@ -32,7 +32,7 @@ from ._types.results import (
 )
 from ._types.video import DEFAULT_JPEG_QUALITY
 from ._video.async_session import AsyncVideoSession
-from ._video.state import make_video_options
+from ._video.options import make_video_options
 from .segment import v1 as pb
 from .wire import comparison, replies, requests
 from .wire.cards import card_request, cards_request, read_card, read_known_model
@@ -210,6 +210,7 @@ class AsyncClient:
         output: OutputOptions | None = None,
         track_all: bool = False,
         resume: SessionLostError | None = None,
+        auto_resume: bool = True,
         raise_refusals: bool = False,
         jpeg_quality: int | None = DEFAULT_JPEG_QUALITY,
         timeout: float | None = None,
@@ -231,6 +232,10 @@ class AsyncClient:
             resume: the error of a session that was lost. The new one is sent the frames that this
                 package still holds and the prompts on them, and answers those frames again;
                 ``resume.checkpoint`` tells which objects have to be prompted anew.
+            auto_resume: open the session again by itself where it is lost, and hand it over where
+                the server warns; the caller gets each answer once. ``SessionLostError`` is then
+                raised only where an object cannot be told, or after ten attempts within the
+                client's timeout.
             raise_refusals: raise what the server refuses instead of yielding it; the session goes
                 on either way.
             jpeg_quality: for arrays and PIL images, 1 to 100; ``None`` sends PNG, which is exact
@@ -242,7 +247,7 @@ class AsyncClient:
             ValueError: an argument cannot be used.
         """
         options = make_video_options(
-            model, output, track_all, resume, raise_refusals, jpeg_quality, timeout
+            model, output, track_all, resume, auto_resume, raise_refusals, jpeg_quality, timeout
         )
         return AsyncVideoSession(self._wire, options)
 

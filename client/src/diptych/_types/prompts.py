@@ -70,8 +70,18 @@ class Prompt:
     """One wanted object: points, a box and an earlier guess that belong together."""
 
     points: tuple[Point, ...] = ()
+    """On the object or, with ``positive=False``, off it."""
     box: Box | None = None
+    """Around the object; what leaves the picture is cut off."""
     mask: Mask | LowResLogits | None = None
+    """Where the object was thought to be; points and a box that come with it correct it."""
+
+    @property
+    def is_correction(self) -> bool:
+        """Whether it has points off the object and nothing else. In a video such a prompt corrects
+        the object's answer on the frame; on its own it says nothing about a picture."""
+        alone = self.box is None and self.mask is None and bool(self.points)
+        return alone and not any(point.positive for point in self.points)
 
 
 @dataclass(frozen=True)

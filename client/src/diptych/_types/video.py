@@ -102,6 +102,7 @@ class VideoOptions:
     model: str | None = None
     output: OutputOptions = field(default_factory=OutputOptions)
     track_all: bool = False
+    auto_resume: bool = True
     raise_refusals: bool = False
     jpeg_quality: int | None = DEFAULT_JPEG_QUALITY
     timeout: float | None = None
