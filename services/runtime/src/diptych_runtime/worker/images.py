@@ -1,8 +1,7 @@
 """Encoded images to RGB pixels; everything that can be wrong with an image is refused here.
 
-JPEG, PNG and WebP, one frame. EXIF orientation is applied, ICC profiles are ignored. Transparent
-pixels are laid on white. 16-bit grey is scaled to 8 bits; of 16-bit colour the high byte is kept,
-at most one level off. CMYK JPEGs are read as inverted, as Adobe writes them and browsers read them.
+JPEG, PNG and WebP, one frame, turned and made RGB as ``diptych.pixels`` says; ICC profiles are
+ignored. Of 16-bit colour the high byte is kept, at most one level off. CMYK JPEGs are read as inverted, as Adobe writes them and browsers read them.
 """
 
 from __future__ import annotations
