@@ -1,7 +1,8 @@
 """Encoded images to RGB pixels; everything that can be wrong with an image is refused here.
 
 JPEG, PNG and WebP, one frame, turned and made RGB as ``diptych.pixels`` says; ICC profiles are
-ignored. Of 16-bit colour the high byte is kept, at most one level off. CMYK JPEGs are read as inverted, as Adobe writes them and browsers read them.
+ignored. Of 16-bit colour the high byte is kept, at most one level off. CMYK JPEGs are read as
+inverted, as Adobe writes them and browsers read them.
 """
 
 from __future__ import annotations
