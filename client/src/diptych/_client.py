@@ -115,7 +115,7 @@ class Client:
             automatic: tuning for models that segment without prompts.
             jpeg_quality: of pixels, and of files other than JPEG, PNG and WebP, which are sent as
                 they are: 1 to 100 sends JPEG, ``None`` PNG, which is exact; ``"auto"`` PNG while
-                it fits a request, else JPEG of the first of 95, 90, 80, 65, 50 that does.
+                it fits a request, else JPEG of the first of 95, 90, 80, 65, 50, 35, 20 that does.
             timeout: seconds; ``None`` waits for ever.
 
         Raises:
