@@ -24,6 +24,7 @@ from .limits import MAX_REQUEST_BYTES
 if TYPE_CHECKING:
     import PIL.Image
 
+_SENT_AS_IT_IS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")  # how JPEG, PNG and WebP begin
 _PART_BYTES = 1024 * 1024  # of a file, read at a time
 
 
@@ -201,7 +202,7 @@ def _read(file: SupportsRead, name: str, size: int = 0) -> bytes:
     head = file.read(HEAD_BYTES)
     if not isinstance(head, bytes):
         raise TypeError(f"{name}: expected a file that is open for bytes, got one of text")
-    converted = other_format(head) is not None
+    converted = _other_format(head) is not None
     if size > MAX_REQUEST_BYTES and not converted:
         raise _too_large(size, name)
     parts, length = [head], len(head)
@@ -212,7 +213,7 @@ def _read(file: SupportsRead, name: str, size: int = 0) -> bytes:
 
 
 def _of_file(data: bytes, name: str, quality: JpegQuality) -> EncodedImage:
-    kind = other_format(data[:HEAD_BYTES])
+    kind = _other_format(data)
     if kind is None:
         if len(data) > MAX_REQUEST_BYTES:
             raise _too_large(len(data), name)
@@ -222,6 +223,10 @@ def _of_file(data: bytes, name: str, quality: JpegQuality) -> EncodedImage:
         return EncodedImage(encode(upright_image(opened), quality))
     except ValueError as error:
         raise InvalidRequestError(f"{name}: {error}") from error
+
+
+def _other_format(data: bytes) -> str | None:
+    return None if data.startswith(_SENT_AS_IT_IS) else other_format(data[:HEAD_BYTES])
 
 
 def _too_large(size: int, name: str) -> MessageTooLargeError:

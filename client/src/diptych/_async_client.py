@@ -42,6 +42,8 @@ from .wire.stats import read_stats, stats_request
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_Builder = RequestBuilder[pb.StreamCompareRequest]
+
 
 class AsyncClient:
     """Asks a gateway or a single model service. Belongs to one event loop.
@@ -114,7 +116,7 @@ class AsyncClient:
             automatic: tuning for models that segment without prompts.
             jpeg_quality: of pixels, and of files other than JPEG, PNG and WebP, which are sent as
                 they are: 1 to 100 sends JPEG, ``None`` PNG, which is exact; ``"auto"`` PNG while
-                it fits a request, else JPEG of the first of 95, 90, 80, 65, 50 that does.
+                it fits a request, else JPEG of the first of 95, 90, 80, 65, 50, 35, 20 that does.
             timeout: seconds; ``None`` waits for ever.
 
         Raises:
@@ -147,9 +149,8 @@ class AsyncClient:
         """
         options = make_options(model, task, prompts, points, boxes, output, automatic)
         work = partial(self._segment_item, options=options, quality=jpeg_quality, timeout=timeout)
-        return map_in_order_async(
-            work, image_sources(images), concurrency=check_concurrency(concurrency)
-        )
+        limit = check_concurrency(concurrency)
+        return map_in_order_async(work, image_sources(images), concurrency=limit)
 
     async def compare(
         self,
@@ -176,9 +177,8 @@ class AsyncClient:
         """
         options = make_options(None, task, prompts, points, boxes, output, automatic)
         build = partial(comparison.compare_request, options, models=models, match_iou=match_iou)
-        reply = await self._wire.ask(
-            self._wire.gateway.Compare, image, build, jpeg_quality, timeout
-        )
+        method = self._wire.gateway.Compare
+        reply = await self._wire.ask(method, image, build, jpeg_quality, timeout)
         return await read(comparison.read_comparison, reply)
 
     def stream_compare(
@@ -198,9 +198,8 @@ class AsyncClient:
     ) -> AsyncIterator[ModelOutcome | Agreements]:
         """Like ``compare``, but each model's outcome as soon as it is there, agreements last."""
         options = make_options(None, task, prompts, points, boxes, output, automatic)
-        build = partial(
-            comparison.stream_compare_request, options, models=models, match_iou=match_iou
-        )
+        make = comparison.stream_compare_request
+        build = partial(make, options, models=models, match_iou=match_iou)
         return self._events(image, build, jpeg_quality, timeout)
 
     def video(
@@ -315,11 +314,7 @@ class AsyncClient:
             return ManyItem(image, None, error)
 
     async def _events(
-        self,
-        image: ImageLike,
-        build: RequestBuilder[pb.StreamCompareRequest],
-        quality: JpegQuality,
-        timeout: Timeout,
+        self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout
     ) -> AsyncIterator[ModelOutcome | Agreements]:
         async with aclosing(self._wire.stream_compare(image, build, quality, timeout)) as messages:
             async for message in messages:

@@ -41,6 +41,8 @@ from .wire.stats import read_stats, stats_request
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_Builder = RequestBuilder[pb.StreamCompareRequest]
+
 
 class Client:
     """Asks a gateway or a single model service. Safe to share between threads.
@@ -113,7 +115,7 @@ class Client:
             automatic: tuning for models that segment without prompts.
             jpeg_quality: of pixels, and of files other than JPEG, PNG and WebP, which are sent as
                 they are: 1 to 100 sends JPEG, ``None`` PNG, which is exact; ``"auto"`` PNG while
-                it fits a request, else JPEG of the first of 95, 90, 80, 65, 50 that does.
+                it fits a request, else JPEG of the first of 95, 90, 80, 65, 50, 35, 20 that does.
             timeout: seconds; ``None`` waits for ever.
 
         Raises:
@@ -193,9 +195,8 @@ class Client:
     ) -> Iterator[ModelOutcome | Agreements]:
         """Like ``compare``, but each model's outcome as soon as it is there, agreements last."""
         options = make_options(None, task, prompts, points, boxes, output, automatic)
-        build = partial(
-            comparison.stream_compare_request, options, models=models, match_iou=match_iou
-        )
+        make = comparison.stream_compare_request
+        build = partial(make, options, models=models, match_iou=match_iou)
         return self._events(image, build, jpeg_quality, timeout)
 
     def video(
@@ -306,11 +307,7 @@ class Client:
             return ManyItem(image, None, error)
 
     def _events(
-        self,
-        image: ImageLike,
-        build: RequestBuilder[pb.StreamCompareRequest],
-        quality: JpegQuality,
-        timeout: Timeout,
+        self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout
     ) -> Iterator[ModelOutcome | Agreements]:
         for message in self._wire.stream_compare(image, build, quality, timeout):
             event = comparison.read_compare_event(message)

@@ -193,8 +193,8 @@ def test_a_large_array_fits_as_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
         encode_image(noise, None)
     monkeypatch.setattr("diptych._encoding.MAX_REQUEST_BYTES", len(jpeg))
     assert encode_image(noise).data == encode_image(noise, 90).data
-    monkeypatch.setattr("diptych._encoding.MAX_REQUEST_BYTES", 5000)
-    with pytest.raises(MessageTooLargeError, match="image as JPEG of quality 50"):
+    monkeypatch.setattr("diptych._encoding.MAX_REQUEST_BYTES", 3000)
+    with pytest.raises(MessageTooLargeError, match="image as JPEG of quality 20"):
         encode_image(noise)
 
 

@@ -171,7 +171,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
 
 
 def test_what_is_no_folder_of_frames(tmp_path: Path) -> None:
-    with pytest.raises(VideoFileError, match="no JPEG, PNG or WebP files"):
+    with pytest.raises(VideoFileError, match="no pictures in this folder"):
         read_video(tmp_path)
     (tmp_path / "0.png").write_bytes(b"nothing")
     with pytest.raises(VideoFileError, match=r"0.png: expected a picture as the first frame"):

@@ -84,7 +84,7 @@ def video(
 ) -> None:
     """Follow objects through a clip, with one model or with several side by side.
 
-    SOURCE is a video file, a folder of JPEG, PNG or WebP frames, or the word "sample" for the clip
+    SOURCE is a video file, a folder of pictures, or the word "sample" for the clip
     that comes with this package.
 
     Say where the objects are with --point and --box, on the FRAME (from 0) where they are seen.

@@ -28,7 +28,7 @@ MAX_CPU_S = 10
 """Of one image. 50 million pixels take 1 to 3 s."""
 _NICENESS = 5  # the model's threads go first
 _BASE_BYTES = 1024 * 1024 * 1024  # addresses of an interpreter with its libraries: half of it
-_BYTES_PER_PIXEL = 32  # of a WebP, for which libwebp keeps two canvases and Pillow two copies
+_BYTES_PER_PIXEL = 32  # half of it is room
 
 
 def _answer(pipe: EnginePipe, sock: socket.socket, file: int) -> None:

@@ -4,7 +4,7 @@ import { findBlocks, kindOf, orientationOf } from "./orientation.js";
 
 /** Of a request of 32 MiB, which has options besides. */
 const MAX_FILE_BYTES = 31 * 2 ** 20;
-const QUALITIES = [0.95, 0.9, 0.8, 0.65, 0.5];
+const QUALITIES = [0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2];
 /** What a stored column and row become: EXIF 2.3, table "Orientation". */
 const TURNS = {
   2: (w) => [-1, 0, 0, 1, w, 0],
