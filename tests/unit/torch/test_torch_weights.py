@@ -47,7 +47,8 @@ class Model:
         return self.setting.choose("demo").read_state()
 
     def load(self, path: Path) -> LoadedModel:
-        path.with_suffix(".classes.txt").write_text(CLASSES)
+        if self.setting is MASK_WEIGHTS:
+            path.with_suffix(".classes.txt").write_text(CLASSES)
         return self.engine(path).load()
 
     def refusal(self, path: Path) -> str:
