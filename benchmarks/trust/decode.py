@@ -146,7 +146,8 @@ async def _prompts(stub: pb.SegmentServiceStub, seconds: float) -> list[float]:
     return taken
 
 
-async def _send(stub: pb.SegmentServiceStub, files: list[bytes]) -> None:
+async def send(stub: pb.SegmentServiceStub, files: list[bytes]) -> None:
+    """Send these files without a pause, until cancelled."""
     for number, data in enumerate(itertools.cycle(files)):
         # Another picture each time: its digest is not held.
         request = serving.automatic_request(data + number.to_bytes(4) + os.urandom(8))
@@ -163,7 +164,7 @@ async def held(seconds: float, files: list[bytes]) -> tuple[list[float], list[fl
     ):
         await _prompts(stub, 1)
         rest = await _prompts(stub, seconds)
-        senders = [asyncio.create_task(_send(other, files)) for _ in range(_CALLERS)]
+        senders = [asyncio.create_task(send(other, files)) for _ in range(_CALLERS)]
         await asyncio.sleep(1)
         busy = await _prompts(stub, seconds)
         for sender in senders:

@@ -1,9 +1,10 @@
 """A fake engine whose time, memory and faults a running test programs.
 
-``HARNESS_PLAN`` names a JSON file with the fields of ``Plan``; it is read again when it changes, so
-a fault begins and ends under load. What a single image does is in its top left pixel: the
-behaviours of ``fake_engine``, and those below. ``HARNESS_WORK`` names a file that gets a line for
-each piece of model time: kind, watermark, start and end on the clock that processes share.
+``HARNESS_ENGINE`` names another factory than the one here. ``HARNESS_PLAN`` names a JSON file with
+the fields of ``Plan``; it is read again when it changes, so a fault begins and ends under load.
+What a single image does is in its top left pixel: the behaviours of ``fake_engine``, and those
+below. ``HARNESS_WORK`` names a file that gets a line for each piece of model time: kind, watermark,
+start and end on the clock that processes share.
 """
 
 from __future__ import annotations
@@ -216,4 +217,5 @@ if __name__ == "__main__":
     from diptych_runtime.main import ServiceSpec, run
 
     name = os.environ.get("HARNESS_MODEL", "fake")
-    run(ServiceSpec(name, 0, "harness.engine:create", (), ""), sys.argv[1:])
+    factory = os.environ.get("HARNESS_ENGINE", "harness.engine:create")
+    run(ServiceSpec(name, 0, factory, (), ""), sys.argv[1:])

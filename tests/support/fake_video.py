@@ -3,7 +3,9 @@
 The top left pixel of a frame selects the behaviour, as for pictures. The label of each segment
 carries the digest of the frame that was answered; an object is hidden on ``HIDE`` frames, and on
 ``DRIFT`` frames as many pixels to the right as ``drift`` says, so that a prompt that is given again
-on another frame than its own shows. The log gets a line for each frame, step and end of a session.
+on another frame than its own shows. On ``WRONG`` frames object N is the N-th impossible one, on
+``UNSURE`` frames its presence is no number, and ``OTHER_FRAME`` is answered as the one before it.
+The log gets a line for each frame, step and end of a session.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from fake_engine import (
     HANG,
     NO_MEMORY,
     RAISE,
+    WRONG,
     FakeEngine,
     _segment,
     note,
     watermark,
 )
+from impossible import impossible
 
 from diptych import Box, Prompt, Segment, Task
 from diptych_runtime.engine import (
@@ -39,7 +43,7 @@ from diptych_runtime.engine import (
 )
 from diptych_runtime.engine.video_errors import nothing_to_correct
 
-HIDE, DRIFT = (255, 0, 20), (255, 0, 21)
+HIDE, DRIFT, UNSURE, OTHER_FRAME = (255, 0, 20), (255, 0, 21), (255, 0, 22), (255, 0, 23)
 
 
 def drift(frame_index: int) -> int:
@@ -122,8 +126,12 @@ class FakeSession:
             shown = replace(shown, low_res_logits=None)
             presence = 0.1 if hidden else 0.9
             segment = Segment(presence, label=mark) if hidden else shown
+            if behaviour == WRONG:
+                segment = impossible(object_id, self._size)
+            if behaviour == UNSURE:
+                presence = float("nan")
             found.append(TrackedObject(object_id, segment, presence))
-        return FrameAnswer(index, tuple(found))
+        return FrameAnswer(index - (behaviour == OTHER_FRAME), tuple(found))
 
     def _drift(self, index: int) -> int:
         held = self._frames.get(index)

@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 import pytest_asyncio
-from fake_engine import NO_MEMORY, RAISE
+from fake_engine import NO_MEMORY, RAISE, WRONG
+from fake_video import OTHER_FRAME, UNSURE
+from impossible import IMPOSSIBLE
 from PIL import Image
 from serving_helpers import picture, png, running_service, stub_of
 from video_calls import BACKGROUND, FOREGROUND, reason, talk
@@ -191,3 +193,31 @@ async def test_large_messages_are_read_in_a_thread(
             assert reason(await t.read()) == "SESSION_ORDER"
     loop = threading.get_ident()
     assert [thread == loop for thread in threads] == [False, False, True]
+
+
+NUMBERS = {what: number for number, what in enumerate(IMPOSSIBLE, start=1)}
+
+
+@pytest.mark.parametrize(
+    ("corner", "object_id"),
+    [
+        pytest.param(WRONG, NUMBERS["mask smaller"], id="mask of another size"),
+        pytest.param(WRONG, NUMBERS["box inside out"], id="box inside out"),
+        pytest.param(WRONG, NUMBERS["category"], id="category"),
+        pytest.param(WRONG, NUMBERS["prompt"], id="prompt"),
+        pytest.param(UNSURE, 1, id="presence"),
+        pytest.param(OTHER_FRAME, 1, id="another frame"),
+    ],
+)
+async def test_a_frame_whose_answer_cannot_be_so_fails_alone(
+    stub: Stub, corner: tuple[int, int, int], object_id: int
+) -> None:
+    async with talk(stub) as t:
+        await t.start()
+        await t.frame(3)
+        await t.point(object_id, 3)
+        await t.frame(4, picture(corner))
+        await t.frame(5)
+        *_, failed, after = await t.done()
+    assert (reason(failed), failed.error.frame_index) == ("MODEL_FAILED", 4)
+    assert [found.object_id for found in after.frame.segments] == [object_id]

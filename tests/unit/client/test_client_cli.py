@@ -152,10 +152,10 @@ def test_segment_out(run: Run, photo: Path, folder: Path, tmp_path: Path) -> Non
     figures = tmp_path / "new" / "figures"
     assert run("segment", folder, "--model", "one", "--out", figures).exit_code == 0
     assert sorted(path.name for path in figures.iterdir()) == [
-        "a.segments-2.png",
-        "a.segments.png",
-        "b.segments.png",
-        "c.segments.png",
+        "a.jpg.segments.png",
+        "a.png.segments.png",
+        "b.jpg.segments.png",
+        "c.png.segments.png",
     ]
 
 
@@ -207,8 +207,8 @@ def test_cards(run: Run, service: FakeSegmentService) -> None:
         "Organisation",
         "Context window",
         "Parameters",
-        "Licence of the weights",
-        "Overview",
+        "Licence",
+        "The weights",
     ):
         assert row in table.stdout
     assert "A [red]|B" in table.stdout

@@ -11,7 +11,8 @@ from google.protobuf.duration_pb2 import Duration
 from diptych import Box, LowResLogits, Mask, Point, Prompt, SessionLostError, UnavailableError
 from diptych._types.errors import ServerError
 from diptych._types.video import VideoOptions
-from diptych._video.state import MAX_WAITING, SessionState, make_prompt
+from diptych._video.options import make_prompt
+from diptych._video.state import MAX_WAITING, SessionState
 from diptych.segment import v1 as pb
 from diptych.wire.video import read_video_event
 
@@ -70,7 +71,7 @@ def test_only_the_newest_frames_and_their_prompts_are_held(state: SessionState) 
         answer(state, send(state), index)
         answer(state, prompt(state, index), index)
     assert prompts(state) == [(0, 0), (1, 1), (2, 2)]
-    send(state)
+    answer(state, send(state), 3)
     held = state.checkpoint()
     assert [index for index, _ in held.frames] == [1, 2, 3]
     assert [(p.object_id, p.frame_index) for p in held.prompts] == [(1, 1), (2, 2)]
@@ -119,7 +120,7 @@ def test_a_visible_mask_is_kept(state: SessionState) -> None:
         answer(state, send(state), index, segments=[pb.VideoSegment(object_id=1)], image_size=size)
     (kept,) = state.checkpoint().prompts
     assert (kept.object_id, kept.frame_index, kept.prompt) == (1, 1, Prompt(mask=shown))
-    send(state)
+    answer(state, send(state), 4)
     assert (state.checkpoint().prompts, state.checkpoint().lost_objects) == ((), (1,))
 
 
@@ -182,9 +183,11 @@ def test_background_clicks_alone_replace_nothing(state: SessionState) -> None:
     for _ in range(40):
         answer(state, correct(state, 1, 0))
     answer(state, send(state), 1)
-    correct(state, 1, 1)
+    answer(state, correct(state, 1, 1), 1)
     assert asked(state) == [(0, PROMPT), *[(0, OFF)] * 33, (1, OFF)]
-    answer(state, prompt(state, 1, 0))
+    replaced = prompt(state, 1, 0)
+    for index in (0, 1):
+        answer(state, replaced, index)
     assert asked(state) == [(0, PROMPT), (1, OFF)]
 
 

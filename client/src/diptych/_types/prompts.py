@@ -28,6 +28,8 @@ class PromptKind(str, enum.Enum):
     POINT = "point"
     BOX = "box"
     MASK = "mask"
+    TEXT = "text"
+    """Words; cards say whether a model would take them, no request of this version carries them."""
 
 
 class MaskEncoding(str, enum.Enum):

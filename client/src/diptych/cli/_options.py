@@ -14,7 +14,6 @@ from .._transport.timeouts import DEFAULT_TIMEOUT_S
 from ._security import SECURITY_OPTIONS, security
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-FIGURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg"})
 
 
 class Number(click.FloatRange):
@@ -198,16 +197,6 @@ def _one_object(masks: list[Prompt], points: Sequence[Point], boxes: Sequence[Bo
             )
     mask = masks[0].mask if masks else None
     return Prompt(tuple(points), boxes[0] if boxes else None, mask)
-
-
-def check_figure_path(path: Path) -> Path:
-    """The path back, if a figure can be written to it."""
-    if path.suffix.lower() not in FIGURE_SUFFIXES:
-        known = " ".join(sorted(FIGURE_SUFFIXES))
-        raise click.BadParameter(f"expected a suffix of {known}, got {str(path)!r}.")
-    if not path.parent.is_dir():
-        raise click.BadParameter(f"no directory {str(path.parent)!r}.")
-    return path
 
 
 def _mask(path: Path) -> Mask:

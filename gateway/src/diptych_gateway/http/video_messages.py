@@ -16,8 +16,8 @@ from diptych import MaskEncoding, OutputOptions, VideoRefusal
 from diptych.documents.results import plain
 from diptych.documents.video import video_frame_document
 from diptych.segment import v1 as pb
+from diptych.wire.serialized import frame_bytes
 from diptych.wire.video import (
-    frame_request,
     prompt_request,
     read_going_away,
     read_started,
@@ -156,8 +156,8 @@ def _kind(text: str) -> type[PromptMessage] | type[RemovalMessage] | type[EndMes
     return kind
 
 
-def read_frame(data: bytes) -> pb.SegmentVideoRequest:
-    """Read a frame, not numbered yet.
+def read_frame(data: bytes, number: int) -> bytes:
+    """Read a frame; returns it serialised, with its number in the session.
 
     Raises:
         ServiceError: it is none.
@@ -166,7 +166,7 @@ def read_frame(data: bytes) -> pb.SegmentVideoRequest:
     if len(data) <= INDEX_BYTES or index >= _MAX_INDEX:
         text = f"expected {INDEX_BYTES} bytes of an index below 2**63 and a file"
         raise invalid(Reason.OPTION_INVALID, "frame", f"{text}, got {len(data)} bytes")
-    return frame_request(index, data[INDEX_BYTES:])
+    return frame_bytes(number, index, memoryview(data)[INDEX_BYTES:])
 
 
 def answer_text(

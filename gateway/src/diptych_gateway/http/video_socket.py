@@ -244,10 +244,13 @@ class _Session:
 
 def _read(message: Message, number: int) -> bytes | None:
     """Translate a message to the request of gRPC that it stands for; ``None`` for the end."""
-    data = message.get("bytes")
-    request = read_text(message.get("text") or "") if data is None else read_frame(data)
-    raw = None if request is None else _numbered(request, number)
-    if raw is not None and len(raw) > MAX_REQUEST_BYTES:
+    if (data := message.get("bytes")) is not None:
+        raw = read_frame(data, number)
+    elif (request := read_text(message.get("text") or "")) is not None:
+        raw = _numbered(request, number)
+    else:
+        return None
+    if len(raw) > MAX_REQUEST_BYTES:
         text = f"expected a message of at most {MAX_REQUEST_BYTES} bytes, got {len(raw)}"
         raise RefusedError(413, text)
     return raw

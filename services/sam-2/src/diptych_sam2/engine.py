@@ -11,6 +11,7 @@ from diptych_runtime.engine import (
     Answer,
     BatchItem,
     BatchSteps,
+    Fact,
     Features,
     Job,
     LoadedModel,
@@ -21,6 +22,7 @@ from diptych_runtime.engine import (
     VideoOptions,
 )
 from diptych_runtime.settings import from_environment
+from diptych_torch.card import with_facts
 from diptych_torch.device import Compute, ComputeFields
 from diptych_torch.faults import guarded_step, guarded_steps, load_errors
 
@@ -33,7 +35,7 @@ from .network.video import VideoNetwork
 from .prompts import DEFAULT_MAX_SEGMENTS, answer_batch, answer_prompts, batch_key
 from .settings import EngineSettings, NetworkChoice
 from .video.session import Sam2VideoSession
-from .weights.checkpoints import WEIGHTS, choose
+from .weights.checkpoints import WEIGHTS, Chosen, choose, size_fact
 
 _IMAGE_TASKS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION)
 _TASKS = (*_IMAGE_TASKS, Task.VIDEO_SEGMENTATION)
@@ -74,14 +76,16 @@ class Sam2Engine:
         compute = Compute.from_settings(self._settings)
         chosen = choose(self._settings)
         card = self._card = read_card(chosen.weights.section)
-        model = build_model(chosen.config, chosen.weights.read_state())
+        checkpoint = chosen.weights.read()
+        model = build_model(chosen.config, checkpoint.state, chosen.image_size)
         parts = assemble(model, compute.device, compute.tier, self._settings.sam_2_network)
         self._network = Network(parts)
         self._video_network = VideoNetwork(parts)
         self._warm_up()
+        facts = _facts(chosen, self._network.image_size, checkpoint.left_out)
         return LoadedModel(
             **_card_fields(compute, self._settings.sam_2_network),
-            card=card.fields,
+            card=with_facts(card.fields, facts),
             tasks=_TASKS,
             weights=(chosen.weights.loaded,),
             parameter_count=parts.parameter_count,
@@ -90,6 +94,7 @@ class Sam2Engine:
             variants=WEIGHTS.variants(chosen.weights),
             default_automatic=card.automatic,
             logits_size=self._network.logits_size,
+            facts=facts,
         )
 
     def features_kind(self, task: Task) -> str:
@@ -177,6 +182,14 @@ class Sam2Engine:
             for _ in steps:
                 pass
         session.close()
+
+
+def _facts(chosen: Chosen, image_size: int, left_out: Sequence[str]) -> tuple[Fact, ...]:
+    return (
+        *chosen.facts,
+        size_fact(chosen, image_size),
+        *((Fact("left out", ", ".join(left_out), "known"),) if left_out else ()),
+    )
 
 
 def _card_fields(compute: Compute, network: NetworkChoice) -> ComputeFields:

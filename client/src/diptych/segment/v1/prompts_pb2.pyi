@@ -74,6 +74,8 @@ class _PromptKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     """A box."""
     PROMPT_KIND_MASK: _PromptKind.ValueType  # 3
     """A mask."""
+    PROMPT_KIND_TEXT: _PromptKind.ValueType  # 4
+    """Words. No request of this version carries them; cards say whether a model would take them."""
 
 class PromptKind(_PromptKind, metaclass=_PromptKindEnumTypeWrapper):
     """A kind of prompt."""
@@ -86,6 +88,8 @@ PROMPT_KIND_BOX: PromptKind.ValueType  # 2
 """A box."""
 PROMPT_KIND_MASK: PromptKind.ValueType  # 3
 """A mask."""
+PROMPT_KIND_TEXT: PromptKind.ValueType  # 4
+"""Words. No request of this version carries them; cards say whether a model would take them."""
 Global___PromptKind: typing_extensions.TypeAlias = PromptKind
 
 class _MaskEncoding:

@@ -35,17 +35,20 @@ def _answer(pipe: EnginePipe, sock: socket.socket, file: int) -> None:
     header, _ = pipe.receive()
     limits = header["limits"]
     _limit(limits["max_pixels"])
-    pixels = nameless_file()
+    pixels, notes = nameless_file(), list[str]()
     try:
         shape = decode(
-            os.pread(file, header["size"], 0), new=lambda *size: _mapped(pixels, *size), **limits
+            os.pread(file, header["size"], 0),
+            new=lambda *size: _mapped(pixels, *size),
+            note=notes.append,
+            **limits,
         ).shape
     except ServiceError as error:
         pipe.send({"op": "error"}, error.to_status().SerializeToString())
     except MemoryError:
         pipe.send({"op": "memory"})
     else:
-        pipe.send({"op": "pixels", "height": shape[0], "width": shape[1]})
+        pipe.send({"op": "pixels", "height": shape[0], "width": shape[1], "notes": notes})
         socket.send_fds(sock, [b"."], [pixels])
     finally:
         os.close(pixels)
