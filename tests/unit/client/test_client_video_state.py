@@ -198,11 +198,17 @@ def test_background_clicks_on_a_tracked_frame_are_asked_again(followed: SessionS
     assert asked(followed) == [(2, Prompt(mask=mask_at(5)))]
 
 
+def test_background_clicks_that_are_not_answered_correct_the_mask(followed: SessionState) -> None:
+    correct(followed, 1, 1)
+    assert asked(followed) == [(1, Prompt(mask=mask_at(1))), (1, OFF)]
+
+
 def test_background_clicks_before_an_object_is_known_are_not_asked(followed: SessionState) -> None:
-    """The mask of their frame is not known, as their answer has not come."""
+    """It was not seen on their frame, or anywhere."""
+    answer(followed, 4, 1, segments=[pb.VideoSegment(object_id=1)])
     correct(followed, 1, 1)
     assert asked(followed) == [(2, Prompt(mask=mask_at(2)))]
-    for index in (1, 2, 3):
+    for index in (2, 3):
         answer(followed, 2, index, segments=[pb.VideoSegment(object_id=1)])
     assert (asked(followed), followed.checkpoint().lost_objects) == ([], (1,))
 
