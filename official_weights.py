@@ -19,7 +19,7 @@ from typing import Any
 import tomllib
 
 from diptych_runtime.main import ServiceSpec, get_weights
-from diptych_runtime.weights import OfficialWeights, WeightsError, cache_dir, locate
+from diptych_runtime.weights import OfficialWeights, WeightsError, cache_dir, is_stored
 
 SERVICES = Path(__file__).resolve().parent / "services" / "services.toml"
 CHOICES = ("demo", "official")
@@ -65,7 +65,7 @@ def settings_of(asked: str, say: Callable[[str], None]) -> dict[str, str]:
     missing = [
         weights
         for name, official in wanted.items()
-        if not _is_there(weights := _named(specs[name], official["weights"]))
+        if not is_stored(weights := _named(specs[name], official["weights"]))
     ]
     _announce(missing, say)
     for name, official in wanted.items():
@@ -97,14 +97,6 @@ def _spec(model_id: str) -> ServiceSpec:
 
 def _named(spec: ServiceSpec, name: str) -> OfficialWeights:
     return next(weights for weights in spec.official if weights.name == name)
-
-
-def _is_there(weights: OfficialWeights) -> bool:
-    try:
-        locate(weights.name, command="")
-    except WeightsError:
-        return False
-    return True
 
 
 def say(text: str) -> None:

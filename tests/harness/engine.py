@@ -42,6 +42,8 @@ MEMORY_ERROR = (255, 0, 41)
 STEPPED = (255, 0, 42)
 """200 steps of 20 ms, each noted in the log of the fake engine and of work."""
 WRONG_SIZE = (255, 0, 43)
+GREEDY = (255, 0, 44)
+"""Takes memory until the system ends the process; for one that has a limit."""
 
 _STEPPED_STEPS, _STEPPED_S = 200, 0.02
 _MIX_EVERY = 50
@@ -135,6 +137,8 @@ class HarnessEngine(FakeVideoEngine):
             time.sleep(now.embed_s * now.times)
         if now.fault == "memory_error" or corner == MEMORY_ERROR:
             np.ones(1 << 44)  # more than any machine has
+        if corner == GREEDY:
+            _take_all()
         _fail(now.fault)
         return super().embed(pixels, kind)
 
@@ -206,6 +210,12 @@ def _fail(fault: str) -> None:
         raise DeviceLostError("the device fell off the bus")
     if fault == "no_memory":
         raise ServiceError(Reason.DEVICE_MEMORY, "the device has no memory left for this")
+
+
+def _take_all() -> None:
+    taken = []
+    while sum(map(len, taken)) < 4_000_000_000:  # of which a limit has to spare the machine
+        taken.append(b"x" * 20_000_000)
 
 
 def create() -> HarnessEngine:

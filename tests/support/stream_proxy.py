@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from contextlib import suppress
 
 from harness.proxy import Proxy
 
@@ -44,13 +45,12 @@ class StreamProxy(Proxy):
         )
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with suppress(asyncio.IncompleteReadError, OSError):
             writer.write(await reader.readexactly(_PREFACE))
             while True:
                 writer.write(b"".join(await _frame(reader)))
                 await writer.drain()
-        finally:
-            self._close(writer)
+        self._close(writer)
 
     async def _answer(
         self,
@@ -58,10 +58,9 @@ class StreamProxy(Proxy):
         writer: asyncio.StreamWriter,
         far_writer: asyncio.StreamWriter,
     ) -> None:
-        try:
+        with suppress(asyncio.IncompleteReadError, OSError):
             await self._frames(reader, writer, far_writer)
-        finally:
-            self._close(writer)
+        self._close(writer)
 
     async def _frames(
         self,

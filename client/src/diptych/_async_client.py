@@ -46,7 +46,7 @@ _Builder = RequestBuilder[pb.StreamCompareRequest]
 
 
 class AsyncClient:
-    """Asks a gateway or a single model service. Belongs to one event loop.
+    """Asks a gateway or a single model service. Has a connection for each event loop that uses it.
 
     ``async with AsyncClient() as client:`` closes it at the end. Without an address it
     takes that of the environment variable ``DIPTYCH_ADDRESS``, else ``localhost:50051``. A call

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from clips import frame, make_clip, make_folder, read_back
 from PIL import Image
 
 import diptych._files as files
-from diptych import Client, Mask, SegmentResult, VideoWriter
+from diptych import Client, Mask, SegmentResult, VideoFileError, VideoWriter
 from diptych._files import FileWriter
 from diptych.cli import main
 from diptych.cli._outputs import _figure_names
@@ -278,10 +279,18 @@ def test_a_clip_overwrites_only_if_told_to(tmp_path: Path) -> None:
 def test_a_clip_that_breaks_replaces_nothing(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "clip.mp4", 3)
     old = path.read_bytes()
-    writer = VideoWriter(path, overwrite=True)
-    writer.write(frame(0))
-    writer._broken = writer._failed = True  # as a full disk would leave it
-    writer.close()
+    noise = np.random.default_rng(0).integers(0, 255, (60, 64, 96, 3), dtype=np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # as a full disk
+    try:
+        with (  # noqa: PT012
+            pytest.raises(VideoFileError, match=r"clip.mp4: cannot be written"),
+            VideoWriter(path, overwrite=True) as writer,
+        ):
+            for pixels in noise:
+                writer.write(pixels)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     with VideoWriter(path, overwrite=True):
         pass
     assert tree(tmp_path) == {"clip.mp4": old}
@@ -414,6 +423,35 @@ def test_figures_are_no_pictures_of_the_next_run(run: Run, photo: Path) -> None:
     assert done.stderr == f"diptych: {folder}: 2 figures of pictures left out\n"
     sources = [Path(json.loads(line)["source"]).name for line in done.stdout.splitlines()]
     assert sources == ["b.segments.png", "photo.png"]
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+@pytest.mark.parametrize("form", ["json", "lines"])
+def test_names_that_are_no_text_are_told(
+    service: FakeSegmentService, tmp_path: Path, small_png: bytes, errors: str, form: str
+) -> None:
+    for name in (b"ph\xff\no.png", "\N{OX} \xe4.png".encode()):
+        (tmp_path / os.fsdecode(name)).write_bytes(small_png)
+    before = set(tree(tmp_path))
+    words = ["segment", str(tmp_path), "--model", "one", "--out", str(tmp_path), "--overwrite"]
+    for _ in range(2):  # the second time with the first one's figures
+        done = subprocess.run(
+            [sys.executable, "-m", "diptych.cli", *words, *(["--json"] if form == "json" else [])],
+            capture_output=True,
+            env={
+                **os.environ,
+                "DIPTYCH_ADDRESS": service.address,
+                "PYTHONIOENCODING": f"latin-1:{errors}",
+            },
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert set(tree(tmp_path)) == before | {f"{name}.segments.png" for name in before}
+    if form == "json":
+        told = [json.loads(line)["source"] for line in done.stdout.splitlines()]
+        assert {Path(source).name for source in told} == before
+    else:
+        assert done.stdout.count(b": one: 1 object") == 2
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from diptych import (
     Prompt,
     SessionLostError,
     UnavailableError,
+    VideoFrame,
     VideoFrameResult,
     VideoRefusal,
 )
@@ -476,3 +477,49 @@ async def test_closing_wakes_a_reader(service: FakeSegmentService) -> None:
             await asyncio.sleep(0.05)
         with pytest.raises(Exception, match="closed"):
             await reading
+
+
+def test_a_clip_that_is_played_backwards_keeps_its_indexes(
+    video: Any, service: FakeSegmentService
+) -> None:
+    clip = [VideoFrame(index, 0.0, PIXELS) for index in range(3, 10)]
+    seen = []
+    with video(auto_resume=False) as session:
+        for event in session.track(reversed(clip)):
+            seen.append((event.frame_index, event.revision, len(event.objects)))
+            if event.frame_index == 8 and not event.revision:
+                assert session.prompt(1, box=BOX, frame_index=8) == 8
+    assert [index for index, revision, _ in seen if not revision] == [9, 8, 7, 6, 5, 4, 3]
+    assert (8, 1, 1) in seen
+    assert seen[-1] == (3, 0, 1)
+    with video(auto_resume=False) as session:
+        session.send(PIXELS, 0)
+        session.send(PIXELS, 4)
+        with pytest.raises(ValueError, match="more than 4, got 2"):
+            session.send(PIXELS, 2)
+        with pytest.raises(ValueError, match="0 or more"), video() as other:
+            other.send(PIXELS, -1)
+
+
+def test_a_session_that_runs_backwards_can_be_resumed(
+    video: Any, service: FakeSegmentService
+) -> None:
+    with video(auto_resume=False) as session:
+        for index in (20, 15, 14, 9, 8, 7):
+            session.send(PIXELS, index)
+            next(session)
+        session.prompt(1, box=BOX, frame_index=9)
+        assert [next(session).frame_index for _ in range(3)] == [9, 8, 7]
+        session.prompt(2, box=BOX, frame_index=20)
+        assert next(session).frame_index == 20  # refused: not held any more
+        service.fail("SESSION_LOST", times=1)
+        assert session.send(PIXELS) == 6
+        with pytest.raises(SessionLostError) as caught:
+            next(session)
+    checkpoint = caught.value.checkpoint
+    assert [index for index, _ in checkpoint.frames] == [14, 9, 8, 7, 6]
+    assert [(p.object_id, p.frame_index) for p in checkpoint.prompts] == [(1, 9)]
+    with video(resume=caught.value) as session:
+        assert session.send(PIXELS) == 5
+        last = list(session.finish())[-1]
+    assert (last.frame_index, len(last.objects)) == (5, 1)

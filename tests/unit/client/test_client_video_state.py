@@ -183,9 +183,11 @@ def test_background_clicks_alone_replace_nothing(state: SessionState) -> None:
     for _ in range(40):
         answer(state, correct(state, 1, 0))
     answer(state, send(state), 1)
-    correct(state, 1, 1)
+    answer(state, correct(state, 1, 1), 1)
     assert asked(state) == [(0, PROMPT), *[(0, OFF)] * 33, (1, OFF)]
-    answer(state, prompt(state, 1, 0))
+    replaced = prompt(state, 1, 0)
+    for index in (0, 1):
+        answer(state, replaced, index)
     assert asked(state) == [(0, PROMPT), (1, OFF)]
 
 
@@ -196,11 +198,17 @@ def test_background_clicks_on_a_tracked_frame_are_asked_again(followed: SessionS
     assert asked(followed) == [(2, Prompt(mask=mask_at(5)))]
 
 
+def test_background_clicks_that_are_not_answered_correct_the_mask(followed: SessionState) -> None:
+    correct(followed, 1, 1)
+    assert asked(followed) == [(1, Prompt(mask=mask_at(1))), (1, OFF)]
+
+
 def test_background_clicks_before_an_object_is_known_are_not_asked(followed: SessionState) -> None:
-    """The mask of their frame is not known, as their answer has not come."""
+    """It was not seen on their frame, or anywhere."""
+    answer(followed, 4, 1, segments=[pb.VideoSegment(object_id=1)])
     correct(followed, 1, 1)
     assert asked(followed) == [(2, Prompt(mask=mask_at(2)))]
-    for index in (1, 2, 3):
+    for index in (2, 3):
         answer(followed, 2, index, segments=[pb.VideoSegment(object_id=1)])
     assert (asked(followed), followed.checkpoint().lost_objects) == ([], (1,))
 

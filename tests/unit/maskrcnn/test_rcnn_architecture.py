@@ -247,3 +247,12 @@ def test_points_that_do_not_fit_are_refused(text: str, expected: str, tmp_path: 
 def test_a_side_file_may_be_empty(tmp_path: Path) -> None:
     (tmp_path / "a.v1.model.toml").touch()
     assert read_side_file(tmp_path / "a.v1.pth", Told) == Told()
+
+
+def test_the_documentation_shows_a_side_file_that_is_taken(own: Path) -> None:
+    page = Path(__file__).parents[3] / "docs" / "models.md"
+    example = page.read_text().partition("```toml\n")[2].partition("```")[0]
+    own.with_suffix(".model.toml").write_text(example)
+    told = read_side_file(own, Told).given
+    assert len(told) == 7
+    assert set(Told.model_fields) <= {*told, *page.read_text().replace("`", " ").split()}

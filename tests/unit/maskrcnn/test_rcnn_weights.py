@@ -35,7 +35,7 @@ from diptych_torch.card import read_card
 from diptych_torch.weights import BundledWeights, WeightsSetting, parameter_count
 
 BUNDLED = Path(diptych_maskrcnn.__file__).parent / "weights"
-FILES = "a .safetensors, .pth or .pt file"
+FILES = "a .safetensors, .pth, .pt or .ckpt file"
 NAMES = [f"kind {number}" for number in range(1, 9)]
 
 

@@ -98,12 +98,20 @@ CHECKPOINTS: dict[str, Callable[[], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_the_state_dict_is_found(name: str, tmp_path: Path, cache: Path) -> None:
-    path = tmp_path / "run.pth"
+    path = tmp_path / "run.ckpt"
     torch.save(CHECKPOINTS[name](), path)
     converted(path, cache)
     found = SETTING.choose(str(path)).read_state()
     assert found.keys() == state().keys()
     assert all(torch.equal(found[key], value) for key, value in state().items())
+
+
+def test_the_old_form_is_read_too(tmp_path: Path) -> None:
+    path = tmp_path / "run.ckpt"
+    torch.save(trained(), path, _use_new_zipfile_serialization=False)
+    found = read_checkpoint(path)
+    assert found.state.keys() == state().keys()
+    assert found.args == {"weights": None, "lr": 0.02}
 
 
 def converted(path: Path, cache: Path) -> None:

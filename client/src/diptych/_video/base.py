@@ -128,6 +128,7 @@ class BaseVideoSession:
 
     def _go_on(self, call: Call, started: pb.SegmentVideoResponse) -> None:
         """Lets a call that was opened be the one of the session."""
+        warned_s = self._state.going_away_s or 0.0
         self._state.opened(started)
         for message in self._state.replay():
             call.put(message)
@@ -135,4 +136,4 @@ class BaseVideoSession:
             call.half_close(unsent=True)
         self._attempts.opened()
         self._resume_count += 1
-        _log.info("the video session goes on in another call")
+        _log.info("the video session, warned of %g s, goes on in another call", warned_s)

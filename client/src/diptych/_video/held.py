@@ -109,20 +109,25 @@ class HeldObjects:
         told by them as well: it gets its mask on the oldest frame that shows it, so that the frames
         after it are followed as they were, and its later prompts correct what they corrected.
         """
-        asked = {(p.object_id, p.frame_index) for p in self._asked.values()}
-        held = [*chain.from_iterable(self._prompts.values()), *waiting]
+        replacing = [p for p in self._asked.values() if not p.prompt.is_correction]
+        asked = {(p.object_id, p.frame_index) for p in replacing}
+        held = [*chain.from_iterable(self._prompts.values())]
         lost = []
         for object_id in sorted(self._outlived.union(older)):
             sights = self._seen.get(object_id, {})
-            # A mask on a frame whose correction is not answered would be replaced by it.
+            # A mask on a frame with a prompt that is not answered would be replaced by it.
             shown = min((i for i in sights if (object_id, i) not in asked), default=None)
             if shown is not None:
-                # The mask shows what the prompts on its frame have asked for.
+                # The mask shows what the answered prompts on its frame have asked for.
                 held = [p for p in held if (p.object_id, p.frame_index) != (object_id, shown)]
                 held.append(VideoPrompt(object_id, shown, sights[shown]))
-            elif all(p.object_id != object_id for p in held if not p.prompt.is_correction):
+            elif not any(_shows(object_id, p) for p in (*held, *waiting)):
                 lost.append(object_id)
-        return _with_something_to_correct(held), tuple(lost)
+        return _with_something_to_correct([*held, *waiting]), tuple(lost)
+
+
+def _shows(object_id: int, asked: VideoPrompt) -> bool:
+    return asked.object_id == object_id and not asked.prompt.is_correction
 
 
 def _with_something_to_correct(prompts: Sequence[VideoPrompt]) -> tuple[VideoPrompt, ...]:

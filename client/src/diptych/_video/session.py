@@ -45,8 +45,8 @@ class VideoSession(SessionCalls):
     def send(self, frame: FrameLike, index: int | None = None) -> int:
         """Sends the next frame and returns its index; waits while too many are unanswered.
 
-        Indexes grow; without one it is that of a ``VideoFrame``, else the last plus 1. All frames
-        have one size.
+        Indexes grow, or fall from the second frame on, as those of a clip that is played backwards;
+        without one it is that of a ``VideoFrame``, else the next one. All frames have one size.
 
         Raises:
             DiptychError: the session has failed.
@@ -168,14 +168,14 @@ class VideoSession(SessionCalls):
             self._check_open()
             message = self._state.frame(encoded, index)
             self._post(message)
-            return message.frame.frame_index
+            return self._state.own_index(message.frame.frame_index)
 
     def _prompt(self, object_id: int, index: int | None, prompt: Prompt) -> int:
         with self._changed:
             self._check_open()
             message = self._state.prompt(object_id, index, prompt)
             self._post(message, prompt)
-            return message.prompt.frame_index
+            return self._state.own_index(message.prompt.frame_index)
 
     def _post(self, message: pb.SegmentVideoRequest, prompt: Prompt | None = None) -> None:
         self._wire.check(message)

@@ -58,6 +58,8 @@ class SessionState:
         self._options = options
         self._seq = 0
         self._newest_index = -1
+        self._first_index: int | None = None
+        self._falling = False
         self._frames: dict[int, bytes] = {}
         self._unanswered: dict[int, _Asked] = {}
         self._unanswered_frames: dict[int, int] = {}
@@ -103,12 +105,30 @@ class SessionState:
         return next((asked.number for asked in self._unanswered.values()), None)
 
     def frame(self, encoded: bytes, index: int | None) -> pb.SegmentVideoRequest:
-        """The next frame; ``ValueError`` if its index does not grow."""
+        """The next frame; ``ValueError`` if its index goes the other way than those before."""
+        newest = self.own_index(self._newest_index)
+        if self._first_index is None:
+            index = self._newest_index + 1 if index is None else index
+            if index < 0:
+                raise ValueError(f"index: expected 0 or more, got {index}")
+            return frame_request(index, encoded)
         if index is None:
-            index = self._newest_index + 1
-        elif index <= self._newest_index:
-            raise ValueError(f"index: expected more than {self._newest_index}, got {index}")
-        return frame_request(index, encoded)
+            index = newest - 1 if self._falling else newest + 1
+        # Which way they go, the second frame says.
+        falling = index < newest if newest == self._first_index else self._falling
+        if index == newest or (index < newest) != falling:
+            raise ValueError(
+                f"index: expected {'less' if falling else 'more'} than {newest}, got {index}"
+            )
+        self._falling = falling
+        return frame_request(self.own_index(index), encoded)
+
+    def own_index(self, index: int) -> int:
+        """A frame's index as the caller has it, of the one in messages, and the other way round.
+
+        Messages need growing ones: those of a clip that runs backwards are mirrored.
+        """
+        return 2 * (self._first_index or 0) - index if self._falling else index
 
     def prompt(self, object_id: int, index: int | None, prompt: Prompt) -> pb.SegmentVideoRequest:
         """A prompt, for the newest frame if no index is given.
@@ -120,9 +140,9 @@ class SessionState:
         if index is None:
             if not self._frames:
                 raise ValueError("prompt: send a frame first")
-            index = next(reversed(self._frames))
+            index = self.own_index(next(reversed(self._frames)))
         self._check_waiting()
-        return prompt_request(object_id, index, prompt)
+        return prompt_request(object_id, self.own_index(index), prompt)
 
     def removal(self, object_id: int) -> pb.SegmentVideoRequest:
         """The end of an object; ``RuntimeError`` if too many are not answered."""
@@ -146,6 +166,8 @@ class SessionState:
         kept = message
         if kind == "frame":
             self._newest_index = message.frame.frame_index
+            if self._first_index is None:
+                self._first_index = self._newest_index
             self._frames[self._newest_index] = message.frame.encoded
             self._unanswered_frames[seq] = self._newest_index
             kept = frame_request(self._newest_index, b"")
@@ -219,7 +241,8 @@ class SessionState:
             event = replace(event, revision=last + 1)
         if event.frame_index in self._frames:
             self._revisions[event.frame_index] = event.revision
-        return event
+        own = self.own_index(event.frame_index)
+        return event if own == event.frame_index else replace(event, frame_index=own)
 
     def _done(self, seq: int) -> None:
         """A message was answered whole, or refused."""
@@ -238,10 +261,10 @@ class SessionState:
         kind = request.WhichOneof("event")
         if kind == "frame":
             self._frames.pop(request.frame.frame_index, None)
-            return replace(refusal, frame_index=request.frame.frame_index)
+            return replace(refusal, frame_index=self.own_index(request.frame.frame_index))
         if kind == "prompt":
-            asked = request.prompt
-            return replace(refusal, frame_index=asked.frame_index, object_id=asked.object_id)
+            index, object_id = request.prompt.frame_index, request.prompt.object_id
+            return replace(refusal, frame_index=self.own_index(index), object_id=object_id)
         return replace(refusal, object_id=request.removal.object_id)
 
     def replay(self) -> list[pb.SegmentVideoRequest]:
@@ -293,7 +316,8 @@ class SessionState:
             return
         kind = message.WhichOneof("event")
         lost = (message.prompt.object_id,) if kind == "prompt" else ()
-        what = f"object {lost[0]}" if lost else f"frame {message.frame.frame_index}"
+        index = self.own_index(message.frame.frame_index)
+        what = f"object {lost[0]}" if lost else f"frame {index}"
         error = SessionLostError(f"{what} could not be restored: {event.error}")
         error.checkpoint = self.checkpoint(lost)
         raise error
@@ -310,8 +334,12 @@ class SessionState:
             model=self._options.model,
             output=self._options.output,
             track_all=self._options.track_all,
-            frames=tuple(self._frames.items()),
-            prompts=tuple(each for each in prompts if each.object_id not in lost),
+            frames=tuple((self.own_index(index), file) for index, file in self._frames.items()),
+            prompts=tuple(
+                replace(each, frame_index=self.own_index(each.frame_index))
+                for each in prompts
+                if each.object_id not in lost
+            ),
             lost_objects=tuple(sorted({*unseen, *lost})),
         )
 

@@ -21,7 +21,7 @@ from ._security import security_files
 _F = TypeVar("_F", bound=Callable[..., Any])
 FIGURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg"})
 SEGMENTS, COMPARE = "segments", "compare"
-_DRAWN = re.compile(rf"(.+)\.(?:{SEGMENTS}|{COMPARE})\.png")
+_DRAWN = re.compile(rf"(.+)\.(?:{SEGMENTS}|{COMPARE})\.png", re.DOTALL)
 _FILE_LIKE = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}")
 _LONGEST_NAME = 255  # bytes, on all usual file systems
 

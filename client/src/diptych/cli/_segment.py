@@ -127,6 +127,7 @@ def _expanded(images: Iterable[Path]) -> list[Path]:
             raise click.UsageError(f"{path}: no pictures in this folder")
         drawn = [one for one in found if is_drawn(one)] if path.is_dir() else []
         if drawn:
-            click.echo(f"diptych: {path}: {len(drawn)} figures of pictures left out", err=True)
+            noun = "figure" if len(drawn) == 1 else "figures"
+            click.echo(f"diptych: {path}: {len(drawn)} {noun} of pictures left out", err=True)
         paths += [one for one in found if one not in drawn]
     return paths

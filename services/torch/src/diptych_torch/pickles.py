@@ -8,12 +8,15 @@ imported nor called.
 
 from __future__ import annotations
 
+import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+
+_OLD_PICKLES = 4  # a number, a version, what the machine was, and the checkpoint
 
 
 class UnreadableError(Exception):
@@ -92,8 +95,22 @@ def _stand_ins(path: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any]
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # an older form, or none: torch.load says what is wrong
-        return []
+        names = _old_names(path)
     return [(_stand_in(name), name) for name in names]
+
+
+def _old_names(path: Path) -> list[str]:
+    """What a checkpoint of the form before torch 1.6 names: some pickles, then the numbers."""
+    names: dict[str, None] = {}
+    try:
+        with path.open("rb") as file:
+            for _ in range(_OLD_PICKLES):
+                for opcode, argument, _ in pickletools.genops(file):
+                    if opcode.name == "GLOBAL":
+                        names[str(argument).replace(" ", ".")] = None
+    except (ValueError, OSError):
+        return []
+    return list(names)
 
 
 def _stand_in(name: str) -> Callable[..., Any]:

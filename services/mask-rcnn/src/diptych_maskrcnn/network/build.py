@@ -14,7 +14,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
 from diptych_runtime.engine import Fact
 from diptych_runtime.weights import WeightsError
-from diptych_torch.weights import load_into
+from diptych_torch.weights import begins_with, load_into
 
 from . import demo_model
 from .anchors import anchors_of
@@ -57,7 +57,10 @@ def label_count(state: State) -> int:
     """
     if CLASSES_KEY not in state or ANCHORS_KEY not in state:
         missing = CLASSES_KEY if CLASSES_KEY not in state else ANCHORS_KEY
-        raise WeightsError(f"these are no weights of a torchvision R-CNN: {missing} is missing")
+        raise WeightsError(
+            f"these are no weights of a torchvision R-CNN: {missing} is missing, "
+            f"they begin with {begins_with(state)}"
+        )
     return state[CLASSES_KEY].shape[0]
 
 

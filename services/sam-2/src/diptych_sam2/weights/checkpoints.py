@@ -16,7 +16,7 @@ from diptych_runtime.engine import Fact
 from diptych_runtime.weights import WeightsError
 from diptych_torch.card import FILE
 from diptych_torch.side_file import SideFile, read_side_file, side_file_of
-from diptych_torch.weights import BundledWeights, ChosenWeights, WeightsSetting
+from diptych_torch.weights import BundledWeights, ChosenWeights, WeightsSetting, begins_with
 
 from ..settings import EngineSettings
 from .official import CHECKPOINTS
@@ -122,6 +122,11 @@ def _named(config: str, said: str) -> Path:
 def _read_off(weights: ChosenWeights) -> Path:
     """Find the published configuration of which weights have the shapes."""
     state = weights.read_state()
+    if _KEY not in state:
+        raise WeightsError(
+            f"these are no weights of SAM 2 as the sam2 package names them: {_KEY} is missing, "
+            f"they begin with {begins_with(state)}"
+        )
     series = "sam2.1" if _SERIES_KEY in state else "sam2"
     size = _SIZES.get(_trunk_size(state))
     if size is None:
