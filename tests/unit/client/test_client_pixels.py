@@ -19,6 +19,7 @@ from diptych import (
     InvalidRequestError,
     MessageTooLargeError,
     MissingExtraError,
+    SegmentResult,
 )
 from diptych._arguments import encode_image
 from diptych._images import open_rgb
