@@ -365,13 +365,23 @@ def test_no_frame_is_lost_or_written_twice(
     told = lines(done)
     assert [line["frame_index"] for line in told] == list(range(COUNT))
     assert [line for line in told if "error" in line] == []
-    # With one frame held, the frame that an object was last seen on is gone when it is lost.
-    if held > 1 or lost_at == 0:
-        assert done.exit_code == 0
-        assert [len(line["objects"]) for line in told] == [1] * 4 + [2] * 5
-    else:
-        assert done.exit_code == 1
-        assert "object 1 was not visible on the frames that were held" in done.stderr
+    assert done.exit_code == 0
+    assert [len(line["objects"]) for line in told] == [1] * 4 + [2] * 5
+
+
+def test_an_object_that_was_hidden_when_a_session_was_lost(
+    run: Run, clip: Path, service: FakeSegmentService
+) -> None:
+    def hidden(frame: FakeVideoFrame) -> list[VideoObject]:
+        return [VideoObject(number, Segment(0.1), 0.1) for number in frame.prompts]
+
+    service.answer_video_with(hidden)
+    service.video_started.held_frames = 2
+    service.fail("SESSION_LOST", frame_index=6, times=1)
+    done = run(clip, "--model", "one", "--json", "--box", BOX)
+    assert [line["frame_index"] for line in lines(done)] == list(range(COUNT))
+    assert done.exit_code == 1
+    assert "object 1 was not visible on the frames that were held" in done.stderr
 
 
 def test_a_session_that_is_lost_for_good(run: Run, clip: Path, service: FakeSegmentService) -> None:
@@ -450,7 +460,7 @@ def test_the_sample_is_at_hand(
         (["--track-all", "--stride", "0"], "--stride"),
         (["--track-all", "--max-frames", "0"], "--max-frames"),
         (["--track-all", "--out", "out.avi"], "expected FILE.mp4 or a folder, got 'out.avi'"),
-        (["--track-all", "--out", "no/such/out.mp4"], "no directory 'no/such'"),
+        (["--track-all", "--out", "no/such/out.mp4"], "there is no folder no/such"),
     ],
 )
 def test_wrong_usage(

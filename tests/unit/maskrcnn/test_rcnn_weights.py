@@ -90,7 +90,9 @@ def test_card_is_complete_and_says_what_demo_weights_are(
         pb.PromptKind.PROMPT_KIND_POINT,
         pb.PromptKind.PROMPT_KIND_BOX,
     ]
-    assert "nothing about photographs" in card.overview
+    assert "nothing about photographs" in card.weights_overview
+    assert card.weights_overview.strip() in card.overview
+    assert "demo" not in card.architecture.overview
     assert "nothing about photographs" in card.limitations[0]
     assert card.licenses.code
     assert card.licenses.weights
@@ -108,8 +110,32 @@ def test_every_choice_of_weights_has_a_card(
         replace(loaded[1], card=read_card("diptych_maskrcnn", names)), RuntimeSettings()
     )
     assert "demo weights" not in card.overview
+    assert card.weights_overview
     assert bool(card.metrics) == (names != ["file"])
     assert card.licenses.weights
+
+
+def test_the_card_says_what_the_architecture_is_and_what_its_code_is_licensed_as() -> None:
+    fields = read_card("diptych_maskrcnn", ["coco-v2"])
+    told = fields["architecture"]["overview"]
+    for fact in ("FAIR", "mask branch in parallel", "RoIAlign instead of RoIPool", "Detectron2"):
+        assert fact in told
+    uses = " ".join(use["text"] for use in fields["architecture"]["applications"])
+    for use in ("Medical imaging", "Driving", "Inspection", "Detectron2"):
+        assert use in uses
+    assert all(use["source"] for use in fields["architecture"]["applications"])
+    stated = {
+        s["source"].rsplit("/", 1)[-1]: s["license"] for s in fields["licenses"]["statements"]
+    }
+    assert stated == {
+        "vision": "BSD-3-Clause",
+        "Detectron": "Apache-2.0",
+        "detectron2": "Apache-2.0",
+        "maskrcnn-benchmark": "MIT",
+        "Mask_RCNN": "MIT",
+    }
+    assert "MIT" in fields["licenses"]["note"]
+    assert not fields["foundation"]
 
 
 @pytest.mark.parametrize(

@@ -389,3 +389,14 @@ def test_a_prefix_that_only_some_names_have_is_kept(
 def test_the_converter_wants_two_paths(capsys: pytest.CaptureFixture[str]) -> None:
     assert convert_module.main(["one.pth"]) == 2
     assert capsys.readouterr().err == ("usage: python -m diptych_torch.convert CHECKPOINT OUTPUT\n")
+
+
+def test_the_converter_overwrites_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.pth"
+    torch.save({"a": torch.zeros(1)}, path)
+    before = path.read_bytes()
+    assert convert_module.main([str(path), str(path)]) == 1
+    assert "is there already and is not overwritten" in capsys.readouterr().err
+    assert path.read_bytes() == before

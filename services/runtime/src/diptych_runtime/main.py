@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from . import logs
@@ -56,7 +57,8 @@ def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     try:
         if args.command == "pull":
-            _pull(spec, args.name)
+            path = get_weights(spec, args.name)
+            sys.stdout.write(f"{args.name}: {path}\n")
         elif args.command == "weights":
             _list(spec)
         elif args.command == "check":
@@ -103,15 +105,20 @@ async def _serve(spec: ServiceSpec, program: str) -> None:
         await service.stop()
 
 
-def _pull(spec: ServiceSpec, name: str) -> None:
-    weights = next(w for w in spec.official if w.name == name)
-    path = pull(
-        weights,
+def get_weights(spec: ServiceSpec, name: str) -> Path:
+    """Download, check and convert official weights, unless they are there; returns the file.
+
+    Draws a progress bar where stderr is a terminal, and goes on with a download that broke.
+
+    Raises:
+        WeightsError: they cannot be had; one sentence that says what to change.
+    """
+    return pull(
+        next(weights for weights in spec.official if weights.name == name),
         converter=(sys.executable, "-m", spec.converter),
         directory=cache_dir(),
         progress=sys.stderr.isatty(),
     )
-    sys.stdout.write(f"{name}: {path}\n")
 
 
 def _check(spec: ServiceSpec, variable: str, file: str) -> None:

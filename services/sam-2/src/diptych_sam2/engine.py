@@ -32,7 +32,7 @@ from .network.build import build_model
 from .network.image import ImageFeatures, Network
 from .network.parts import assemble
 from .network.video import VideoNetwork
-from .prompts import answer_batch, answer_prompts, batch_key
+from .prompts import DEFAULT_MAX_SEGMENTS, answer_batch, answer_prompts, batch_key
 from .settings import EngineSettings, NetworkChoice
 from .video.session import Sam2VideoSession
 from .weights.checkpoints import WEIGHTS, Chosen, choose, size_fact
@@ -42,7 +42,6 @@ _TASKS = (*_IMAGE_TASKS, Task.VIDEO_SEGMENTATION)
 _KIND = "image"
 _FEATURE_FRAMES = 2
 _MIN_SCORE = 0.0
-_MAX_SEGMENTS = 1000
 
 
 @load_errors()
@@ -91,7 +90,7 @@ class Sam2Engine:
             weights=(chosen.weights.loaded,),
             parameter_count=parts.parameter_count,
             default_min_score=_MIN_SCORE,
-            default_max_segments=_MAX_SEGMENTS,
+            default_max_segments=DEFAULT_MAX_SEGMENTS,
             variants=WEIGHTS.variants(chosen.weights),
             default_automatic=card.automatic,
             logits_size=self._network.logits_size,
@@ -117,10 +116,11 @@ class Sam2Engine:
             raise _unsupported(job.task)
         assert isinstance(features.payload, ImageFeatures)
         if job.task is Task.PROMPTED_SEGMENTATION:
-            segments = yield from answer_prompts(
-                self._loaded_network(), features.payload, job.prompts, job.output
+            return (
+                yield from answer_prompts(
+                    self._loaded_network(), features.payload, job.prompts, job.output
+                )
             )
-            return Answer(segments)
         return (yield from self._automatic(features.payload, pixels, job))
 
     def batch_key(self, features: Features, job: Job) -> Hashable | None:
@@ -211,7 +211,7 @@ def _unsupported(task: Task) -> ServiceError:
 def _answer(found: Sequence[Candidate], job: Job) -> Answer:
     """Candidates, best first, cut to what the job wants."""
     floor = _MIN_SCORE if job.output.min_score is None else job.output.min_score
-    limit = _MAX_SEGMENTS if job.output.max_segments is None else job.output.max_segments
+    limit = DEFAULT_MAX_SEGMENTS if job.output.max_segments is None else job.output.max_segments
     with_masks = job.task is Task.INSTANCE_SEGMENTATION
     wanted = [
         candidate

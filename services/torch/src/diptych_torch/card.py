@@ -50,15 +50,16 @@ def read_card(package: str, sections: Sequence[str]) -> dict[str, Any]:
 def with_facts(card: Mapping[str, Any], facts: Iterable[Fact]) -> dict[str, Any]:
     """Add what is known of networks to a card whose weights their operator supplied.
 
-    The overview says all of it; the limitations what had to be assumed. Published weights, of which
-    everything is known, leave a card as it is.
+    What the card says of the weights has all of it, the limitations what had to be assumed.
+    Published weights, of which everything is known, leave a card as it is.
     """
     told = list(facts)
     if not any(fact.file for fact in told):
         return dict(card)
     origins = {"known": "", "told": " (told)", "assumed": " (assumed)"}
     said = "; ".join(f"{fact.name} {fact.value}{origins[fact.origin]}" for fact in told)
-    made = {**card, "overview": f"{card['overview'].strip()}\n\nThe loaded network: {said}."}
+    about = [card.get("weights_overview", "").strip(), f"The loaded network: {said}."]
+    made = {**card, "weights_overview": "\n\n".join(text for text in about if text)}
     assumed = [f"{fact.name} {fact.value}" for fact in told if fact.origin == "assumed"]
     if assumed:
         files = ", ".join(sorted({fact.file for fact in told if fact.origin == "assumed"}))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import resource
 import signal
 import sys
@@ -173,6 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(given) != 2:
         sys.stderr.write("usage: python -m diptych_torch.convert CHECKPOINT OUTPUT\n")
         return 2
+    if os.path.lexists(given[1]):
+        sys.stderr.write(f"{given[1]} is there already and is not overwritten\n")
+        return 1
     try:
         found = read_checkpoint(Path(given[0]))
     except CheckpointError as error:

@@ -69,7 +69,10 @@ class Follower:
         """Why the model has ended; no more answers come."""
         self.has_trouble = False
         """Something was refused or lost on the way."""
-        self._open_session = partial(client.video, model=model, track_all=track_all)
+        # Each loss is told, and what was final is not written again.
+        self._open_session = partial(
+            client.video, model=model, track_all=track_all, auto_resume=False
+        )
         self._plan = plan
         self._timeout = timeout
         self._session: VideoSession | None = None

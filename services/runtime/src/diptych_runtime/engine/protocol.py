@@ -122,6 +122,20 @@ class Answer:
     segments: tuple[Segment, ...]
     omitted: int = 0
 
+    @classmethod
+    def of_prompts(cls, candidates: Sequence[Sequence[Segment]], max_segments: int) -> Answer:
+        """Make the answer to prompts from the candidates of each, best first and at least one.
+        ``max_segments`` leaves out further candidates, the worst first, but never the best one."""
+        best = [found[0] for found in candidates]
+        further = [segment for found in candidates for segment in found[1:]]
+        further.sort(key=lambda segment: -segment.score)
+        room = max(max_segments - len(best), 0)
+        kept = sorted(
+            best + further[:room],
+            key=lambda segment: (segment.prompt_index or 0, segment.candidate_index or 0),
+        )
+        return cls(tuple(kept), omitted=len(further[room:]))
+
 
 class LoadError(Exception):
     """The model cannot be loaded as it is set up; the message says in one line what to change."""
@@ -156,7 +170,9 @@ class Engine(Protocol):
         ``pixels`` decodes the image again, for engines that look at parts of it. Raises
         ``ServiceError`` for what this model cannot do (``PROMPT_UNSUPPORTED``, ``DEVICE_MEMORY``);
         ``DeviceLostError`` ends the process; any other exception is a fault of the engine, and only
-        this job fails. Numbers in the answer are finite.
+        this job fails. So it does if the answer cannot be so: numbers that are not finite, a mask
+        of another size than the image, edges outside of it, logits of other sides, a category or a
+        prompt that does not exist.
         """
         ...
 

@@ -38,10 +38,10 @@ from ..weights.download import WeightsError
 from ..wire.cards import CardError, build_card
 from .batching import batcher_of
 from .decoder import Decoder
-from .image_cache import ImageCache
+from .replies import ReplyWriter
 from .scheduler import Scheduler
 from .sessions import SessionHost
-from .work import CancelledWorkError, EngineContext, ReplyWriter, Work
+from .work import CancelledWorkError, EngineContext, ImageCache, Work
 
 EXIT_BROKEN = 70
 _PULSE_EVERY_S = 0.2
