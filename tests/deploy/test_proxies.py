@@ -190,7 +190,7 @@ def test_a_session_that_a_proxy_ends_can_go_on(
             next(session)
             next(session)
             if not changes:
-                process.kill()
+                process.terminate()
             next(session)
 
     with (
