@@ -185,11 +185,12 @@ async def measure(rounds: int, calls: int, drain_s: float) -> Seen:
     return seen
 
 
-async def start(folder: Path, variables: dict[str, str]) -> list[Part]:
-    """Two services of one model, and two gateways that ask both."""
+async def start(folder: Path, variables: dict[str, str], services: int = 2) -> list[Part]:
+    """So many services of one model, and two gateways that ask them all."""
     os.environ["PYTHONPATH"] = str(Path(__file__).parent)
-    replicas = [service("fake", folder, environment=variables) for _ in range(2)]
-    replicas[1].name, replicas[1].log = "fake2", folder / "fake2.log"
+    replicas = [service("fake", folder, environment=variables) for _ in range(services)]
+    for number, replica in enumerate(replicas[1:], start=2):
+        replica.name, replica.log = f"fake{number}", folder / f"fake{number}.log"
     await asyncio.gather(*(each.start() for each in replicas))
     addresses = ",".join(each.address for each in replicas)
     variables = {

@@ -460,7 +460,7 @@ def test_the_sample_is_at_hand(
         (["--track-all", "--stride", "0"], "--stride"),
         (["--track-all", "--max-frames", "0"], "--max-frames"),
         (["--track-all", "--out", "out.avi"], "expected FILE.mp4 or a folder, got 'out.avi'"),
-        (["--track-all", "--out", "no/such/out.mp4"], "no directory 'no/such'"),
+        (["--track-all", "--out", "no/such/out.mp4"], "there is no folder no/such"),
     ],
 )
 def test_wrong_usage(

@@ -449,8 +449,8 @@ def test_arguments_are_checked(video: Any) -> None:
     with video() as session:
         with pytest.raises(ValueError, match="send a frame first"):
             session.prompt(1, box=BOX)
-        with pytest.raises(ValueError, match="RGB array"):
-            session.send(PIXELS[0])
+        with pytest.raises(ValueError, match="expected an array"):
+            session.send(PIXELS[0, 0])
         session.send(PIXELS, 5)
         with pytest.raises(ValueError, match="more than 5"):
             session.send(PIXELS, 5)

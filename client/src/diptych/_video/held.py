@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import chain
 
 from .._types.checkpoint import VideoPrompt
 from .._types.prompts import Prompt
 from .._types.segment import Segment
 from .._types.video import VideoFrameResult
+
+_MAX_CORRECTIONS = 32  # of an object on a frame: the newest are kept
 
 
 class HeldObjects:
@@ -17,7 +20,8 @@ class HeldObjects:
     def __init__(self, frames: Collection[int]) -> None:
         self._frames = frames
         self._asked: dict[int, VideoPrompt] = {}
-        self._prompts: dict[tuple[int, int], VideoPrompt] = {}
+        self._prompts: dict[tuple[int, int], tuple[VideoPrompt, ...]] = {}
+        """A prompt that replaced those before it, and the corrections since."""
         self._leaving: dict[int, int] = {}
         self._seen: dict[int, dict[int, Prompt]] = {}
         self._outlived: set[int] = set()
@@ -48,8 +52,9 @@ class HeldObjects:
         if prompt is None:
             return
         # The newest last, as the server had them.
-        self._prompts.pop((prompt.object_id, prompt.frame_index), None)
-        self._prompts[prompt.object_id, prompt.frame_index] = prompt
+        before = self._prompts.pop((prompt.object_id, prompt.frame_index), ())
+        kept = (*before[:1], *before[1:][-_MAX_CORRECTIONS:]) if prompt.prompt.is_correction else ()
+        self._prompts[prompt.object_id, prompt.frame_index] = (*kept, prompt)
         self.trim()
 
     def saw(self, result: VideoFrameResult) -> None:
@@ -66,15 +71,15 @@ class HeldObjects:
 
     def _forget(self, object_id: int) -> None:
         """Drop everything about an object."""
-        self._prompts = {k: p for k, p in self._prompts.items() if p.object_id != object_id}
+        self._prompts = {key: p for key, p in self._prompts.items() if key[0] != object_id}
         self._seen.pop(object_id, None)
         self._outlived.discard(object_id)
 
     def trim(self) -> None:
         """Drop what was on frames that are not held any more."""
-        gone = [key for key, p in self._prompts.items() if p.frame_index not in self._frames]
-        for key in gone:
-            self._outlived.add(self._prompts.pop(key).object_id)
+        for key in [key for key in self._prompts if key[1] not in self._frames]:
+            del self._prompts[key]
+            self._outlived.add(key[0])
         for sights in self._seen.values():
             for index in [index for index in sights if index not in self._frames]:
                 del sights[index]
@@ -104,20 +109,40 @@ class HeldObjects:
         told by them as well: it gets its mask on the oldest frame that shows it, so that the frames
         after it are followed as they were, and its later prompts correct what they corrected.
         """
-        asked = {(p.object_id, p.frame_index) for p in self._asked.values()}
-        held = [*self._prompts.values(), *waiting]
+        replacing = [p for p in self._asked.values() if not p.prompt.is_correction]
+        asked = {(p.object_id, p.frame_index) for p in replacing}
+        held = [*chain.from_iterable(self._prompts.values())]
         lost = []
         for object_id in sorted(self._outlived.union(older)):
             sights = self._seen.get(object_id, {})
-            # A mask on a frame whose correction is not answered would be replaced by it.
+            # A mask on a frame with a prompt that is not answered would be replaced by it.
             shown = min((i for i in sights if (object_id, i) not in asked), default=None)
             if shown is not None:
-                # The mask shows what the prompts on its frame have asked for.
+                # The mask shows what the answered prompts on its frame have asked for.
                 held = [p for p in held if (p.object_id, p.frame_index) != (object_id, shown)]
                 held.append(VideoPrompt(object_id, shown, sights[shown]))
-            elif all(p.object_id != object_id for p in held):
+            elif not any(_shows(object_id, p) for p in (*held, *waiting)):
                 lost.append(object_id)
-        return tuple(held), tuple(lost)
+        return _with_something_to_correct([*held, *waiting]), tuple(lost)
+
+
+def _shows(object_id: int, asked: VideoPrompt) -> bool:
+    return asked.object_id == object_id and not asked.prompt.is_correction
+
+
+def _with_something_to_correct(prompts: Sequence[VideoPrompt]) -> tuple[VideoPrompt, ...]:
+    """Leave out corrections of frames on which another session does not know the object yet."""
+    first: dict[int, int] = {}
+    for asked in prompts:
+        if not asked.prompt.is_correction:
+            index = first.get(asked.object_id, asked.frame_index)
+            first[asked.object_id] = min(index, asked.frame_index)
+    return tuple(
+        asked
+        for asked in prompts
+        if not asked.prompt.is_correction
+        or first.get(asked.object_id, asked.frame_index + 1) <= asked.frame_index
+    )
 
 
 def _prompt_for(segment: Segment) -> Prompt | None:

@@ -92,7 +92,7 @@ def read_video(
     max_frames: int | None = None,
     fps: float | None = None,
 ) -> VideoReader:
-    """The frames of a video file, or of a folder of JPEG, PNG and WebP files in order of name.
+    """The frames of a video file, or of a folder of pictures in order of name.
 
     ::
 
@@ -221,7 +221,7 @@ class _Folder(VideoReader):
     def __init__(self, path: Path, fps: float, chosen: range) -> None:
         self._files = list_images(path)
         if not self._files:
-            raise VideoFileError(f"{path}: no JPEG, PNG or WebP files in this folder")
+            raise VideoFileError(f"{path}: no pictures in this folder")
         first = self._files[0]
         data = first.read_bytes()
         try:

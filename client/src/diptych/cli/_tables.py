@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -17,8 +18,12 @@ _PIPE_WIDTH = 160
 
 
 def stdout() -> Console:
-    """A console that does not cut tables short when its output is not a terminal."""
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    """A console that does not cut tables short when its output is not a terminal.
+
+    ``COLUMNS`` decides on the width where it is set.
+    """
+    known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    width = None if known else _PIPE_WIDTH
     # Labels and messages come from servers: brackets and colons in them are no markup.
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
@@ -43,6 +48,7 @@ def headline(result: SegmentResult, seconds: float) -> str:
     return (
         f"{result.model_id}: {count} {noun}{omitted} in {width}x{height} px, "
         f"{milliseconds(seconds)} ms{cached}"
+        + "".join(f"\n  warning: {text}" for text in result.warnings)
     )
 
 

@@ -17,6 +17,7 @@ from .._exits import FAILED, exit_code_of_all, report
 from .._interrupts import Interrupts
 from .._json import print_json
 from .._options import Number, connect, connection_options
+from .._outputs import out_options
 from .._progress import with_progress
 from .follow import Follower, Settled
 from .output import Sink, frame_document, open_sink, picture
@@ -66,7 +67,7 @@ class _Source(click.Path):
 @click.option("--max-frames", type=click.IntRange(1), help="Read no more than this.")
 @click.option("--fps", type=Number(0, 1000, min_open=True), help="Of a folder of frames. [25]")
 @click.option("--json", "as_json", is_flag=True, help="A line for each frame, masks as COCO RLE.")
-@click.option("--out", type=click.Path(path_type=Path), help="FILE.mp4, or a folder for PNGs.")
+@out_options("FILE.mp4, or a folder for PNGs.")
 @connection_options
 @click.pass_context
 def video(
@@ -83,13 +84,14 @@ def video(
     max_frames: int | None,
     fps: float | None,
     as_json: bool,
-    out: Path | None,
+    out: str | None,
+    overwrite: bool,
     address: str | None,
     timeout: float,
 ) -> None:
     """Follow objects through a clip, with one model or with several side by side.
 
-    SOURCE is a video file, a folder of JPEG, PNG or WebP frames, or the word "sample" for the clip
+    SOURCE is a video file, a folder of pictures, or the word "sample" for the clip
     that comes with this package.
 
     Say where the objects are with --point and --box, on the FRAME (from 0) where they are seen.
@@ -120,7 +122,7 @@ def video(
     check_frames(plan, clip)
     if direction == "backward":
         clip = read_video(source, start=start, stop=max(plan) + 1, stride=stride, fps=fps)
-    output, sink = open_sink(out, clip)
+    output, sink = open_sink(out, clip, overwrite=overwrite)
     with ExitStack() as stack:
         stack.enter_context(output)
         client = stack.enter_context(connect(address, timeout))
