@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 from stack import Stack
 
-from diptych import Client, Mask, MaskEncoding, OutputOptions, Point, Prompt
+from diptych import AutomaticOptions, Client, Mask, MaskEncoding, OutputOptions, Point, Prompt
 
 PICTURE = (Path(__file__).parents[1] / "assets" / "scenes" / "0.png").read_bytes()
 LABELS = np.asarray(Image.open(Path(__file__).parents[1] / "assets" / "scenes" / "0-labels.png"))
@@ -42,6 +43,10 @@ def grid(**automatic: Any) -> Options:
 
 def output(base: Options, **output: Any) -> Options:
     return {**base, "output": output}
+
+
+def automatic_names() -> set[str]:
+    return {field.name for field in fields(AutomaticOptions)}
 
 
 FOUND: Options = {"model": "mask-rcnn"}
@@ -277,3 +282,41 @@ def test_the_logits_of_twenty_objects_of_a_large_model_fit(ask: Any) -> None:
         "field": "prompts[19].mask",
         "description": "expected 64 x 64, got 256 x 256",
     }
+
+
+IGNORED: dict[str, tuple[Options, set[str]]] = {
+    "mask-rcnn": (FOUND, {"all_candidates", "low_res_logits", *automatic_names()}),
+    "mask-rcnn, prompted": (
+        {"model": "mask-rcnn", "prompts": [{"box": BOX}]},
+        {"min_score", "max_segments", "all_candidates", "low_res_logits", *automatic_names()},
+    ),
+    "sam-2": (grid(), {"all_candidates", "category_ids"}),
+    "sam-2, prompted": (POINTED, {"min_score", "max_segments", "category_ids", *automatic_names()}),
+    "sam-2, detection": (
+        {**grid(), "task": "object-detection"},
+        {"mask_encoding", "all_candidates", "category_ids"},
+    ),
+}
+"""By model and task: what is asked, and which options of it change nothing."""
+TELLS = ("ignore", "never dropped", "never left out")
+
+
+@pytest.mark.parametrize("case", IGNORED)
+def test_an_option_that_is_ignored_says_so(ask: Any, description: Any, case: str) -> None:
+    asked, ignored = IGNORED[case]
+    schemas = description["components"]["schemas"]
+    silent = set()
+    for option, (_, changed) in EFFECTS.items():
+        group, _, name = option.removesuffix("[]").partition(".")
+        if group not in ("output", "automatic"):
+            continue
+        value = {"category_ids": [1]}.get(name, changed[group][name])
+        whole = {**asked, group: {**asked.get(group, {}), name: value}}
+        if group == "automatic" and name.startswith("crop_") and "automatic" in asked:
+            continue  # what they do is seen above, with crops
+        if content(ask(asked)) == content(ask(whole)):
+            silent.add(name)
+            schema = schemas["OutputOptions" if group == "output" else "AutomaticOptions"]
+            said = schema["properties"][name]["description"] + schema["description"]
+            assert any(word in said for word in TELLS), option
+    assert silent == ignored

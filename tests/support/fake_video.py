@@ -86,7 +86,7 @@ class FakeSession:
         if object_id not in self._objects and len(self._objects) == self._options.max_objects:
             raise ServiceError(Reason.OBJECT_LIMIT, "too many objects")
         yield
-        if prompt.points and not (prompt.box or prompt.mask or prompt.points[0].positive):
+        if prompt.is_correction:
             return self._corrected(object_id, frame_index)
         point = prompt.points[0] if prompt.points else None
         # The mask that a session goes on from stands for the box that it was made of.

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
@@ -24,6 +24,7 @@ from .limits import MAX_REQUEST_BYTES
 if TYPE_CHECKING:
     import PIL.Image
 
+_SENT_AS_IT_IS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")  # how JPEG, PNG and WebP begin
 _PART_BYTES = 1024 * 1024  # of a file, read at a time
 
 
@@ -88,22 +89,31 @@ def make_options(
     output: OutputOptions | None = None,
     automatic: AutomaticOptions | None = None,
 ) -> RequestOptions:
-    """Puts the prompts in order: ``prompts``, then one of all ``points``, then one per box.
+    """Puts the prompts in order: ``prompts``, then one of all ``points``, then one per box. Points
+    that are all off the object correct the only other prompt, if there is one.
 
     Without a task it is prompted segmentation if there are prompts, else instance segmentation.
 
     Raises:
         ValueError, TypeError: for an unknown task, or for a point or a box of another shape.
     """
-    together = tuple(make_point(point) for point in points)
-    objects = (
-        *prompts,
-        *([Prompt(points=together)] if together else []),
-        *(Prompt(box=make_box(box)) for box in boxes),
+    objects = _objects(
+        tuple(prompts),
+        Prompt(points=tuple(make_point(point) for point in points)),
+        tuple(Prompt(box=make_box(box)) for box in boxes),
     )
     if task is None:
         task = Task.PROMPTED_SEGMENTATION if objects else Task.INSTANCE_SEGMENTATION
     return RequestOptions(model or "", _task(task), objects, output or OutputOptions(), automatic)
+
+
+def _objects(
+    prompts: tuple[Prompt, ...], pointed: Prompt, boxed: tuple[Prompt, ...]
+) -> tuple[Prompt, ...]:
+    others = (*prompts, *boxed)
+    if len(others) == 1 and pointed.is_correction:
+        return (replace(others[0], points=(*others[0].points, *pointed.points)),)
+    return (*prompts, pointed, *boxed) if pointed.points else others
 
 
 def make_point(point: PointLike) -> Point:
@@ -192,7 +202,7 @@ def _read(file: SupportsRead, name: str, size: int = 0) -> bytes:
     head = file.read(HEAD_BYTES)
     if not isinstance(head, bytes):
         raise TypeError(f"{name}: expected a file that is open for bytes, got one of text")
-    converted = other_format(head) is not None
+    converted = _other_format(head) is not None
     if size > MAX_REQUEST_BYTES and not converted:
         raise _too_large(size, name)
     parts, length = [head], len(head)
@@ -203,7 +213,7 @@ def _read(file: SupportsRead, name: str, size: int = 0) -> bytes:
 
 
 def _of_file(data: bytes, name: str, quality: JpegQuality) -> EncodedImage:
-    kind = other_format(data[:HEAD_BYTES])
+    kind = _other_format(data)
     if kind is None:
         if len(data) > MAX_REQUEST_BYTES:
             raise _too_large(len(data), name)
@@ -213,6 +223,10 @@ def _of_file(data: bytes, name: str, quality: JpegQuality) -> EncodedImage:
         return EncodedImage(encode(upright_image(opened), quality))
     except ValueError as error:
         raise InvalidRequestError(f"{name}: {error}") from error
+
+
+def _other_format(data: bytes) -> str | None:
+    return None if data.startswith(_SENT_AS_IT_IS) else other_format(data[:HEAD_BYTES])
 
 
 def _too_large(size: int, name: str) -> MessageTooLargeError:

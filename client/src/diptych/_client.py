@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
+from ._clips import ClipMethods
 from ._encoding import JpegQuality
 from ._images import image_sources
 from ._many import check_concurrency, map_in_order
@@ -30,8 +31,8 @@ from ._types.results import (
     SegmentResult,
 )
 from ._types.video import DEFAULT_JPEG_QUALITY
+from ._video.options import make_video_options
 from ._video.session import VideoSession
-from ._video.state import make_video_options
 from .segment import v1 as pb
 from .wire import comparison, replies, requests
 from .wire.cards import card_request, cards_request, read_card, read_known_model
@@ -41,8 +42,10 @@ from .wire.stats import read_stats, stats_request
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_Builder = RequestBuilder[pb.StreamCompareRequest]
 
-class Client:
+
+class Client(ClipMethods):
     """Asks a gateway or a single model service. Safe to share between threads.
 
     ``with Client() as client:`` closes it at the end. Without an address it
@@ -113,7 +116,7 @@ class Client:
             automatic: tuning for models that segment without prompts.
             jpeg_quality: of pixels, and of files other than JPEG, PNG and WebP, which are sent as
                 they are: 1 to 100 sends JPEG, ``None`` PNG, which is exact; ``"auto"`` PNG while
-                it fits a request, else JPEG of the first of 95, 90, 80, 65, 50 that does.
+                it fits a request, else JPEG of the first of 95, 90, 80, 65, 50, 35, 20 that does.
             timeout: seconds; ``None`` waits for ever.
 
         Raises:
@@ -193,9 +196,8 @@ class Client:
     ) -> Iterator[ModelOutcome | Agreements]:
         """Like ``compare``, but each model's outcome as soon as it is there, agreements last."""
         options = make_options(None, task, prompts, points, boxes, output, automatic)
-        build = partial(
-            comparison.stream_compare_request, options, models=models, match_iou=match_iou
-        )
+        make = comparison.stream_compare_request
+        build = partial(make, options, models=models, match_iou=match_iou)
         return self._events(image, build, jpeg_quality, timeout)
 
     def video(
@@ -205,6 +207,7 @@ class Client:
         output: OutputOptions | None = None,
         track_all: bool = False,
         resume: SessionLostError | None = None,
+        auto_resume: bool = True,
         raise_refusals: bool = False,
         jpeg_quality: int | None = DEFAULT_JPEG_QUALITY,
         timeout: float | None = None,
@@ -226,6 +229,10 @@ class Client:
             resume: the error of a session that was lost. The new one is sent the frames that this
                 package still holds and the prompts on them, and answers those frames again;
                 ``resume.checkpoint`` tells which objects have to be prompted anew.
+            auto_resume: open the session again by itself where it is lost, and hand it over where
+                the server warns; the caller gets each answer once. ``SessionLostError`` is then
+                raised only where an object cannot be told, or after ten attempts within the
+                client's timeout.
             raise_refusals: raise what the server refuses instead of yielding it; the session goes
                 on either way.
             jpeg_quality: for arrays and PIL images, 1 to 100; ``None`` sends PNG, which is exact
@@ -237,7 +244,14 @@ class Client:
             ValueError: an argument cannot be used.
         """
         options = make_video_options(
-            model, output, track_all, resume, raise_refusals, jpeg_quality, timeout
+            model,
+            output,
+            track_all=track_all,
+            resume=resume,
+            auto_resume=auto_resume,
+            raise_refusals=raise_refusals,
+            jpeg_quality=jpeg_quality,
+            timeout=timeout,
         )
         return VideoSession(self._wire, options)
 
@@ -301,11 +315,7 @@ class Client:
             return ManyItem(image, None, error)
 
     def _events(
-        self,
-        image: ImageLike,
-        build: RequestBuilder[pb.StreamCompareRequest],
-        quality: JpegQuality,
-        timeout: Timeout,
+        self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout
     ) -> Iterator[ModelOutcome | Agreements]:
         for message in self._wire.stream_compare(image, build, quality, timeout):
             event = comparison.read_compare_event(message)

@@ -18,7 +18,8 @@ JpegQuality = int | Literal["auto"] | None
 """How pixels are sent: as JPEG of this quality, 1 to 100; ``None``: without loss, as PNG;
 ``"auto"``: as PNG while that fits a request, else as JPEG of the best of ``AUTO_QUALITIES`` that
 does."""
-AUTO_QUALITIES = (95, 90, 80, 65, 50)
+AUTO_QUALITIES = (95, 90, 80, 65, 50, 35, 20)
+"""50 megapixels of a camera fit at the first, and of nothing but noise at the last but one."""
 _SPARE_SHARE = 32  # of a request, one part of these for its prompts
 
 

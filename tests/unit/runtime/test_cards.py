@@ -67,6 +67,8 @@ def test_architecture_and_weights_make_the_overview(loaded: LoadedModel) -> None
     alone = {key: value for key, value in {**CARD, **told}.items() if key != "overview"}
     assert build_card(replace(loaded, card=alone), SETTINGS) == card
     assert not build_card(loaded, SETTINGS).HasField("architecture")
+    one = build_card(replace(loaded, card={**CARD, "weights_overview": "Trained."}), SETTINGS)
+    assert one.overview == f"{CARD['overview']}\n\nTrained."
 
 
 def test_no_grid_without_an_automatic_mode(loaded: LoadedModel) -> None:

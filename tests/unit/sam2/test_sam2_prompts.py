@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from diptych import Box, LowResLogits, Mask, Point, Prompt
-from diptych_runtime.engine import Reason, ServiceError
+from diptych import Box, LowResLogits, Mask, OutputOptions, Point, Prompt, Task
+from diptych_runtime.engine import Job, Reason, ServiceError
 
 SAME = 0.999
 SCENES = range(6)
@@ -248,6 +248,26 @@ def test_boxes_and_areas_are_those_of_the_masks(scene: Any, prompted: Any) -> No
 def test_answers_to_prompts_are_never_dropped(scene: Any, prompted: Any) -> None:
     prompts = [Prompt(points=(Point(20 * n, 128),)) for n in range(1, 6)]
     assert len(prompted(scene(0), *prompts, min_score=1.0, max_segments=1)) == len(prompts)
+
+
+def test_further_candidates_make_room_for_the_best_of_each_prompt(
+    scene: Any, engine: Any, finish: Any
+) -> None:
+    """As with Mask R-CNN: the worst of them are left out, and counted."""
+    pixels = scene(0)
+    prompts = tuple(Prompt(points=(Point(60 * n, 128),)) for n in range(1, 4))
+    answers = {}
+    for most in (1, 5, None):
+        output = OutputOptions(all_candidates=True, max_segments=most)
+        job = Job(Task.PROMPTED_SEGMENTATION, prompts, output, None)
+        answers[most], _ = finish(engine.segment(engine.embed(pixels, "image"), None, job))
+    whole = answers[None].segments
+    assert (len(whole), answers[None].omitted) == (9, 0)
+    assert answers[1].segments == tuple(s for s in whole if s.candidate_index == 0)
+    further = sorted((s.score for s in whole if s.candidate_index), reverse=True)
+    kept = [s for s in answers[5].segments if s.candidate_index]
+    assert sorted((s.score for s in kept), reverse=True) == further[:2]
+    assert [answers[most].omitted for most in (1, 5)] == [6, 4]
 
 
 def test_logits_of_another_size_are_refused(scene: Any, prompted: Any) -> None:

@@ -47,7 +47,8 @@ class Model:
         return self.setting.choose("demo").read_state()
 
     def load(self, path: Path) -> LoadedModel:
-        path.with_suffix(".classes.txt").write_text(CLASSES)
+        if self.setting is MASK_WEIGHTS:
+            path.with_suffix(".classes.txt").write_text(CLASSES)
         return self.engine(path).load()
 
     def refusal(self, path: Path) -> str:
@@ -342,7 +343,7 @@ def test_published_weights_that_are_not_there_say_how_to_get_them(
 
 
 def test_a_value_that_names_nothing(setting: WeightsSetting, tmp_path: Path) -> None:
-    expected = "expected demo, large, off or a .safetensors, .pth or .pt file"
+    expected = "expected demo, large, off or a .safetensors, .pth, .pt or .ckpt file"
     with pytest.raises(WeightsError) as caught:
         setting.choose("lagre")
     assert str(caught.value) == f"DIPTYCH_X_WEIGHTS='lagre': {expected}"

@@ -75,6 +75,9 @@ class SegmentResult:
     """The request, as in the server's log."""
     omitted: int = 0
     """Segments that were found but left out because of ``OutputOptions.max_segments``."""
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the image though it was answered: that its file is damaged, with all
+    pixels there."""
     raw: SegmentResponse | None = field(default=None, repr=False, compare=False)
     """The message as it came."""
 

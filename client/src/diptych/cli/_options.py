@@ -130,7 +130,8 @@ ask_options = _decorated(
             "points",
             type=PointType(),
             multiple=True,
-            help="On the object (1) or off it (0); all points together are one object.",
+            help="On the object (1) or off it (0); all points together are one object. Points that"
+            " are all off it correct the one box or mask that is given.",
         ),
         click.option(
             "--box", "boxes", type=BoxType(), multiple=True, help="Around an object; one each."
@@ -141,6 +142,11 @@ ask_options = _decorated(
             type=_EXISTING_FILE,
             multiple=True,
             help="PNG of the picture's size with an earlier guess; one object each.",
+        ),
+        click.option(
+            "--one-object",
+            is_flag=True,
+            help="Points, box and mask are one object: points and box correct the mask.",
         ),
         click.option("--min-score", type=Number(0, 1), help="Drop what scores lower."),
         click.option("--max-segments", type=click.IntRange(1, 100_000), help="Keep the best."),
@@ -163,20 +169,34 @@ def ask_arguments(
     points: Sequence[Point],
     boxes: Sequence[Box],
     masks: Sequence[Path],
+    one_object: bool,
     min_score: float | None,
     max_segments: int | None,
     all_candidates: bool,
 ) -> dict[str, Any]:
     """Arguments for ``Client.segment`` and its like, from ``ask_options``."""
+    prompts = [Prompt(mask=_mask(path)) for path in masks]
+    if one_object:
+        prompts, points, boxes = [_one_object(prompts, points, boxes)], (), ()
     return {
         "task": task,
-        "prompts": [Prompt(mask=_mask(path)) for path in masks],
+        "prompts": prompts,
         "points": points,
         "boxes": boxes,
         "output": OutputOptions(
             min_score=min_score, max_segments=max_segments, all_candidates=all_candidates
         ),
     }
+
+
+def _one_object(masks: list[Prompt], points: Sequence[Point], boxes: Sequence[Box]) -> Prompt:
+    for name, given in (("--mask", masks), ("--box", boxes)):
+        if len(given) > 1:
+            raise click.BadParameter(
+                f"expected at most one with --one-object, got {len(given)}.", param_hint=name
+            )
+    mask = masks[0].mask if masks else None
+    return Prompt(tuple(points), boxes[0] if boxes else None, mask)
 
 
 def _mask(path: Path) -> Mask:

@@ -124,7 +124,7 @@ def _expanded(images: Iterable[Path]) -> list[Path]:
     for path in images:
         found = list_images(path) if path.is_dir() else [path]
         if not found:
-            raise click.UsageError(f"{path}: no JPEG, PNG or WebP files in this folder")
+            raise click.UsageError(f"{path}: no pictures in this folder")
         drawn = [one for one in found if is_drawn(one)] if path.is_dir() else []
         if drawn:
             noun = "figure" if len(drawn) == 1 else "figures"

@@ -56,6 +56,7 @@ def result_document(
         "image_sha256": result.image_sha256,
         "request_id": result.request_id,
         "omitted": result.omitted,
+        "warnings": list(result.warnings),
         "timings": plain(result.timings),
         "provenance": plain(result.provenance),
         "segments": _segments(result, encoding),

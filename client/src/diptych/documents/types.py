@@ -107,6 +107,9 @@ class ResultDocument(TypedDict):
     """The request, as in the server's log."""
     omitted: Count
     """Segments that were found but left out because of ``max_segments``."""
+    warnings: list[str]
+    """What is wrong with the picture though it was answered: that its file is damaged, with all
+    pixels there."""
     timings: Timings
     provenance: list[Provenance]
     """One entry per model that took part."""

@@ -19,6 +19,7 @@ def video_frame_document(
         "revision": result.revision,
         "image_size": {"height": height, "width": width},
         "timings": plain(result.timings),
+        "warnings": list(result.warnings),
         "objects": [_object(found, encoding) for found in result.objects],
     }
 

@@ -79,7 +79,11 @@ def _model_of(kind: type[Any], description: str) -> type[BaseModel]:
 
 
 Output = _model_of(OutputOptions, "What an answer holds; null means the model's default.")
-_Automatic = _model_of(AutomaticOptions, "Tuning of a mode that finds objects by itself.")
+_Automatic = _model_of(
+    AutomaticOptions,
+    "Tuning of a mode that finds objects by itself. Models without one, and tasks with prompts, "
+    "ignore it.",
+)
 
 _Point = Annotated[
     tuple[float | bool, ...],

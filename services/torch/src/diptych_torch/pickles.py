@@ -8,12 +8,16 @@ imported nor called.
 
 from __future__ import annotations
 
+import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+
+_PICKLE, _PROTOCOL, _FRAME = b"\x80", b"\x02", 0x95  # the last begins the data of newer protocols
+_OLD_PICKLES = 4  # a number, a version, what the machine was, and the checkpoint
 
 
 class UnreadableError(Exception):
@@ -56,7 +60,7 @@ def load(path: Path) -> object:
         with torch.serialization.safe_globals(_stand_ins(path)):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpicklers raise almost anything on bytes they do not know
-        raise UnreadableError(_reason(error)) from error
+        raise UnreadableError(_known(path, str(error)) or _reason(error)) from error
 
 
 def module_state(module: Ignored) -> dict[str, Any]:
@@ -92,8 +96,22 @@ def _stand_ins(path: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any]
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # an older form, or none: torch.load says what is wrong
-        return []
+        names = _old_names(path)
     return [(_stand_in(name), name) for name in names]
+
+
+def _old_names(path: Path) -> list[str]:
+    """What a checkpoint of the form before torch 1.6 names: some pickles, then the numbers."""
+    names: dict[str, None] = {}
+    try:
+        with path.open("rb") as file:
+            for _ in range(_OLD_PICKLES):
+                for opcode, argument, _ in pickletools.genops(file):
+                    if opcode.name == "GLOBAL":
+                        names[str(argument).replace(" ", ".")] = None
+    except (ValueError, OSError):
+        return []
+    return list(names)
 
 
 def _stand_in(name: str) -> Callable[..., Any]:
@@ -107,6 +125,23 @@ class _Items:
 
     def __new__(cls, *_: object, **__: object) -> OrderedDict[Any, Any]:  # type: ignore[misc]
         return OrderedDict()
+
+
+def _known(path: Path, message: str) -> str:
+    """Say what people often have instead of a checkpoint; empty for anything else."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS: get the file itself with git lfs pull"
+    if head.lstrip()[:1] == b"<":
+        return "it is a web page: the download went wrong"
+    if "TorchScript" in message:
+        return "it is a TorchScript archive: save model.state_dict() instead"
+    if "central directory" in message:
+        return "it is cut off: copy or download it again"
+    if (head[:1] == _PICKLE and head[1:2] > _PROTOCOL) or f"operand {_FRAME}" in message:
+        return "it is pickled by a newer protocol: save it with torch.save and its default one"
+    return ""
 
 
 def _reason(error: Exception) -> str:

@@ -37,7 +37,7 @@ T = TypeVar("T")
 CONVERTER = (sys.executable, "-P", "-m", "diptych_torch.convert")
 """The command that turns a pickle into safetensors; two paths go behind it."""
 
-_SUFFIXES = (".safetensors", ".pth", ".pt")
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 _NAMED = 3  # problems that an error names; a wrong file has hundreds
 _INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """What compiled and sharded modules put into names, anywhere."""
@@ -190,6 +190,11 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
     if problems:
         more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
         raise WeightsError(f"the weights do not fit {name}: {'; '.join(problems[:_NAMED])}{more}")
+
+
+def begins_with(state: Mapping[str, Tensor]) -> str:
+    """Name the first tensors, for an error about weights of something else."""
+    return ", ".join(list(state)[:_NAMED]) or "nothing"
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -3,8 +3,8 @@
 isort:skip_file
 What a client asks: the image, what to do with it, where to look and what to send back.
 
-Options that do not apply to a task or a model are ignored; values that are out of range are
-refused.
+Options that do not apply to a task or a model are ignored, where their comments say so; values
+that are out of range are refused.
 """
 
 import builtins
@@ -287,13 +287,17 @@ class OutputOptions(google.protobuf.message.Message):
     names. Answers to prompts are never dropped.
     """
     max_segments: builtins.int
-    """No more segments than this, best first; unset means the model's default."""
+    """No more segments than this, best first; unset means the model's default. The best answer to
+    each prompt is never left out.
+    """
     mask_encoding: Global___MaskEncoding.ValueType
-    """How masks are encoded; COCO RLE if unspecified."""
+    """How masks are encoded; COCO RLE if unspecified. Tasks without masks ignore it."""
     all_candidates: builtins.bool
-    """Every candidate mask of an ambiguous prompt instead of the best one."""
+    """Every candidate mask of an ambiguous prompt instead of the best one. Tasks without prompts
+    ignore it.
+    """
     low_res_logits: builtins.bool
-    """Fills `Segment.low_res_logits`."""
+    """Fills `Segment.low_res_logits`. Models without logits ignore it."""
     @property
     def category_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Only these categories; empty means all. Models without categories ignore it."""
@@ -321,6 +325,7 @@ Global___OutputOptions: typing_extensions.TypeAlias = OutputOptions
 class AutomaticOptions(google.protobuf.message.Message):
     """Tuning of a mode that finds objects from a grid of points. Names, meanings and, for published
     weights, defaults are those of SAM2AutomaticMaskGenerator; the defaults in force are in the card.
+    Models without such a mode, and tasks with prompts, ignore all of it.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

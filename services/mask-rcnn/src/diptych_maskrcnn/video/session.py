@@ -220,7 +220,7 @@ class MaskRcnnVideoSession:
 
     def _pointed_at(self, frame: HeldFrame, prompt: Prompt) -> Steps[int]:
         """Find the best detection that has all foreground points and no background point."""
-        if not any(point.positive for point in prompt.points):
+        if prompt.is_correction:
             raise nothing_to_correct("mask-rcnn chooses a detection, and they choose none")
         eligible = allowed(frame.detections, self._output)
         pyramid = _pyramid(frame)

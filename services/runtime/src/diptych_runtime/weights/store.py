@@ -107,6 +107,13 @@ def pull(
         ) from error
 
 
+def is_stored(weights: OfficialWeights, directory: Path | None = None) -> bool:
+    """Whether ``pull`` would find them there and whole, and download nothing."""
+    target = _target(directory or cache_dir(), weights.name)
+    known = _read_record(target)
+    return known is not None and _is_whole(target, known, weights)
+
+
 def locate(name: str, *, command: str, directory: Path | None = None) -> StoredWeights:
     """Find the stored weights of a name, and check their digest.
 
@@ -140,10 +147,10 @@ def _pull(
     progress: bool,
     say: Callable[[str], None],
 ) -> Path:
-    known = _read_record(target)
-    if known is not None and _is_whole(target, known, weights):
+    if is_stored(weights, target.parent):
         say(f"{weights.name} is already there: {target}")
         return target
+    known = _read_record(target)
     url = _address(weights.url)
     part = target.with_name(f"{weights.name}.part")
     _check_own(target, known, part)

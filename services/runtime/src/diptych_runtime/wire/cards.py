@@ -97,9 +97,8 @@ def _static(fields: Mapping[str, Any]) -> pb.ModelCard:
 def _overview(fields: Mapping[str, Any]) -> str:
     """The two texts that a card may tell apart, as one for callers that know only one."""
     architecture = fields.get("architecture") or {}
-    parts = (architecture.get("overview", ""), fields.get("weights_overview", ""))
-    told = [part for part in parts if part]
-    return "\n\n".join(told) if told else str(fields.get("overview", ""))
+    about = architecture.get("overview") or fields.get("overview", "")
+    return "\n\n".join(text for text in (about, fields.get("weights_overview", "")) if text)
 
 
 def _limits(loaded: LoadedModel, settings: RuntimeSettings) -> pb.Limits:

@@ -139,7 +139,7 @@ def strip(kind: str, data: bytes, note: Note = ignore) -> bytes:
 
 def damage(kind: str, what: str) -> str:
     """Say of a file whose pixels are all there what else is wrong with it."""
-    return f"{FIELD}: expected a whole {kind}, got one {what}; all its pixels are there"
+    return f"image: the {kind} file is damaged ({what}); all its pixels are there"
 
 
 def unreadable(description: str) -> ServiceError:
@@ -227,9 +227,9 @@ def _strip_png(data: bytes, note: Note) -> bytes:
     if not pixels:
         return b"".join(before)
     if broken:
-        note(damage("PNG", "with a wrong checksum"))
+        note(damage("PNG", "a checksum is wrong"))
     if not whole or b"IEND" not in seen:
-        note(damage("PNG", "without its end"))
+        note(damage("PNG", "its end is missing"))
     last = before.pop() if b"IEND" in seen else b""
     # Nobody reads the checksum of pixels: they have another inside.
     size = sum(map(len, pixels)) if whole else len(data)
@@ -267,7 +267,7 @@ def _strip_webp(data: bytes, note: Note) -> bytes:
         raise animated("WebP", frames)
     size = sum(map(len, parts))
     if end > len(data) and pixels:
-        note(damage("WebP", "without its end"))
+        note(damage("WebP", "its end is missing"))
     elif end > len(data) or size == len(data) - _WEBP_HEADER_BYTES:
         return data
     return b"".join((b"RIFF", (size + 4).to_bytes(4, "little"), b"WEBP", *parts))

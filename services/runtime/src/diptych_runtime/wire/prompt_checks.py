@@ -154,7 +154,7 @@ def _nothing_wanted(prompt: pb.ObjectPrompt) -> str:
     wanted = "expected a foreground point, a box or a mask"
     if not prompt.points:
         return f"{wanted}, got none of them"
-    return f"{wanted}, got background points alone; the logits of an answer are what they correct"
+    return f"{wanted}, got background points alone, which correct what comes with them"
 
 
 def _box_problems(box: pb.BoundingBox, path: str) -> Iterator[Violation]:

@@ -1,8 +1,8 @@
 """Encoded images to RGB pixels; everything that can be wrong with an image is refused here.
 
-JPEG, PNG and WebP, one frame. EXIF orientation is applied, ICC profiles are ignored. Transparent
-pixels are laid on white. 16-bit grey is scaled to 8 bits; of 16-bit colour the high byte is kept,
-at most one level off. CMYK JPEGs are read as inverted, as Adobe writes them and browsers read them.
+JPEG, PNG and WebP, one frame, turned and made RGB as ``diptych.pixels`` says; ICC profiles are
+ignored. Of 16-bit colour the high byte is kept, at most one level off. CMYK JPEGs are read as
+inverted, as Adobe writes them and browsers read them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -35,6 +36,7 @@ from ..wire.image_files import (
     strip,
     unreadable,
 )
+from .webp import Still, has_library, metadata, open_still
 
 # These classes instead of Image.open: that one has a pixel limit that is global to the process,
 # turns some JPEGs into multi-frame MPO images, and says less exactly what came.
@@ -48,6 +50,7 @@ _OTHERS = ((b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIF
 _START_OF_SCAN = 0xDAFF  # the bytes FF DA, read as a little-endian number
 _MAX_SCANS = 100  # a progressive JPEG has about 10; each costs a pass over all pixels
 _MAX_SCANS_OF_LARGEST = 20
+_MAX_ANIMATED_PX = 16_000_000  # for which Pillow takes 13 bytes a pixel and more
 _STRIP_PX = 1 << 20  # converted at a time: what comes between the file and RGB stays small
 
 
@@ -95,6 +98,17 @@ def decode(
     if kind == "JPEG":
         _check_scans(data, size, max_pixels)
     with _decoding(kind, len(whole)):
+        still = open_still(data) if kind == "WebP" else None
+    if still is not None:
+        _check_size(still.size, *limits)
+        with _decoding(kind, len(whole)):
+            return _still_rgb(still, new)
+    if kind == "WebP" and has_library() and size and size[0] * size[1] > _MAX_ANIMATED_PX:
+        raise unreadable(
+            f"expected at most {_MAX_ANIMATED_PX} pixels in a WebP made as an animation, "
+            f"got {size[0]} x {size[1]}"
+        )
+    with _decoding(kind, len(whole)):
         image = _READERS[kind](io.BytesIO(data))
     with image:
         _check_size(image.size, *limits)
@@ -118,7 +132,7 @@ def _loaded(image: ImageFile.ImageFile, data: bytes, note: Note) -> Image.Image:
         whole = whole_jpeg(data) if image.format == "JPEG" else None
         if whole is None:
             raise
-        note(damage("JPEG", "without its end"))
+        note(damage("JPEG", "its end is missing"))
         return whole
     return image
 
@@ -196,22 +210,51 @@ def _check_size(
 
 
 def _upright_rgb(image: Image.Image, turn: int, new: Callable[[int, int], Pixels]) -> Pixels:
-    """Convert a loaded image strip by strip: EXIF 2.3, table "Orientation"."""
+    """Convert a loaded image strip by strip."""
     width, height = image.size
+    upright, turned = _room(image.size, turn, new)
+    for top, below in _strips(width, height):
+        strip_of = image if below - top == height else image.crop((0, top, width, below))
+        turned[top:below] = _to_rgb(strip_of)
+    return upright
+
+
+def _still_rgb(still: Still, new: Callable[[int, int], Pixels]) -> Pixels:
+    """Decode a WebP to where its pixels go, or on the way there if they have to be changed."""
+    width, height = still.size
+    saying = Image.new("1", (1, 1))
+    saying.info.update(metadata(still.data))
+    turn = orientation(saying) if saying.info else 1
+    upright, turned = _room(still.size, turn, new)
+    if turn == 1 and not still.has_alpha:
+        still.decode_into(upright)
+        return upright
+    pixels = np.empty((height, width, 4 if still.has_alpha else 3), np.uint8)
+    still.decode_into(pixels)
+    for top, below in _strips(width, height):
+        turned[top:below] = _to_rgb(Image.fromarray(pixels[top:below]))
+    return upright
+
+
+def _room(
+    size: Size, turn: int, new: Callable[[int, int], Pixels]
+) -> tuple[Pixels, NDArray[np.uint8]]:
+    """Make room for the upright pixels of an image; returns it, and the same as the image has them:
+    EXIF 2.3, table "Orientation"."""
+    width, height = size
     upright = new(*((width, height) if turn >= 5 else (height, width)))
-    turned = upright  # the same pixels, where the image has them
+    turned = upright
     if turn in (3, 4, 7, 8):
         turned = turned[::-1]
     if turn in (2, 3, 6, 7):
         turned = turned[:, ::-1]
-    if turn >= 5:
-        turned = turned.swapaxes(0, 1)
+    return upright, turned.swapaxes(0, 1) if turn >= 5 else turned
+
+
+def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
     rows = max(_STRIP_PX // width, 1)
     for top in range(0, height, rows):
-        below = min(top + rows, height)
-        strip_of = image if below - top == height else image.crop((0, top, width, below))
-        turned[top:below] = _to_rgb(strip_of)
-    return upright
+        yield top, min(top + rows, height)
 
 
 def _to_rgb(image: Image.Image) -> Pixels:

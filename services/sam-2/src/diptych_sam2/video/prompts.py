@@ -37,12 +37,6 @@ def check_prompt(prompt: Prompt, size: tuple[int, int]) -> None:
         _check_box(prompt.box, size)
 
 
-def only_corrects(prompt: Prompt) -> bool:
-    """Tell whether a prompt says no more than where its object is not."""
-    said = prompt.mask is not None or prompt.box is not None
-    return not said and not any(point.positive for point in prompt.points)
-
-
 def prompt_inputs(
     prompt: Prompt, size: tuple[int, int], side: int, device: torch.device
 ) -> PromptInputs:

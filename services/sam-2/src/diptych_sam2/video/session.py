@@ -31,7 +31,7 @@ from ..network.memory import FrameMemory, MemoryWindow, ObjectMemory
 from ..network.video import FrameFeatures, VideoNetwork
 from .held_frames import HeldFrame, HeldFrames
 from .options import check_options
-from .prompts import check_prompt, only_corrects, prompt_inputs
+from .prompts import check_prompt, prompt_inputs
 
 _OBJECT_BYTES = 1024
 
@@ -159,7 +159,7 @@ class Sam2VideoSession:
             size = self._known_size()
             check_prompt(prompt, size)
             known = self._tracks.get(object_id)
-            if only_corrects(prompt) and (known is None or frame.number not in known.answers):
+            if prompt.is_correction and (known is None or frame.number not in known.answers):
                 raise nothing_to_correct(
                     f"object {object_id} has no answer on frame {frame_index} to be corrected"
                 )
