@@ -111,7 +111,7 @@ def _objects(
     prompts: tuple[Prompt, ...], pointed: Prompt, boxed: tuple[Prompt, ...]
 ) -> tuple[Prompt, ...]:
     others = (*prompts, *boxed)
-    if pointed.is_correction and len(others) == 1:
+    if len(others) == 1 and pointed.is_correction:
         return (replace(others[0], points=(*others[0].points, *pointed.points)),)
     return (*prompts, pointed, *boxed) if pointed.points else others
 

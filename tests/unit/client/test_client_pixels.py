@@ -19,10 +19,13 @@ from diptych import (
     InvalidRequestError,
     MessageTooLargeError,
     MissingExtraError,
+    SegmentResult,
 )
 from diptych._arguments import encode_image
 from diptych._images import open_rgb
 from diptych._video.frames import encode_frame
+from diptych.cli._tables import headline
+from diptych.documents.results import result_document
 from diptych.testing import FakeSegmentService
 
 RGB = np.asarray(picture_files.scene())
@@ -294,3 +297,20 @@ def test_a_broken_file_that_is_read_here_is_refused_by_name(kind: str, tmp_path:
 def test_what_only_begins_like_another_format_is_sent_as_it_is() -> None:
     for data in (b"BM, a diary", b"GIF8", b"\0\0\0\x18ftypisom\0\0\0\0mp42isom", b""):
         assert encode_image(data).data == data
+
+
+def test_the_command_line_and_json_say_what_is_wrong_with_a_file() -> None:
+    result = SegmentResult("one", (), (48, 64), warnings=("image: the PNG file is damaged",))
+    assert headline(result, 0.1) == (
+        "one: 0 objects in 64x48 px, 100 ms\n  warning: image: the PNG file is damaged"
+    )
+    assert result_document(result)["warnings"] == ["image: the PNG file is damaged"]
+
+
+def test_a_folder_of_every_format_is_asked(service: FakeSegmentService, tmp_path: Path) -> None:
+    files = dict(picture_files.elsewhere())
+    for name in ("x.gif", "x.bmp", "x.tif", "x.avif"):
+        (tmp_path / name).write_bytes(files[name])
+    with Client(service.address) as client:
+        items = list(client.segment_many(tmp_path, model="one"))
+    assert [item.error for item in items] == [None] * 4
