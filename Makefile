@@ -10,6 +10,10 @@ VENV ?= .venv
 PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell command -v $(name))))
 # Processes that run tests; 0 runs them in one. One more than cores: a fifth of the time they wait.
 WORKERS ?= 3
+# "official" downloads published weights, once, for `make demo` and `make up`.
+WEIGHTS ?= demo
+# An image of your own that `make demo` compares as well.
+PICTURE ?=
 # Further arguments of pytest, such as ARGS="-x tests/unit".
 ARGS ?=
 
@@ -35,9 +39,9 @@ endif
 
 # pytest's own threads are few: the workers share the cores, and each real engine has its own.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-NOT_HERE := not gpu and not browser and not compose and not official_weights
+NOT_HERE := not gpu and not browser and not compose and not deploy and not official_weights
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose chaos fuzz soak mutants \
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose test-deploy chaos fuzz soak mutants \
 	lint lint-types lint-forge docs services locks audit docs-tables \
 	proto bench bench-gpu demo-weights clean
 
@@ -90,11 +94,15 @@ $(DOCS_TOOLS)/.done: locks/docs.txt
 
 # Running it.
 
-demo: $(READY) ## Both models and their cascade on the sample picture, side by side
+demo up: export WEIGHTS := $(WEIGHTS)
+demo: export PICTURE := $(PICTURE)
+demo: $(READY) ## All models on a sample, side by side; WEIGHTS=official PICTURE=photo.jpg for photographs
 	@$(BIN)/python demo.py
 
+# What WEIGHTS says goes before what .env says.
 up: $(READY) ## Page on localhost:8080, gateway on 50051, models from 50061 on; Ctrl-C stops them
-	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho start
+	@$(BIN)/python official_weights.py demo-out/weights.env
+	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho -e .env,demo-out/weights.env start
 
 certs: $(READY) ## Throw-away certificates in certs/, and the settings that use them
 	@$(BIN)/python certificates.py
@@ -112,6 +120,9 @@ test-browser: $(READY) ## Tests that need a browser
 
 test-compose: $(READY) ## Tests that need a container engine
 	@$(call run_folder,compose)
+
+test-deploy: $(READY) ## Tests that need nginx and HAProxy
+	@$(call run_folder,deploy)
 
 HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
 
@@ -152,7 +163,7 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 
 lint-types: $(READY)
 	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services) $(BIN)/mypy \
-		$(PACKAGES) docs/tools locks demo.py certificates.py services/render.py
+		$(PACKAGES) docs/tools locks demo.py official_weights.py certificates.py services/render.py
 
 # Schemas come with the linter. actionlint sees more, where it is installed.
 SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema

@@ -14,6 +14,7 @@ import collections
 import statistics
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
@@ -31,6 +32,7 @@ from diptych_runtime.machine import process_memory  # noqa: E402
 MOST_BYTES = 1536 * 1024**2
 LEFT_BYTES = 300 * 1024**2
 _BACK_S = 10.0
+_SLICE_BYTES = 256 * 1024
 _REFUSED = "8"
 _NAMES = {"0": "OK", _REFUSED: "RESOURCE_EXHAUSTED"}
 _TASK = pb.Task.TASK_OBJECT_DETECTION
@@ -63,18 +65,34 @@ async def by_grpc(port: int, count: int, image: bytes) -> collections.Counter[st
 
 
 async def by_http(port: int, count: int, image: bytes) -> collections.Counter[str]:
-    """Statuses of that many forms at once."""
+    """Statuses of that many forms at once, of senders that look for an answer when all is sent."""
     codes: collections.Counter[str] = collections.Counter()
+    options = f'{{"model":"{noop.MODEL_ID}","task":"object-detection"}}'
+    head, tail = (
+        b'--part\r\nContent-Disposition: form-data; name="options"\r\n\r\n'
+        + options.encode()
+        + b'\r\n--part\r\nContent-Disposition: form-data; name="image"; filename="i"\r\n\r\n',
+        b"\r\n--part--\r\n",
+    )
+    headers = {
+        "Content-Type": "multipart/form-data; boundary=part",
+        "Content-Length": str(len(head) + len(image) + len(tail)),
+    }
+
+    async def body() -> AsyncIterator[bytes]:
+        # In slices: as one piece each of the senders would copy it.
+        yield head
+        for start in range(0, len(image), _SLICE_BYTES):
+            yield image[start : start + _SLICE_BYTES]
+        yield tail
+
     limits = httpx.Limits(max_connections=count)
     async with httpx.AsyncClient(limits=limits, timeout=60) as client:
 
         async def one() -> None:
             try:
-                answer = await client.post(
-                    f"http://127.0.0.1:{port}/api/segment",
-                    files={"image": image},
-                    data={"options": f'{{"model":"{noop.MODEL_ID}","task":"object-detection"}}'},
-                )
+                url = f"http://127.0.0.1:{port}/api/segment"
+                answer = await client.post(url, content=body(), headers=headers)
                 codes[str(answer.status_code)] += 1
             except httpx.HTTPError as error:
                 codes[type(error).__name__] += 1

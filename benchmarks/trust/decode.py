@@ -107,6 +107,10 @@ def large_files() -> Iterator[tuple[str, bytes]]:
     yield "PNG with alpha", _saved(picture.convert("RGBA"), "PNG")
     yield "WebP", _saved(picture, "WEBP")
     yield "WebP without loss", _saved(picture, "WEBP", lossless=True)
+    clear = picture.convert("RGBA")
+    clear.putalpha(128)
+    yield "WebP with alpha", _saved(clear, "WEBP")
+    yield "JPEG without its end", _saved(picture, "JPEG")[:-2]
 
 
 def cost(data: bytes) -> tuple[float, float, str]:

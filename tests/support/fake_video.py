@@ -41,6 +41,7 @@ from diptych_runtime.engine import (
     TrackedObject,
     VideoOptions,
 )
+from diptych_runtime.engine.video_errors import nothing_to_correct
 
 HIDE, DRIFT, UNSURE, OTHER_FRAME = (255, 0, 20), (255, 0, 21), (255, 0, 22), (255, 0, 23)
 
@@ -85,6 +86,8 @@ class FakeSession:
         if object_id not in self._objects and len(self._objects) == self._options.max_objects:
             raise ServiceError(Reason.OBJECT_LIMIT, "too many objects")
         yield
+        if prompt.is_correction:
+            return self._corrected(object_id, frame_index)
         point = prompt.points[0] if prompt.points else None
         # The mask that a session goes on from stands for the box that it was made of.
         box = prompt.box or (prompt.mask and prompt.mask.box) or Box(0, 0, 8, 8)
@@ -92,6 +95,15 @@ class FakeSession:
             box = Box(max(point.x - 4, 0), max(point.y - 4, 0), point.x + 4, point.y + 4)
         since = min(frame_index, self._objects.get(object_id, (frame_index, box))[0])
         self._objects[object_id] = since, _moved(box, -self._drift(frame_index))
+        return tuple(self._answer(index) for index in self._frames if index >= frame_index)
+
+    def _corrected(self, object_id: int, frame_index: int) -> tuple[FrameAnswer, ...]:
+        """A background point takes the right half away."""
+        if object_id not in self._objects or frame_index < self._objects[object_id][0]:
+            raise nothing_to_correct(f"object {object_id} has no answer on frame {frame_index}")
+        since, box = self._objects[object_id]
+        half = replace(box, x_max=box.x_min + (box.x_max - box.x_min) // 2)
+        self._objects[object_id] = since, half
         return tuple(self._answer(index) for index in self._frames if index >= frame_index)
 
     def remove(self, object_id: int) -> None:

@@ -6,7 +6,9 @@ import asyncio
 from functools import partial
 
 import grpc
+import structlog
 
+from diptych.proxies import proxy_for
 from diptych_runtime.allocator import give_back_soon
 from diptych_runtime.calls import RequestBytes
 from diptych_runtime.grpc_server.server import (
@@ -30,7 +32,9 @@ from .http.server import HttpServer
 from .metrics import Metrics
 from .security.gate import TokenGate
 from .security.tokens import watch_tokens
-from .settings import Settings
+from .settings import Endpoint, Settings
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Gateway:
@@ -87,9 +91,12 @@ class Gateway:
                 credentials=self._credentials.value if self._credentials else None,
                 in_flight_requests=settings.in_flight_requests,
                 in_flight_bytes=settings.in_flight_bytes,
+                proxy=settings.proxy_to_services,
             )
             for each in settings.models
         }
+        for each in settings.models:
+            _say_proxy(each, settings.proxy_to_services)
         cascades = [
             Cascade(
                 pair.model_id,
@@ -171,3 +178,12 @@ def _credentials(
     ca: bytes | None, certificate: bytes | None, key: bytes | None
 ) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(ca, key, certificate)
+
+
+def _say_proxy(endpoint: Endpoint, used: bool) -> None:
+    """Write down by which proxy a model is asked, or could be: it looks as if the model were down
+    when that is wrong."""
+    found = proxy_for(endpoint.address.rpartition(":")[0])
+    if found is not None:
+        event = "model is asked by a proxy" if used else "proxy is not used for a model"
+        _log.info(event, model=endpoint.model_id, proxy=found.url, variable=found.variable)

@@ -197,6 +197,8 @@ class Settings(BaseSettings):
     """PEM file with the certificate to show to model services."""
     services_key: OptionalFile = None
     """PEM file with its key."""
+    proxy_to_services: bool = False
+    """Reach model services by the proxy that ``http_proxy`` names; by itself they are near."""
 
     request_bytes: int = Field(default=320 * MiB, ge=32 * MiB)
     """Bytes of requests that may be under way; further ones are refused before they are read."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import grpc
 import numpy as np
+import picture_files
 import pytest
 import pytest_asyncio
 import structlog
@@ -110,6 +111,21 @@ async def test_several_prompts_and_a_limit(stub: Stub) -> None:
     request.output.max_segments = 2
     answer = await stub.Segment(request)
     assert (len(answer.segments), answer.omitted_segment_count) == (2, 1)
+
+
+async def test_a_damaged_file_is_answered_with_a_warning_each_time(stub: Stub) -> None:
+    damaged = dict(picture_files.damaged())
+    for name in ("baseline-without-end.jpg", "text-checksum.png", "cut-in-metadata.webp"):
+        request = point_request(damaged[name])
+        first = await stub.Segment(request)
+        (warning,) = first.warnings
+        assert "file is damaged (" in warning, name
+        request.image.sha256 = first.image_sha256
+        assert list((await stub.Segment(request)).warnings) == [warning], name
+    cut = dict(picture_files.missing())["baseline-20-bytes-less.jpg"]
+    error = await error_of(stub.Segment(point_request(cut)))
+    assert error_info(error).reason == "IMAGE_UNREADABLE"
+    assert not (await stub.Segment(point_request(png(fresh())))).warnings
 
 
 async def test_masks_and_logits_of_an_answer_are_prompts(stub: Stub) -> None:

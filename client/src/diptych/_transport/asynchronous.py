@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from .._arguments import ImageLike, encode_image
+from .._pictures.encoding import JpegQuality
 from .._types.errors import ImageNotHeldError
 from ..segment import v1 as pb
 from .calls import Attempts, BaseTransport, Deadline, Patience, RequestBuilder
@@ -38,39 +39,70 @@ async def read(convert: Callable[[_MessageT], _ReplyT], message: _MessageT) -> _
     return await asyncio.to_thread(convert, message)
 
 
-class AsyncTransport(BaseTransport):
-    """One channel and every call that can go through it.
+@dataclass
+class _Wires:
+    """The channel of one event loop, and the methods that go through it."""
 
-    The channel is made by the first call, since it belongs to the event loop that runs then.
+    channel: grpc.aio.Channel
+    segments: SegmentServiceAsyncStub
+    gateway: GatewayServiceAsyncStub
+    health: grpc.aio.UnaryUnaryMultiCallable[
+        health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+    ]
+
+
+class AsyncTransport(BaseTransport):
+    """A channel for each event loop, and every call that can go through it.
+
+    It is made by the first call, since it belongs to the event loop that runs then.
     """
 
-    @cached_property
-    def _channel(self) -> grpc.aio.Channel:
-        if self._credentials is None:
-            return grpc.aio.insecure_channel(self.address, options=self._arguments)
-        return grpc.aio.secure_channel(self.address, self._credentials, options=self._arguments)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._by_loop: dict[asyncio.AbstractEventLoop, _Wires] = {}
 
-    @cached_property
+    @property
+    def _wires(self) -> _Wires:
+        loop = asyncio.get_running_loop()
+        found = self._by_loop.get(loop)
+        if found is None:
+            # A loop that is closed has taken its calls with it: asyncio.run, once more.
+            for over in [each for each in list(self._by_loop) if each.is_closed()]:
+                self._by_loop.pop(over, None)
+            found = self._by_loop[loop] = self._connect()
+        return found
+
+    def _connect(self) -> _Wires:
+        channel = (
+            grpc.aio.insecure_channel(self.address, options=self._arguments)
+            if self._credentials is None
+            else grpc.aio.secure_channel(self.address, self._credentials, options=self._arguments)
+        )
+        return _Wires(
+            channel,
+            pb.SegmentServiceStub(channel),
+            pb.GatewayServiceStub(channel),
+            health_pb2_grpc.HealthStub(channel).Check,
+        )
+
+    @property
     def segments(self) -> SegmentServiceAsyncStub:
         """Methods of ``SegmentService``."""
-        return pb.SegmentServiceStub(self._channel)
+        return self._wires.segments
 
-    @cached_property
+    @property
     def gateway(self) -> GatewayServiceAsyncStub:
         """Methods of ``GatewayService``."""
-        return pb.GatewayServiceStub(self._channel)
+        return self._wires.gateway
 
-    @cached_property
+    @property
     def health(
         self,
     ) -> grpc.aio.UnaryUnaryMultiCallable[
         health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
     ]:
         """The standard health check."""
-        check: grpc.aio.UnaryUnaryMultiCallable[
-            health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
-        ] = health_pb2_grpc.HealthStub(self._channel).Check
-        return check
+        return self._wires.health
 
     async def rpc(
         self,
@@ -105,11 +137,12 @@ class AsyncTransport(BaseTransport):
         method: grpc.aio.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
         image: ImageLike,
         build: RequestBuilder[_RequestT],
+        quality: JpegQuality,
         timeout: Timeout,
     ) -> _ReplyT:
         """A unary call about an image, by digest where the server should hold it."""
         deadline = self.deadline(timeout)
-        attempts = await self._attempts(image)
+        attempts = await self._attempts(image, quality)
         try:
             reply = await self._send(method, build(attempts.source()), deadline)
         except ImageNotHeldError:
@@ -121,11 +154,15 @@ class AsyncTransport(BaseTransport):
         return reply
 
     async def stream_compare(
-        self, image: ImageLike, build: RequestBuilder[pb.StreamCompareRequest], timeout: Timeout
+        self,
+        image: ImageLike,
+        build: RequestBuilder[pb.StreamCompareRequest],
+        quality: JpegQuality,
+        timeout: Timeout,
     ) -> AsyncGenerator[pb.StreamCompareResponse, None]:
         """The events of a streamed comparison; starts when the first is taken."""
         deadline = self.deadline(timeout)
-        attempts = await self._attempts(image)
+        attempts = await self._attempts(image, quality)
         try:
             async with aclosing(self._events(build(attempts.source()), deadline)) as events:
                 async for event in events:
@@ -171,12 +208,17 @@ class AsyncTransport(BaseTransport):
             requests, timeout=deadline.left(), metadata=self.metadata()
         )
 
-    async def _attempts(self, image: ImageLike) -> Attempts:
+    async def _attempts(self, image: ImageLike, quality: JpegQuality) -> Attempts:
         # Reading, encoding and hashing take milliseconds a megabyte: not in the event loop.
-        return await asyncio.to_thread(lambda: Attempts(self._sent, encode_image(image)))
+        return await asyncio.to_thread(lambda: Attempts(self._sent, encode_image(image, quality)))
 
     async def aclose(self) -> None:
-        """Closes the channel; calls that are on their way are cancelled."""
+        """Closes the channels; calls that are on their way in this event loop are cancelled."""
         self._closed = True
-        if "_channel" in self.__dict__:
-            await self._channel.close()
+        here = self._by_loop.pop(asyncio.get_running_loop(), None)
+        for loop, wires in self._by_loop.items():
+            if not loop.is_closed():  # else its calls have ended with it
+                asyncio.run_coroutine_threadsafe(wires.channel.close(), loop)
+        self._by_loop = {}
+        if here is not None:
+            await here.channel.close()

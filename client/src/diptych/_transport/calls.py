@@ -17,8 +17,8 @@ from .._types.errors import DiptychError, MessageTooLargeError
 from ..segment import v1 as pb
 from ..wire.reasons import Reason
 from ..wire.requests import image_by_bytes, image_by_digest
-from ..wire.statuses import error_from_rpc
 from .channel import ChannelOptions, resolve_address
+from .failures import error_from_rpc
 from .timeouts import Default, Timeout, checked_timeout
 from .tls import TlsOptions, resolve_tls
 from .token import Metadata, Token, authorization, is_local
@@ -143,10 +143,10 @@ class BaseTransport:
         tls: bool | TlsOptions | None,
         token: Token | None,
     ) -> None:
-        self.address = resolve_address(address)
+        resolved = resolve_tls(tls)
+        self.address = resolve_address(address, encrypted=resolved is not None)
         self._timeout = checked_timeout(timeout)
         self._options = options
-        resolved = resolve_tls(tls)
         self._arguments = (
             *options.to_grpc(retry=retry),
             *(resolved.to_grpc() if resolved else ()),
@@ -154,6 +154,7 @@ class BaseTransport:
             *((("grpc.enable_http_proxy", 0),) if is_local(self.address) else ()),
         )
         self._credentials = _credentials(resolved) if resolved else None
+        self._server_name = resolved.server_name if resolved else None
         encrypted = resolved is not None
         self._authorization = authorization(token, address=self.address, encrypted=encrypted)
         self._sent = SentImages()
@@ -183,7 +184,12 @@ class BaseTransport:
 
     def error(self, failure: grpc.RpcError, deadline: Deadline) -> DiptychError:
         """The exception for a failed call."""
-        return error_from_rpc(failure, address=self.address, timeout=deadline.timeout)
+        return error_from_rpc(
+            failure,
+            address=self.address,
+            timeout=deadline.timeout,
+            server_name=self._server_name,
+        )
 
 
 def _credentials(tls: TlsOptions) -> grpc.ChannelCredentials:

@@ -97,17 +97,6 @@ def error_class(code: grpc.StatusCode, reason: str) -> type[DiptychError]:
     return _BY_REASON.get((code, reason)) or _BY_CODE.get(code, DiptychError)
 
 
-def error_from_rpc(failure: grpc.RpcError, *, address: str, timeout: float | None) -> DiptychError:
-    """The exception for a failed call to ``address`` that was given ``timeout`` seconds."""
-    status = status_of_call(failure)
-    if status is not None:
-        return error_from_status(status)
-    call = cast(RpcFailure, failure)
-    code, details = call.code(), call.details() or ""
-    kind = error_class(code, "")
-    return kind(_plain_message(code, details, address, timeout), code=code)
-
-
 def error_from_status(status: status_pb2.Status) -> DiptychError:
     """The exception that a ``google.rpc.Status`` stands for."""
     code = code_of(status)
@@ -226,31 +215,3 @@ def _pack(status: status_pb2.Status, detail: Message) -> None:
 
 def _cut(text: str, max_bytes: int) -> str:
     return text.encode(errors="replace")[:max_bytes].decode(errors="ignore")
-
-
-def _plain_message(code: grpc.StatusCode, details: str, address: str, timeout: float | None) -> str:
-    if code is grpc.StatusCode.UNAVAILABLE:
-        return f"{address}: {_why_unavailable(details)}"
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        within = "in time" if timeout is None else f"within {timeout:g} s"
-        return f"{address}: no answer {within}"
-    if code is grpc.StatusCode.UNIMPLEMENTED:
-        return (
-            f"{address}: the server does not offer this call ({details}); "
-            "comparisons and lists of cards are the gateway's"
-        )
-    return f"{address}: {details or code.name}"
-
-
-def _why_unavailable(details: str) -> str:
-    # gRPC lists what it tried; the cause comes last: "...: connect: Connection refused (111)".
-    cause = details.removesuffix(": OK").rpartition(": ")[2]
-    if "WRONG_VERSION_NUMBER" in details:
-        return "TLS failed: what listens there does not speak it"
-    if "Hostname Verification" in details:
-        return "TLS failed: the server's certificate is for another name"
-    if "handshake failed" in details:
-        return f"TLS failed: the server's certificate is not trusted ({cause})"
-    if "failed to connect" in details and cause == "Socket closed":
-        return "the server hung up at once; does it want TLS, or a certificate of the client?"
-    return f"no server answers there ({cause.lower() or 'unavailable'}); is it running?"

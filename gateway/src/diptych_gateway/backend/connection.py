@@ -78,14 +78,18 @@ _UnaryCall = Callable[..., Awaitable[bytes]]
 class Connection:
     """A channel that, once retired, closes when its last call is over.
 
-    Without credentials it is not encrypted. Make it inside the event loop that uses it.
+    Without credentials it is not encrypted, and without ``proxy`` none of the environment is used.
+    Make it inside the event loop that uses it.
     """
 
-    def __init__(self, target: str, credentials: grpc.ChannelCredentials | None) -> None:
+    def __init__(
+        self, target: str, credentials: grpc.ChannelCredentials | None, *, proxy: bool = False
+    ) -> None:
+        options = (*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(proxy)))
         self._channel = (
-            grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+            grpc.aio.insecure_channel(target, options=options)
             if credentials is None
-            else grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+            else grpc.aio.secure_channel(target, credentials, options=options)
         )
         self._unary = {method.name: self._unary_call(path(method)) for method in _UNARY_METHODS}
         self._video: Any = self._channel.stream_stream(path(_VIDEO_METHOD))

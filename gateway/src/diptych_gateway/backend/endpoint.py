@@ -93,7 +93,8 @@ class ModelEndpoint:
 
     Cards, figures and health have a connection and permits of their own: neither the number nor the
     size of the requests at work can delay or refuse them. ``target`` is what gRPC dials. Without
-    credentials the connections are not encrypted. ``card`` and ``status`` are kept by a
+    credentials the connections are not encrypted; ``proxy`` has them made by the one of the
+    environment. ``card`` and ``status`` are kept by a
     ``Follower``.
     """
 
@@ -105,13 +106,15 @@ class ModelEndpoint:
         credentials: grpc.ChannelCredentials | None = None,
         in_flight_requests: int = 128,
         in_flight_bytes: int = 512 * 1024 * 1024,
+        proxy: bool = False,
     ) -> None:
         self.model_id = model_id
         self.card: pb.ModelCard | None = None
         self.status: status_pb2.Status = unreachable(model_id).to_status()
         self._target = target
-        self._work = Connection(target, credentials)
-        self._control = Connection(target, credentials)
+        self._proxy = proxy
+        self._work = Connection(target, credentials, proxy=proxy)
+        self._control = Connection(target, credentials, proxy=proxy)
         self._handover: asyncio.Task[None] | None = None
         self._permits = Permits(
             model_id, requests=in_flight_requests, request_bytes=in_flight_bytes
@@ -202,7 +205,7 @@ class ModelEndpoint:
         """Go over to connections with other credentials; no call notices."""
         if self._handover is not None:
             self._handover.cancel()
-        work, control = (Connection(self._target, credentials) for _ in range(2))
+        work, control = (Connection(self._target, credentials, proxy=self._proxy) for _ in range(2))
         self._handover = asyncio.create_task(self._hand_over(work, control))
 
     async def _hand_over(self, work: Connection, control: Connection) -> None:

@@ -1,4 +1,5 @@
-"""Accepts connections of HTTP, not more than there is room for, and ends those that stand still.
+"""Accepts connections of HTTP, not more than there is room for, and ends them: those that stand
+still at once, those that were answered before their request had come only when it has.
 
 uvicorn has limits for none of it, and asyncio, when a process may open no more files, tries again
 a thousand times at once and logs each.
@@ -12,17 +13,25 @@ import socket
 import ssl
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 HEAD_S = 10.0
 """Time for the head of a request to come."""
 WINDOW_S = 20.0
 """Time in which a body that is sent, or an answer that is taken, has to make progress."""
 WINDOW_BYTES = 20 * 1024
+REST_S = 30.0
+"""Time for the rest of a request to come that was answered before, while it is dropped."""
+REST_SILENT_S = 5.0
+"""Of that, the time in which something has to come; both are nginx's."""
+REST_BYTES = 256 * 1024 * 1024
+_SOCKET_REST_SILENT_S = 1.0
 _PAUSE_S = 0.25
 _LOG_S = 10.0
 _AT_ONCE = 100  # so many are accepted before others get their turn
@@ -35,11 +44,16 @@ class Http(H11Protocol):
 
     received = 0
     made_at = 0.0
+    half_closes = True
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.conn = _Answering(h11.SERVER)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Note when it began."""
         self.made_at = self.loop.time()
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, Lingering(transport, self)))
 
     def data_received(self, data: bytes) -> None:
         """Count what comes."""
@@ -56,6 +70,105 @@ class Http(H11Protocol):
         """Whether the peer has to send more of a body."""
         theirs = self.conn.their_state
         return theirs is h11.SEND_BODY and not self.flow.read_paused and not self.waits_for_head
+
+    @property
+    def still_sends(self) -> bool:
+        """Whether a request has not come to its end, or what comes is none."""
+        return self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+
+
+class _Answering(h11.Connection):
+    """Says that it closes when it answers a request that has not come whole: the rest is dropped,
+    but who waits with it needs not send it."""
+
+    def send(self, event: h11.Event) -> bytes | None:  # type: ignore[override]
+        if isinstance(event, h11.Response) and self.their_state is h11.SEND_BODY:
+            headers = [*event.headers.raw_items(), (b"Connection", b"close")]
+            event = h11.Response(
+                status_code=event.status_code, headers=headers, reason=event.reason
+            )
+        return super().send(event)
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """A WebSocket; its peer may send until it has said that it ends."""
+
+    # Python's websockets 17 breaks when an end of the connection comes while it sends.
+    half_closes = False
+
+    @property
+    def still_sends(self) -> bool:
+        """Whether it was opened, and the peer has not closed it."""
+        return self.conn.state is not State.CONNECTING and self.conn.close_rcvd is None
+
+
+class Lingering:
+    """A transport that, when it is closed while the peer still sends, drops what comes for a while.
+
+    A connection that is closed with bytes unread is reset, and the peer loses the answer that it
+    has not read yet: a proxy makes 502 of it, and a client an error of the network.
+    """
+
+    def __init__(self, transport: asyncio.Transport, protocol: Http | Socket) -> None:
+        self._real = transport
+        self._protocol = protocol
+        self.rest: _Rest | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def set_protocol(self, protocol: Http | Socket) -> None:
+        """Go over to a WebSocket."""
+        self._protocol = protocol
+        self._real.set_protocol(protocol)
+
+    def is_closing(self) -> bool:
+        """Whether it is closed for those who write."""
+        return self.rest is not None or self._real.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Send, until it is closed."""
+        if self.rest is None:
+            self._real.write(data)
+
+    def pause_reading(self) -> None:
+        """Leave what comes to wait, until it is closed."""
+        if self.rest is None:
+            self._real.pause_reading()
+
+    def close(self) -> None:
+        """Send what was written, and close, at once or when the peer has come to its end."""
+        if self.is_closing():
+            return
+        if not self._protocol.still_sends:
+            self._real.close()
+            return
+        self.rest = _Rest(self._real, self._protocol)
+        self._real.set_protocol(self.rest)
+        self._real.resume_reading()
+        if self._protocol.half_closes and self._real.can_write_eof():
+            self._real.write_eof()
+
+
+class _Rest(asyncio.Protocol):
+    """What comes after an answer: it is counted."""
+
+    def __init__(self, transport: asyncio.Transport, before: Http | Socket) -> None:
+        self.began = before.loop.time()
+        self.received = 0
+        self._transport = transport
+        self.before = before
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        if self.received > REST_BYTES:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.before.connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        self.before.resume_writing()
 
 
 @dataclass
@@ -147,13 +260,16 @@ class Connections:
         idle = [each for each in self._open if _waits_for_head(each)]
         if not idle:
             return False
-        seen = self._seen
-        oldest = min(idle, key=lambda each: seen[each].since if each in seen else each.made_at)
+        oldest = min(idle, key=self._room_order)
         oldest.transport.abort()
         self._seen.pop(oldest, None)
         # uvicorn forgets it in the next iteration of the loop, before which others may come.
         self._open.discard(oldest)  # type: ignore[attr-defined]
         return True
+
+    def _room_order(self, each: Any) -> tuple[bool, float]:
+        since = self._seen[each].since if each in self._seen else each.made_at
+        return each.transport.rest is None, since  # those that are answered go first
 
     async def _sweep(self) -> None:
         while True:
@@ -183,6 +299,8 @@ def _waits_for_head(each: Any) -> bool:
 
 def _stands_still(each: Any, seen: _Progress, now: float) -> bool:
     """Whether a peer has had its time; begins a new window when it does something else."""
+    if rest := getattr(each.transport, "rest", None):
+        return _rest_is_over(rest, seen, now)
     unsent = each.transport.get_write_buffer_size()
     kind = ""
     if unsent:
@@ -202,3 +320,10 @@ def _stands_still(each: Any, seen: _Progress, now: float) -> bool:
         seen.received, seen.taken = received, 0
         return False
     return bool(kind) and now - seen.since >= (HEAD_S if kind == "head" else WINDOW_S)
+
+
+def _rest_is_over(rest: _Rest, seen: _Progress, now: float) -> bool:
+    if seen.kind != "rest" or rest.received > seen.received:
+        seen.since, seen.kind, seen.received = now, "rest", rest.received
+    silent_s = REST_SILENT_S if rest.before.half_closes else _SOCKET_REST_SILENT_S
+    return now - rest.began >= REST_S or now - seen.since >= silent_s

@@ -18,9 +18,10 @@ from .problems import RefusedError
 Form = dict[str, bytes]
 """Parts by name."""
 
-MAX_OPTIONS_BYTES = 512 * 1024
-"""Of JSON that is read at once: 256 prompts of 64 points fit. Reading it holds the interpreter, and
-values take many times the room of their text."""
+MAX_OPTIONS_BYTES = 4 * 1024 * 1024
+"""Of JSON that is read at once: the logits of 20 objects at 256 x 256 fit, in base64. What holds
+the interpreter, and takes many times the room of its text, is how many values there are: that is
+bounded apart."""
 
 COPIES = 3
 """Of an image that are held at a time: the part, the message that is made of it, and its bytes."""
@@ -31,18 +32,14 @@ _PART_BYTES = {"image": MAX_REQUEST_BYTES, "image_sha256": 1024, "options": MAX_
 async def read_form(request: Request) -> Form:
     """Read the parts of a form: ``image``, ``image_sha256``, ``options``, each at most once.
 
+    Its head has to have been looked at: by ``announced_bytes``.
+
     Raises:
-        RefusedError: it is no such form, over ``MAX_REQUEST_BYTES``, or its options are over
+        RefusedError: it is broken, over ``MAX_REQUEST_BYTES``, or its options are over
             ``MAX_OPTIONS_BYTES``.
         ServiceError: it has a part of another name, or one twice.
         ClientDisconnectedError: it did not come to its end.
     """
-    kind, parameters = parse_options_header(request.headers.get("content-type"))
-    if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
-        raise RefusedError(
-            415, f"expected multipart/form-data, got {_shown(kind.decode('latin-1'))}"
-        )
-    _check_size(announced_bytes(request) or 0)
     parser = _FormParser(request.headers, _bounded(request))
     try:
         await parser.parse()
@@ -58,10 +55,20 @@ async def read_form(request: Request) -> Form:
 
 
 def announced_bytes(request: Request) -> int | None:
-    """Read how large the body is to be, at most one byte more than is taken; ``None`` if it does
-    not say."""
+    """Read how large the body is to be; ``None`` if it does not say.
+
+    Raises:
+        RefusedError: it is no form, or it is to be over ``MAX_REQUEST_BYTES``.
+    """
+    kind, parameters = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
+        text = f"expected multipart/form-data, got {_shown(kind.decode('latin-1'))}"
+        raise RefusedError(415, text)
     announced = request.headers.get("content-length", "")
-    return min(int(announced), MAX_REQUEST_BYTES + 1) if announced.isdecimal() else None
+    if not announced.isdecimal():
+        return None
+    _check_size(int(announced))
+    return int(announced)
 
 
 async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:

@@ -24,7 +24,7 @@ from ..security.gate import TokenGate
 from ..settings import Settings
 from .api import About, Api
 from .app import application, routes
-from .connections import Connections, Http
+from .connections import Connections, Http, Socket
 from .guard import Guard
 from .video_socket import VideoSockets
 
@@ -92,7 +92,7 @@ class HttpServer:
         config = uvicorn.Config(
             application(self.routes),
             http=Http,
-            ws="websockets-sansio",
+            ws=Socket,
             ws_max_size=MAX_REQUEST_BYTES,
             # A model that is slow holds its client back, whose pongs then come late.
             ws_ping_timeout=None,

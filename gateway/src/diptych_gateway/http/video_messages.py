@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from diptych import OutputOptions, Prompt, VideoRefusal
+from diptych import MaskEncoding, OutputOptions, VideoRefusal
 from diptych.documents.results import plain
 from diptych.documents.video import video_frame_document
 from diptych.segment import v1 as pb
@@ -51,8 +51,16 @@ class StartMessage(BaseModel):
     """Seconds until the session has to be over; none if left out."""
 
     def request(self) -> pb.SegmentVideoRequest:
-        output = OutputOptions(**dict(self.output)) if self.output else OutputOptions()
-        return start_request(self.model, output, self.track_all)
+        return start_request(self.model, self._output, self.track_all)
+
+    @property
+    def mask_encoding(self) -> MaskEncoding:
+        """How masks are to be written."""
+        return self._output.mask_encoding
+
+    @property
+    def _output(self) -> OutputOptions:
+        return OutputOptions(**dict(self.output)) if self.output else OutputOptions()
 
 
 class PromptMessage(PromptOptions):
@@ -63,8 +71,7 @@ class PromptMessage(PromptOptions):
     frame_index: Annotated[int, Field(lt=_MAX_INDEX)]
 
     def request(self) -> pb.SegmentVideoRequest:
-        prompt = Prompt(self.points, self.box, self.mask)  # type: ignore[arg-type]
-        return prompt_request(self.object_id, self.frame_index, prompt)
+        return prompt_request(self.object_id, self.frame_index, self.prompt())
 
 
 class RemovalMessage(BaseModel):
@@ -162,8 +169,11 @@ def read_frame(data: bytes, number: int) -> bytes:
     return frame_bytes(number, index, memoryview(data)[INDEX_BYTES:])
 
 
-def answer_text(raw: bytes, request_id: str) -> str | None:
-    """Translate a model's answer as it is sent; ``None`` for one that this side does not know.
+def answer_text(
+    raw: bytes, request_id: str, encoding: MaskEncoding = MaskEncoding.COCO_RLE
+) -> str | None:
+    """Translate a model's answer as it is sent, masks in this encoding; ``None`` for one that
+    this side does not know.
 
     Raises:
         DecodeError, DiptychError: it is no answer.
@@ -181,7 +191,9 @@ def answer_text(raw: bytes, request_id: str) -> str | None:
     found = read_video_event(message)
     if isinstance(found, VideoRefusal):
         return refused_text(found.error, number, request_id, found.frame_index)
-    return None if found is None else _text("frame", number, **video_frame_document(found))
+    if found is None:
+        return None
+    return _text("frame", number, **video_frame_document(found, encoding))
 
 
 def refused_text(

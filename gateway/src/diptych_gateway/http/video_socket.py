@@ -192,14 +192,16 @@ class _Session:
         with self._sockets.registry.sessions.opened(relay):
             async with aclosing(relay.answers()) as answers:
                 async for raw in answers:
-                    await self._answer(raw, start.model)
+                    await self._answer(raw, start)
 
-    async def _answer(self, raw: bytes, model_id: str) -> None:
+    async def _answer(self, raw: bytes, start: StartMessage) -> None:
         try:
-            text = await asyncio.to_thread(answer_text, raw, self._call.request_id)
+            text = await asyncio.to_thread(
+                answer_text, raw, self._call.request_id, start.mask_encoding
+            )
         except (DecodeError, DiptychError) as error:
-            _log.error("answer is no answer", model=model_id)
-            raise ServiceError(Reason.MODEL_FAILED, f"model {model_id!r} failed") from error
+            _log.error("answer is no answer", model=start.model)
+            raise ServiceError(Reason.MODEL_FAILED, f"model {start.model!r} failed") from error
         if text is not None:
             await self._socket.send_text(text)
 

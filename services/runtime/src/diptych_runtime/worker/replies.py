@@ -63,6 +63,7 @@ class ReplyWriter:
             provenance=(provenance(self.model_id, self.loaded, task, work.cache_hit),),
             request_id=work.request_id,
             omitted=answer.omitted,
+            warnings=work.image.warnings,
         )
         reply = result_message(result, encoding)
         seconds = _stages(work, postprocess_s=time.monotonic() - started)
@@ -111,6 +112,7 @@ class VideoReplyWriter:
                 revision=reply.revision,
                 objects=objects,
                 image_size=reply.size,
+                warnings=reply.warnings,
             ),
             encoding,
         )

@@ -17,7 +17,7 @@ from diptych.wire.requests import read_automatic, read_output, read_task
 from ..engine.errors import Reason, ServiceError, not_held
 from ..engine.protocol import Answer, BatchItem, Engine, Features, Job, LoadedModel, Pixels, Steps
 from ..settings import RuntimeSettings
-from ..wire.image_files import is_small
+from ..wire.image_files import Note, ignore, is_small
 from ..wire.prompt_checks import check_prompts
 from .decoder import Decoder
 from .images import Limits, decode
@@ -30,6 +30,8 @@ class CachedImage:
     encoded: bytes
     size: tuple[int, int]
     features: dict[str, Features] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the file, though its pixels are all there."""
 
     @property
     def nbytes(self) -> int:
@@ -184,9 +186,11 @@ class EngineContext:
             raise not_held(work.digest)
         encoded = work.copied.result()
         started = time.monotonic()
-        work.pixels = self.decode(encoded, work.check_alive)
+        warnings: list[str] = []
+        work.pixels = self.decode(encoded, work.check_alive, warnings.append)
         work.decode_s = time.monotonic() - started
-        return CachedImage(encoded, (work.pixels.shape[0], work.pixels.shape[1]))
+        height, width, _ = work.pixels.shape
+        return CachedImage(encoded, (height, width), warnings=tuple(warnings))
 
     def answer(self, work: Work) -> Steps[Answer]:
         """Encode the image if need be, then answer; yields between steps.
@@ -244,8 +248,9 @@ class EngineContext:
         assert task is not None
         return self.engine.features_kind(task) in image.features or is_small(image.encoded)
 
-    def decode(self, encoded: bytes, check: Callable[[], None]) -> Pixels:
-        """Decode an image; ``check`` raises once the pixels are not wanted any more.
+    def decode(self, encoded: bytes, check: Callable[[], None], note: Note = ignore) -> Pixels:
+        """Decode an image; ``check`` raises once the pixels are not wanted any more, and ``note``
+        is that of ``images.decode``.
 
         Raises:
             ServiceError: see ``images.decode``.
@@ -256,8 +261,8 @@ class EngineContext:
             max_aspect_ratio=self.settings.max_aspect_ratio,
         )
         if self.decoder is None or is_small(encoded):
-            return decode(encoded, **limits)
-        return self.decoder.decode(encoded, limits, check)
+            return decode(encoded, **limits, note=note)
+        return self.decoder.decode(encoded, limits, check, note)
 
     def _pixel_source(self, work: Work) -> Callable[[], Pixels]:
         def pixels() -> Pixels:
