@@ -10,6 +10,10 @@ VENV ?= .venv
 PYTHON ?= $(firstword $(foreach name,python3.11 python3 python,$(shell command -v $(name))))
 # Processes that run tests; 0 runs them in one. One more than cores: a fifth of the time they wait.
 WORKERS ?= 3
+# "official" downloads published weights, once, for `make demo` and `make up`.
+WEIGHTS ?= demo
+# An image of your own that `make demo` compares as well.
+PICTURE ?=
 # Further arguments of pytest, such as ARGS="-x tests/unit".
 ARGS ?=
 
@@ -90,11 +94,15 @@ $(DOCS_TOOLS)/.done: locks/docs.txt
 
 # Running it.
 
-demo: $(READY) ## Both models and their cascade on the sample picture, side by side
+demo up: export WEIGHTS := $(WEIGHTS)
+demo: export PICTURE := $(PICTURE)
+demo: $(READY) ## All models on a sample, side by side; WEIGHTS=official PICTURE=photo.jpg for photographs
 	@$(BIN)/python demo.py
 
+# What WEIGHTS says goes before what .env says.
 up: $(READY) ## Page on localhost:8080, gateway on 50051, models from 50061 on; Ctrl-C stops them
-	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho start
+	@$(BIN)/python official_weights.py demo-out/weights.env
+	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho -e .env,demo-out/weights.env start
 
 certs: $(READY) ## Throw-away certificates in certs/, and the settings that use them
 	@$(BIN)/python certificates.py
@@ -155,7 +163,7 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 
 lint-types: $(READY)
 	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services) $(BIN)/mypy \
-		$(PACKAGES) docs/tools locks demo.py certificates.py services/render.py
+		$(PACKAGES) docs/tools locks demo.py official_weights.py certificates.py services/render.py
 
 # Schemas come with the linter. actionlint sees more, where it is installed.
 SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema

@@ -27,8 +27,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 FOLDER = "certs"
 SERVICES = Path(__file__).resolve().parent / "services" / "services.toml"
+_AUTHORITY_NAME = "Diptych throw-away CA"
 _AUTHORITY_DAYS = 3650
 _DAYS = 365
+_KINDS = ("crt", "key")
+_REFUSED = "nothing is overwritten; move it away, or work in another folder"
 _SETTINGS = """\
 {folder}/ is ready. In .env, for `make up`:
 
@@ -43,6 +46,10 @@ For `diptych` and the Python client:
 
 export DIPTYCH_CA_FILE={absolute}/ca.crt
 """
+
+
+class ForeignFilesError(Exception):
+    """The folder holds what was not made here; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class Authority:
         """A new one, which trusts itself."""
         key = ec.generate_private_key(ec.SECP256R1())
         # A name of its own: two authorities of one name make errors that explain nothing.
-        subject = _common_name(f"Diptych throw-away CA {secrets.token_hex(4)}")
+        subject = _common_name(f"{_AUTHORITY_NAME} {secrets.token_hex(4)}")
         builder = _builder(subject, subject, key.public_key(), _AUTHORITY_DAYS)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
         usage = _key_usage(signs_certificates=True)
@@ -86,6 +93,8 @@ class Authority:
     def load(cls, folder: Path) -> Authority:
         """The one in ``ca.crt`` and ``ca.key``."""
         certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+        if not certificate.subject.rfc4514_string().startswith(f"CN={_AUTHORITY_NAME} "):
+            raise ForeignFilesError(f"{folder}/ca.crt is of another authority: {_REFUSED}")
         key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         return cls(certificate, key)
@@ -181,12 +190,24 @@ def _replace(path: Path, content: bytes, mode: int) -> None:
     new.replace(path)
 
 
+def _check_free(folder: Path) -> None:
+    pairs = (f"{name}.{kind}" for name in ("ca", "server", "gateway-client") for kind in _KINDS)
+    there = [name for name in pairs if os.path.lexists(folder / name)]
+    if there:
+        raise ForeignFilesError(f"{folder}/{there[0]} is not of the authority here: {_REFUSED}")
+
+
 def make(folder: Path) -> None:
-    """Fill a folder; an authority that is there already is kept."""
+    """Fill a folder; an authority that is there already is kept.
+
+    Raises:
+        ForeignFilesError: it holds certificates or keys that were not made here.
+    """
     folder.mkdir(mode=0o700, exist_ok=True)
     if (folder / "ca.key").exists():
         authority = Authority.load(folder)
     else:
+        _check_free(folder)
         authority = Authority.create()
         authority.pair.save(folder, "ca")
     authority.for_server().save(folder, "server")
@@ -195,7 +216,11 @@ def make(folder: Path) -> None:
 
 def main() -> int:
     """Make the certificates and say how to use them; returns the exit status."""
-    make(Path(FOLDER))
+    try:
+        make(Path(FOLDER))
+    except ForeignFilesError as error:
+        sys.stderr.write(f"certificates: {error}\n")
+        return 1
     sys.stdout.write(_SETTINGS.format(folder=FOLDER, absolute=Path(FOLDER).resolve()))
     return 0
 

@@ -51,7 +51,7 @@ def ours(network: Network, file: bytes) -> object:
         try:
             next(steps)
         except StopIteration as done:
-            mask = done.value[0].mask
+            mask = done.value.segments[0].mask
             assert mask is not None
             return mask.to_coco()
 

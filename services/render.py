@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Service:
     settings: tuple[str, ...] = ()
     pip_environment: str = ""
     pip_options: str = ""
+    official: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def package(self) -> str:

@@ -107,6 +107,10 @@ def large_files() -> Iterator[tuple[str, bytes]]:
     yield "PNG with alpha", _saved(picture.convert("RGBA"), "PNG")
     yield "WebP", _saved(picture, "WEBP")
     yield "WebP without loss", _saved(picture, "WEBP", lossless=True)
+    clear = picture.convert("RGBA")
+    clear.putalpha(128)
+    yield "WebP with alpha", _saved(clear, "WEBP")
+    yield "JPEG without its end", _saved(picture, "JPEG")[:-2]
 
 
 def cost(data: bytes) -> tuple[float, float, str]:
@@ -146,7 +150,8 @@ async def _prompts(stub: pb.SegmentServiceStub, seconds: float) -> list[float]:
     return taken
 
 
-async def _send(stub: pb.SegmentServiceStub, files: list[bytes]) -> None:
+async def send(stub: pb.SegmentServiceStub, files: list[bytes]) -> None:
+    """Send these files without a pause, until cancelled."""
     for number, data in enumerate(itertools.cycle(files)):
         # Another picture each time: its digest is not held.
         request = serving.automatic_request(data + number.to_bytes(4) + os.urandom(8))
@@ -163,7 +168,7 @@ async def held(seconds: float, files: list[bytes]) -> tuple[list[float], list[fl
     ):
         await _prompts(stub, 1)
         rest = await _prompts(stub, seconds)
-        senders = [asyncio.create_task(_send(other, files)) for _ in range(_CALLERS)]
+        senders = [asyncio.create_task(send(other, files)) for _ in range(_CALLERS)]
         await asyncio.sleep(1)
         busy = await _prompts(stub, seconds)
         for sender in senders:

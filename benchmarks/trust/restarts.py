@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 import sys
@@ -36,8 +37,6 @@ from diptych import (
     Client,
     DiptychError,
     Mask,
-    SessionLostError,
-    UnavailableError,
     VideoFrameResult,
 )
 
@@ -52,7 +51,7 @@ class Seen:
 
     calls: Counter[str] = field(default_factory=Counter)
     warnings_s: list[float] = field(default_factory=list)
-    """From the warning to the end of each session that a restart ended; 0 without a warning."""
+    """Of each session that was resumed, how long before its end the server warned of it."""
     resumed: int = 0
     frames: int = 0
     wrong_frames: int = 0
@@ -74,69 +73,58 @@ def call(address: str, number: int, seen: Seen) -> None:
 
 
 async def follow(address: str, number: int, seen: Seen) -> None:
-    """Follow an object through frames, going on in another session when one is lost."""
+    """Follow an object through frames in one session, whatever is restarted below it."""
     frames = [picture(seed=1000 + number * 100 + each) for each in range(40)]
     for frame in frames:
         frame[0, 0] = DRIFT
-    lost: SessionLostError | None = None
-    sent = 0
-    async with AsyncClient(address, timeout=20) as client:
-        while not seen.stop.is_set():
-            warned_at = 0.0
-            try:
-                async with client.video(model="fake", resume=lost) as session:
-                    seen.resumed += lost is not None
-                    asked = (
-                        {0} if lost is None else {p.frame_index for p in lost.checkpoint.prompts}
-                    )
-                    if lost is None:
-                        await session.send(png(frames[0]))
-                        await session.prompt(1, box=(10, 10, 30, 30))
-                        sent = 1
-                    lost = None
-                    async with asyncio.TaskGroup() as group:
-                        feeding = group.create_task(feed(session, frames, sent, seen))
-                        try:
-                            async for event in session:
-                                if session.going_away_s is not None and not warned_at:
-                                    warned_at = time.monotonic()
-                                if isinstance(event, VideoFrameResult):
-                                    sent = max(sent, event.frame_index + 1)
-                                check(event, frames, asked, seen)
-                        except SessionLostError as error:
-                            lost = error
-                        finally:
-                            feeding.cancel()
-                if lost is not None:
-                    held = [index for index, _ in lost.checkpoint.frames]
-                    sent = max([sent, *(index + 1 for index in held)])
-                    seen.warnings_s.append(time.monotonic() - warned_at if warned_at else 0.0)
-            except UnavailableError:  # the one that is asked stops; the next attempt asks the other
-                await asyncio.sleep(0.2)
+    async with (
+        AsyncClient(address, timeout=60) as client,
+        client.video(model="fake") as session,
+    ):
+        await session.send(png(frames[0]))
+        await anext(session)
+        await session.prompt(1, box=(10, 10, 30, 30))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(feed(session, frames, seen))
+            expected = 0
+            async for event in session:
+                check(event, expected, frames, seen)
+                expected += 1
+        seen.resumed += session.resume_count
 
 
-async def feed(session: AsyncVideoSession, frames: list, first: int, seen: Seen) -> None:
-    """Send frames from an index on until told to stop, or until the session is lost."""
-    index = first
-    with suppress(SessionLostError):
-        while not seen.stop.is_set():
-            await session.send(png(frames[index % len(frames)]), index=index)
-            index += 1
-            await asyncio.sleep(FRAME_S)
-        session.finish()
+async def feed(session: AsyncVideoSession, frames: list, seen: Seen) -> None:
+    """Send frames until told to stop."""
+    index = 1
+    while not seen.stop.is_set():
+        await session.send(png(frames[index % len(frames)]), index=index)
+        index += 1
+        await asyncio.sleep(FRAME_S)
+    session.finish()
 
 
-def check(event: object, frames: list, asked: set[int], seen: Seen) -> None:
+class Warnings(logging.Handler):
+    """Notes of each session that goes on how long before its end the server had warned of it."""
+
+    def __init__(self, seen: Seen) -> None:
+        super().__init__(logging.INFO)
+        self._seen = seen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line of the SDK."""
+        if record.levelno == logging.INFO and record.args:
+            self._seen.warnings_s.append(float(record.args[0]))  # type: ignore[index,arg-type]
+
+
+def check(event: object, expected: int, frames: list, seen: Seen) -> None:
     """Compare a frame's answer with what the engine answers in a session that is never lost.
 
-    The first answer for a frame that has a prompt, in ``asked``, was made before the prompt came.
+    Each comes once and in order.
     """
-    if not isinstance(event, VideoFrameResult):
+    seen.frames += 1
+    if not isinstance(event, VideoFrameResult) or event.frame_index != expected:
         seen.wrong_frames += 1
         return
-    if event.frame_index in asked and not event.revision:
-        return
-    seen.frames += 1
     right = (1, watermark(frames[event.frame_index % len(frames)]), box_on(event.frame_index))
     found = [(o.object_id, o.segment.label, mask_box(o.segment.mask)) for o in event.objects]
     seen.wrong_frames += found != [right]
@@ -157,6 +145,10 @@ def mask_box(mask: Mask | None) -> tuple[float, ...] | None:
 async def measure(rounds: int, calls: int, drain_s: float) -> Seen:
     """Restart everything ``rounds`` times and until there were ``calls`` calls."""
     seen = Seen()
+    lines = logging.getLogger("diptych.video")
+    lines.setLevel(logging.INFO)
+    lines.addHandler(Warnings(seen))
+    lines.propagate = False
     variables = {"DIPTYCH_DRAIN_S": f"{drain_s:g}", "DIPTYCH_LOG_LEVEL": "info"}
     with tempfile.TemporaryDirectory() as name:
         folder, parts = Path(name), []
@@ -193,11 +185,12 @@ async def measure(rounds: int, calls: int, drain_s: float) -> Seen:
     return seen
 
 
-async def start(folder: Path, variables: dict[str, str]) -> list[Part]:
-    """Two services of one model, and two gateways that ask both."""
+async def start(folder: Path, variables: dict[str, str], services: int = 2) -> list[Part]:
+    """So many services of one model, and two gateways that ask them all."""
     os.environ["PYTHONPATH"] = str(Path(__file__).parent)
-    replicas = [service("fake", folder, environment=variables) for _ in range(2)]
-    replicas[1].name, replicas[1].log = "fake2", folder / "fake2.log"
+    replicas = [service("fake", folder, environment=variables) for _ in range(services)]
+    for number, replica in enumerate(replicas[1:], start=2):
+        replica.name, replica.log = f"fake{number}", folder / f"fake{number}.log"
     await asyncio.gather(*(each.start() for each in replicas))
     addresses = ",".join(each.address for each in replicas)
     variables = {
@@ -229,7 +222,7 @@ def main() -> None:
         [
             Figure("SDK calls", seen.calls.total(), arguments.calls, at_least=True),
             Figure("calls that failed or were answered wrongly", failed, 0),
-            Figure("sessions ended by restarts and resumed", seen.resumed, 1, at_least=True),
+            Figure("times that the SDK resumed a session", seen.resumed, 1, at_least=True),
             Figure("shortest warning", min(seen.warnings_s, default=0), WARNING_S, "s", True),
             Figure("frames followed", seen.frames, 1, at_least=True),
             Figure("frames with other masks than without restarts", seen.wrong_frames, 0),

@@ -115,7 +115,7 @@ async def test_labels_and_names_never_become_markup(
 ) -> None:
     hostile = '<img src="x" onerror="document.title = 1">'
     card = services["first"].cards["first"]
-    card.display_name = card.overview = hostile
+    card.display_name = card.architecture.overview = hostile
     card.references.append("javascript:document.title=1")
     await see_cards()
     answer(services["first"], rectangle(20, 15, 40, 30, label=hostile))

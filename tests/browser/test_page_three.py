@@ -88,6 +88,6 @@ async def test_the_page_is_there_before_any_model(alone: Opened) -> None:
     status = alone.page.locator('tr[data-row="Status"] td')
     await expect(status).to_have_count(2)
     organisation = alone.page.locator('tr[data-row="Organisation"] td')
-    await expect(organisation).to_have_text(["not known", "not known"])
+    await expect(organisation).to_have_text(["not stated", "not stated"])
     await alone.choose()
     await expect(alone.page.locator("#picture-name")).to_contain_text("grey.png")

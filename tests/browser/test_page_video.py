@@ -134,6 +134,28 @@ async def test_pause_correct_and_go_on(view: VideoPage, services: Services) -> N
     assert [service.video_session_count for service in services.values()] == [1, 1]
 
 
+async def test_a_click_beside_an_object_alone_corrects_it(
+    view: VideoPage, services: Services
+) -> None:
+    await view.sample()
+    await view.click("first", 0.1, 0.1, modifiers=["Alt"])
+    assert sent(services["first"], "prompt") == []  # nothing is followed yet
+    await view.page.locator("#video-restart").click()
+    await view.click("first", *SQUARE)
+    await view.play()
+    await view.until_answered("first", 4)
+    await view.pause()
+    held = await view.figure("first", "frame")
+    await view.click("first", 0.1, 0.1, modifiers=["Alt"])
+    for model, service in services.items():
+        await expect(view.panel(model).locator(".state")).to_have_text("Following 1 object")
+        first, correction = sent(service, "prompt")
+        assert (first.object_id, first.frame_index) == (1, 0)
+        assert (correction.object_id, correction.frame_index) == (1, held)
+        assert [point.label for point in correction.prompt.points] == [2]
+        assert service.video_session_count == 1
+
+
 async def test_starting_over_ends_the_sessions_and_begins_at_the_first_frame(
     view: VideoPage, services: Services
 ) -> None:

@@ -19,6 +19,9 @@ from diptych_runtime.grpc_server.server import SERVER_OPTIONS
 
 MIRRORS = [
     (diptych.ModelCard, pb.ModelCard),
+    (diptych.Application, pb.Application),
+    (diptych.Architecture, pb.Architecture),
+    (diptych.LicenseStatement, pb.LicenseStatement),
     (diptych.Licenses, pb.Licenses),
     (diptych.Category, pb.Category),
     (diptych.Variant, pb.Variant),
@@ -49,7 +52,14 @@ def test_card_values_arrive() -> None:
     assert (card.id, card.context_window) == ("sam-2", 0)
     assert card.tasks[0] is diptych.Task.INSTANCE_SEGMENTATION
     assert [kind.value for kind in card.prompt_kinds] == ["point", "box", "mask"]
-    assert card.licenses == diptych.Licenses("Apache-2.0", "CC0-1.0", "MIT")
+    stated = diptych.LicenseStatement("The ruler", "MIT", "https://example.org/ruler")
+    note = "A rectangle is not licensed."
+    assert card.licenses == diptych.Licenses("Apache-2.0", "CC0-1.0", "MIT", (stated,), note)
+    use = diptych.Application("Geometry.", "https://example.org/elements")
+    architecture = diptych.Architecture("Rectangle", "Euclid", "Draws rectangles.", (use,))
+    assert (card.architecture, card.weights_overview) == (architecture, "Nothing was trained.")
+    assert card.output_kinds == tuple(diptych.OutputKind)
+    assert card.zero_shot
     assert card.weights[0].sha256 == message.weights[0].sha256.hex()
     assert card.keypoint_schema == diptych.KeypointSchema(("left", "right"), ((0, 1),))
     assert card.default_automatic == diptych.AutomaticOptions(points_per_side=32)

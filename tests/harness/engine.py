@@ -1,9 +1,10 @@
 """A fake engine whose time, memory and faults a running test programs.
 
-``HARNESS_PLAN`` names a JSON file with the fields of ``Plan``; it is read again when it changes, so
-a fault begins and ends under load. What a single image does is in its top left pixel: the
-behaviours of ``fake_engine``, and those below. ``HARNESS_WORK`` names a file that gets a line for
-each piece of model time: kind, watermark, start and end on the clock that processes share.
+``HARNESS_ENGINE`` names another factory than the one here. ``HARNESS_PLAN`` names a JSON file with
+the fields of ``Plan``; it is read again when it changes, so a fault begins and ends under load.
+What a single image does is in its top left pixel: the behaviours of ``fake_engine``, and those
+below. ``HARNESS_WORK`` names a file that gets a line for each piece of model time: kind, watermark,
+start and end on the clock that processes share.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ MEMORY_ERROR = (255, 0, 41)
 STEPPED = (255, 0, 42)
 """200 steps of 20 ms, each noted in the log of the fake engine and of work."""
 WRONG_SIZE = (255, 0, 43)
+GREEDY = (255, 0, 44)
+"""Takes memory until the system ends the process; for one that has a limit."""
 
 _STEPPED_STEPS, _STEPPED_S = 200, 0.02
 _MIX_EVERY = 50
@@ -134,6 +137,8 @@ class HarnessEngine(FakeVideoEngine):
             time.sleep(now.embed_s * now.times)
         if now.fault == "memory_error" or corner == MEMORY_ERROR:
             np.ones(1 << 44)  # more than any machine has
+        if corner == GREEDY:
+            _take_all()
         _fail(now.fault)
         return super().embed(pixels, kind)
 
@@ -207,6 +212,12 @@ def _fail(fault: str) -> None:
         raise ServiceError(Reason.DEVICE_MEMORY, "the device has no memory left for this")
 
 
+def _take_all() -> None:
+    taken = []
+    while sum(map(len, taken)) < 4_000_000_000:  # of which a limit has to spare the machine
+        taken.append(b"x" * 20_000_000)
+
+
 def create() -> HarnessEngine:
     """The factory that services name."""
     return HarnessEngine()
@@ -216,4 +227,5 @@ if __name__ == "__main__":
     from diptych_runtime.main import ServiceSpec, run
 
     name = os.environ.get("HARNESS_MODEL", "fake")
-    run(ServiceSpec(name, 0, "harness.engine:create", (), ""), sys.argv[1:])
+    factory = os.environ.get("HARNESS_ENGINE", "harness.engine:create")
+    run(ServiceSpec(name, 0, factory, (), ""), sys.argv[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import struct
@@ -172,6 +173,10 @@ def options() -> Iterator[bytes]:
     yield b'{"timeout_s":' + b"9" * 500_000 + b"}"
     mask = {"size": [7000, 7000], "counts": "0" * 400_000}
     yield json.dumps({"model": "fake", "prompts": [{"mask": mask}]}).encode()
+    file = base64.b64encode(png(picture())).decode()
+    logits = {"height": 8, "width": 8, "float16_le": base64.b64encode(bytes(128)).decode()}
+    for sent in ({"png": file}, logits, {"png": "A" * 4_000_000}):
+        yield json.dumps({"model": "fake", "prompts": [{**point, "mask": sent}]}).encode()
     large = {"size": [2**31 - 1, 2**31 - 1], "counts": "oT"}
     yield json.dumps({"model": "fake", "prompts": [{"mask": large}] * 200}).encode()
 

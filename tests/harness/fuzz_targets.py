@@ -100,7 +100,7 @@ def message(data: bytes) -> int:
         if len(text) <= MAX_START_BYTES:
             with contextlib.suppress(ServiceError):
                 read_start(text)
-    read_frame(data).SerializeToString()
+    read_frame(data, 1)
     return 0
 
 

@@ -74,7 +74,7 @@ def serves(client: Client) -> bool:
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ("coco", "expected demo, coco-v1, coco-v2 or a .safetensors, .pth or .pt file"),
+        ("coco", "expected demo, coco-v1, coco-v2 or a .safetensors, .pth, .pt or .ckpt file"),
         ("coco-v2", "run: diptych-mask-rcnn pull coco-v2"),
         ("missing.safetensors", "there is no such file"),
         ("none.safetensors", "none.safetensors is not a safetensors file"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -10,24 +11,24 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 
-def blocks(language: str) -> list[tuple[str, str]]:
+def blocks(language: str, pages: Sequence[Path] = PAGES) -> list[tuple[str, str]]:
     """Code blocks of a language, each once, with the page that they are on.
 
     ``python`` and ``shell`` are run by tests; what is only shown is marked ``py`` or ``text``.
     """
     found: dict[str, str] = {}
-    for page in PAGES:
+    for page in pages:
         pattern = rf"^ *```{language}\n(.*?)^ *```$"
         for block in re.findall(pattern, page.read_text(), re.MULTILINE | re.DOTALL):
             found.setdefault(block, str(page.relative_to(ROOT)))
     return [(block, page) for block, page in found.items()]
 
 
-def shell_lines() -> list[str]:
+def shell_lines(pages: Sequence[Path] = PAGES) -> list[str]:
     """Commands of all ``shell`` blocks, each once, without their comments."""
     lines = [
         line.partition(" #")[0].strip()
-        for block, _ in blocks("shell")
+        for block, _ in blocks("shell", pages)
         for line in block.splitlines()
     ]
     return list(dict.fromkeys(line for line in lines if line))

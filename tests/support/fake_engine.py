@@ -19,8 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from impossible import impossible
 
-from diptych import AutomaticOptions, Box, Keypoint, LowResLogits, Mask, Segment, Task
+from diptych import AutomaticOptions, Box, LowResLogits, Mask, Segment, Task
 from diptych.limits import MAX_REPLY_BYTES
 from diptych_runtime.engine import (
     Answer,
@@ -47,7 +48,8 @@ LOST = (255, 0, 6)
 GATED = (255, 0, 7)
 NO_ANSWER = (255, 0, 8)
 HUGE = (255, 0, 9)
-NOT_FINITE = (255, 0, 10)
+WRONG = (255, 0, 10)
+"""One segment that cannot be so; which, the request says by how many segments it wants."""
 
 BAD_Y = 33
 GATED_Y = 35
@@ -152,8 +154,8 @@ class FakeEngine:
             return None  # type: ignore[return-value]
         if behaviour == HUGE:
             return Answer((Segment(score=0.5, label="x" * MAX_REPLY_BYTES),))
-        if behaviour == NOT_FINITE:
-            return Answer((_not_finite(job),))
+        if behaviour == WRONG:
+            return Answer((impossible(job.output.max_segments or 1, (height, width)),))
         if behaviour == SLOW and job.task is Task.INSTANCE_SEGMENTATION:
             for _ in range(SLOW_STEPS):
                 time.sleep(SLOW_STEP_S)
@@ -170,19 +172,6 @@ class FakeEngine:
             segments = [_segment(label, Box(0, 0, width / 2, height / 2), (height, width), None)]
         limit = job.output.max_segments or len(segments)
         return Answer(tuple(segments[:limit]), max(len(segments) - limit, 0))
-
-
-def _not_finite(job: Job) -> Segment:
-    """A number in one field, which the request chooses by how many segments it wants."""
-    nan = float("nan")
-    logits = LowResLogits.from_numpy(np.full((8, 8), nan))
-    return (
-        Segment(score=nan),
-        Segment(score=0.5, box=Box(0, 0, float("inf"), 1)),
-        Segment(score=0.5, stability_score=nan),
-        Segment(score=0.5, keypoints=(Keypoint("nose", 1, nan, 0.5),)),
-        Segment(score=0.5, low_res_logits=logits),
-    )[(job.output.max_segments or 1) - 1]
 
 
 def _segment(label: str, box: Box, size: tuple[int, int], index: int | None) -> Segment:

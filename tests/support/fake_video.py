@@ -3,7 +3,9 @@
 The top left pixel of a frame selects the behaviour, as for pictures. The label of each segment
 carries the digest of the frame that was answered; an object is hidden on ``HIDE`` frames, and on
 ``DRIFT`` frames as many pixels to the right as ``drift`` says, so that a prompt that is given again
-on another frame than its own shows. The log gets a line for each frame, step and end of a session.
+on another frame than its own shows. On ``WRONG`` frames object N is the N-th impossible one, on
+``UNSURE`` frames its presence is no number, and ``OTHER_FRAME`` is answered as the one before it.
+The log gets a line for each frame, step and end of a session.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from fake_engine import (
     HANG,
     NO_MEMORY,
     RAISE,
+    WRONG,
     FakeEngine,
     _segment,
     note,
     watermark,
 )
+from impossible import impossible
 
 from diptych import Box, Prompt, Segment, Task
 from diptych_runtime.engine import (
@@ -37,8 +41,9 @@ from diptych_runtime.engine import (
     TrackedObject,
     VideoOptions,
 )
+from diptych_runtime.engine.video_errors import nothing_to_correct
 
-HIDE, DRIFT = (255, 0, 20), (255, 0, 21)
+HIDE, DRIFT, UNSURE, OTHER_FRAME = (255, 0, 20), (255, 0, 21), (255, 0, 22), (255, 0, 23)
 
 
 def drift(frame_index: int) -> int:
@@ -81,6 +86,8 @@ class FakeSession:
         if object_id not in self._objects and len(self._objects) == self._options.max_objects:
             raise ServiceError(Reason.OBJECT_LIMIT, "too many objects")
         yield
+        if prompt.is_correction:
+            return self._corrected(object_id, frame_index)
         point = prompt.points[0] if prompt.points else None
         # The mask that a session goes on from stands for the box that it was made of.
         box = prompt.box or (prompt.mask and prompt.mask.box) or Box(0, 0, 8, 8)
@@ -88,6 +95,15 @@ class FakeSession:
             box = Box(max(point.x - 4, 0), max(point.y - 4, 0), point.x + 4, point.y + 4)
         since = min(frame_index, self._objects.get(object_id, (frame_index, box))[0])
         self._objects[object_id] = since, _moved(box, -self._drift(frame_index))
+        return tuple(self._answer(index) for index in self._frames if index >= frame_index)
+
+    def _corrected(self, object_id: int, frame_index: int) -> tuple[FrameAnswer, ...]:
+        """A background point takes the right half away."""
+        if object_id not in self._objects or frame_index < self._objects[object_id][0]:
+            raise nothing_to_correct(f"object {object_id} has no answer on frame {frame_index}")
+        since, box = self._objects[object_id]
+        half = replace(box, x_max=box.x_min + (box.x_max - box.x_min) // 2)
+        self._objects[object_id] = since, half
         return tuple(self._answer(index) for index in self._frames if index >= frame_index)
 
     def remove(self, object_id: int) -> None:
@@ -110,8 +126,12 @@ class FakeSession:
             shown = replace(shown, low_res_logits=None)
             presence = 0.1 if hidden else 0.9
             segment = Segment(presence, label=mark) if hidden else shown
+            if behaviour == WRONG:
+                segment = impossible(object_id, self._size)
+            if behaviour == UNSURE:
+                presence = float("nan")
             found.append(TrackedObject(object_id, segment, presence))
-        return FrameAnswer(index, tuple(found))
+        return FrameAnswer(index - (behaviour == OTHER_FRAME), tuple(found))
 
     def _drift(self, index: int) -> int:
         held = self._frames.get(index)

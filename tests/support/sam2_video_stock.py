@@ -53,11 +53,12 @@ class Stock:
         self.masks: dict[int, dict[int, NDArray[np.bool_]]] = {}
 
     def prompt(self, object_id: int, frame: int, prompt: Prompt) -> None:
+        shown = None
         if isinstance(prompt.mask, Mask):
             shown = self.predictor.add_new_mask(
                 self.state, frame, object_id, prompt.mask.to_array()
             )
-        else:
+        if shown is None or prompt.points or prompt.box is not None:
             shown = self.predictor.add_new_points_or_box(
                 self.state,
                 frame,

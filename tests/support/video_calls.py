@@ -15,6 +15,7 @@ from serving_helpers import picture, png
 from diptych.segment import v1 as pb
 
 FOREGROUND = pb.PointLabel.POINT_LABEL_FOREGROUND
+BACKGROUND = pb.PointLabel.POINT_LABEL_BACKGROUND
 
 
 class Talk:

@@ -12,13 +12,17 @@ from ._transport.channel import ChannelOptions
 from ._transport.timeouts import DEFAULT
 from ._transport.tls import TlsOptions
 from ._types.cards import (
+    Application,
+    Architecture,
     Category,
     KeypointSchema,
     KnownModel,
     Licenses,
+    LicenseStatement,
     Limits,
     Metric,
     ModelCard,
+    OutputKind,
     Variant,
     Weights,
 )
@@ -91,6 +95,8 @@ __all__ = [
     "Agreement",
     "Agreements",
     "AnswerTime",
+    "Application",
+    "Architecture",
     "AsyncClient",
     "AsyncVideoSession",
     "AuthenticationError",
@@ -109,6 +115,7 @@ __all__ = [
     "Keypoint",
     "KeypointSchema",
     "KnownModel",
+    "LicenseStatement",
     "Licenses",
     "Limits",
     "LowResLogits",
@@ -123,6 +130,7 @@ __all__ = [
     "ModelNotFoundError",
     "ModelOutcome",
     "ModelStats",
+    "OutputKind",
     "OutputOptions",
     "OverloadedError",
     "Point",

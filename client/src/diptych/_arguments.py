@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import io
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 
-from ._types.errors import MessageTooLargeError
+from ._pictures.encoding import JpegQuality, encode
+from ._pictures.formats import HEAD_BYTES, open_other, other_format
+from ._pictures.pixels import is_pixels, upright_image
+from ._types.errors import InvalidRequestError, MessageTooLargeError
 from ._types.geometry import Box, Point
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
 from .limits import MAX_REQUEST_BYTES
@@ -22,10 +24,45 @@ from .limits import MAX_REQUEST_BYTES
 if TYPE_CHECKING:
     import PIL.Image
 
-ImageLike = Union[str, "os.PathLike[str]", bytes, NDArray[np.uint8], "PIL.Image.Image"]
-"""A path, the bytes of a JPEG, PNG or WebP file, an RGB uint8 array ``(H, W, 3)``, or a PIL image.
+_SENT_AS_IT_IS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")  # how JPEG, PNG and WebP begin
+_PART_BYTES = 1024 * 1024  # of a file, read at a time
 
-Files and bytes are sent unchanged; arrays and PIL images as PNG, without loss."""
+
+@runtime_checkable
+class SupportsRead(Protocol):
+    """A file that is open for reading bytes, such as ``open(path, "rb")`` or ``io.BytesIO``."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+class SupportsArray(Protocol):
+    """What numpy makes an array of, such as a tensor of torch that is on the CPU."""
+
+    def __array__(self) -> NDArray[Any]: ...
+
+
+ImageLike = Union[
+    str,
+    "os.PathLike[str]",
+    bytes,
+    bytearray,
+    memoryview,
+    SupportsRead,
+    SupportsArray,
+    "PIL.Image.Image",
+]
+"""A path, the bytes of a file, an open binary file, an array, a tensor, or a PIL image.
+
+JPEG, PNG and WebP files are sent unchanged. HEIC, AVIF, TIFF, BMP and GIF files, of which the first
+picture counts, are read here; HEIC needs the extra ``heif``. An open file is read from its start
+where it can be wound back.
+
+An array is ``(H, W)`` or ``(H, W, 1)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA, of uint8, of
+uint16 with 65535 as the brightest, of bool, or of floats from 0 to 1. A tensor of torch is one of
+these or has its channels first, as torchvision has them. A PIL image is turned upright as its EXIF
+orientation says, which ``ImageOps.exif_transpose`` takes away.
+
+Pixels are sent as ``jpeg_quality`` says: without loss, as PNG, while that fits a request."""
 PointLike = Point | Sequence[float]
 """A ``Point``, ``(x, y)``, or ``(x, y, positive)``."""
 BoxLike = Box | Sequence[float]
@@ -52,22 +89,31 @@ def make_options(
     output: OutputOptions | None = None,
     automatic: AutomaticOptions | None = None,
 ) -> RequestOptions:
-    """Puts the prompts in order: ``prompts``, then one of all ``points``, then one per box.
+    """Puts the prompts in order: ``prompts``, then one of all ``points``, then one per box. Points
+    that are all off the object correct the only other prompt, if there is one.
 
     Without a task it is prompted segmentation if there are prompts, else instance segmentation.
 
     Raises:
         ValueError, TypeError: for an unknown task, or for a point or a box of another shape.
     """
-    together = tuple(make_point(point) for point in points)
-    objects = (
-        *prompts,
-        *([Prompt(points=together)] if together else []),
-        *(Prompt(box=make_box(box)) for box in boxes),
+    objects = _objects(
+        tuple(prompts),
+        Prompt(points=tuple(make_point(point) for point in points)),
+        tuple(Prompt(box=make_box(box)) for box in boxes),
     )
     if task is None:
         task = Task.PROMPTED_SEGMENTATION if objects else Task.INSTANCE_SEGMENTATION
     return RequestOptions(model or "", _task(task), objects, output or OutputOptions(), automatic)
+
+
+def _objects(
+    prompts: tuple[Prompt, ...], pointed: Prompt, boxed: tuple[Prompt, ...]
+) -> tuple[Prompt, ...]:
+    others = (*prompts, *boxed)
+    if len(others) == 1 and pointed.is_correction:
+        return (replace(others[0], points=(*others[0].points, *pointed.points)),)
+    return (*prompts, pointed, *boxed) if pointed.points else others
 
 
 def make_point(point: PointLike) -> Point:
@@ -120,59 +166,68 @@ class EncodedImage:
         return hashlib.sha256(self.data).digest()
 
 
-def encode_image(image: ImageLike) -> EncodedImage:
-    """The bytes to send.
+def encode_image(image: ImageLike, quality: JpegQuality = "auto") -> EncodedImage:
+    """The bytes to send; ``quality`` is for pixels and files of formats that servers do not read.
 
     Raises:
         OSError: if the file cannot be read.
         TypeError, ValueError: if the value is no image of the kinds in ``ImageLike``.
+        InvalidRequestError: if a file that is read here is broken.
+        MissingExtraError: if it is HEIC, and the extra is not installed.
         MessageTooLargeError: if the bytes cannot fit a request.
     """
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return _bounded(bytes(image), "image")
+        return _of_file(bytes(image), "image", quality)
     if isinstance(image, (str, os.PathLike)):
-        return _from_file(Path(image))
-    if isinstance(image, np.ndarray):
-        return _bounded(_png_of_array(image), "image as PNG")
-    # Checked by name, so that PIL is only loaded by those who use it.
-    if any(kind.__module__.startswith("PIL.") for kind in type(image).__mro__):
-        return _bounded(_png_of_pil(image), "image as PNG")
+        path = Path(image)
+        with path.open("rb") as file:
+            return _of_file(_read(file, str(path), path.stat().st_size), str(path), quality)
+    if is_pixels(image):
+        return EncodedImage(encode(upright_image(image), quality))
+    if isinstance(image, SupportsRead):
+        name = getattr(image, "name", None)
+        name = name if isinstance(name, str) else "image"
+        return _of_file(_read(image, name), name, quality)
     raise TypeError(
-        f"image: expected a path, bytes, an RGB array or a PIL image, got {type(image).__name__}"
+        "image: expected a path, bytes, an open file, an array, a tensor or a PIL image, "
+        f"got {type(image).__name__}"
     )
 
 
-def _from_file(path: Path) -> EncodedImage:
-    size = path.stat().st_size
-    if size > MAX_REQUEST_BYTES:
-        raise _too_large(size, str(path))
-    return _bounded(path.read_bytes(), str(path))
+def _read(file: SupportsRead, name: str, size: int = 0) -> bytes:
+    """The whole file from its start; one that would be sent as it is, only if there is room."""
+    if hasattr(file, "seek"):
+        with contextlib.suppress(OSError):  # a pipe, which is read from where it is
+            file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if not isinstance(head, bytes):
+        raise TypeError(f"{name}: expected a file that is open for bytes, got one of text")
+    converted = _other_format(head) is not None
+    if size > MAX_REQUEST_BYTES and not converted:
+        raise _too_large(size, name)
+    parts, length = [head], len(head)
+    while (converted or length <= MAX_REQUEST_BYTES) and (part := file.read(_PART_BYTES)):
+        parts.append(part)
+        length += len(part)
+    return b"".join(parts)
 
 
-def _bounded(data: bytes, name: str) -> EncodedImage:
-    if len(data) > MAX_REQUEST_BYTES:
-        raise _too_large(len(data), name)
-    return EncodedImage(data)
+def _of_file(data: bytes, name: str, quality: JpegQuality) -> EncodedImage:
+    kind = _other_format(data)
+    if kind is None:
+        if len(data) > MAX_REQUEST_BYTES:
+            raise _too_large(len(data), name)
+        return EncodedImage(data)
+    opened = open_other(data, kind, name)
+    try:
+        return EncodedImage(encode(upright_image(opened), quality))
+    except ValueError as error:
+        raise InvalidRequestError(f"{name}: {error}") from error
+
+
+def _other_format(data: bytes) -> str | None:
+    return None if data.startswith(_SENT_AS_IT_IS) else other_format(data[:HEAD_BYTES])
 
 
 def _too_large(size: int, name: str) -> MessageTooLargeError:
     return MessageTooLargeError(f"{name}: expected at most {MAX_REQUEST_BYTES} bytes, got {size}")
-
-
-def _png_of_array(pixels: NDArray[np.uint8]) -> bytes:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
-        raise ValueError(
-            "image: expected an RGB array of shape (H, W, 3) and dtype uint8, "
-            f"got shape {pixels.shape} and dtype {pixels.dtype}"
-        )
-    from PIL import Image
-
-    return _png_of_pil(Image.fromarray(np.ascontiguousarray(pixels)))
-
-
-def _png_of_pil(image: PIL.Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    rgb = image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") else image
-    # Level 1 is several times faster than the default and a little larger.
-    rgb.save(buffer, format="PNG", compress_level=1)
-    return buffer.getvalue()

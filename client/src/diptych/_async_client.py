@@ -10,8 +10,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
-from ._images import image_sources
+from ._async_clips import AsyncClipMethods
 from ._many import check_concurrency, map_in_order_async
+from ._pictures.encoding import JpegQuality
+from ._pictures.images import image_sources
 from ._transport.asynchronous import AsyncTransport, read
 from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions
@@ -31,7 +33,7 @@ from ._types.results import (
 )
 from ._types.video import DEFAULT_JPEG_QUALITY
 from ._video.async_session import AsyncVideoSession
-from ._video.state import make_video_options
+from ._video.options import make_video_options
 from .segment import v1 as pb
 from .wire import comparison, replies, requests
 from .wire.cards import card_request, cards_request, read_card, read_known_model
@@ -41,8 +43,10 @@ from .wire.stats import read_stats, stats_request
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_Builder = RequestBuilder[pb.StreamCompareRequest]
 
-class AsyncClient:
+
+class AsyncClient(AsyncClipMethods):
     """Asks a gateway or a single model service. Has a connection for each event loop that uses it.
 
     ``async with AsyncClient() as client:`` closes it at the end. Without an address it
@@ -98,12 +102,13 @@ class AsyncClient:
         boxes: Iterable[BoxLike] = (),
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
+        jpeg_quality: JpegQuality = "auto",
         timeout: Timeout = DEFAULT,
     ) -> SegmentResult:
         """What one model finds in one image.
 
         Args:
-            image: a path, bytes, an RGB uint8 array ``(H, W, 3)``, or a PIL image.
+            image: a path, bytes, an open file, an array, a tensor, or a PIL image.
             model: id of the model; a model service knows its own.
             task: prompted segmentation if anything is prompted, else instance segmentation.
             prompts: wanted objects in full; they come first in the answer.
@@ -111,6 +116,9 @@ class AsyncClient:
             boxes: ``(x_min, y_min, x_max, y_max)`` in pixels, one object each.
             output: what the answer holds.
             automatic: tuning for models that segment without prompts.
+            jpeg_quality: of pixels, and of files other than JPEG, PNG and WebP, which are sent as
+                they are: 1 to 100 sends JPEG, ``None`` PNG, which is exact; ``"auto"`` PNG while
+                it fits a request, else JPEG of the first of 95, 90, 80, 65, 50, 35, 20 that does.
             timeout: seconds; ``None`` waits for ever.
 
         Raises:
@@ -118,7 +126,7 @@ class AsyncClient:
             OSError, TypeError, ValueError: if the image or an argument cannot be read.
         """
         options = make_options(model, task, prompts, points, boxes, output, automatic)
-        return await self._segment(image, options, timeout)
+        return await self._segment(image, options, jpeg_quality, timeout)
 
     def segment_many(
         self,
@@ -132,19 +140,19 @@ class AsyncClient:
         boxes: Iterable[BoxLike] = (),
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
+        jpeg_quality: JpegQuality = "auto",
         timeout: Timeout = DEFAULT,
     ) -> AsyncIterator[ManyItem]:
         """What one model finds in many images, in their order, failures as values.
 
-        ``images`` is a folder (its JPEG, PNG and WebP files by name) or an iterable, which is
+        ``images`` is a folder (its pictures in order of name) or an iterable, which is
         read only a little ahead of the results that are taken. At most ``concurrency`` images
         are asked at a time, each with a ``timeout`` of its own. Other arguments as in ``segment``.
         """
         options = make_options(model, task, prompts, points, boxes, output, automatic)
-        work = partial(self._segment_item, options=options, timeout=timeout)
-        return map_in_order_async(
-            work, image_sources(images), concurrency=check_concurrency(concurrency)
-        )
+        work = partial(self._segment_item, options=options, quality=jpeg_quality, timeout=timeout)
+        limit = check_concurrency(concurrency)
+        return map_in_order_async(work, image_sources(images), concurrency=limit)
 
     async def compare(
         self,
@@ -158,6 +166,7 @@ class AsyncClient:
         boxes: Iterable[BoxLike] = (),
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
+        jpeg_quality: JpegQuality = "auto",
         timeout: Timeout = DEFAULT,
     ) -> Comparison:
         """What several models find in one image, and how far they agree. Gateway only.
@@ -170,7 +179,8 @@ class AsyncClient:
         """
         options = make_options(None, task, prompts, points, boxes, output, automatic)
         build = partial(comparison.compare_request, options, models=models, match_iou=match_iou)
-        reply = await self._wire.ask(self._wire.gateway.Compare, image, build, timeout)
+        method = self._wire.gateway.Compare
+        reply = await self._wire.ask(method, image, build, jpeg_quality, timeout)
         return await read(comparison.read_comparison, reply)
 
     def stream_compare(
@@ -185,14 +195,14 @@ class AsyncClient:
         boxes: Iterable[BoxLike] = (),
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
+        jpeg_quality: JpegQuality = "auto",
         timeout: Timeout = DEFAULT,
     ) -> AsyncIterator[ModelOutcome | Agreements]:
         """Like ``compare``, but each model's outcome as soon as it is there, agreements last."""
         options = make_options(None, task, prompts, points, boxes, output, automatic)
-        build = partial(
-            comparison.stream_compare_request, options, models=models, match_iou=match_iou
-        )
-        return self._events(image, build, timeout)
+        make = comparison.stream_compare_request
+        build = partial(make, options, models=models, match_iou=match_iou)
+        return self._events(image, build, jpeg_quality, timeout)
 
     def video(
         self,
@@ -201,6 +211,7 @@ class AsyncClient:
         output: OutputOptions | None = None,
         track_all: bool = False,
         resume: SessionLostError | None = None,
+        auto_resume: bool = True,
         raise_refusals: bool = False,
         jpeg_quality: int | None = DEFAULT_JPEG_QUALITY,
         timeout: float | None = None,
@@ -222,6 +233,10 @@ class AsyncClient:
             resume: the error of a session that was lost. The new one is sent the frames that this
                 package still holds and the prompts on them, and answers those frames again;
                 ``resume.checkpoint`` tells which objects have to be prompted anew.
+            auto_resume: open the session again by itself where it is lost, and hand it over where
+                the server warns; the caller gets each answer once. ``SessionLostError`` is then
+                raised only where an object cannot be told, or after ten attempts within the
+                client's timeout.
             raise_refusals: raise what the server refuses instead of yielding it; the session goes
                 on either way.
             jpeg_quality: for arrays and PIL images, 1 to 100; ``None`` sends PNG, which is exact
@@ -233,7 +248,14 @@ class AsyncClient:
             ValueError: an argument cannot be used.
         """
         options = make_video_options(
-            model, output, track_all, resume, raise_refusals, jpeg_quality, timeout
+            model,
+            output,
+            track_all=track_all,
+            resume=resume,
+            auto_resume=auto_resume,
+            raise_refusals=raise_refusals,
+            jpeg_quality=jpeg_quality,
+            timeout=timeout,
         )
         return AsyncVideoSession(self._wire, options)
 
@@ -286,24 +308,24 @@ class AsyncClient:
         await self.aclose()
 
     async def _segment(
-        self, image: ImageLike, options: RequestOptions, timeout: Timeout
+        self, image: ImageLike, options: RequestOptions, quality: JpegQuality, timeout: Timeout
     ) -> SegmentResult:
         build = partial(requests.segment_request, options)
-        reply = await self._wire.ask(self._wire.segments.Segment, image, build, timeout)
+        reply = await self._wire.ask(self._wire.segments.Segment, image, build, quality, timeout)
         return await read(replies.read_result, reply)
 
     async def _segment_item(
-        self, image: ImageLike, options: RequestOptions, timeout: Timeout
+        self, image: ImageLike, options: RequestOptions, quality: JpegQuality, timeout: Timeout
     ) -> ManyItem:
         try:
-            return ManyItem(image, await self._segment(image, options, timeout), None)
+            return ManyItem(image, await self._segment(image, options, quality, timeout), None)
         except Exception as error:  # one bad image must not end the others
             return ManyItem(image, None, error)
 
     async def _events(
-        self, image: ImageLike, build: RequestBuilder[pb.StreamCompareRequest], timeout: Timeout
+        self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout
     ) -> AsyncIterator[ModelOutcome | Agreements]:
-        async with aclosing(self._wire.stream_compare(image, build, timeout)) as messages:
+        async with aclosing(self._wire.stream_compare(image, build, quality, timeout)) as messages:
             async for message in messages:
                 event = await read(comparison.read_compare_event, message)
                 if event is not None:

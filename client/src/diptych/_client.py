@@ -9,8 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
-from ._images import image_sources
+from ._clips import ClipMethods
 from ._many import check_concurrency, map_in_order
+from ._pictures.encoding import JpegQuality
+from ._pictures.images import image_sources
 from ._transport.blocking import Transport
 from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions
@@ -29,8 +31,8 @@ from ._types.results import (
     SegmentResult,
 )
 from ._types.video import DEFAULT_JPEG_QUALITY
+from ._video.options import make_video_options
 from ._video.session import VideoSession
-from ._video.state import make_video_options
 from .segment import v1 as pb
 from .wire import comparison, replies, requests
 from .wire.cards import card_request, cards_request, read_card, read_known_model
@@ -40,8 +42,10 @@ from .wire.stats import read_stats, stats_request
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_Builder = RequestBuilder[pb.StreamCompareRequest]
 
-class Client:
+
+class Client(ClipMethods):
     """Asks a gateway or a single model service. Safe to share between threads.
 
     ``with Client() as client:`` closes it at the end. Without an address it
@@ -97,12 +101,13 @@ class Client:
         boxes: Iterable[BoxLike] = (),
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
+        jpeg_quality: JpegQuality = "auto",
         timeout: Timeout = DEFAULT,
     ) -> SegmentResult:
         """What one model finds in one image.
 
         Args:
-            image: a path, bytes, an RGB uint8 array ``(H, W, 3)``, or a PIL image.
+            image: a path, bytes, an open file, an array, a tensor, or a PIL image.
             model: id of the model; a model service knows its own.
             task: prompted segmentation if anything is prompted, else instance segmentation.
             prompts: wanted objects in full; they come first in the answer.
@@ -110,6 +115,9 @@ class Client:
             boxes: ``(x_min, y_min, x_max, y_max)`` in pixels, one object each.
             output: what the answer holds.
             automatic: tuning for models that segment without prompts.
+            jpeg_quality: of pixels, and of files other than JPEG, PNG and WebP, which are sent as
+                they are: 1 to 100 sends JPEG, ``None`` PNG, which is exact; ``"auto"`` PNG while
+                it fits a request, else JPEG of the first of 95, 90, 80, 65, 50, 35, 20 that does.
             timeout: seconds; ``None`` waits for ever.
 
         Raises:
@@ -117,7 +125,7 @@ class Client:
             OSError, TypeError, ValueError: if the image or an argument cannot be read.
         """
         options = make_options(model, task, prompts, points, boxes, output, automatic)
-        return self._segment(image, options, timeout)
+        return self._segment(image, options, jpeg_quality, timeout)
 
     def segment_many(
         self,
@@ -131,16 +139,17 @@ class Client:
         boxes: Iterable[BoxLike] = (),
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
+        jpeg_quality: JpegQuality = "auto",
         timeout: Timeout = DEFAULT,
     ) -> Iterator[ManyItem]:
         """What one model finds in many images, in their order, failures as values.
 
-        ``images`` is a folder (its JPEG, PNG and WebP files by name) or an iterable, which is
+        ``images`` is a folder (its pictures in order of name) or an iterable, which is
         read only a little ahead of the results that are taken. At most ``concurrency`` images
         are asked at a time, each with a ``timeout`` of its own. Other arguments as in ``segment``.
         """
         options = make_options(model, task, prompts, points, boxes, output, automatic)
-        work = partial(self._segment_item, options=options, timeout=timeout)
+        work = partial(self._segment_item, options=options, quality=jpeg_quality, timeout=timeout)
         return map_in_order(work, image_sources(images), concurrency=check_concurrency(concurrency))
 
     def compare(
@@ -155,6 +164,7 @@ class Client:
         boxes: Iterable[BoxLike] = (),
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
+        jpeg_quality: JpegQuality = "auto",
         timeout: Timeout = DEFAULT,
     ) -> Comparison:
         """What several models find in one image, and how far they agree. Gateway only.
@@ -167,7 +177,7 @@ class Client:
         """
         options = make_options(None, task, prompts, points, boxes, output, automatic)
         build = partial(comparison.compare_request, options, models=models, match_iou=match_iou)
-        reply = self._wire.ask(self._wire.gateway.Compare, image, build, timeout)
+        reply = self._wire.ask(self._wire.gateway.Compare, image, build, jpeg_quality, timeout)
         return comparison.read_comparison(reply)
 
     def stream_compare(
@@ -182,14 +192,14 @@ class Client:
         boxes: Iterable[BoxLike] = (),
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
+        jpeg_quality: JpegQuality = "auto",
         timeout: Timeout = DEFAULT,
     ) -> Iterator[ModelOutcome | Agreements]:
         """Like ``compare``, but each model's outcome as soon as it is there, agreements last."""
         options = make_options(None, task, prompts, points, boxes, output, automatic)
-        build = partial(
-            comparison.stream_compare_request, options, models=models, match_iou=match_iou
-        )
-        return self._events(image, build, timeout)
+        make = comparison.stream_compare_request
+        build = partial(make, options, models=models, match_iou=match_iou)
+        return self._events(image, build, jpeg_quality, timeout)
 
     def video(
         self,
@@ -198,6 +208,7 @@ class Client:
         output: OutputOptions | None = None,
         track_all: bool = False,
         resume: SessionLostError | None = None,
+        auto_resume: bool = True,
         raise_refusals: bool = False,
         jpeg_quality: int | None = DEFAULT_JPEG_QUALITY,
         timeout: float | None = None,
@@ -219,6 +230,10 @@ class Client:
             resume: the error of a session that was lost. The new one is sent the frames that this
                 package still holds and the prompts on them, and answers those frames again;
                 ``resume.checkpoint`` tells which objects have to be prompted anew.
+            auto_resume: open the session again by itself where it is lost, and hand it over where
+                the server warns; the caller gets each answer once. ``SessionLostError`` is then
+                raised only where an object cannot be told, or after ten attempts within the
+                client's timeout.
             raise_refusals: raise what the server refuses instead of yielding it; the session goes
                 on either way.
             jpeg_quality: for arrays and PIL images, 1 to 100; ``None`` sends PNG, which is exact
@@ -230,7 +245,14 @@ class Client:
             ValueError: an argument cannot be used.
         """
         options = make_video_options(
-            model, output, track_all, resume, raise_refusals, jpeg_quality, timeout
+            model,
+            output,
+            track_all=track_all,
+            resume=resume,
+            auto_resume=auto_resume,
+            raise_refusals=raise_refusals,
+            jpeg_quality=jpeg_quality,
+            timeout=timeout,
         )
         return VideoSession(self._wire, options)
 
@@ -279,24 +301,24 @@ class Client:
         self.close()
 
     def _segment(
-        self, image: ImageLike, options: RequestOptions, timeout: Timeout
+        self, image: ImageLike, options: RequestOptions, quality: JpegQuality, timeout: Timeout
     ) -> SegmentResult:
         build = partial(requests.segment_request, options)
-        reply = self._wire.ask(self._wire.segments.Segment, image, build, timeout)
+        reply = self._wire.ask(self._wire.segments.Segment, image, build, quality, timeout)
         return replies.read_result(reply)
 
     def _segment_item(
-        self, image: ImageLike, options: RequestOptions, timeout: Timeout
+        self, image: ImageLike, options: RequestOptions, quality: JpegQuality, timeout: Timeout
     ) -> ManyItem:
         try:
-            return ManyItem(image, self._segment(image, options, timeout), None)
+            return ManyItem(image, self._segment(image, options, quality, timeout), None)
         except Exception as error:  # one bad image must not end the others
             return ManyItem(image, None, error)
 
     def _events(
-        self, image: ImageLike, build: RequestBuilder[pb.StreamCompareRequest], timeout: Timeout
+        self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout
     ) -> Iterator[ModelOutcome | Agreements]:
-        for message in self._wire.stream_compare(image, build, timeout):
+        for message in self._wire.stream_compare(image, build, quality, timeout):
             event = comparison.read_compare_event(message)
             if event is not None:
                 yield event

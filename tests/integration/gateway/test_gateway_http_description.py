@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import numpy as np
 import pytest
 from browser_page import grey_picture, rectangle
 from http_description import Description, Seen
 from serving_helpers import eventually
 from starlette.routing import Route
 
-from diptych import SegmentResult
+from diptych import LowResLogits, MaskEncoding, SegmentResult
 from diptych._types.segment import Keypoint
 from diptych.documents.results import result_document
 from diptych.limits import MAX_REQUEST_BYTES
@@ -127,7 +128,8 @@ async def test_answers_are_as_described(stage: Any, service: FakeSegmentService)
         description.check_named("Model", {**(await http.get("/api/models/one")).json(), "x": 1})
 
 
-def test_a_segment_with_everything_is_as_described() -> None:
+@pytest.mark.parametrize("encoding", MaskEncoding)
+def test_a_segment_with_everything_is_as_described(encoding: MaskEncoding) -> None:
     segment = replace(
         rectangle(20, 15, 40, 30),
         keypoints=(Keypoint("nose", 30.0, 20.0, 4.5),),
@@ -135,9 +137,10 @@ def test_a_segment_with_everything_is_as_described() -> None:
         candidate_index=2,
         stability_score=0.9,
         source_iou=0.75,
+        low_res_logits=LowResLogits.from_numpy(np.zeros((4, 4))),
     )
     bare = replace(segment, box=None, mask=None, keypoints=())
-    document = result_document(SegmentResult("one", (segment, bare), (60, 80)))
+    document = result_document(SegmentResult("one", (segment, bare), (60, 80)), encoding)
     Description(describe([])).check_named("Result", json.loads(json.dumps(document)))
     properties = describe([])["components"]["schemas"]["Segment"]["properties"]
     assert set(document["segments"][0]) == set(properties)

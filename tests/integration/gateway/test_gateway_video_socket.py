@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -108,6 +109,44 @@ async def test_a_prompt_may_be_a_box_or_a_mask(engine: int, kind: str) -> None:
         await talk.read()
         await talk.say("prompt", object_id=7, frame_index=0, **prompt)
         assert [found["object_id"] for found in (await talk.read())["objects"]] == [7]
+
+
+async def test_a_background_point_alone_corrects_an_object(engine: int) -> None:
+    off = [[70, 50, False]]
+    async with socket_talk(engine) as talk:
+        await talk.start("fake")
+        await talk.frame(0, PICTURE)
+        await talk.read()
+        await talk.say("prompt", object_id=7, frame_index=0, points=off)
+        refused = await talk.read()
+        assert (refused["event"], refused["problem"]["reason"]) == ("refused", "PROMPT_INVALID")
+        assert "object 7 has no answer on frame 0" in refused["problem"]["detail"]
+        await talk.say("prompt", object_id=7, frame_index=0, box=[10, 10, 30, 40])
+        assert (await talk.read())["objects"][0]["area"] == 600
+        await talk.say("prompt", object_id=7, frame_index=0, points=off)
+        assert (await talk.read())["objects"][0]["area"] == 300
+
+
+@pytest.mark.parametrize("encoding", ["coco-rle", "png", "polygons", "none"])
+async def test_masks_come_in_the_encoding_of_the_start(engine: int, encoding: str) -> None:
+    expected = Mask.from_crop(np.ones((30, 20), bool), 10, 10, (60, 80))
+    async with socket_talk(engine) as talk:
+        await talk.start("fake", output={"mask_encoding": encoding})
+        await talk.frame(0, PICTURE)
+        await talk.read()
+        png = {"png": base64.b64encode(expected.to_png()).decode()}
+        await talk.say("prompt", object_id=1, frame_index=0, mask=png)
+        (found,) = (await talk.read())["objects"]
+        drawn = found["segmentation"]
+        if encoding == "coco-rle":
+            assert Mask.from_coco(drawn["counts"], drawn["size"]) == expected
+        elif encoding == "png":
+            assert Mask.from_png(base64.b64decode(drawn["png"])) == expected
+        elif encoding == "polygons":
+            assert Mask.from_polygons(drawn, (60, 80)) == expected
+        else:
+            assert drawn is None
+        assert found["area"] == 600
 
 
 async def test_a_refused_message_leaves_no_trace_and_the_session_goes_on(engine: int) -> None:

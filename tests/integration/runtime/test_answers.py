@@ -9,14 +9,16 @@ from datetime import UTC, datetime
 
 import grpc
 import numpy as np
+import picture_files
 import pytest
 import pytest_asyncio
 import structlog
-from fake_engine import NOT_FINITE, watermark
+from fake_engine import WRONG, watermark
 from gates import fresh
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from impossible import IMPOSSIBLE
 from serving_helpers import (
     automatic_request,
     error_info,
@@ -109,6 +111,21 @@ async def test_several_prompts_and_a_limit(stub: Stub) -> None:
     request.output.max_segments = 2
     answer = await stub.Segment(request)
     assert (len(answer.segments), answer.omitted_segment_count) == (2, 1)
+
+
+async def test_a_damaged_file_is_answered_with_a_warning_each_time(stub: Stub) -> None:
+    damaged = dict(picture_files.damaged())
+    for name in ("baseline-without-end.jpg", "text-checksum.png", "cut-in-metadata.webp"):
+        request = point_request(damaged[name])
+        first = await stub.Segment(request)
+        (warning,) = first.warnings
+        assert "file is damaged (" in warning, name
+        request.image.sha256 = first.image_sha256
+        assert list((await stub.Segment(request)).warnings) == [warning], name
+    cut = dict(picture_files.missing())["baseline-20-bytes-less.jpg"]
+    error = await error_of(stub.Segment(point_request(cut)))
+    assert error_info(error).reason == "IMAGE_UNREADABLE"
+    assert not (await stub.Segment(point_request(png(fresh())))).warnings
 
 
 async def test_masks_and_logits_of_an_answer_are_prompts(stub: Stub) -> None:
@@ -258,14 +275,13 @@ async def test_a_quick_answer_is_all_that_the_engine_says() -> None:
         assert said == ["done"] * 3
 
 
-@pytest.mark.parametrize("field", ["score", "box", "stability", "keypoint", "logits"])
-async def test_a_number_that_is_not_finite_is_a_fault_of_the_engine(
-    stub: pb.SegmentServiceStub, field: str
+@pytest.mark.parametrize("wrong", IMPOSSIBLE)
+async def test_what_cannot_be_so_is_a_fault_of_the_engine(
+    stub: pb.SegmentServiceStub, wrong: str
 ) -> None:
-    request = automatic_request(png(picture(NOT_FINITE)))
-    fields = ("score", "box", "stability", "keypoint", "logits")
-    request.output.max_segments = fields.index(field) + 1
+    request = automatic_request(png(picture(WRONG)))
+    request.output.max_segments = list(IMPOSSIBLE).index(wrong) + 1
     error = await error_of(stub.Segment(request))
     assert error.code() is grpc.StatusCode.INTERNAL
     assert error_info(error).reason == "MODEL_FAILED"
-    assert "finite" not in (error.details() or "")
+    assert "expected" not in (error.details() or "")

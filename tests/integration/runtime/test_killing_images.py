@@ -23,6 +23,7 @@ from serving_helpers import (
 )
 from video_calls import talk
 
+from diptych_runtime import machine
 from diptych_runtime.quarantine import ENDED_ENGINE
 
 
@@ -86,6 +87,26 @@ async def test_an_engine_killed_from_outside_is_its_fault_only_the_second_time(
             assert reasons == ["ENGINE_LOST", "MODEL_FAILED"]
             assert is_refusal(await error_of(stub.Segment(request)))
             assert (await stats(stub)).engine_restart_count == 2
+
+
+async def test_one_that_takes_all_memory_costs_one_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, pixels, kills = Gate(tmp_path), fresh(HANG), tmp_path / "vmstat"
+    monkeypatch.setattr(machine, "_VMSTAT", kills)
+    kills.write_text("pgfault 12\noom_kill 3\n")
+    request = automatic_request(png(pixels))
+    with gate.environment():
+        async with running_service() as service, stub_of(service.port) as stub:
+            call = ask(stub.Segment(request))
+            await eventually(lambda: bool(gate.lines("embed", pixels)))
+            engine = service.supervisor.engine
+            assert engine
+            kills.write_text("pgfault 12\noom_kill 4\n")  # as the system does, and then:
+            os.kill(engine.pid, signal.SIGKILL)
+            assert is_refusal(await error_of(call))
+            assert is_refusal(await error_of(stub.Segment(request)))
+            assert (await stats(stub)).engine_restart_count == 1
 
 
 async def test_a_frame_that_ends_the_engine_is_not_one_to_resume_from() -> None:

@@ -170,6 +170,22 @@ async def test_the_queue_is_bounded_by_count(tmp_path: Path) -> None:
         assert after.encoder_run_count == 5
 
 
+async def test_a_long_queue_refuses_with_a_reason_too(tmp_path: Path) -> None:
+    """gRPC's own bound on streams ends calls without one, so the queue has to be full before."""
+    async with gated_service(tmp_path, queue_requests=250, queue_seconds=3600) as (gate, stub):
+        _, slow = await gate.occupy(stub)
+        request = automatic_request(png(fresh()))
+        calls = [ask(stub.Segment(request, timeout=60)) for _ in range(300)]
+        # A few wait in the engine process, beyond the queue.
+        await eventually(lambda: sum(call.done() for call in calls) > 40, "the rest is refused")
+        gate.open()
+        await slow
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        errors = [each for each in ended if isinstance(each, grpc.aio.AioRpcError)]
+        assert 40 < len(errors) <= 50
+        assert {error_info(error).reason for error in errors} == {"QUEUE_FULL"}
+
+
 async def test_the_queue_is_bounded_by_estimated_time(tmp_path: Path) -> None:
     async with gated_service(tmp_path, queue_seconds=5) as (gate, stub):
         _, slow = await gate.occupy(stub)

@@ -26,9 +26,10 @@ from serving_helpers import (
     violations,
 )
 
-from diptych import Mask
+from diptych import Mask, Prompt
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
+from diptych.wire.requests import prompt_message
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -158,10 +159,10 @@ PROMPTS = [
     point("NaN down", 1, NAN),
     point("infinite", INF, 1),
     point("minus infinite", 1, -INF),
-    point("left of the picture", -0.5, 1),
-    point("above the picture", 1, -0.5),
-    point("right of the picture", WIDTH + 0.5, 1),
-    point("below the picture", 1, HEIGHT + 0.5),
+    point("left of the picture", -1, 1),
+    point("above the picture", 1, -1),
+    point("right of the picture", WIDTH + 1, 1),
+    point("below the picture", 1, HEIGHT + 1),
     point("far away", 3e38, 1),
     label("label unspecified", 0),
     label("label unknown", 7),
@@ -175,11 +176,14 @@ PROMPTS = [
     box("without width", 5, 1, 5, 5),
     box("without height", 1, 5, 5, 5),
     box("unset", 0, 0, 0, 0),
-    box("left of the picture", -1, 1, 5, 5),
-    box("above the picture", 1, -1, 5, 5),
-    box("over the right edge", 1, 1, WIDTH + 1, 5),
-    box("over the lower edge", 1, 1, 5, HEIGHT + 1),
+    box("infinite on the left", -INF, 0, 5, 5),
+    box("of width and height instead of a corner", 30, 30, 20, 20),
+    box("left of the picture", -5, 1, 0, 5),
+    box("above the picture", 1, -5, 5, 0),
+    box("right of the picture", WIDTH, 1, WIDTH + 5, 5),
+    box("below the picture", 1, HEIGHT, 5, HEIGHT + 5),
     box("outside", 1000, 1000, 1010, 1010),
+    box("outside, and around nothing", -10, -10, -5, -5),
     Row("prompts: none", lambda r: r.ClearField("prompts"), "PROMPT_INVALID", "prompts"),
     Row("prompts: 257", many_prompts(257), "PROMPT_INVALID", "prompts"),
     Row("prompts: 10,000", many_prompts(10_000), "PROMPT_INVALID", "prompts"),
@@ -230,15 +234,6 @@ OTHER_SIZE = Mask.from_array(np.ones((WIDTH, HEIGHT), bool))
 HALF_NAN = np.full((8, 8), np.nan, "<f2").tobytes()
 
 
-def full_mask_with(change: Callable[[pb.ObjectPrompt], object]) -> Change:
-    def changed(request: pb.SegmentRequest) -> None:
-        request.prompts[0].Clear()
-        request.prompts[0].mask.mask.coco_rle = FULL.to_coco()
-        change(request.prompts[0])
-
-    return changed
-
-
 MASKS = [
     logits("of another model", 16, 16),
     logits("of no size", 0, 0),
@@ -254,6 +249,11 @@ MASKS = [
     mask("as polygons", polygons=pb.Polygons(rings=[pb.Ring(xy_px=[0, 0, 5, 0, 5, 5])])),
     mask("RLE empty", coco_rle=b""),
     mask("RLE of another size", coco_rle=Mask.from_array(np.ones((47, 64), bool)).to_coco()),
+    prompt(
+        "mask of another size, but of as many pixels",
+        f"{P0}.mask.mask",
+        lambda p: p.MergeFrom(prompt_message(Prompt(mask=OTHER_SIZE))),
+    ),
     mask("RLE with huge counts", coco_rle=b"oooooo3" * 4),
     mask("RLE with a number without an end", coco_rle=b"oooooooooooooooo"),
     mask("RLE with negative counts", coco_rle=b"M" * 10),
@@ -267,18 +267,6 @@ MASKS = [
     mask("PNG in colour", png=GOOD_PICTURE),
     mask("PNG truncated", png=FULL.to_png()[:45]),
     mask("PNG that promises pixels", png=png_header(WIDTH, HEIGHT).replace(b"\x08\x02", b"\x08\0")),
-    Row(
-        "mask with points",
-        full_mask_with(lambda p: p.points.add(x_px=1, y_px=1, label=FG)),
-        "PROMPT_INVALID",
-        f"{P0}.mask.mask",
-    ),
-    Row(
-        "mask with a box",
-        full_mask_with(lambda p: p.box.CopyFrom(pb.BoundingBox(x_max_px=5, y_max_px=5))),
-        "PROMPT_INVALID",
-        f"{P0}.mask.mask",
-    ),
 ]
 
 

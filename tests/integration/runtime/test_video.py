@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import grpc
+import picture_files
 import pytest
 import pytest_asyncio
 from fake_engine import watermark
@@ -92,6 +93,20 @@ async def test_frames_prompts_and_removals_are_answered_in_order(stub: Stub) -> 
     assert frame.timings.total.ToNanoseconds() >= frame.timings.decode.ToNanoseconds() > 0
     assert [s.object_id for s in answers[1].frame.segments] == [0, 7]
     assert [s.object_id for s in answers[3].frame.segments] == [0]
+
+
+async def test_a_damaged_frame_is_answered_with_a_warning_once(stub: Stub) -> None:
+    damaged = dict(picture_files.damaged())["baseline-without-end.jpg"]
+    async with talk(stub) as t:
+        await t.start()
+        await t.send(frame=pb.VideoFrame(frame_index=0, encoded=damaged))
+        first = (await t.read()).frame
+        await t.point(1, 0)
+        again = (await t.read()).frame
+        assert list(first.warnings) == [
+            "image: the JPEG file is damaged (its end is missing); all its pixels are there"
+        ]
+        assert (again.revision, list(again.warnings)) == (1, [])
 
 
 async def test_a_held_frame_is_corrected_with_higher_revisions(stub: Stub) -> None:

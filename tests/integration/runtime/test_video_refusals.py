@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 import pytest_asyncio
-from fake_engine import NO_MEMORY, RAISE
+from fake_engine import NO_MEMORY, RAISE, WRONG
+from fake_video import OTHER_FRAME, UNSURE
+from impossible import IMPOSSIBLE
 from PIL import Image
 from serving_helpers import picture, png, running_service, stub_of
-from video_calls import FOREGROUND, reason, talk
+from video_calls import BACKGROUND, FOREGROUND, reason, talk
 
 from diptych import Mask
 from diptych.segment import v1 as pb
@@ -59,7 +61,7 @@ LOGITS = pb.MaskPrompt(
     low_res_logits=pb.LowResLogits(height=8, width=8, float16_le=np.zeros(64, "<f2").tobytes())
 )
 BOX = pb.BoundingBox(x_min_px=1, y_min_px=1, x_max_px=9, y_max_px=9)
-OUTSIDE = pb.BoundingBox(x_min_px=1, y_min_px=1, x_max_px=99, y_max_px=9)
+OUTSIDE = pb.BoundingBox(x_min_px=64, y_min_px=1, x_max_px=99, y_max_px=9)
 BAD: dict[str, tuple[dict[str, object], str]] = {
     "nothing": ({}, "OPTION_INVALID"),
     "second start": ({"start": pb.VideoStart()}, "SESSION_ORDER"),
@@ -104,7 +106,6 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "point outside": ({"prompt": (1, 3, prompt_with(points=[point(65)]))}, "PROMPT_INVALID"),
     "box outside": ({"prompt": (1, 3, prompt_with(box=OUTSIDE))}, "PROMPT_INVALID"),
     "many points": ({"prompt": (1, 3, prompt_with(points=[point()] * 65))}, "PROMPT_INVALID"),
-    "mask and box": ({"prompt": (1, 3, prompt_with(mask=mask(), box=BOX))}, "PROMPT_INVALID"),
     "mask size": ({"prompt": (1, 3, prompt_with(mask=small_mask()))}, "PROMPT_INVALID"),
     "logits": ({"prompt": (1, 3, prompt_with(mask=LOGITS))}, "PROMPT_INVALID"),
 }
@@ -149,6 +150,28 @@ async def test_a_prompt_before_any_frame(stub: Stub) -> None:
         assert not (await t.read()).frame.segments
 
 
+async def test_background_points_alone_need_an_answer_on_their_frame(stub: Stub) -> None:
+    off = prompt_with(points=[point(label=BACKGROUND)])
+    async with talk(stub) as t:
+        await t.start()
+        for index in (1, 2):
+            await t.frame(index)
+            await t.read()
+        for object_id in (7, 8):
+            await t.prompt(object_id, 2, off)
+            refused = await t.read()
+            assert reason(refused) == "PROMPT_INVALID"
+            told = f"background points alone; object {object_id} has no answer on frame 2"
+            assert told in refused.error.status.message
+        await t.point(7, 2)
+        assert [s.object_id for s in (await t.read()).frame.segments] == [7]
+        await t.prompt(7, 1, off)  # from before it was pointed at
+        assert reason(await t.read()) == "PROMPT_INVALID"
+        await t.prompt(7, 2, off)
+        corrected = (await t.read()).frame
+        assert (corrected.revision, corrected.segments[0].segment.area_px) == (2, 32)
+
+
 async def test_large_messages_are_read_in_a_thread(
     stub: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,3 +193,31 @@ async def test_large_messages_are_read_in_a_thread(
             assert reason(await t.read()) == "SESSION_ORDER"
     loop = threading.get_ident()
     assert [thread == loop for thread in threads] == [False, False, True]
+
+
+NUMBERS = {what: number for number, what in enumerate(IMPOSSIBLE, start=1)}
+
+
+@pytest.mark.parametrize(
+    ("corner", "object_id"),
+    [
+        pytest.param(WRONG, NUMBERS["mask smaller"], id="mask of another size"),
+        pytest.param(WRONG, NUMBERS["box inside out"], id="box inside out"),
+        pytest.param(WRONG, NUMBERS["category"], id="category"),
+        pytest.param(WRONG, NUMBERS["prompt"], id="prompt"),
+        pytest.param(UNSURE, 1, id="presence"),
+        pytest.param(OTHER_FRAME, 1, id="another frame"),
+    ],
+)
+async def test_a_frame_whose_answer_cannot_be_so_fails_alone(
+    stub: Stub, corner: tuple[int, int, int], object_id: int
+) -> None:
+    async with talk(stub) as t:
+        await t.start()
+        await t.frame(3)
+        await t.point(object_id, 3)
+        await t.frame(4, picture(corner))
+        await t.frame(5)
+        *_, failed, after = await t.done()
+    assert (reason(failed), failed.error.frame_index) == ("MODEL_FAILED", 4)
+    assert [found.object_id for found in after.frame.segments] == [object_id]

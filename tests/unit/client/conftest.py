@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from video_faces import AsyncFace, Loop
 
 from diptych import AsyncClient, Client
 from diptych.testing import FakeSegmentService
@@ -95,3 +96,22 @@ def _png(height: int, width: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+@pytest.fixture(params=["sync", "async"])
+def opener(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+    """Makes the function ``video`` of a client of the kind under test."""
+    ends: list[Callable[[], Any]] = []
+
+    def make(address: str, **options: Any) -> Callable[..., Any]:
+        if request.param == "sync":
+            client = Client(address, **options)
+            ends.append(client.close)
+            return client.video
+        loop, twin = Loop(), AsyncClient(address, **options)
+        ends.extend([loop.stop, lambda: loop.run(twin.aclose())])
+        return lambda **kwargs: AsyncFace(loop, twin.video(**kwargs))
+
+    yield make
+    while ends:
+        ends.pop()()

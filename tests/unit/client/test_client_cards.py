@@ -18,33 +18,52 @@ from diptych._export.card_markdown import card_file, cards_table, escape
 from diptych._export.card_rows import card_rows
 from diptych.cli import main
 from diptych.documents.cards import cards_document
+from diptych.segment import v1 as pb
 from diptych.testing import FakeSegmentService
 from diptych.testing._replies import default_card
 from diptych.wire.cards import read_card
 
-# What the comparison is promised to hold, in this order.
-PROMISED = [
+# What pages that compare models open with, in the order that people know from them.
+KNOWN_ROWS = [
     "Organisation",
     "Category",
     "Modality",
     "Release date",
     "Context window",
     "Parameters",
-    "Licence of the code",
-    "Licence of the weights",
-    "Licence as published",
+    "Licence",
     "Instance segmentation",
-    "Object detection",
     "Keypoint detection",
+    "Object detection",
+    "Foundation vision",
+]
+# What the comparison is promised to hold besides, in this order.
+PROMISED = [
+    "Architecture",
+    "Implementations state",
+    "About the licences",
     "Prompted segmentation",
     "Video segmentation",
-    "deterministic",
+    "Point prompts",
+    "Box prompts",
+    "Mask prompts",
+    "Text prompts",
+    "Class labels",
+    "Boxes",
+    "Masks",
+    "Keypoints",
+    "Objects through video",
+    "Class list",
+    "Zero-shot",
+    "Features",
     "Weights loaded",
     "Published figures",
     "Answers take",
     "Memory",
     "Measured on",
-    "Overview",
+    "The architecture",
+    "Where it is used",
+    "The weights",
     "Intended uses",
     "Limitations",
 ]
@@ -79,14 +98,65 @@ def metadata(text: str) -> dict[str, Any]:
 
 def test_the_table_has_every_row_that_is_promised_in_order() -> None:
     names = [row.name for row in card_rows([known()], {})]
+    assert names[: len(KNOWN_ROWS)] == KNOWN_ROWS
     assert [name for name in names if name in PROMISED] == PROMISED
     assert len(set(names)) == len(names)
 
 
-def test_a_feature_of_one_model_is_a_no_of_the_other() -> None:
-    found = cells([known("one", features=("telepathy",)), known("two")], {})
-    assert found["telepathy"] == [["yes"], ["no"]]
-    assert found["deterministic"] == [["no"], ["yes"]]
+def test_a_feature_is_no_fact_that_other_models_are_told_to_lack() -> None:
+    found = cells([known("one", features=("instance masks", "telepathy")), known("two")], {})
+    assert found["Features"] == [["instance masks", "telepathy"], ["deterministic"]]
+    assert "instance masks" not in found
+    assert found["Masks"] == [["yes"], ["yes"]]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "labels", "held"),
+    [
+        ("PROMPTED_SEGMENTATION", False, {"Boxes", "Masks"}),
+        ("INSTANCE_SEGMENTATION", True, {"Class labels", "Boxes", "Masks"}),
+        ("OBJECT_DETECTION", True, {"Class labels", "Boxes"}),
+        ("KEYPOINT_DETECTION", False, {"Boxes", "Keypoints"}),
+        ("VIDEO_SEGMENTATION", False, {"Boxes", "Masks", "Objects through video"}),
+    ],
+)
+def test_what_answers_hold_follows_from_tasks_also_for_servers_that_do_not_say_it(
+    tasks: str, labels: bool, held: set[str]
+) -> None:
+    message = default_card("one")
+    del message.tasks[:], message.output_kinds[:]
+    message.tasks.append(pb.Task.Value(f"TASK_{tasks}"))
+    if not labels:
+        del message.categories[:]
+    found = cells([KnownModel("one", read_card(message), None)], {})
+    names = ("Class labels", "Boxes", "Masks", "Keypoints", "Objects through video")
+    assert {name for name in names if found[name] == [["yes"]]} == held
+
+
+def test_architecture_and_weights_are_told_apart() -> None:
+    found = cells([known()], {})
+    assert found["Architecture"] == [["Rectangle, published by Euclid"]]
+    assert found["The architecture"] == [["Draws rectangles."]]
+    assert found["Where it is used"] == [["Geometry."]]
+    assert found["The weights"] == [["Nothing was trained."]]
+
+
+def test_a_card_with_one_text_for_both_still_has_it() -> None:
+    found = cells([known(architecture=None, weights_overview="", overview="Old card.")], {})
+    assert found["The architecture"] == [["Old card."]]
+    assert found["Architecture"] == found["The weights"] == found["Where it is used"] == [[]]
+
+
+def test_each_licence_is_named_once_with_what_it_is_for() -> None:
+    same = replace(read_card(default_card("x")).licenses, weights="MIT", code="MIT")
+    (row,) = [r for r in card_rows([known(), known(licenses=same)], {}) if r.name == "Licence"]
+    assert [[(item.text, item.note) for item in cell] for cell in row.cells] == [
+        [("Apache-2.0", "code here"), ("CC0-1.0", "weights"), ("MIT", "publication")],
+        [("MIT", "code here, weights, publication")],
+    ]
+    found = cells([known()], {})
+    assert found["Implementations state"] == [["The ruler: MIT"]]
+    assert found["About the licences"] == [["A rectangle is not licensed."]]
 
 
 def test_parameters_are_counted_and_given_with_the_range_of_the_variants() -> None:
@@ -181,6 +251,7 @@ def test_a_card_file_is_one_that_hugging_face_reads() -> None:
     assert result["source"] == {"url": url}
     titles = [line[3:] for line in text.splitlines() if line.startswith("## ")]
     assert titles == [
+        "Uses of the architecture",
         "Intended uses",
         "Bias, risks and limitations",
         "How to get started",
@@ -256,3 +327,30 @@ def test_a_model_service_has_a_table_of_its_own(run: Run, service: FakeSegmentSe
         done = CliRunner().invoke(main, ["cards", "--address", alone.address])
     assert "reachable" in done.stdout
     assert "not measured: no picture was answered yet" in done.stdout
+
+
+@pytest.mark.parametrize("columns", [80, 40, 200])
+def test_no_line_of_the_table_is_wider_than_the_terminal(columns: int) -> None:
+    long = "A sentence that goes on for longer than any terminal is wide, so that it has to wrap. "
+    url = f"https://example.org/{'a' * 90}"
+
+    def card(model_id: str) -> pb.ModelCard:
+        made = default_card(model_id)
+        made.architecture.overview = f"**Bold** {long * 3}\n\n{long}"
+        made.limitations.append(long * 2)
+        made.references.append(url)
+        made.organization = long
+        return made
+
+    with FakeSegmentService(models=[f"a-model-with-a-name-{n}" for n in range(4)]) as many:
+        for model_id in many.models:
+            many.cards[model_id] = card(model_id)
+        environment = {"DIPTYCH_ADDRESS": many.address, "COLUMNS": str(columns)}
+        done = CliRunner().invoke(main, ["cards"], env=environment)
+    assert done.exit_code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    told = "".join("".join(lines).split())
+    assert told.count("".join(f"Bold {long * 3}{long}".split())) == 4
+    assert told.count(url) == 4
+    assert told.count("Foundationvision") == {80: 2, 40: 4, 200: 1}[columns]

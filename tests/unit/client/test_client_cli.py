@@ -82,6 +82,36 @@ def test_segment_sends_prompts_and_options(
     assert "prompt" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("given", "points"),
+    [
+        (["--box", "1,2,30,20", "--point", "7,8,0"], [(7, 8, 2)]),
+        (["--mask", "GUESS", "--point", "7,8,0", "--point", "9,9,0"], [(7, 8, 2), (9, 9, 2)]),
+        (
+            ["--one-object", "--mask", "GUESS", "--point", "7,8", "--box", "1,2,30,20"],
+            [(7, 8, 1)],
+        ),
+    ],
+    ids=["box", "mask", "all of them"],
+)
+def test_segment_corrects_a_box_or_a_mask(
+    run: Run,
+    photo: Path,
+    service: FakeSegmentService,
+    tmp_path: Path,
+    given: list[str],
+    points: list[tuple[int, int, int]],
+) -> None:
+    guess = tmp_path / "guess.png"
+    guess.write_bytes(Mask.from_array(np.eye(40, 60)).to_png())
+    named = [str(guess) if part == "GUESS" else part for part in given]
+    assert run("segment", photo, "--model", "one", *named).exit_code == 0
+    (prompt,) = service.requests[0].prompts
+    assert [(p.x_px, p.y_px, p.label) for p in prompt.points] == points
+    assert prompt.HasField("box") == ("--box" in given)
+    assert prompt.HasField("mask") == ("--mask" in given)
+
+
 def test_segment_json_is_one_document(run: Run, photo: Path) -> None:
     done = run("segment", photo, "--model", "one", "--point", "30,20", "--json")
     document = json.loads(done.stdout)
@@ -122,10 +152,10 @@ def test_segment_out(run: Run, photo: Path, folder: Path, tmp_path: Path) -> Non
     figures = tmp_path / "new" / "figures"
     assert run("segment", folder, "--model", "one", "--out", figures).exit_code == 0
     assert sorted(path.name for path in figures.iterdir()) == [
-        "a.segments-2.png",
-        "a.segments.png",
-        "b.segments.png",
-        "c.segments.png",
+        "a.jpg.segments.png",
+        "a.png.segments.png",
+        "b.jpg.segments.png",
+        "c.png.segments.png",
     ]
 
 
@@ -168,6 +198,17 @@ def test_compare_fails_when_all_models_do(
     assert run("compare", photo, "--json").exit_code == 4
 
 
+def test_no_table_of_a_comparison_cuts_a_name_on_a_narrow_terminal(photo: Path) -> None:
+    names = ("a-detector", "a-segmenter", "a-detector-a-segmenter")
+    with FakeSegmentService(models=names) as three:
+        environment = {"DIPTYCH_ADDRESS": three.address, "COLUMNS": "80"}
+        done = CliRunner().invoke(main, ["compare", str(photo)], env=environment)
+    assert done.exit_code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in done.stdout
+
+
 def test_cards(run: Run, service: FakeSegmentService) -> None:
     service.cards["two"].overview = "[bold]|"
     service.cards["two"].organization = "A [red]|B"
@@ -177,8 +218,8 @@ def test_cards(run: Run, service: FakeSegmentService) -> None:
         "Organisation",
         "Context window",
         "Parameters",
-        "Licence of the weights",
-        "Overview",
+        "Licence",
+        "The weights",
     ):
         assert row in table.stdout
     assert "A [red]|B" in table.stdout
@@ -283,6 +324,7 @@ def test_deadline(run: Run, photo: Path, service: FakeSegmentService) -> None:
         ["--out", "picture.txt"],
         ["--out", "no/such/folder/x.png"],
         ["--mask", __file__],
+        ["--one-object", "--box", "1,2,30,20", "--box", "0,0,5,5"],
     ],
 )
 def test_wrong_usage(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from diptych import Box, Point, Prompt, Task
+from diptych import Box, Mask, Point, Prompt, Task
 from diptych._arguments import make_box, make_options, make_point
 
 
@@ -25,6 +26,33 @@ def test_points_are_one_object_and_boxes_one_each() -> None:
         Prompt(box=Box(0, 0, 1, 1)),
         Prompt(box=Box(0, 0, 2, 2)),
     )
+
+
+OFF = ((1, 2, False), (3, 4, False))
+BOXED = Prompt(box=Box(0, 0, 9, 9))
+MASKED = Prompt(mask=Mask.from_array(np.eye(9)), points=(Point(5, 5),))
+
+
+@pytest.mark.parametrize("other", [BOXED, MASKED], ids=["box", "prompt"])
+def test_points_that_are_all_off_the_object_correct_the_only_other(other: Prompt) -> None:
+    given = {"prompts": [other]} if other.mask else {"boxes": [(0, 0, 9, 9)]}
+    (asked,) = make_options(points=OFF, **given).prompts  # type: ignore[arg-type]
+    off = (Point(1, 2, positive=False), Point(3, 4, positive=False))
+    assert asked == replace(other, points=(*other.points, *off))
+
+
+def test_which_of_several_they_correct_is_not_guessed() -> None:
+    """A server refuses the prompt of its own that they are then."""
+    asked = make_options(points=OFF, prompts=[MASKED], boxes=[(0, 0, 9, 9)]).prompts
+    assert [prompt.is_correction for prompt in asked] == [False, True, False]
+    (alone,) = make_options(points=OFF).prompts
+    assert alone.is_correction
+
+
+def test_a_point_on_the_object_makes_points_an_object() -> None:
+    asked = make_options(points=[(1, 2), *OFF], boxes=[(0, 0, 9, 9)]).prompts
+    assert [len(prompt.points) for prompt in asked] == [3, 0]
+    assert not any(prompt.is_correction for prompt in (*asked, Prompt(), BOXED, MASKED))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,6 @@ from diptych import (
     AsyncClient,
     Box,
     ChannelOptions,
-    Client,
     DeadlineExceededError,
     InvalidRequestError,
     MaskEncoding,
@@ -29,6 +27,7 @@ from diptych import (
     Prompt,
     SessionLostError,
     UnavailableError,
+    VideoFrame,
     VideoFrameResult,
     VideoRefusal,
 )
@@ -39,102 +38,6 @@ SIZE = (40, 60)
 PIXELS = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
 BOX = (10, 5, 30, 25)
 WAIT_S = 30
-
-
-class Loop:
-    """An event loop in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-
-    def run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(WAIT_S)
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-class AsyncFace:
-    """An ``AsyncVideoSession`` with the face of its twin."""
-
-    def __init__(self, loop: Loop, session: Any) -> None:
-        self._loop = loop
-        self.session = session
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.session, name)
-
-    def __enter__(self) -> AsyncFace:
-        self._loop.run(self.session.__aenter__())
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        self._loop.run(self.session.__aexit__(*raised))
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        return self._next(self.session)
-
-    def _next(self, events: Any) -> Any:
-        async def step() -> Any:
-            return await anext(events, None)
-
-        event = self._loop.run(step())
-        if event is None:
-            raise StopIteration
-        return event
-
-    def send(self, *args: Any, **kwargs: Any) -> int:
-        return int(self._loop.run(self.session.send(*args, **kwargs)))
-
-    def prompt(self, *args: Any, **kwargs: Any) -> int:
-        return int(self._loop.run(self.session.prompt(*args, **kwargs)))
-
-    def remove(self, object_id: int) -> None:
-        self._loop.run(self.session.remove(object_id))
-
-    def close(self) -> None:
-        self._loop.run(self.session.aclose())
-
-    def track(self, frames: Any) -> Iterator[Any]:
-        events = self.session.track(frames)
-        while True:
-            try:
-                yield self._next(events)
-            except StopIteration:
-                return
-
-    def finish(self) -> AsyncFace:
-        async def call() -> None:
-            self.session.finish()
-
-        self._loop.run(call())
-        return self
-
-
-@pytest.fixture(params=["sync", "async"])
-def opener(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
-    """Makes the function ``video`` of a client of the kind under test."""
-    ends: list[Callable[[], Any]] = []
-
-    def make(address: str, **options: Any) -> Callable[..., Any]:
-        if request.param == "sync":
-            client = Client(address, **options)
-            ends.append(client.close)
-            return client.video
-        loop, twin = Loop(), AsyncClient(address, **options)
-        ends.extend([loop.stop, lambda: loop.run(twin.aclose())])
-        return lambda **kwargs: AsyncFace(loop, twin.video(**kwargs))
-
-    yield make
-    while ends:
-        ends.pop()()
 
 
 @pytest.fixture
@@ -363,7 +266,7 @@ def test_leaving_the_block_ends_the_session(video: Any, service: FakeSegmentServ
 
 
 def test_a_lost_session_goes_on(video: Any, service: FakeSegmentService) -> None:
-    with video(track_all=True) as session:
+    with video(track_all=True, auto_resume=False) as session:
         for _ in range(6):
             session.send(PIXELS)
             next(session)
@@ -393,7 +296,7 @@ def test_a_lost_session_goes_on(video: Any, service: FakeSegmentService) -> None
 def test_objects_prompted_long_ago_go_on_from_where_they_were_seen(
     video: Any, service: FakeSegmentService
 ) -> None:
-    with video() as session:
+    with video(auto_resume=False) as session:
         session.send(PIXELS)
         session.prompt(1, box=BOX)
         session.prompt(2, box=(0, 0, 8, 8))
@@ -407,7 +310,7 @@ def test_objects_prompted_long_ago_go_on_from_where_they_were_seen(
         with pytest.raises(SessionLostError) as caught:
             next(session)
     (prompt,) = caught.value.checkpoint.prompts
-    assert (prompt.object_id, prompt.frame_index) == (1, 7)
+    assert (prompt.object_id, prompt.frame_index) == (1, 6)
     assert prompt.prompt == Prompt(box=Box(*BOX))  # the fake model names classes
     with video(resume=caught.value) as session:
         last = list(session.finish())[-1]
@@ -416,7 +319,7 @@ def test_objects_prompted_long_ago_go_on_from_where_they_were_seen(
 
 
 def test_objects_without_a_mask_are_named_as_lost(video: Any, service: FakeSegmentService) -> None:
-    with video(output=OutputOptions(mask_encoding=MaskEncoding.NONE)) as session:
+    with video(auto_resume=False, output=OutputOptions(mask_encoding=MaskEncoding.NONE)) as session:
         session.send(PIXELS)
         session.prompt(5, box=BOX)
         assert [next(session).frame_index for _ in range(2)] == [0, 0]
@@ -432,7 +335,7 @@ def test_objects_without_a_mask_are_named_as_lost(video: Any, service: FakeSegme
 
 
 def test_a_loss_while_resuming_can_be_resumed(video: Any, service: FakeSegmentService) -> None:
-    with video() as session:
+    with video(auto_resume=False) as session:
         for _ in range(3):
             session.send(PIXELS)
             next(session)
@@ -452,7 +355,7 @@ def test_a_loss_while_resuming_can_be_resumed(video: Any, service: FakeSegmentSe
 
 
 def test_a_server_that_goes_away_loses_the_session(opener: Any) -> None:
-    with FakeSegmentService() as service, opener(service.address)() as session:
+    with FakeSegmentService() as service, opener(service.address)(auto_resume=False) as session:
         session.send(PIXELS)
         next(session)
         service.stop()
@@ -546,8 +449,8 @@ def test_arguments_are_checked(video: Any) -> None:
     with video() as session:
         with pytest.raises(ValueError, match="send a frame first"):
             session.prompt(1, box=BOX)
-        with pytest.raises(ValueError, match="RGB array"):
-            session.send(PIXELS[0])
+        with pytest.raises(ValueError, match="expected an array"):
+            session.send(PIXELS[0, 0])
         session.send(PIXELS, 5)
         with pytest.raises(ValueError, match="more than 5"):
             session.send(PIXELS, 5)
@@ -574,3 +477,49 @@ async def test_closing_wakes_a_reader(service: FakeSegmentService) -> None:
             await asyncio.sleep(0.05)
         with pytest.raises(Exception, match="closed"):
             await reading
+
+
+def test_a_clip_that_is_played_backwards_keeps_its_indexes(
+    video: Any, service: FakeSegmentService
+) -> None:
+    clip = [VideoFrame(index, 0.0, PIXELS) for index in range(3, 10)]
+    seen = []
+    with video(auto_resume=False) as session:
+        for event in session.track(reversed(clip)):
+            seen.append((event.frame_index, event.revision, len(event.objects)))
+            if event.frame_index == 8 and not event.revision:
+                assert session.prompt(1, box=BOX, frame_index=8) == 8
+    assert [index for index, revision, _ in seen if not revision] == [9, 8, 7, 6, 5, 4, 3]
+    assert (8, 1, 1) in seen
+    assert seen[-1] == (3, 0, 1)
+    with video(auto_resume=False) as session:
+        session.send(PIXELS, 0)
+        session.send(PIXELS, 4)
+        with pytest.raises(ValueError, match="more than 4, got 2"):
+            session.send(PIXELS, 2)
+        with pytest.raises(ValueError, match="0 or more"), video() as other:
+            other.send(PIXELS, -1)
+
+
+def test_a_session_that_runs_backwards_can_be_resumed(
+    video: Any, service: FakeSegmentService
+) -> None:
+    with video(auto_resume=False) as session:
+        for index in (20, 15, 14, 9, 8, 7):
+            session.send(PIXELS, index)
+            next(session)
+        session.prompt(1, box=BOX, frame_index=9)
+        assert [next(session).frame_index for _ in range(3)] == [9, 8, 7]
+        session.prompt(2, box=BOX, frame_index=20)
+        assert next(session).frame_index == 20  # refused: not held any more
+        service.fail("SESSION_LOST", times=1)
+        assert session.send(PIXELS) == 6
+        with pytest.raises(SessionLostError) as caught:
+            next(session)
+    checkpoint = caught.value.checkpoint
+    assert [index for index, _ in checkpoint.frames] == [14, 9, 8, 7, 6]
+    assert [(p.object_id, p.frame_index) for p in checkpoint.prompts] == [(1, 9)]
+    with video(resume=caught.value) as session:
+        assert session.send(PIXELS) == 5
+        last = list(session.finish())[-1]
+    assert (last.frame_index, len(last.objects)) == (5, 1)

@@ -136,8 +136,8 @@ def test_any_kind_of_frame_can_be_drawn_on(tmp_path: Path) -> None:
 def test_frames_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="frame of the result, 200x120 px, got 199x120 px"):
         result().draw(GREY[:, 1:])
-    with pytest.raises(ValueError, match="expected an RGB array"):
-        result().draw(GREY[..., 0])
+    with pytest.raises(ValueError, match="expected an array"):
+        result().draw(GREY[..., :2])
 
 
 def test_drawing_needs_no_extra() -> None:

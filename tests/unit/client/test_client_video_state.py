@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from diptych import Box, LowResLogits, Mask, Prompt, SessionLostError, UnavailableError
+from diptych import Box, LowResLogits, Mask, Point, Prompt, SessionLostError, UnavailableError
 from diptych._types.errors import ServerError
 from diptych._types.video import VideoOptions
-from diptych._video.state import MAX_WAITING, SessionState, make_prompt
+from diptych._video.options import make_prompt
+from diptych._video.state import MAX_WAITING, SessionState
 from diptych.segment import v1 as pb
 from diptych.wire.video import read_video_event
 
@@ -70,7 +71,7 @@ def test_only_the_newest_frames_and_their_prompts_are_held(state: SessionState) 
         answer(state, send(state), index)
         answer(state, prompt(state, index), index)
     assert prompts(state) == [(0, 0), (1, 1), (2, 2)]
-    send(state)
+    answer(state, send(state), 3)
     held = state.checkpoint()
     assert [index for index, _ in held.frames] == [1, 2, 3]
     assert [(p.object_id, p.frame_index) for p in held.prompts] == [(1, 1), (2, 2)]
@@ -119,7 +120,7 @@ def test_a_visible_mask_is_kept(state: SessionState) -> None:
         answer(state, send(state), index, segments=[pb.VideoSegment(object_id=1)], image_size=size)
     (kept,) = state.checkpoint().prompts
     assert (kept.object_id, kept.frame_index, kept.prompt) == (1, 1, Prompt(mask=shown))
-    send(state)
+    answer(state, send(state), 4)
     assert (state.checkpoint().prompts, state.checkpoint().lost_objects) == ((), (1,))
 
 
@@ -164,6 +165,52 @@ def test_a_correction_does_not_stand_for_what_it_corrects(followed: SessionState
 def test_a_correction_that_is_not_answered_is_asked_again(followed: SessionState) -> None:
     prompt(followed, 1, 1)
     assert asked(followed) == [(1, PROMPT), (2, Prompt(mask=mask_at(2)))]
+
+
+OFF = Prompt(points=(Point(1, 1, positive=False),))
+
+
+def correct(state: SessionState, object_id: int, index: int) -> int:
+    message = state.prompt(object_id, index, OFF)
+    state.sent(message, OFF)
+    return message.seq
+
+
+def test_background_clicks_alone_replace_nothing(state: SessionState) -> None:
+    """Another session hears of what they correct before it hears of them."""
+    answer(state, send(state))
+    answer(state, prompt(state, 1))
+    for _ in range(40):
+        answer(state, correct(state, 1, 0))
+    answer(state, send(state), 1)
+    answer(state, correct(state, 1, 1), 1)
+    assert asked(state) == [(0, PROMPT), *[(0, OFF)] * 33, (1, OFF)]
+    replaced = prompt(state, 1, 0)
+    for index in (0, 1):
+        answer(state, replaced, index)
+    assert asked(state) == [(0, PROMPT), (1, OFF)]
+
+
+def test_background_clicks_on_a_tracked_frame_are_asked_again(followed: SessionState) -> None:
+    show(followed, correct(followed, 1, 2), 2, 5)
+    assert asked(followed) == [(1, Prompt(mask=mask_at(1))), (2, OFF)]
+    show(followed, send(followed), 4, 6)
+    assert asked(followed) == [(2, Prompt(mask=mask_at(5)))]
+
+
+def test_background_clicks_that_are_not_answered_correct_the_mask(followed: SessionState) -> None:
+    correct(followed, 1, 1)
+    assert asked(followed) == [(1, Prompt(mask=mask_at(1))), (1, OFF)]
+
+
+def test_background_clicks_before_an_object_is_known_are_not_asked(followed: SessionState) -> None:
+    """It was not seen on their frame, or anywhere."""
+    answer(followed, 4, 1, segments=[pb.VideoSegment(object_id=1)])
+    correct(followed, 1, 1)
+    assert asked(followed) == [(2, Prompt(mask=mask_at(2)))]
+    for index in (2, 3):
+        answer(followed, 2, index, segments=[pb.VideoSegment(object_id=1)])
+    assert (asked(followed), followed.checkpoint().lost_objects) == ([], (1,))
 
 
 def test_where_an_object_is_no_more_it_is_not_asked_for(followed: SessionState) -> None:

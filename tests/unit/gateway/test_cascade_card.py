@@ -25,6 +25,7 @@ NOT_FOR_IMAGES_OF_TWO = {
     "keypoint_schema",
     "foundation",
     "default_automatic",
+    "zero_shot",  # what the detector was not trained on is not found
 }
 
 
@@ -94,6 +95,30 @@ def test_every_field_says_something(detector: pb.ModelCard, segmenter: pb.ModelC
     assert filled | NOT_FOR_IMAGES_OF_TWO == {f.name for f in card.DESCRIPTOR.fields}
     for texts in (card.intended_uses, card.limitations):
         assert all(text.endswith(".") for text in texts)
+
+
+def test_its_facts_are_those_of_the_two_in_a_row(
+    detector: pb.ModelCard, segmenter: pb.ModelCard
+) -> None:
+    card = compose("mask-rcnn-sam-2", detector, segmenter)
+    kinds = pb.OutputKind
+    assert list(card.output_kinds) == [
+        kinds.OUTPUT_KIND_LABEL,
+        kinds.OUTPUT_KIND_BOX,
+        kinds.OUTPUT_KIND_MASK,
+    ]
+    del detector.categories[:]
+    without_classes = compose("mask-rcnn-sam-2", detector, segmenter)
+    assert kinds.OUTPUT_KIND_LABEL not in without_classes.output_kinds
+    assert (card.architecture.name, card.architecture.organization) == ("Mask R-CNN → SAM 2", "")
+    assert "demo" not in card.architecture.overview
+    for part in (detector, segmenter):
+        assert f"**{part.display_name}.** {part.weights_overview.strip()}" in card.weights_overview
+    assert card.overview == f"{card.architecture.overview}\n\n{card.weights_overview}"
+    stated = {(s.subject, s.license) for s in card.licenses.statements}
+    assert ("Detectron2, its successor", "Apache-2.0") in stated
+    assert len(stated) == len(detector.licenses.statements) + len(segmenter.licenses.statements)
+    assert "MIT" in card.licenses.note
 
 
 def test_limits_are_those_that_both_keep(detector: pb.ModelCard, segmenter: pb.ModelCard) -> None:

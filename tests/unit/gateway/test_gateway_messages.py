@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import pytest
 from google.rpc import status_pb2
+from harness.watch import clear_peak, usage
 from hypothesis import given
 from hypothesis import strategies as st
 
 from diptych import MaskEncoding
 from diptych.segment import v1 as pb
-from diptych.wire.serialized import with_encoding, with_image, with_model_id
+from diptych.wire.serialized import frame_bytes, with_encoding, with_image, with_model_id
+from diptych_gateway.http.video_messages import read_frame
 from diptych_gateway.request import parse_request, serialize
 from diptych_gateway.statuses import BackendError, from_rpc_error, of_part
+from diptych_runtime.allocator import give_back_memory
 from diptych_runtime.engine import Reason, ServiceError
 
 MiB = 1024 * 1024
@@ -51,6 +56,33 @@ def test_an_appended_image_replaces_the_digest(image: bytes, digest: bytes) -> N
     got = pb.SegmentRequest.FromString(with_image(request.SerializeToString(), image))
     request.image.encoded = image
     assert got == request
+
+
+@given(st.binary(max_size=300), st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
+def test_a_frame_is_as_protobuf_writes_it(file: bytes, seq: int, index: int) -> None:
+    frame = pb.VideoFrame(frame_index=index, encoded=file)
+    expected = pb.SegmentVideoRequest(seq=seq, frame=frame)
+    assert pb.SegmentVideoRequest.FromString(frame_bytes(seq, index, file)) == expected
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda file: with_image(b"", file),
+        lambda file: frame_bytes(1, 2, file),
+        lambda file: read_frame(file, 1),
+    ],
+    ids=["image", "frame", "frame of a WebSocket"],
+)
+def test_a_large_file_is_copied_once(put: Callable[[bytes], bytes]) -> None:
+    file, own = b"x" * (24 * MiB), os.getpid()
+    give_back_memory()
+    before = usage(own).rss
+    clear_peak(own)
+    raw = put(file)
+    copies = (usage(own).peak - before) / len(file)
+    assert len(raw) >= len(file) - 8
+    assert copies < 1.5
 
 
 @pytest.mark.parametrize("size", [10, 2 * MiB])

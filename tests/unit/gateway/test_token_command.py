@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,6 +93,26 @@ def test_wrong_usage(arguments: list[str]) -> None:
 def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["token", "alice", "--file", str(tmp_path / "none" / "tokens.toml")]) == 2
     assert capsys.readouterr().out == ""
+
+
+def test_an_entry_that_finds_no_room_leaves_the_file_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tokens.toml"
+    assert main(["token", "alice", "--file", str(path)]) == 0
+    before = path.read_bytes()
+    capsys.readouterr()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
+    try:
+        status = main(["token", "bob", "--file", str(path)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "nothing is added" in err
+    assert path.read_bytes() == before
 
 
 def test_limits_are_written_and_are_those_of_the_file(tmp_path: Path) -> None:

@@ -43,6 +43,13 @@ def session(engine: MaskRcnnEngine) -> MaskRcnnVideoSession:
             "got points that no detected object covers",
         ),
         (
+            1,
+            Prompt(points=(Point(1, 255, positive=False),)),
+            Reason.PROMPT_INVALID,
+            "prompt.prompt: expected a foreground point, a box or a mask, got background points "
+            "alone; mask-rcnn chooses a detection, and they choose none",
+        ),
+        (
             9,
             EMPTY,
             Reason.PROMPT_INVALID,

@@ -35,7 +35,7 @@ from diptych_torch.card import read_card
 from diptych_torch.weights import BundledWeights, WeightsSetting, parameter_count
 
 BUNDLED = Path(diptych_maskrcnn.__file__).parent / "weights"
-FILES = "a .safetensors, .pth or .pt file"
+FILES = "a .safetensors, .pth, .pt or .ckpt file"
 NAMES = [f"kind {number}" for number in range(1, 9)]
 
 
@@ -90,7 +90,9 @@ def test_card_is_complete_and_says_what_demo_weights_are(
         pb.PromptKind.PROMPT_KIND_POINT,
         pb.PromptKind.PROMPT_KIND_BOX,
     ]
-    assert "nothing about photographs" in card.overview
+    assert "nothing about photographs" in card.weights_overview
+    assert card.weights_overview.strip() in card.overview
+    assert "demo" not in card.architecture.overview
     assert "nothing about photographs" in card.limitations[0]
     assert card.licenses.code
     assert card.licenses.weights
@@ -108,8 +110,32 @@ def test_every_choice_of_weights_has_a_card(
         replace(loaded[1], card=read_card("diptych_maskrcnn", names)), RuntimeSettings()
     )
     assert "demo weights" not in card.overview
+    assert card.weights_overview
     assert bool(card.metrics) == (names != ["file"])
     assert card.licenses.weights
+
+
+def test_the_card_says_what_the_architecture_is_and_what_its_code_is_licensed_as() -> None:
+    fields = read_card("diptych_maskrcnn", ["coco-v2"])
+    told = fields["architecture"]["overview"]
+    for fact in ("FAIR", "mask branch in parallel", "RoIAlign instead of RoIPool", "Detectron2"):
+        assert fact in told
+    uses = " ".join(use["text"] for use in fields["architecture"]["applications"])
+    for use in ("Medical imaging", "Driving", "Inspection", "Detectron2"):
+        assert use in uses
+    assert all(use["source"] for use in fields["architecture"]["applications"])
+    stated = {
+        s["source"].rsplit("/", 1)[-1]: s["license"] for s in fields["licenses"]["statements"]
+    }
+    assert stated == {
+        "vision": "BSD-3-Clause",
+        "Detectron": "Apache-2.0",
+        "detectron2": "Apache-2.0",
+        "maskrcnn-benchmark": "MIT",
+        "Mask_RCNN": "MIT",
+    }
+    assert "MIT" in fields["licenses"]["note"]
+    assert not fields["foundation"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +146,7 @@ def test_parameters_of_bundled_weights_are_those_of_the_network(
 ) -> None:
     bundled = setting.choices["demo"]
     assert isinstance(bundled, BundledWeights)
-    module = build(setting.choose("demo").read_state())
+    module = build(setting.choose("demo").read_state()).module
     assert bundled.parameter_count == parameter_count(module)
 
 
@@ -173,6 +199,7 @@ def test_fine_tuned_file_with_its_classes(tuned: Path, stock_mask: Any) -> None:
     "content",
     [
         ["background", *NAMES],
+        {"0": "__background__", **{str(i): name for i, name in enumerate(NAMES, 1)}},
         {"categories": [{"id": i, "name": name} for i, name in enumerate(NAMES, 1)]},
     ],
 )
@@ -189,8 +216,10 @@ def test_class_list_as_json(tuned: Path, content: object) -> None:
         ("classes.txt", "one\ntwo\n", "has 2 names, tuned.safetensors has 8 labels"),
         ("classes.txt", "", "labels 1 to 8"),
         ("classes.json", '{"categories": [{"id": 9, "name": "x"}]}', "labels 1 to 8"),
-        ("classes.json", '{"names": []}', "is not a list of names or a COCO file"),
-        ("classes.json", "{", "is not a list of names or a COCO file"),
+        ("classes.json", '{"categories": [{"id": 0, "name": "x"}]}', "(0 is the background)"),
+        ("classes.json", '{"0": "one", "1": "two"}', "(0 is the background)"),
+        ("classes.json", '{"names": []}', "is not a list of names, names by label"),
+        ("classes.json", "{", "is not a list of names, names by label"),
     ],
 )
 def test_class_list_that_does_not_fit(tuned: Path, name: str, text: str, expected: str) -> None:
@@ -243,14 +272,13 @@ def test_weights_of_another_network(tmp_path: Path, tuned: Path) -> None:
 
 def test_version_2_and_keypoints_are_told_from_their_keys() -> None:
     second = maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, num_classes=91)
-    assert parameter_count(build_mask(second.state_dict())) == COCO_V2.parameter_count
+    assert parameter_count(build_mask(second.state_dict()).module) == COCO_V2.parameter_count
     backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None)
     points = KeypointRCNN(backbone, num_classes=2, num_keypoints=17)
-    built = build_keypoint(points.state_dict())
+    built = build_keypoint(points.state_dict()).module
     assert parameter_count(built) == KEYPOINT_COCO.parameter_count
     frozen = [module for module in built.modules() if isinstance(module, FrozenBatchNorm2d)]
     assert len(frozen) == 53
-    assert {module.eps for module in frozen} == {0.0}
 
 
 def test_official_addresses_carry_eight_digits() -> None:

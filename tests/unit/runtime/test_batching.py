@@ -29,9 +29,14 @@ from diptych_runtime.engine import (
 from diptych_runtime.ipc.lanes import Lane
 from diptych_runtime.settings import RuntimeSettings
 from diptych_runtime.worker.batching import Batcher, batcher_of
-from diptych_runtime.worker.image_cache import CachedImage, ImageCache
 from diptych_runtime.worker.scheduler import Scheduler
-from diptych_runtime.worker.work import CancelledWorkError, EngineContext, Work
+from diptych_runtime.worker.work import (
+    CachedImage,
+    CancelledWorkError,
+    EngineContext,
+    ImageCache,
+    Work,
+)
 
 FAR = 1e12
 

@@ -46,6 +46,31 @@ def test_what_was_loaded_is_in_the_card(loaded: LoadedModel) -> None:
     assert (card.limits.max_prompts, card.limits.max_grid_points) == (7, 99)
 
 
+def test_what_answers_hold_follows_from_what_was_loaded(loaded: LoadedModel) -> None:
+    kinds = pb.OutputKind
+    three = [kinds.OUTPUT_KIND_LABEL, kinds.OUTPUT_KIND_BOX, kinds.OUTPUT_KIND_MASK]
+    assert list(build_card(loaded, SETTINGS).output_kinds) == three
+    points = replace(loaded, categories=(), tasks=(Task.KEYPOINT_DETECTION,))
+    assert list(build_card(points, SETTINGS).output_kinds) == [
+        kinds.OUTPUT_KIND_BOX,
+        kinds.OUTPUT_KIND_KEYPOINT,
+    ]
+    follows = replace(loaded, categories=(), tasks=(Task.VIDEO_SEGMENTATION,))
+    assert kinds.OUTPUT_KIND_TRACK in build_card(follows, SETTINGS).output_kinds
+
+
+def test_architecture_and_weights_make_the_overview(loaded: LoadedModel) -> None:
+    told = {"architecture": {"name": "Net", "overview": "A net."}, "weights_overview": "Trained."}
+    card = build_card(replace(loaded, card={**CARD, **told}), SETTINGS)
+    assert card.overview == "A net.\n\nTrained."
+    assert (card.architecture.overview, card.weights_overview) == ("A net.", "Trained.")
+    alone = {key: value for key, value in {**CARD, **told}.items() if key != "overview"}
+    assert build_card(replace(loaded, card=alone), SETTINGS) == card
+    assert not build_card(loaded, SETTINGS).HasField("architecture")
+    one = build_card(replace(loaded, card={**CARD, "weights_overview": "Trained."}), SETTINGS)
+    assert one.overview == f"{CARD['overview']}\n\nTrained."
+
+
 def test_no_grid_without_an_automatic_mode(loaded: LoadedModel) -> None:
     card = build_card(replace(loaded, default_automatic=None), SETTINGS)
     assert not card.HasField("default_automatic")

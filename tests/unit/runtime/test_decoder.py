@@ -62,6 +62,18 @@ def pid(decoder: Decoder) -> int:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_what_is_wrong_with_a_file_is_told_through_the_process(decoder: Decoder, kind: str) -> None:
+    data, notes = encoded(kind), list[str]()
+    damaged = data[:-2] if kind == "JPEG" else data[:-12] if kind == "PNG" else data[:-1]
+    if kind == "WEBP":
+        damaged = encoded(kind, exif=Image.Exif().tobytes() + bytes(90))[:-30]
+    pixels = decoder.decode(damaged, LIMITS, wanted, notes.append)
+    assert np.array_equal(pixels, decode(data, **LIMITS))
+    assert len(notes) == 1
+    assert "file is damaged (its end is missing); all its pixels are there" in notes[0]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_pixels_are_those_of_the_other_way(decoder: Decoder, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

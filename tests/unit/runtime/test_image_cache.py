@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diptych_runtime.engine import Features
-from diptych_runtime.worker.image_cache import CachedImage, ImageCache
+from diptych_runtime.worker.work import CachedImage, ImageCache
 
 
 def image(nbytes: int) -> CachedImage:

@@ -45,7 +45,7 @@ class Stage:
             "request",
             VideoOptions(OutputOptions(), track_all, max_objects=2, held_frames=2),
             engine=self.engine,
-            decode=lambda encoded, check: decode(encoded, **LIMITS),
+            decode=lambda encoded, check, note: decode(encoded, **LIMITS, note=note),
             on_answered=self.answered,
             on_waiting=self.count,
             on_ended=lambda session, error: self.ended.append(type(error).__name__),

@@ -250,7 +250,36 @@ def test_file_that_was_changed_is_not_loaded(
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(WeightsError, match=f"not the file that was stored.*run: {COMMAND}"):
         locate("tiny", command=COMMAND, directory=store)
+    changed = path.read_bytes()
+    for number in (1, 2):
+        pull(site.weights(), converter=converter, directory=store, progress=False)
+        assert locate("tiny", command=COMMAND, directory=store).path == path
+        assert (store / f"tiny.safetensors.changed-{number}").read_bytes() == changed
+        path.write_bytes(changed)
+
+
+@pytest.mark.parametrize("name", ["tiny.safetensors", "tiny.json"])
+@pytest.mark.parametrize("content", ["", "{}", '[{"id": 1}]'])
+def test_files_of_others_are_not_overwritten(
+    site: Site, converter: Sequence[str], store: Path, name: str, content: str
+) -> None:
+    store.mkdir()
+    (store / name).write_text(content)
+    with pytest.raises(WeightsError, match=f"{name} was not written by this command"):
+        pull(site.weights(), converter=converter, directory=store, progress=False)
+    assert names(store) == {name}
+    assert (store / name).read_text() == content
+    assert site.seen == []
+
+
+def test_what_a_killed_pull_left_is_its_own(
+    site: Site, converter: Sequence[str], store: Path
+) -> None:
+    path = pull(site.weights(), converter=converter, directory=store, progress=False)
+    (store / "tiny.json").unlink()
+    (store / "tiny.part").write_bytes(CHECKPOINT)
     pull(site.weights(), converter=converter, directory=store, progress=False)
+    assert names(store) == {"tiny.safetensors", "tiny.json"}
     assert locate("tiny", command=COMMAND, directory=store).path == path
 
 

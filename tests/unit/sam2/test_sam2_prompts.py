@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from diptych import Box, LowResLogits, Mask, Point, Prompt
-from diptych_runtime.engine import Reason, ServiceError
+from diptych import Box, LowResLogits, Mask, OutputOptions, Point, Prompt, Task
+from diptych_runtime.engine import Job, Reason, ServiceError
 
 SAME = 0.999
 SCENES = range(6)
@@ -139,6 +139,68 @@ def test_a_full_mask_becomes_the_logits_of_the_video_path(
         assert iou(ours.mask, masks[0]) >= SAME
 
 
+def test_a_full_mask_is_refined_by_points_and_a_box(
+    scene: Any, wide: Any, photo: Any, demo_model: Any, stock: Any, prompted: Any
+) -> None:
+    """Also by points that only say where the object is not."""
+    for name, pixels in {"scene": scene(0), "wide": wide, "photo": photo}.items():
+        height, width = pixels.shape[:2]
+        y, x = np.mgrid[:height, :width]
+        disc = (x / width - 0.45) ** 2 + (y / height - 0.5) ** 2 < 0.04
+        mask = Mask.from_array(disc)
+        box = Box(width * 0.2, height * 0.25, width * 0.6, height * 0.8)
+        points = (Point(width * 0.4, height * 0.5), Point(width * 0.9, height * 0.1, False))
+        predictor, logits = stock(pixels), _video_logits(demo_model, disc)
+        for prompt in (
+            Prompt(points=points, mask=mask),
+            Prompt(points=points[1:], mask=mask),
+            Prompt(points=points[:1], mask=mask),
+            Prompt(box=box, mask=mask),
+            Prompt(points=points[1:], box=box, mask=mask),
+        ):
+            (ours,) = prompted(pixels, prompt)
+            masks, quality, _ = predictor.predict(
+                point_coords=np.array([[p.x, p.y] for p in prompt.points])
+                if prompt.points
+                else None,
+                point_labels=np.array([p.positive for p in prompt.points])
+                if prompt.points
+                else None,
+                box=np.array(prompt.box.xyxy) if prompt.box else None,
+                mask_input=logits,
+                multimask_output=False,
+            )
+            assert ours.area > 0
+            assert iou(ours.mask, masks[0]) >= SAME, name
+            assert ours.score == pytest.approx(quality[0], abs=1e-5)
+
+
+def test_a_background_click_corrects_the_logits_of_an_answer(
+    scene: Any, photo: Any, stock: Any, prompted: Any
+) -> None:
+    """A box, then one click, and another: as the package, fed with its own last logits."""
+    for pixels in (scene(1), scene(3), photo):
+        height, width = pixels.shape[:2]
+        box = Box(width * 0.2, height * 0.25, width * 0.6, height * 0.8)
+        predictor = stock(pixels)
+        (ours,) = prompted(pixels, Prompt(box=box), low_res_logits=True)
+        _, _, theirs = predictor.predict(box=np.array(box.xyxy), multimask_output=False)
+        first = ours.area
+        clicks: list[Point] = []
+        for x, y in ((0.3, 0.4), (0.5, 0.7)):
+            clicks.append(Point(width * x, height * y, positive=False))
+            asked = Prompt(points=tuple(clicks), mask=ours.low_res_logits)
+            (ours,) = prompted(pixels, asked, low_res_logits=True)
+            masks, _, theirs = predictor.predict(
+                point_coords=np.array([[p.x, p.y] for p in clicks]),
+                point_labels=np.zeros(len(clicks)),
+                mask_input=theirs,
+                multimask_output=False,
+            )
+            assert iou(ours.mask, masks[0]) >= SAME
+        assert ours.area != first
+
+
 def _video_logits(model: Any, mask: Any) -> Any:
     """``(1, 64, 64)``: what the sam2 package itself makes of a mask on a video frame."""
     square = torch.nn.functional.interpolate(
@@ -186,6 +248,26 @@ def test_boxes_and_areas_are_those_of_the_masks(scene: Any, prompted: Any) -> No
 def test_answers_to_prompts_are_never_dropped(scene: Any, prompted: Any) -> None:
     prompts = [Prompt(points=(Point(20 * n, 128),)) for n in range(1, 6)]
     assert len(prompted(scene(0), *prompts, min_score=1.0, max_segments=1)) == len(prompts)
+
+
+def test_further_candidates_make_room_for_the_best_of_each_prompt(
+    scene: Any, engine: Any, finish: Any
+) -> None:
+    """As with Mask R-CNN: the worst of them are left out, and counted."""
+    pixels = scene(0)
+    prompts = tuple(Prompt(points=(Point(60 * n, 128),)) for n in range(1, 4))
+    answers = {}
+    for most in (1, 5, None):
+        output = OutputOptions(all_candidates=True, max_segments=most)
+        job = Job(Task.PROMPTED_SEGMENTATION, prompts, output, None)
+        answers[most], _ = finish(engine.segment(engine.embed(pixels, "image"), None, job))
+    whole = answers[None].segments
+    assert (len(whole), answers[None].omitted) == (9, 0)
+    assert answers[1].segments == tuple(s for s in whole if s.candidate_index == 0)
+    further = sorted((s.score for s in whole if s.candidate_index), reverse=True)
+    kept = [s for s in answers[5].segments if s.candidate_index]
+    assert sorted((s.score for s in kept), reverse=True) == further[:2]
+    assert [answers[most].omitted for most in (1, 5)] == [6, 4]
 
 
 def test_logits_of_another_size_are_refused(scene: Any, prompted: Any) -> None:

@@ -11,6 +11,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -27,7 +28,7 @@ from sam2.sam2_video_predictor import SAM2VideoPredictor
 from sam2.utils.misc import load_video_frames
 from sam2_video_stock import Clip, Stock, stock_of
 
-from diptych import Mask, OutputOptions, Point, Prompt
+from diptych import Box, Mask, OutputOptions, Point, Prompt, read_video
 from diptych_runtime.engine import FrameAnswer, VideoOptions
 from diptych_sam2.network import video as video_network
 from diptych_sam2.network.build import build_model
@@ -39,6 +40,7 @@ from diptych_sam2.video.session import Sam2VideoSession
 from diptych_sam2.weights.checkpoints import choose, packaged_config
 
 SCENES = Path(__file__).parents[3] / "demo-weights"
+SAMPLE = str(resources.files("diptych") / "samples" / "clip.mp4")
 TINY = "configs/sam2.1/sam2.1_hiera_t.yaml"
 CPU = torch.device("cpu")
 SIZE = (192, 320)
@@ -258,6 +260,77 @@ def test_objects_that_go_and_come_back(
     areas = [[int(both.stock.masks[n][value].sum()) for n in range(44)] for value in values]
     assert any(came_back(one) for one in areas)
     both.check(seen=60)
+
+
+def off(x: float, y: float) -> Prompt:
+    """A click that only says where the object is not."""
+    return Prompt(points=(Point(x, y, positive=False),))
+
+
+def corner(mask: Mask, share: float) -> tuple[float, float]:
+    """A pixel of a mask, the further to the right the larger the share in [0, 1)."""
+    rows, columns = np.nonzero(mask.to_array())
+    at = np.argsort(columns, kind="stable")[int(share * len(columns))]
+    return float(columns[at]), float(rows[at])
+
+
+@pytest.mark.slow
+def test_background_clicks_alone_and_masks_with_clicks_through_40_frames(
+    demo: Any, clips: Any, finish: Any
+) -> None:
+    """Tracked frames are corrected by where the object is not, and masks by points and a box."""
+    clip = clips(5, 40)
+    both = side_by_side(demo, clip, finish, Memories(torch.bfloat16, most_apart=0.03))
+    changed = []
+    for number in range(40):
+        both.frame(number)
+        if number == 0:
+            both.prompt(1, 0, Prompt(box=clip.box(0, 1)), newest=0)
+            both.prompt(1, 0, off(*corner(clip.mask(0, 1), 0.9)), newest=0)
+            refined = Prompt(points=(clip.inside(0, 2),), mask=clip.mask(0, 2))
+            both.prompt(2, 0, refined, newest=0)
+        if number == ADDED:
+            before = both.stock.masks[number - 1][1].sum()
+            at = corner(Mask.from_array(both.stock.masks[number - 1][1]), 0.8)
+            both.prompt(1, number - 1, off(*at), newest=number)
+            changed.append(both.stock.masks[number - 1][1].sum() != before)
+            moved = Prompt(box=clip.box(number, 3), mask=clip.mask(number - 2, 3))
+            both.prompt(3, number, moved, newest=number)
+        if number == CORRECTED:
+            before = both.stock.masks[number][2].sum()
+            both.prompt(2, number, off(*corner(clip.mask(number, 2), 0.1)), newest=number)
+            changed.append(both.stock.masks[number][2].sum() != before)
+            wrong = Prompt(
+                points=(clip.inside(number, 3), Point(3, 3, positive=False)),
+                box=clip.box(number, 3),
+                mask=clip.mask(number, 1),
+            )
+            both.prompt(3, number, wrong, newest=number)
+    assert changed == [True, True]
+    both.check(seen=60)
+
+
+def test_a_background_click_on_the_sample_clip_is_that_of_the_package(
+    demo: Any, finish: Any, tmp_path: Path
+) -> None:
+    """The star of the sample: a box, five frames, and one click beside its middle. The figures are
+    those of the package alone, on frames that were saved as it wants them."""
+    frames = []
+    for number, frame in enumerate(read_video(SAMPLE, max_frames=6)):
+        path = tmp_path / f"{number:05d}.jpg"
+        Image.fromarray(frame.pixels).save(path, quality=95)
+        frames.append(np.asarray(Image.open(path)))
+    memories = Memories(torch.bfloat16, most_apart=0.03)
+    both = side_by_side(demo, Clip(frames, [], tmp_path), finish, memories)
+    for number in range(6):
+        both.frame(number)
+        if number == 0:
+            both.prompt(1, 0, Prompt(box=Box(161, 37, 208, 84)), newest=0)
+    before = int(both.stock.masks[5][1].sum())
+    both.prompt(1, 5, off(200, 75), newest=5)
+    after = int(both.stock.masks[5][1].sum())
+    assert (before, after) == (797, 575)
+    both.check(seen=7)
 
 
 def came_back(areas: list[int]) -> bool:

@@ -55,12 +55,7 @@ def session(network: VideoNetwork) -> Sam2VideoSession:
             Reason.PROMPT_INVALID,
         ),
         (9, 5, Prompt(mask=Mask.from_array(np.ones((9, 9), bool))), Reason.PROMPT_INVALID),
-        (
-            9,
-            5,
-            Prompt(points=(Point(5, 5),), mask=Mask.from_array(np.ones(SIZE, bool))),
-            Reason.PROMPT_INVALID,
-        ),
+        (3, 4, Prompt(points=(Point(5, 5, positive=False),)), Reason.PROMPT_INVALID),
         (2, 5, BOX, Reason.OBJECT_UNKNOWN),
     ],
 )
@@ -78,12 +73,13 @@ def test_a_refused_prompt_leaves_no_trace(
             finish(session.prompt(1, 0, BOX))
             finish(session.prompt(2, 0, POINT))
     session.remove(2)
+    finish(session.prompt(3, 5, POINT))
     before = state_of(session)
     with pytest.raises(ServiceError) as caught:
         finish(session.prompt(object_id, frame, prompt))
     assert caught.value.reason is reason
     assert state_of(session) == before
-    assert [one.object_id for one in feed(session, 6).objects] == [1]
+    assert [one.object_id for one in feed(session, 6).objects] == [1, 3]
 
 
 def test_a_prompt_before_any_frame_is_refused(session: Any, finish: Any) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from diptych_torch.card import read_card
+from diptych_runtime.engine import Fact
+from diptych_torch.card import read_card, with_facts
 
 CARD = """
 id = "third"
@@ -87,3 +88,14 @@ def test_weights_without_a_section_have_the_common_card() -> None:
     assert "weights" not in found
     assert found["overview"] == "What it is."
     assert found["licenses"] == {"code": "MIT", "weights": "MIT"}
+
+
+def test_facts_of_an_own_file_are_told_of_the_weights_and_not_of_the_architecture() -> None:
+    told = {"architecture": {"overview": "A net."}, "weights_overview": "Somebody's."}
+    facts = [Fact("anchors", "16-256", "told", "own.model.toml")]
+    found = with_facts({**told, "limitations": []}, facts)
+    assert found["weights_overview"] == (
+        "Somebody's.\n\nThe loaded network: anchors 16-256 (told)."
+    )
+    assert found["architecture"] == told["architecture"]
+    assert "overview" not in found

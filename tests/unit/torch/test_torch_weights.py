@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ class Model:
         return self.setting.choose("demo").read_state()
 
     def load(self, path: Path) -> LoadedModel:
-        path.with_suffix(".classes.txt").write_text(CLASSES)
+        if self.setting is MASK_WEIGHTS:
+            path.with_suffix(".classes.txt").write_text(CLASSES)
         return self.engine(path).load()
 
     def refusal(self, path: Path) -> str:
@@ -342,7 +343,7 @@ def test_published_weights_that_are_not_there_say_how_to_get_them(
 
 
 def test_a_value_that_names_nothing(setting: WeightsSetting, tmp_path: Path) -> None:
-    expected = "expected demo, large, off or a .safetensors, .pth or .pt file"
+    expected = "expected demo, large, off or a .safetensors, .pth, .pt or .ckpt file"
     with pytest.raises(WeightsError) as caught:
         setting.choose("lagre")
     assert str(caught.value) == f"DIPTYCH_X_WEIGHTS='lagre': {expected}"
@@ -371,9 +372,10 @@ def test_a_network_may_have_a_wrapper_s_name_for_its_own(
     setting: WeightsSetting, tmp_path: Path
 ) -> None:
     state = {"module.model.a": torch.zeros(1), "module.model.b": torch.zeros(1)}
-    chosen = setting.choose(str(save(state, tmp_path / "own.safetensors")))
-    assert chosen.read_state().keys() == {"a", "b"}
-    assert chosen.read_state(wrappers=("module",)).keys() == {"model.a", "model.b"}
+    path = str(save(state, tmp_path / "own.safetensors"))
+    assert setting.choose(path).read_state().keys() == {"a", "b"}
+    named = replace(setting, key="model.a").choose(path)
+    assert named.read_state().keys() == {"model.a", "model.b"}
 
 
 def test_a_prefix_that_only_some_names_have_is_kept(
@@ -387,3 +389,14 @@ def test_a_prefix_that_only_some_names_have_is_kept(
 def test_the_converter_wants_two_paths(capsys: pytest.CaptureFixture[str]) -> None:
     assert convert_module.main(["one.pth"]) == 2
     assert capsys.readouterr().err == ("usage: python -m diptych_torch.convert CHECKPOINT OUTPUT\n")
+
+
+def test_the_converter_overwrites_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.pth"
+    torch.save({"a": torch.zeros(1)}, path)
+    before = path.read_bytes()
+    assert convert_module.main([str(path), str(path)]) == 1
+    assert "is there already and is not overwritten" in capsys.readouterr().err
+    assert path.read_bytes() == before

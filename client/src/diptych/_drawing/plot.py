@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import textwrap
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._arguments import ImageLike
-from .._images import open_rgb
+from .._files import FileWriter, source_paths
+from .._pictures.images import open_rgb
 from .._types.errors import MissingExtraError
 from .palette import color, shared_colors
 
@@ -71,9 +73,24 @@ def figure_of_comparison(
     return _figure(panels, underlay, size, footer)
 
 
-def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Writes a figure; the suffix decides on the format."""
-    figure.savefig(os.fspath(path), dpi=figure.dpi, facecolor="white")
+def save_figure(
+    path: str | os.PathLike[str],
+    draw: Callable[[], Figure],
+    *,
+    image: ImageLike | None,
+    overwrite: bool,
+) -> None:
+    """Writes the figure that ``draw`` makes, of ``image``; see ``SegmentResult.save``."""
+    known = FigureCanvasAgg(Figure()).get_supported_filetypes()
+    kind = os.path.splitext(path)[1].lower().removeprefix(".")
+    if kind not in known:
+        raise ValueError(f"path: expected a suffix of {' '.join(known)}, got {os.fspath(path)!r}")
+    writer = FileWriter(overwrite=overwrite, sources=source_paths(image))
+    writer.check(path)
+    figure = draw()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=figure.dpi, facecolor="white")
+    writer.write(path, buffer.getvalue())
 
 
 def _panel(outcome: ModelOutcome, colors: Sequence[str]) -> _Panel:

@@ -62,14 +62,15 @@ def card_file(model: KnownModel, stats: ModelStats | None) -> str:
         f"---\n{front}\n---",
         f"# {escape(card.display_name)}",
         prose(card.overview),
+        _section("Uses of the architecture", [by_name["Where it is used"]], bare=True),
         _section("Intended uses", [by_name["Intended uses"]], bare=True),
         _section("Bias, risks and limitations", [by_name["Limitations"]], bare=True),
         _start(model.model_id),
         *(
             _section(title, [row for row in rows if row.group in groups])
             for title, groups in (
-                ("Model details", ("Model", "Licences", "Weights")),
-                ("Tasks and features", ("Tasks", "Prompts", "Features")),
+                ("Model details", ("At a glance", "Model", "Weights", "Licences")),
+                ("Tasks and features", ("Tasks", "Prompts", "Answers hold", "Classes", "Features")),
                 ("Evaluation", ("Figures", "On this server")),
             )
         ),

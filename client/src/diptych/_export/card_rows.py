@@ -8,12 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .._types.cards import KnownModel, Metric, ModelCard, Variant, Weights
+from .._types.cards import KnownModel, Licenses, Metric, ModelCard, OutputKind, Variant, Weights
 from .._types.prompts import PromptKind, Task
 from .._types.results import ModelStats
 from .card_figures import answers, measured_on, memory
 
 _SHOWN_CATEGORIES = 8
+_OUTPUTS = {
+    OutputKind.LABEL: "Class labels",
+    OutputKind.BOX: "Boxes",
+    OutputKind.MASK: "Masks",
+    OutputKind.KEYPOINT: "Keypoints",
+    OutputKind.TRACK: "Objects through video",
+}
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,7 @@ class _Model:
 def card_rows(models: Sequence[KnownModel], stats: Mapping[str, ModelStats]) -> tuple[CardRow, ...]:
     """All rows for these models; ``stats`` by model id, of those that are known."""
     columns = [_Model(known, known.card, stats.get(known.model_id)) for known in models]
-    features = dict.fromkeys(
-        name for column in columns if column.card for name in column.card.features
-    )
-    rows = [*_about_model(), *_what_it_does(features), *_weights_and_figures(), *_in_words()]
+    rows = [*_at_a_glance(), *_what_it_does(), *_weights_and_figures(), *_in_words()]
     return tuple(
         CardRow(group, name, kind, tuple(tuple(read(column)) for column in columns))
         for group, name, kind, read in rows
@@ -85,38 +89,51 @@ def _texts(read: Callable[[ModelCard], Iterable[str]]) -> _Read:
     return _of_card(lambda card: [CardItem(text) for text in read(card)])
 
 
-def _about_model() -> list[_Spec]:
+def _at_a_glance() -> list[_Spec]:
+    """The rows that pages of this kind open with, in the order that people know from them."""
+    glance = "At a glance"
+    seen = (Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION, Task.OBJECT_DETECTION)
+    return [
+        (glance, "Organisation", "text", _text(lambda card: card.organization)),
+        (glance, "Category", "text", _text(lambda card: card.category)),
+        (glance, "Modality", "text", _text(lambda card: card.modality)),
+        (glance, "Release date", "text", _text(lambda card: card.release_date)),
+        (glance, "Context window", "text", _text(lambda card: _tokens(card.context_window))),
+        (glance, "Parameters", "text", _of_card(_parameters)),
+        (glance, "Licence", "text", _of_card(lambda card: _licences(card.licenses))),
+        *(_does(glance, task) for task in seen),
+        (glance, "Foundation vision", "flag", _flag(lambda card: card.foundation)),
+    ]
+
+
+def _what_it_does() -> list[_Spec]:
     model, licences = "Model", "Licences"
     return [
         (model, "Name", "text", _text(lambda card: card.display_name)),
-        (model, "Organisation", "text", _text(lambda card: card.organization)),
-        (model, "Category", "text", _text(lambda card: card.category)),
-        (model, "Modality", "text", _text(lambda card: card.modality)),
-        (model, "Release date", "text", _text(lambda card: card.release_date)),
-        (model, "Context window", "text", _text(lambda card: _tokens(card.context_window))),
-        (model, "Parameters", "text", _of_card(_parameters)),
-        (model, "Foundation model", "flag", _flag(lambda card: card.foundation)),
-        (licences, "Licence of the code", "text", _text(lambda card: card.licenses.code)),
-        (licences, "Licence of the weights", "text", _text(lambda card: card.licenses.weights)),
-        (licences, "Licence as published", "text", _text(lambda card: card.licenses.published)),
+        (model, "Architecture", "text", _text(_architecture)),
+        (licences, "Implementations state", "list", _of_card(_statements)),
+        (licences, "About the licences", "prose", _text(lambda card: card.licenses.note)),
+        _does("Tasks", Task.PROMPTED_SEGMENTATION),
+        _does("Tasks", Task.VIDEO_SEGMENTATION),
+        *(_takes(kind) for kind in PromptKind),
+        *(_holds(kind, name) for kind, name in _OUTPUTS.items()),
+        ("Classes", "Class list", "text", _text(_labels)),
+        ("Classes", "Zero-shot", "flag", _flag(lambda card: card.zero_shot)),
+        ("Features", "Features", "list", _texts(lambda card: card.features)),
     ]
 
 
-def _what_it_does(features: Iterable[str]) -> list[_Spec]:
-    """Rows of yes and no; ``features`` are those that any card has."""
-    rows: list[_Spec] = [
-        ("Tasks", task_name(task), "flag", _flag(lambda card, task=task: task in card.tasks))  # type: ignore[misc]
-        for task in Task
-    ]
-    for kind in PromptKind:
-        name = f"{kind.value.capitalize()} prompts"
-        takes = _flag(lambda card, kind=kind: kind in card.prompt_kinds)  # type: ignore[misc]
-        rows.append(("Prompts", name, "flag", takes))
-    rows.append(("Prompts", "Class labels", "text", _text(_labels)))
-    for feature in features:
-        has = _flag(lambda card, feature=feature: feature in card.features)  # type: ignore[misc]
-        rows.append(("Features", feature, "flag", has))
-    return rows
+def _does(group: str, task: Task) -> _Spec:
+    return (group, task_name(task), "flag", _flag(lambda card: task in card.tasks))
+
+
+def _takes(kind: PromptKind) -> _Spec:
+    name = f"{kind.value.capitalize()} prompts"
+    return ("Prompts", name, "flag", _flag(lambda card: kind in card.prompt_kinds))
+
+
+def _holds(kind: OutputKind, name: str) -> _Spec:
+    return ("Answers hold", name, "flag", _flag(lambda card: kind in card.output_kinds))
 
 
 def _weights_and_figures() -> list[_Spec]:
@@ -137,7 +154,9 @@ def _weights_and_figures() -> list[_Spec]:
 def _in_words() -> list[_Spec]:
     about = "About"
     return [
-        (about, "Overview", "prose", _text(lambda card: card.overview)),
+        (about, "The architecture", "prose", _text(_about_architecture)),
+        (about, "Where it is used", "list", _of_card(_applications)),
+        (about, "The weights", "prose", _text(lambda card: card.weights_overview)),
         (about, "Intended uses", "prose", _texts(lambda card: card.intended_uses)),
         (about, "Limitations", "prose", _texts(lambda card: card.limitations)),
         (
@@ -162,6 +181,48 @@ def _parameters(card: ModelCard) -> list[CardItem]:
     counts = [count for v in card.variants if (count := v.parameter_count)]
     others = f"others to load: {min(counts):,} to {max(counts):,}" if counts else ""
     return [CardItem(f"{card.parameter_count:,}", note=others)]
+
+
+def _licences(licenses: Licenses) -> list[CardItem]:
+    """Each licence once, with what it is the licence of."""
+    stated = {
+        "code here": licenses.code,
+        "weights": licenses.weights,
+        "publication": licenses.published,
+    }
+    names = dict.fromkeys(licence for licence in stated.values() if licence)
+    return [
+        CardItem(name, note=", ".join(what for what, licence in stated.items() if licence == name))
+        for name in names
+    ]
+
+
+def _architecture(card: ModelCard) -> str:
+    if card.architecture is None:
+        return ""
+    by = f", published by {card.architecture.organization}"
+    return f"{card.architecture.name}{by if card.architecture.organization else ''}"
+
+
+def _about_architecture(card: ModelCard) -> str:
+    """Cards that tell architecture and weights in one text have it here."""
+    return card.architecture.overview if card.architecture else card.overview
+
+
+def _applications(card: ModelCard) -> list[CardItem]:
+    uses = card.architecture.applications if card.architecture else ()
+    return [CardItem(use.text, note=_source(use.source)) for use in uses]
+
+
+def _statements(card: ModelCard) -> list[CardItem]:
+    return [
+        CardItem(f"{stated.subject}: {stated.license}", note=_source(stated.source))
+        for stated in card.licenses.statements
+    ]
+
+
+def _source(source: str) -> str:
+    return f"Source: {source}" if source else ""
 
 
 def _labels(card: ModelCard) -> str:
@@ -192,7 +253,7 @@ def _metrics(card: ModelCard, published: bool) -> list[CardItem]:
 def _metric(metric: Metric) -> CardItem:
     on = f" on {metric.dataset}" if metric.dataset else ""
     figure = f"{metric.name}: {metric.value:g} {metric.unit}{on}"
-    return CardItem(figure, note=f"Source: {metric.source}" if metric.source else "")
+    return CardItem(figure, note=_source(metric.source))
 
 
 def _of_stats(read: Callable[[ModelStats], Iterable[str]]) -> _Read:

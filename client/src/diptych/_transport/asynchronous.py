@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from .._arguments import ImageLike, encode_image
+from .._pictures.encoding import JpegQuality
 from .._types.errors import ImageNotHeldError
 from ..segment import v1 as pb
 from .calls import Attempts, BaseTransport, Deadline, Patience, RequestBuilder
@@ -136,11 +137,12 @@ class AsyncTransport(BaseTransport):
         method: grpc.aio.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
         image: ImageLike,
         build: RequestBuilder[_RequestT],
+        quality: JpegQuality,
         timeout: Timeout,
     ) -> _ReplyT:
         """A unary call about an image, by digest where the server should hold it."""
         deadline = self.deadline(timeout)
-        attempts = await self._attempts(image)
+        attempts = await self._attempts(image, quality)
         try:
             reply = await self._send(method, build(attempts.source()), deadline)
         except ImageNotHeldError:
@@ -152,11 +154,15 @@ class AsyncTransport(BaseTransport):
         return reply
 
     async def stream_compare(
-        self, image: ImageLike, build: RequestBuilder[pb.StreamCompareRequest], timeout: Timeout
+        self,
+        image: ImageLike,
+        build: RequestBuilder[pb.StreamCompareRequest],
+        quality: JpegQuality,
+        timeout: Timeout,
     ) -> AsyncGenerator[pb.StreamCompareResponse, None]:
         """The events of a streamed comparison; starts when the first is taken."""
         deadline = self.deadline(timeout)
-        attempts = await self._attempts(image)
+        attempts = await self._attempts(image, quality)
         try:
             async with aclosing(self._events(build(attempts.source()), deadline)) as events:
                 async for event in events:
@@ -202,9 +208,9 @@ class AsyncTransport(BaseTransport):
             requests, timeout=deadline.left(), metadata=self.metadata()
         )
 
-    async def _attempts(self, image: ImageLike) -> Attempts:
+    async def _attempts(self, image: ImageLike, quality: JpegQuality) -> Attempts:
         # Reading, encoding and hashing take milliseconds a megabyte: not in the event loop.
-        return await asyncio.to_thread(lambda: Attempts(self._sent, encode_image(image)))
+        return await asyncio.to_thread(lambda: Attempts(self._sent, encode_image(image, quality)))
 
     async def aclose(self) -> None:
         """Closes the channels; calls that are on their way in this event loop are cancelled."""

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from .._arguments import ImageLike, encode_image
+from .._pictures.encoding import JpegQuality
 from .._types.errors import ImageNotHeldError
 from ..segment import v1 as pb
 from .calls import Attempts, BaseTransport, Deadline, Patience, RequestBuilder
@@ -83,11 +84,12 @@ class Transport(BaseTransport):
         method: grpc.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
         image: ImageLike,
         build: RequestBuilder[_RequestT],
+        quality: JpegQuality,
         timeout: Timeout,
     ) -> _ReplyT:
         """A unary call about an image, by digest where the server should hold it."""
         deadline = self.deadline(timeout)
-        attempts = Attempts(self._sent, encode_image(image))
+        attempts = Attempts(self._sent, encode_image(image, quality))
         try:
             reply = self._send(method, build(attempts.source()), deadline)
         except ImageNotHeldError:
@@ -99,11 +101,15 @@ class Transport(BaseTransport):
         return reply
 
     def stream_compare(
-        self, image: ImageLike, build: RequestBuilder[pb.StreamCompareRequest], timeout: Timeout
+        self,
+        image: ImageLike,
+        build: RequestBuilder[pb.StreamCompareRequest],
+        quality: JpegQuality,
+        timeout: Timeout,
     ) -> Iterator[pb.StreamCompareResponse]:
         """The events of a streamed comparison; starts when the first is taken."""
         deadline = self.deadline(timeout)
-        attempts = Attempts(self._sent, encode_image(image))
+        attempts = Attempts(self._sent, encode_image(image, quality))
         try:
             yield from self._events(build(attempts.source()), deadline)
         except ImageNotHeldError:

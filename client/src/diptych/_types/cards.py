@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,49 @@ from .prompts import AutomaticOptions, PromptKind, Task
 
 if TYPE_CHECKING:
     from ..segment.v1 import ModelCard as ModelCardMessage
+
+
+class OutputKind(str, enum.Enum):
+    """Something that an answer can hold."""
+
+    LABEL = "label"
+    BOX = "box"
+    MASK = "mask"
+    KEYPOINT = "keypoint"
+    TRACK = "track"
+    """Objects under ids that stay the same from frame to frame of a video."""
+
+
+@dataclass(frozen=True)
+class Application:
+    """A use that an architecture was put to, and where that is said."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is true of a model's networks with any weights."""
+
+    name: str
+    organization: str
+    """Who published it."""
+    overview: str
+    """How it works and what was new about it: paragraphs of Markdown."""
+    applications: tuple[Application, ...]
+
+
+@dataclass(frozen=True)
+class LicenseStatement:
+    """What one implementation of an architecture says about its licence."""
+
+    subject: str
+    """Which implementation."""
+    license: str
+    """SPDX identifier."""
+    source: str
+    """Where it says so, as a URL."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +66,10 @@ class Licenses:
     """Of the weights that are loaded."""
     published: str
     """As the original publication states it."""
+    statements: tuple[LicenseStatement, ...] = ()
+    """What the publication's code and other implementations of the architecture state."""
+    note: str = ""
+    """What is easily mistaken about them; empty if nothing is."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +157,9 @@ class ModelCard:
     tasks: tuple[Task, ...]
     prompt_kinds: tuple[PromptKind, ...]
     foundation: bool
+    """Whether the architecture is published as a foundation model, whatever weights are loaded."""
     overview: str
-    """Two or three paragraphs of Markdown."""
+    """What the architecture is, then what the loaded weights are: paragraphs of Markdown."""
     intended_uses: tuple[str, ...]
     limitations: tuple[str, ...]
     metrics: tuple[Metric, ...]
@@ -127,11 +176,19 @@ class ModelCard:
     default_automatic: AutomaticOptions | None
     """``None`` for models without an automatic mode."""
     features: tuple[str, ...]
-    """What sets it apart, a word or two each."""
+    """What sets it apart, a few words each; one that is not listed is not one that it lacks."""
     weights_date: str
     """Year and month; empty if unknown."""
     tier: str
     """``exact`` or ``fast``."""
+    architecture: Architecture | None = None
+    """``None`` for a card that tells architecture and weights in one ``overview``."""
+    weights_overview: str = ""
+    """Who trained the loaded weights, on what, and what they know: paragraphs of Markdown."""
+    output_kinds: tuple[OutputKind, ...] = ()
+    """What its answers can hold, all tasks taken together."""
+    zero_shot: bool = False
+    """Whether it is made to answer for kinds of things that it was not trained on."""
     raw: ModelCardMessage | None = field(default=None, repr=False, compare=False)
     """The message as it came."""
 

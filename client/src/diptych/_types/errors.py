@@ -110,7 +110,8 @@ class MessageTooLargeError(DiptychError):
 
 
 class SessionLostError(DiptychError):
-    """The server ended the video session, or went away: ``client.video(resume=error)`` goes on."""
+    """The server ended the video session, or went away, and the session could not go on by itself:
+    ``client.video(resume=error)`` opens another one from there."""
 
     checkpoint: VideoCheckpoint | None = None
     """What a new session needs to go on; ``None`` if there was no session yet."""

@@ -28,6 +28,8 @@ class PromptKind(str, enum.Enum):
     POINT = "point"
     BOX = "box"
     MASK = "mask"
+    TEXT = "text"
+    """Words; cards say whether a model would take them, no request of this version carries them."""
 
 
 class MaskEncoding(str, enum.Enum):
@@ -68,8 +70,18 @@ class Prompt:
     """One wanted object: points, a box and an earlier guess that belong together."""
 
     points: tuple[Point, ...] = ()
+    """On the object or, with ``positive=False``, off it."""
     box: Box | None = None
+    """Around the object; what leaves the picture is cut off."""
     mask: Mask | LowResLogits | None = None
+    """Where the object was thought to be; points and a box that come with it correct it."""
+
+    @property
+    def is_correction(self) -> bool:
+        """Whether it has points off the object and nothing else. In a video such a prompt corrects
+        the object's answer on the frame; on its own it says nothing about a picture."""
+        alone = self.box is None and self.mask is None and bool(self.points)
+        return alone and not any(point.positive for point in self.points)
 
 
 @dataclass(frozen=True)
@@ -79,13 +91,14 @@ class OutputOptions:
     min_score: float | None = None
     """Segments below it are dropped. Range [0, 1]. Answers to prompts are never dropped."""
     max_segments: int | None = None
-    """No more segments than this, best first."""
+    """No more segments than this, best first. The best answer to each prompt is never left out."""
     mask_encoding: MaskEncoding = MaskEncoding.COCO_RLE
-    """How masks travel."""
+    """How masks travel. Tasks without masks ignore it."""
     all_candidates: bool = False
-    """Every candidate mask of an ambiguous prompt instead of the best one."""
+    """Every candidate mask of an ambiguous prompt instead of the best one. Tasks without prompts
+    ignore it."""
     low_res_logits: bool = False
-    """Fills ``Segment.low_res_logits``."""
+    """Fills ``Segment.low_res_logits``. Models without logits ignore it."""
     category_ids: tuple[int, ...] = ()
     """Only these categories; empty means all. Models without categories ignore it."""
 
@@ -95,18 +108,30 @@ class AutomaticOptions:
     """Tuning of a mode that finds objects from a grid of points.
 
     Names and meanings are those of ``SAM2AutomaticMaskGenerator``; ``None`` means the model's
-    default, which its card names.
+    default, which its card names. Models without such a mode, and tasks with prompts, ignore it.
     """
 
     points_per_side: int | None = None
+    """Points along one side of the grid. Range [1, 64]."""
     pred_iou_thresh: float | None = None
+    """Masks with a lower predicted quality are dropped. Range [0, 1]."""
     stability_score_thresh: float | None = None
+    """Masks less stable under a shifted threshold are dropped. Range [0, 1]."""
     box_nms_thresh: float | None = None
+    """Overlap above which the worse of two masks is dropped. Range [0, 1]."""
     crop_n_layers: int | None = None
+    """Layers of image crops to run again on. Range [0, 2]."""
     min_mask_region_area: int | None = None
+    """Regions and holes smaller than this, in pixels of the image, are removed."""
     stability_score_offset: float | None = None
+    """Shift of the threshold that the stability score looks at. Range (0, 10]."""
     crop_nms_thresh: float | None = None
+    """Overlap above which the worse of two masks from different crops is dropped. Range [0, 1]."""
     crop_overlap_ratio: float | None = None
+    """Overlap of neighbouring crops as a share of the image. Range [0, 0.5]."""
     crop_n_points_downscale_factor: int | None = None
+    """Divides the points per side by this for each further crop layer. Range [1, 8]."""
     multimask_output: bool | None = None
+    """Three masks per point instead of one."""
     use_m2m: bool | None = None
+    """Refines each mask once with itself as the prompt."""

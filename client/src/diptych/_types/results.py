@@ -75,6 +75,9 @@ class SegmentResult:
     """The request, as in the server's log."""
     omitted: int = 0
     """Segments that were found but left out because of ``OutputOptions.max_segments``."""
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the image though it was answered: that its file is damaged, with all
+    pixels there."""
     raw: SegmentResponse | None = field(default=None, repr=False, compare=False)
     """The message as it came."""
 
@@ -107,11 +110,27 @@ class SegmentResult:
 
         return figure_of_result(self, image)
 
-    def save(self, path: str | os.PathLike[str], *, image: ImageLike | None = None) -> None:
-        """Writes the figure of ``plot``; the suffix decides on the format (PNG, PDF, SVG, …)."""
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        image: ImageLike | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Writes the figure of ``plot``; the suffix decides on the format (PNG, PDF, SVG, …).
+
+        It is written whole or not at all.
+
+        Raises:
+            FileExistsError: a file is there and ``overwrite`` was not said, or it is the
+                ``image`` itself, which is never overwritten.
+            OSError: it cannot be written there.
+            ValueError: the suffix is of no format, or the image is not the result's.
+            MissingExtraError: without ``pip install 'diptych[viz]'``.
+        """
         from .._drawing.plot import save_figure
 
-        save_figure(self.plot(image), path)
+        save_figure(path, lambda: self.plot(image), image=image, overwrite=overwrite)
 
 
 @dataclass(frozen=True)
@@ -205,11 +224,17 @@ class Comparison:
         *,
         image: ImageLike | None = None,
         original: bool = True,
+        overwrite: bool = False,
     ) -> None:
-        """Writes the figure of ``plot``; the suffix decides on the format (PNG, PDF, SVG, …)."""
+        """Writes the figure of ``plot``, as ``SegmentResult.save`` does."""
         from .._drawing.plot import save_figure
 
-        save_figure(self.plot(image, original=original), path)
+        save_figure(
+            path,
+            lambda: self.plot(image, original=original),
+            image=image,
+            overwrite=overwrite,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,6 +60,8 @@ class VideoFrameResult:
     image_size: tuple[int, int]
     """Height and width of the frame."""
     timings: Timings = field(default_factory=Timings)
+    warnings: tuple[str, ...] = ()
+    """As in ``SegmentResult``; only in the first answer for a frame."""
     raw: VideoFrameSegments | None = field(default=None, repr=False, compare=False)
     """The message as it came."""
 
@@ -100,6 +102,7 @@ class VideoOptions:
     model: str | None = None
     output: OutputOptions = field(default_factory=OutputOptions)
     track_all: bool = False
+    auto_resume: bool = True
     raise_refusals: bool = False
     jpeg_quality: int | None = DEFAULT_JPEG_QUALITY
     timeout: float | None = None

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import grpc
-import grpc.aio
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,27 +15,21 @@ from .._transport.asynchronous import AsyncTransport, read
 from .._transport.calls import Patience
 from .._transport.timeouts import DEFAULT
 from .._types.checkpoint import VideoCheckpoint
-from .._types.errors import (
-    DeadlineExceededError,
-    DiptychError,
-    RequestCancelledError,
-    SessionLostError,
-)
+from .._types.errors import SessionLostError
 from .._types.prompts import Prompt
 from .._types.video import VideoEvent, VideoOptions, VideoRefusal
 from ..masks.mask import Mask
 from ..segment import v1 as pb
-from ..wire.streams import StreamEnd
 from ..wire.video import read_video_event
-from .base import BaseVideoSession
+from .async_call import SessionCalls
 from .frames import FrameLike, encode_frame, frame_index
-from .state import make_prompt
+from .options import make_prompt
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class AsyncVideoSession(BaseVideoSession):
+class AsyncVideoSession(SessionCalls):
     """Objects followed through a stream of frames; made by ``video`` of a client.
 
     Open inside its ``with`` block. Iterate it for results, one per frame and more after each
@@ -49,18 +40,13 @@ class AsyncVideoSession(BaseVideoSession):
 
     def __init__(self, wire: AsyncTransport, options: VideoOptions) -> None:
         super().__init__(wire, options)
-        self._wire = wire
-        self._waiting: list[asyncio.Future[None]] = []
         self._reading = asyncio.Lock()
-        self._next_message: asyncio.Task[Any] | None = None
-        self._end: StreamEnd
-        self._messages: AsyncIterator[pb.SegmentVideoResponse]
 
     async def send(self, frame: FrameLike, index: int | None = None) -> int:
         """Sends the next frame and returns its index; waits while too many are unanswered.
 
-        Indexes grow; without one it is that of a ``VideoFrame``, else the last plus 1. All frames
-        have one size.
+        Indexes grow, or fall from the second frame on, as those of a clip that is played backwards;
+        without one it is that of a ``VideoFrame``, else the next one. All frames have one size.
 
         Raises:
             DiptychError: the session has failed.
@@ -121,14 +107,18 @@ class AsyncVideoSession(BaseVideoSession):
         """Says that nothing more is sent. Iterating, of the session or of what this returns, ends
         after the last result."""
         self._finished = True
+        if self._call is not None and self._next is None:
+            self._call.half_close(unsent=True)
         self._notify()
         return self
 
     async def aclose(self) -> None:
         """Ends the session at once; the server frees it. Leaving the block does this."""
         self._closed = True
-        if self._call is not None:
-            self._call.cancel()
+        self._notify()
+        for call in (self._call, self._opening, self._next and self._next[0]):
+            if call is not None:
+                call.cancel()
         if self._next_message is not None:
             await asyncio.gather(self._next_message, return_exceptions=True)
         self._ended()
@@ -137,12 +127,11 @@ class AsyncVideoSession(BaseVideoSession):
         if self._call is not None:
             raise RuntimeError("a session is opened once; make another")
         self._deadline = self._wire.deadline(self._options.timeout)
-        self._opening = self._wire.deadline(DEFAULT)
-        patience = Patience(self._opening)
+        opening = self._wire.deadline(DEFAULT)
+        patience = Patience(opening)
         try:
-            while (wait_s := await self._begin(patience)) is not None:
-                await asyncio.sleep(wait_s)
-                self._start_over()
+            while (wait_s := await self._begin(opening, patience)) is not None:
+                await self._pause(wait_s)
             if self._options.checkpoint is not None:
                 await self._replay(self._options.checkpoint)
         except BaseException:
@@ -172,97 +161,45 @@ class AsyncVideoSession(BaseVideoSession):
 
     async def _send(self, encoded: bytes, index: int | None) -> int:
         self._check_opened()
-        # Checked again after each wait: another task may have taken the place.
-        await self._wait_for(lambda: self._over or self._finished or self._state.has_room)
+        while True:
+            # Before looking, which waits, too: a change meanwhile would be missed.
+            changed = self._change()
+            if self._finished or self._state.has_room or await self._has_ended():
+                break
+            await changed
         await self._check_open()
         message = self._state.frame(encoded, index)
         self._post(message)
-        return message.frame.frame_index
+        return self._state.own_index(message.frame.frame_index)
 
     async def _prompt(self, object_id: int, index: int | None, prompt: Prompt) -> int:
         await self._check_open()
         message = self._state.prompt(object_id, index, prompt)
         self._post(message, prompt)
-        return message.prompt.frame_index
+        return self._state.own_index(message.prompt.frame_index)
 
     def _post(self, message: pb.SegmentVideoRequest, prompt: Prompt | None = None) -> None:
         self._wire.check(message)
         self._state.sent(message, prompt)
-        self._outbox.append(message)
-        self._notify()
+        assert self._call is not None
+        self._call.put(message)
 
     async def _check_open(self) -> None:
         self._check_opened()
-        if self._over and self._failure is None:
-            await self._check_status()
+        await self._has_ended()
         self._check_not_ended()
 
-    async def _check_status(self) -> None:
-        """Notes how a call that is over has failed, if it has."""
-        if (error := await self._end.error()) is not None:
-            self._failed(error)
-
-    async def _begin(self, patience: Patience) -> float | None:
-        """Opens a call; seconds to wait before the next attempt if a server that stops refused."""
-        outbox = self._outbox
-        outbox.append(self._state.start())
-        self._call = self._wire.open_video(self._requests(outbox), self._deadline)
-        # Without this, whoever waits to send would not notice the end of the call.
-        self._end = StreamEnd(self._call, lambda: self._ended(outbox))
-        self._messages = self._call.__aiter__()
-        try:
-            await self._open()
-        except DiptychError as error:
-            wait_s = None if self._closed else patience.wait_s(error)
-            if wait_s is None:
-                raise
-            return wait_s
-        return None
-
-    async def _requests(
-        self, outbox: deque[pb.SegmentVideoRequest]
-    ) -> AsyncIterator[pb.SegmentVideoRequest]:
-        """What gRPC's own task sends, until the session is finished."""
-
-        def over() -> bool:
-            return self._over or outbox is not self._outbox
-
-        while True:
-            await self._wait_for(lambda: bool(outbox) or self._finished or over())
-            if over() or not outbox:
-                return
-            yield outbox.popleft()
-
-    async def _wait_for(self, happened: Callable[[], bool]) -> None:
-        while not happened():
-            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiting)
-            await waiting
-
-    def _notify(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    def _ended(self, outbox: deque[pb.SegmentVideoRequest] | None = None) -> None:
-        """Notes the end of the call that sends what is in ``outbox``; by default, of the last."""
-        if outbox is not None and outbox is not self._outbox:
-            return
-        self._over = True
-        self._outbox.clear()
-        self._notify()
-
-    async def _open(self) -> None:
-        """Waits for the first answer, no longer than for that of any other call."""
-        try:
-            message = await asyncio.wait_for(self._read(), self._opening.left())
-        except asyncio.TimeoutError as error:
-            text = f"{self._wire.address}: no session within {self._opening.timeout:g} s"
-            raise DeadlineExceededError(text) from error
-        if message is None:
-            raise SessionLostError(f"{self._wire.address}: the server ended the session at once")
-        self._state.opened(message)
+    async def _has_ended(self) -> bool:
+        """Whether nothing can be sent any more; a call that is lost goes on in another."""
+        call = self._call
+        if self._failure is None and not self._over and call is not None and call.over:
+            error = await call.error()
+            if call is self._call and self._next is None:
+                if error is None:
+                    self._over = True
+                elif not self._resumable(error):
+                    self._failed(error)
+        return self._over or self._failure is not None
 
     async def _replay(self, checkpoint: VideoCheckpoint) -> None:
         """Sends held frames and their prompts again; what comes meanwhile is yielded later."""
@@ -286,40 +223,13 @@ class AsyncVideoSession(BaseVideoSession):
     async def _next_event(self) -> VideoEvent | None:
         """The next thing for the caller; ``None`` at the end."""
         while (message := await self._read()) is not None:
-            event = self._state.settle(message, await read(read_video_event, message))
-            self._notify()
+            event = await read(read_video_event, message)
+            try:
+                event = self._state.settle(message, event)
+            except SessionLostError as error:
+                raise self._failed(error) from None
+            finally:
+                self._notify()
             if event is not None:
                 return event
-        return None
-
-    async def _read(self) -> pb.SegmentVideoResponse | None:
-        if self._call is None:
-            raise RuntimeError("the session is not open: use it in its with block")
-        if self._failure is not None:
-            raise self._failure
-        # In a task of its own: grpcio ends the whole call when a read is cancelled, and a caller
-        # that waits for a result with a time limit does not mean that.
-        reading = self._next_message or asyncio.ensure_future(self._receive())
-        self._next_message = reading
-        await asyncio.wait([reading])
-        self._next_message = None
-        if reading.cancelled():
-            self._failure = self._failure or RequestCancelledError("the session was closed")
-            raise self._failure
-        try:
-            message: pb.SegmentVideoResponse | None = reading.result()
-        except grpc.aio.AioRpcError as failure:
-            raise self._failed(failure) from failure
-        if message is None:
-            self._ended()
-        return message
-
-    async def _receive(self) -> pb.SegmentVideoResponse | None:
-        """The next message; ``None`` at the end. A failure is the one that the server told."""
-        try:
-            async for message in self._messages:
-                return message
-        except grpc.aio.AioRpcError:
-            if (error := await self._end.error()) is not None:
-                raise error from None
         return None

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import ImageLike, encode_image
-from .._images import open_rgb
+from .._pictures.encoding import encode
+from .._pictures.images import open_rgb
+from .._pictures.pixels import is_pixels, upright_image
 
-if TYPE_CHECKING:
-    import PIL.Image
-
-_AS_JPEG = ("RGB", "L", "CMYK", "YCbCr", "LAB", "HSV")
+_AS_JPEG = ("RGB", "L")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +51,7 @@ def frame_pixels(frame: FrameLike) -> NDArray[np.uint8]:
     """
     if isinstance(frame, VideoFrame):
         return frame.pixels
-    if isinstance(frame, np.ndarray):
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-            raise ValueError(
-                "frame: expected an RGB array of shape (H, W, 3) and dtype uint8, "
-                f"got shape {frame.shape} and dtype {frame.dtype}"
-            )
+    if isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.shape[2:] == (3,):
         return frame
     return np.asarray(open_rgb(frame))
 
@@ -86,22 +78,8 @@ def encode_frame(frame: FrameLike, quality: int | None) -> bytes:
         MessageTooLargeError: if the bytes cannot fit a request.
     """
     image = frame.image if isinstance(frame, VideoFrame) else frame
-    if quality is not None and isinstance(image, np.ndarray):
-        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
-            from PIL import Image
-
-            return _jpeg(Image.fromarray(np.ascontiguousarray(image)), quality)
-    elif quality is not None and getattr(image, "mode", None) in _AS_JPEG:
-        from PIL import Image
-
-        if isinstance(image, Image.Image) and "transparency" not in image.info:
-            return _jpeg(image, quality)
-    return encode_image(image).data
-
-
-def _jpeg(image: PIL.Image.Image, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    rgb = image if image.mode in ("RGB", "L") else image.convert("RGB")
-    # Colours at full resolution: masks follow edges that halved chroma would blur.
-    rgb.save(buffer, format="JPEG", quality=quality, subsampling=0)
-    return buffer.getvalue()
+    if quality is not None and is_pixels(image):
+        upright = upright_image(image)
+        lossy = upright.mode in _AS_JPEG and "transparency" not in upright.info
+        return encode(upright, quality if lossy else None)
+    return encode_image(image, quality).data

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import chain
 
 from .._types.checkpoint import VideoPrompt
 from .._types.prompts import Prompt
 from .._types.segment import Segment
 from .._types.video import VideoFrameResult
+
+_MAX_CORRECTIONS = 32  # of an object on a frame: the newest are kept
 
 
 class HeldObjects:
@@ -17,27 +20,41 @@ class HeldObjects:
     def __init__(self, frames: Collection[int]) -> None:
         self._frames = frames
         self._asked: dict[int, VideoPrompt] = {}
-        self._prompts: dict[tuple[int, int], VideoPrompt] = {}
+        self._prompts: dict[tuple[int, int], tuple[VideoPrompt, ...]] = {}
+        """A prompt that replaced those before it, and the corrections since."""
+        self._leaving: dict[int, int] = {}
         self._seen: dict[int, dict[int, Prompt]] = {}
         self._outlived: set[int] = set()
 
-    def ask(self, seq: int, prompt: VideoPrompt) -> None:
-        """Note a prompt that is sent now."""
-        self._asked[seq] = prompt
+    def ask(self, number: int, prompt: VideoPrompt) -> None:
+        """Note a prompt that is sent now, as the message of that number."""
+        self._asked[number] = prompt
 
-    def refused(self, seq: int) -> None:
-        """Note that a prompt, if ``seq`` is one, has changed nothing."""
-        self._asked.pop(seq, None)
+    def leave(self, number: int, object_id: int) -> None:
+        """Note a removal that is sent now, as the message of that number."""
+        self._leaving[number] = object_id
 
-    def answered(self, seq: int) -> None:
-        """Note that a prompt, if ``seq`` is one, was taken."""
-        prompt = self._asked.pop(seq, None)
+    def refused(self, number: int) -> None:
+        """Note that a message has changed nothing."""
+        self._asked.pop(number, None)
+        self._leaving.pop(number, None)
+
+    def taken(self, number: int) -> None:
+        """Note that the first answer to a message has come."""
+        if (prompt := self._asked.get(number)) is not None:
+            self._seen.setdefault(prompt.object_id, {})
+
+    def answered(self, number: int) -> None:
+        """Note that the last answer to a message has come."""
+        if (object_id := self._leaving.pop(number, None)) is not None:
+            self._forget(object_id)
+        prompt = self._asked.pop(number, None)
         if prompt is None:
             return
         # The newest last, as the server had them.
-        self._prompts.pop((prompt.object_id, prompt.frame_index), None)
-        self._prompts[prompt.object_id, prompt.frame_index] = prompt
-        self._seen.setdefault(prompt.object_id, {})
+        before = self._prompts.pop((prompt.object_id, prompt.frame_index), ())
+        kept = (*before[:1], *before[1:][-_MAX_CORRECTIONS:]) if prompt.prompt.is_correction else ()
+        self._prompts[prompt.object_id, prompt.frame_index] = (*kept, prompt)
         self.trim()
 
     def saw(self, result: VideoFrameResult) -> None:
@@ -52,45 +69,80 @@ class HeldObjects:
             if (sight := _prompt_for(found.segment)) is not None:
                 sights[result.frame_index] = sight
 
-    def forget(self, object_id: int) -> None:
+    def _forget(self, object_id: int) -> None:
         """Drop everything about an object."""
-        self._prompts = {k: p for k, p in self._prompts.items() if p.object_id != object_id}
-        self._asked = {seq: p for seq, p in self._asked.items() if p.object_id != object_id}
+        self._prompts = {key: p for key, p in self._prompts.items() if key[0] != object_id}
         self._seen.pop(object_id, None)
         self._outlived.discard(object_id)
 
     def trim(self) -> None:
         """Drop what was on frames that are not held any more."""
-        gone = [key for key, p in self._prompts.items() if p.frame_index not in self._frames]
-        for key in gone:
-            self._outlived.add(self._prompts.pop(key).object_id)
+        for key in [key for key in self._prompts if key[1] not in self._frames]:
+            del self._prompts[key]
+            self._outlived.add(key[0])
         for sights in self._seen.values():
             for index in [index for index in sights if index not in self._frames]:
                 del sights[index]
 
     def prompts(self) -> tuple[tuple[VideoPrompt, ...], tuple[int, ...]]:
-        """What another session is asked, frame by frame, and the objects that it cannot be asked.
+        """What a session is asked that its caller opens, frame by frame, and the objects that it
+        cannot be asked. What is not answered is among them, unless it is an object's removal."""
+        waiting = [p for p in self._asked.values() if p.frame_index in self._frames]
+        older = {p.object_id for p in self._asked.values() if p.frame_index not in self._frames}
+        gone = set(self._leaving.values())
+        held, lost = self._restored(waiting, older)
+        return (
+            tuple(p for p in held if p.object_id not in gone),
+            tuple(object_id for object_id in lost if object_id not in gone),
+        )
 
-        An object all of whose prompts are held gets them again. One that has older prompts is told
-        by them as well: it gets its mask on the oldest frame that shows it, so that the frames
+    def answered_prompts(self) -> tuple[tuple[VideoPrompt, ...], tuple[int, ...]]:
+        """The same for a session that is then sent what is not answered."""
+        held, lost = self._restored([], set())
+        told = {*self._leaving.values(), *(p.object_id for p in self._asked.values())}
+        return held, tuple(object_id for object_id in lost if object_id not in told)
+
+    def _restored(
+        self, waiting: Collection[VideoPrompt], older: Collection[int]
+    ) -> tuple[tuple[VideoPrompt, ...], tuple[int, ...]]:
+        """An object all of whose prompts are held gets them again. One that has older prompts is
+        told by them as well: it gets its mask on the oldest frame that shows it, so that the frames
         after it are followed as they were, and its later prompts correct what they corrected.
         """
-        held = [p for p in self._asked.values() if p.frame_index in self._frames]
-        asked = {(p.object_id, p.frame_index) for p in held}
-        held = [*self._prompts.values(), *held]
-        older = {p.object_id for p in self._asked.values() if p.frame_index not in self._frames}
+        replacing = [p for p in self._asked.values() if not p.prompt.is_correction]
+        asked = {(p.object_id, p.frame_index) for p in replacing}
+        held = [*chain.from_iterable(self._prompts.values())]
         lost = []
-        for object_id in sorted(self._outlived | older):
+        for object_id in sorted(self._outlived.union(older)):
             sights = self._seen.get(object_id, {})
-            # A mask on a frame whose correction is not answered would be replaced by it.
+            # A mask on a frame with a prompt that is not answered would be replaced by it.
             shown = min((i for i in sights if (object_id, i) not in asked), default=None)
             if shown is not None:
-                # The mask shows what the prompts on its frame have asked for.
+                # The mask shows what the answered prompts on its frame have asked for.
                 held = [p for p in held if (p.object_id, p.frame_index) != (object_id, shown)]
                 held.append(VideoPrompt(object_id, shown, sights[shown]))
-            elif all(p.object_id != object_id for p in held):
+            elif not any(_shows(object_id, p) for p in (*held, *waiting)):
                 lost.append(object_id)
-        return tuple(held), tuple(lost)
+        return _with_something_to_correct([*held, *waiting]), tuple(lost)
+
+
+def _shows(object_id: int, asked: VideoPrompt) -> bool:
+    return asked.object_id == object_id and not asked.prompt.is_correction
+
+
+def _with_something_to_correct(prompts: Sequence[VideoPrompt]) -> tuple[VideoPrompt, ...]:
+    """Leave out corrections of frames on which another session does not know the object yet."""
+    first: dict[int, int] = {}
+    for asked in prompts:
+        if not asked.prompt.is_correction:
+            index = first.get(asked.object_id, asked.frame_index)
+            first[asked.object_id] = min(index, asked.frame_index)
+    return tuple(
+        asked
+        for asked in prompts
+        if not asked.prompt.is_correction
+        or first.get(asked.object_id, asked.frame_index + 1) <= asked.frame_index
+    )
 
 
 def _prompt_for(segment: Segment) -> Prompt | None:

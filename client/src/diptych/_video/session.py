@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import grpc
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,21 +15,21 @@ from .._transport.blocking import Transport
 from .._transport.calls import Patience
 from .._transport.timeouts import DEFAULT
 from .._types.checkpoint import VideoCheckpoint
-from .._types.errors import DeadlineExceededError, DiptychError, SessionLostError
+from .._types.errors import SessionLostError
 from .._types.prompts import Prompt
 from .._types.video import VideoEvent, VideoOptions, VideoRefusal
 from ..masks.mask import Mask
 from ..segment import v1 as pb
 from ..wire.video import read_video_event
-from .base import BaseVideoSession
+from .call import SessionCalls
 from .frames import FrameLike, encode_frame, frame_index
-from .state import make_prompt
+from .options import make_prompt
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class VideoSession(BaseVideoSession):
+class VideoSession(SessionCalls):
     """Objects followed through a stream of frames; made by ``video`` of a client.
 
     Open inside its ``with`` block. Iterate it for results, one per frame and more after each
@@ -43,15 +40,13 @@ class VideoSession(BaseVideoSession):
 
     def __init__(self, wire: Transport, options: VideoOptions) -> None:
         super().__init__(wire, options)
-        self._wire = wire
-        self._changed = threading.Condition()
         self._reading = threading.Lock()
 
     def send(self, frame: FrameLike, index: int | None = None) -> int:
         """Sends the next frame and returns its index; waits while too many are unanswered.
 
-        Indexes grow; without one it is that of a ``VideoFrame``, else the last plus 1. All frames
-        have one size.
+        Indexes grow, or fall from the second frame on, as those of a clip that is played backwards;
+        without one it is that of a ``VideoFrame``, else the next one. All frames have one size.
 
         Raises:
             DiptychError: the session has failed.
@@ -113,27 +108,30 @@ class VideoSession(BaseVideoSession):
         after the last result."""
         with self._changed:
             self._finished = True
+            if self._call is not None and self._next is None:
+                self._call.half_close(unsent=True)
             self._changed.notify_all()
         return self
 
     def close(self) -> None:
         """Ends the session at once; the server frees it. Leaving the block does this."""
-        self._closed = True
-        if self._call is not None:
-            self._call.cancel()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for call in (self._call, self._opening, self._next and self._next[0]):
+            if call is not None:
+                call.cancel()
         self._ended()
 
     def __enter__(self) -> Self:
         if self._call is not None:
             raise RuntimeError("a session is opened once; make another")
         self._deadline = self._wire.deadline(self._options.timeout)
-        self._opening = self._wire.deadline(DEFAULT)
-        patience = Patience(self._opening)
+        opening = self._wire.deadline(DEFAULT)
+        patience = Patience(opening)
         try:
-            while (wait_s := self._begin(patience)) is not None:
-                time.sleep(wait_s)
-                with self._changed:
-                    self._start_over()
+            while (wait_s := self._begin(opening, patience)) is not None:
+                self._pause(wait_s)
             if self._options.checkpoint is not None:
                 self._replay(self._options.checkpoint)
         except BaseException:
@@ -164,96 +162,42 @@ class VideoSession(BaseVideoSession):
     def _send(self, encoded: bytes, index: int | None) -> int:
         self._check_opened()
         with self._changed:
-            self._changed.wait_for(lambda: self._over or self._finished or self._state.has_room)
+            self._changed.wait_for(
+                lambda: self._finished or self._state.has_room or self._has_ended()
+            )
             self._check_open()
             message = self._state.frame(encoded, index)
             self._post(message)
-            return message.frame.frame_index
+            return self._state.own_index(message.frame.frame_index)
 
     def _prompt(self, object_id: int, index: int | None, prompt: Prompt) -> int:
         with self._changed:
             self._check_open()
             message = self._state.prompt(object_id, index, prompt)
             self._post(message, prompt)
-            return message.prompt.frame_index
+            return self._state.own_index(message.prompt.frame_index)
 
     def _post(self, message: pb.SegmentVideoRequest, prompt: Prompt | None = None) -> None:
         self._wire.check(message)
         self._state.sent(message, prompt)
-        self._outbox.append(message)
-        self._changed.notify_all()
+        assert self._call is not None
+        self._call.put(message)
 
     def _check_open(self) -> None:
         self._check_opened()
-        if self._over and self._failure is None and self._call.code() is not grpc.StatusCode.OK:
-            self._failed(self._call)
+        self._has_ended()
         self._check_not_ended()
 
-    def _begin(self, patience: Patience) -> float | None:
-        """Opens a call; seconds to wait before the next attempt if a server that stops refused."""
-        outbox = self._outbox
-        outbox.append(self._state.start())
-        self._call = self._wire.open_video(self._requests(outbox), self._deadline)
-        # Without this, whoever waits to send would not notice the end of the call.
-        if not self._call.add_callback(lambda: self._ended(outbox)):
-            self._ended(outbox)
-        try:
-            self._open()
-        except DiptychError as error:
-            wait_s = None if self._closed else patience.wait_s(error)
-            if wait_s is None:
-                raise
-            return wait_s
-        return None
-
-    def _requests(self, outbox: deque[pb.SegmentVideoRequest]) -> Iterator[pb.SegmentVideoRequest]:
-        """What gRPC's own thread sends, until the session is finished."""
-
-        def over() -> bool:
-            return self._over or outbox is not self._outbox
-
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: outbox or self._finished or over())
-                if over() or not outbox:
-                    return
-                message = outbox.popleft()
-            yield message
-
-    def _ended(self, outbox: deque[pb.SegmentVideoRequest] | None = None) -> None:
-        """Notes the end of the call that sends what is in ``outbox``; by default, of the last."""
-        if outbox is not None and outbox is not self._outbox:
-            return
-        with self._changed:
-            self._over = True
-            self._outbox.clear()
-            self._changed.notify_all()
-
-    def _open(self) -> None:
-        """Waits for the first answer, no longer than for that of any other call."""
-        late = threading.Event()
-
-        def give_up() -> None:
-            late.set()
-            self._call.cancel()
-
-        seconds = self._opening.left()
-        timer = None if seconds is None else threading.Timer(seconds, give_up)
-        try:
-            if timer is not None:
-                timer.start()
-            message = self._read()
-        except DiptychError as error:
-            if not late.is_set():
-                raise
-            message_text = f"{self._wire.address}: no session within {self._opening.timeout:g} s"
-            raise DeadlineExceededError(message_text) from error
-        finally:
-            if timer is not None:
-                timer.cancel()
-        if message is None:
-            raise SessionLostError(f"{self._wire.address}: the server ended the session at once")
-        self._state.opened(message)
+    def _has_ended(self) -> bool:
+        """Whether nothing can be sent any more; a call that is lost goes on in another."""
+        call = self._call
+        if self._failure is None and not self._over and call is not None and call.over:
+            error = call.error()
+            if error is None:
+                self._over = self._next is None
+            elif self._next is None and not self._resumable(error):
+                self._failed(error)
+        return self._over or self._failure is not None
 
     def _replay(self, checkpoint: VideoCheckpoint) -> None:
         """Sends held frames and their prompts again; what comes meanwhile is yielded later."""
@@ -279,23 +223,12 @@ class VideoSession(BaseVideoSession):
         while (message := self._read()) is not None:
             event = read_video_event(message)
             with self._changed:
-                event = self._state.settle(message, event)
-                self._changed.notify_all()
+                try:
+                    event = self._state.settle(message, event)
+                except SessionLostError as error:
+                    raise self._failed(error) from None
+                finally:
+                    self._changed.notify_all()
             if event is not None:
                 return event
         return None
-
-    def _read(self) -> pb.SegmentVideoResponse | None:
-        if self._call is None:
-            raise RuntimeError("the session is not open: use it in its with block")
-        if self._failure is not None:
-            raise self._failure
-        try:
-            message: pb.SegmentVideoResponse = next(self._call)
-        except StopIteration:
-            self._ended()
-            return None
-        except grpc.RpcError as failure:
-            with self._changed:
-                raise self._failed(failure) from failure
-        return message

@@ -1,21 +1,17 @@
 """What both kinds of video session know of their stream: order, window, held frames. No I/O.
 
-Not safe between threads; the sessions guard it.
+Not safe between threads; the sessions guard it. It outlives a call: what another one has to be sent
+so that the session goes on in it, ``replay`` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import copy
+from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .._arguments import BoxLike, PointLike, make_box, make_point
-from .._transport.timeouts import checked_timeout
 from .._types.checkpoint import VideoCheckpoint, VideoPrompt
-from .._types.errors import DiptychError, SessionLostError, UnavailableError
-from .._types.prompts import LowResLogits, OutputOptions, Prompt
+from .._types.errors import DiptychError, SessionLostError
+from .._types.prompts import Prompt
 from .._types.results import Provenance
 from .._types.video import (
     VideoEvent,
@@ -24,7 +20,6 @@ from .._types.video import (
     VideoOptions,
     VideoRefusal,
 )
-from ..masks.mask import Mask
 from ..segment import v1 as pb
 from ..wire.video import (
     frame_request,
@@ -34,59 +29,27 @@ from ..wire.video import (
     removal_request,
     start_request,
 )
-from .frames import checked_quality
 from .held import HeldObjects
+from .indexes import FrameIndexes
+from .resume import as_lost
 
 MAX_WAITING = 1024
 """Prompts and removals that may be unanswered."""
 
 
-def make_prompt(
-    points: Sequence[PointLike], box: BoxLike | None, mask: Mask | NDArray[np.bool_] | None
-) -> Prompt:
-    """Make one object's prompt; an array is a ``(height, width)`` mask of the frame.
+@dataclass
+class _Asked:
+    """A message that waits for answers; ``number`` stays, whichever call it is sent in."""
 
-    Raises:
-        TypeError, ValueError: it cannot be one.
-    """
-    if isinstance(mask, LowResLogits):
-        raise TypeError("mask: expected a Mask or an array, got the logits of an image answer")
-    return Prompt(
-        points=tuple(make_point(point) for point in points),
-        box=None if box is None else make_box(box),
-        mask=Mask.from_array(mask) if isinstance(mask, np.ndarray) else mask,
-    )
-
-
-def make_video_options(
-    model: str | None,
-    output: OutputOptions | None,
-    track_all: bool,
-    resume: SessionLostError | None,
-    raise_refusals: bool,
-    jpeg_quality: int | None,
-    timeout: float | None,
-) -> VideoOptions:
-    """Options of a new session, or of one that goes on from a lost one.
-
-    Raises:
-        ValueError: one cannot be used, or the error holds no session.
-    """
-    checkpoint = resume.checkpoint if resume is not None else None
-    if checkpoint is not None:
-        model, output = model or checkpoint.model, output or checkpoint.output
-        track_all = track_all or checkpoint.track_all
-    elif resume is not None:
-        raise ValueError("resume: expected the error of an open session, got one without any")
-    return VideoOptions(
-        model=model,
-        output=output or OutputOptions(),
-        track_all=track_all,
-        raise_refusals=raise_refusals,
-        jpeg_quality=checked_quality(jpeg_quality),
-        timeout=checked_timeout(timeout),
-        checkpoint=checkpoint,
-    )
+    number: int
+    message: pb.SegmentVideoRequest
+    """A frame's is without its megabytes."""
+    given: int = 0
+    """Answers that the caller has."""
+    drop: int = 0
+    """Answers of this call that the caller has from an earlier one."""
+    left: int | None = None
+    """Answers that are still to come; not known before the first."""
 
 
 class SessionState:
@@ -95,26 +58,31 @@ class SessionState:
     def __init__(self, options: VideoOptions) -> None:
         self._options = options
         self._seq = 0
-        self._newest_index = -1
+        self._indexes = FrameIndexes()
         self._frames: dict[int, bytes] = {}
-        self._unanswered: dict[int, pb.SegmentVideoRequest] = {}
-        self._unanswered_frames: set[int] = set()
+        self._unanswered: dict[int, _Asked] = {}
+        self._unanswered_frames: dict[int, int] = {}
+        self._restoring: dict[int, pb.SegmentVideoRequest] = {}
+        self._revisions: dict[int, int] = {}
+        self._replayed = False
         self._objects = HeldObjects(self._frames.keys())
         self.limits: VideoLimits | None = None
         self.provenance: tuple[Provenance, ...] = ()
         self.going_away_s: float | None = None
+        self.given = 0
+        """Answers that the caller was given."""
 
     def start(self) -> pb.SegmentVideoRequest:
-        """The first message."""
+        """The first message of a call."""
         options = self._options
         message = start_request(options.model or "", options.output, options.track_all)
-        self.sent(message)
+        self._number(message)
         return message
 
     def opened(self, message: pb.SegmentVideoResponse) -> None:
         """Takes the first answer; ``ServerError`` if it is another."""
         self.limits, self.provenance = read_started(message)
-        self._unanswered.clear()
+        self.going_away_s = None
 
     @property
     def has_room(self) -> bool:
@@ -127,13 +95,21 @@ class SessionState:
         """Nothing that was sent waits for an answer."""
         return not self._unanswered
 
+    @property
+    def at_work(self) -> int | None:
+        """Number of the message that the server answers next; ``None`` if there is none, or if it
+        is not there yet in a session that is being restored."""
+        if self._restoring:
+            return None
+        return next((asked.number for asked in self._unanswered.values()), None)
+
     def frame(self, encoded: bytes, index: int | None) -> pb.SegmentVideoRequest:
-        """The next frame; ``ValueError`` if its index does not grow."""
-        if index is None:
-            index = self._newest_index + 1
-        elif index <= self._newest_index:
-            raise ValueError(f"index: expected more than {self._newest_index}, got {index}")
-        return frame_request(index, encoded)
+        """The next frame; ``ValueError`` if its index goes the other way than those before."""
+        return frame_request(self._indexes.next(index), encoded)
+
+    def own_index(self, index: int) -> int:
+        """A frame's index as the caller has it, of the one in messages."""
+        return self._indexes.mirrored(index)
 
     def prompt(self, object_id: int, index: int | None, prompt: Prompt) -> pb.SegmentVideoRequest:
         """A prompt, for the newest frame if no index is given.
@@ -145,9 +121,9 @@ class SessionState:
         if index is None:
             if not self._frames:
                 raise ValueError("prompt: send a frame first")
-            index = next(reversed(self._frames))
+            index = self.own_index(next(reversed(self._frames)))
         self._check_waiting()
-        return prompt_request(object_id, index, prompt)
+        return prompt_request(object_id, self._indexes.mirrored(index), prompt)
 
     def removal(self, object_id: int) -> pb.SegmentVideoRequest:
         """The end of an object; ``RuntimeError`` if too many are not answered."""
@@ -160,90 +136,203 @@ class SessionState:
                 f"{MAX_WAITING} prompts wait for an answer: read results of the session"
             )
 
-    def sent(self, message: pb.SegmentVideoRequest, prompt: Prompt | None = None) -> None:
-        """Numbers a message that is sent now, and remembers it until it is answered."""
+    def _number(self, message: pb.SegmentVideoRequest) -> None:
         self._seq += 1
         message.seq = self._seq
-        kind = message.WhichOneof("event")
+
+    def sent(self, message: pb.SegmentVideoRequest, prompt: Prompt | None = None) -> None:
+        """Numbers a message that is sent now, and remembers it until it is answered."""
+        self._number(message)
+        seq, kind = message.seq, message.WhichOneof("event")
+        kept = message
         if kind == "frame":
-            self._newest_index = message.frame.frame_index
-            self._hold(self._newest_index, message.frame.encoded)
-            self._unanswered_frames.add(self._seq)
-            # Without its megabytes.
-            kept = frame_request(self._newest_index, b"")
-            self._unanswered[self._seq] = kept
-        else:
-            self._unanswered[self._seq] = message
+            index = message.frame.frame_index
+            self._indexes.sent(index)
+            self._frames[index] = message.frame.encoded
+            self._unanswered_frames[seq] = index
+            kept = frame_request(index, b"")
+        self._unanswered[seq] = _Asked(seq, kept)
         if kind == "prompt" and prompt is not None:
             asked = VideoPrompt(message.prompt.object_id, message.prompt.frame_index, prompt)
-            self._objects.ask(self._seq, asked)
+            self._objects.ask(seq, asked)
         elif kind == "removal":
-            self._objects.forget(message.removal.object_id)
-
-    def _hold(self, index: int, encoded: bytes) -> None:
-        assert self.limits is not None
-        self._frames[index] = encoded
-        while len(self._frames) > self.limits.held_frames:
-            del self._frames[next(iter(self._frames))]
-        self._objects.trim()
+            self._objects.leave(seq, message.removal.object_id)
 
     def settle(
         self, message: pb.SegmentVideoResponse, event: VideoEvent | None
     ) -> VideoEvent | None:
-        """Takes an answer and what it was read as; what the caller is to see of it."""
+        """Takes an answer and what it was read as; what the caller is to see of it.
+
+        Raises:
+            SessionLostError: a session that goes on from a lost one does not take an object.
+        """
         grace_s = read_going_away(message)
         if grace_s is not None:
             self.going_away_s = grace_s
         seq = message.in_reply_to_seq
-        request = self._unanswered.pop(seq, None)
-        self._unanswered_frames.discard(seq)
-        if isinstance(event, VideoRefusal):
-            self._objects.refused(seq)
-            return self._refused(event, request)
-        self._objects.answered(seq)
+        if seq in self._unanswered:
+            self._objects.taken(self._unanswered[seq].number)
         if isinstance(event, VideoFrameResult):
             self._objects.saw(event)
-        return event
-
-    def _refused(
-        self, refusal: VideoRefusal, request: pb.SegmentVideoRequest | None
-    ) -> VideoRefusal:
-        kind = request.WhichOneof("event") if request is not None else None
-        if request is None:
+        if (restored := self._restoring.pop(seq, None)) is not None:
+            self._check_restored(restored, event)
+            return None
+        asked = self._unanswered.get(seq)
+        if asked is None:
+            return event
+        self._end_those_before(seq)
+        if isinstance(event, VideoRefusal):
+            refusal = self._refused(event, asked.message)
+            self._done(seq)
+            self._objects.refused(asked.number)
+            self.given += 1
             return refusal
+        asked.left = (self._answers_to(asked) if asked.left is None else asked.left) - 1
+        if asked.left <= 0:
+            self._done(seq)
+            self._objects.answered(asked.number)
+        return self._given(asked, event)
+
+    def _end_those_before(self, seq: int) -> None:
+        """Answers come in order: a message that had some of those expected gets no more."""
+        first = next(iter(self._unanswered))
+        if first < seq and self._unanswered[first].left is not None:
+            self._objects.answered(self._unanswered[first].number)
+            self._done(first)
+
+    def _answers_to(self, asked: _Asked) -> int:
+        """How many answers a message gets: a prompt's frame and all after it are answered."""
+        if asked.message.WhichOneof("event") != "prompt":
+            return 1
+        waiting = self._unanswered_frames.values()
+        since = asked.message.prompt.frame_index
+        return max(1, sum(i >= since and i not in waiting for i in self._frames))
+
+    def _given(self, asked: _Asked, event: VideoEvent | None) -> VideoEvent | None:
+        if asked.drop:
+            asked.drop -= 1
+            return None
+        asked.given += 1
+        self.given += 1
+        if not isinstance(event, VideoFrameResult):
+            return event
+        last = self._revisions.get(event.frame_index)
+        if self._replayed and last is not None:
+            event = replace(event, revision=last + 1)
+        if event.frame_index in self._frames:
+            self._revisions[event.frame_index] = event.revision
+        own = self.own_index(event.frame_index)
+        return event if own == event.frame_index else replace(event, frame_index=own)
+
+    def _done(self, seq: int) -> None:
+        """A message was answered whole, or refused."""
+        del self._unanswered[seq]
+        if self._unanswered_frames.pop(seq, None) is None:
+            return
+        # Counted by answers: what is sent ahead does not push out what the server still holds.
+        assert self.limits is not None
+        while len(self._frames) - len(self._unanswered_frames) > self.limits.held_frames:
+            oldest = next(iter(self._frames))
+            del self._frames[oldest]
+            self._revisions.pop(oldest, None)
+        self._objects.trim()
+
+    def _refused(self, refusal: VideoRefusal, request: pb.SegmentVideoRequest) -> VideoRefusal:
+        kind = request.WhichOneof("event")
         if kind == "frame":
             self._frames.pop(request.frame.frame_index, None)
-            return replace(refusal, frame_index=request.frame.frame_index)
+            return replace(refusal, frame_index=self.own_index(request.frame.frame_index))
         if kind == "prompt":
-            asked = request.prompt
-            return replace(refusal, frame_index=asked.frame_index, object_id=asked.object_id)
+            index, object_id = request.prompt.frame_index, request.prompt.object_id
+            return replace(refusal, frame_index=self.own_index(index), object_id=object_id)
         return replace(refusal, object_id=request.removal.object_id)
 
-    def checkpoint(self) -> VideoCheckpoint:
-        """What another session needs to go on from here."""
-        prompts, lost = self._objects.prompts()
+    def replay(self) -> list[pb.SegmentVideoRequest]:
+        """What a call that was opened now is sent, so that the session goes on in it.
+
+        First what makes the server's state: held frames and prompts, whose answers the caller does
+        not see. Then, as it was sent, what is not answered.
+        """
+        self._replayed = True
+        waiting = set(self._unanswered_frames.values())
+        prompts, _ = self._objects.answered_prompts()
+        self._restoring = {}
+        for index, encoded in self._frames.items():
+            if index in waiting:
+                continue
+            self._restore(frame_request(index, encoded))
+            for each in prompts:
+                if each.frame_index == index:
+                    self._restore(prompt_request(each.object_id, index, each.prompt))
+        messages = [*self._restoring.values()]
+        # Their files are with the frames that are held.
+        self._restoring = {seq: _without_file(message) for seq, message in self._restoring.items()}
+        asked_before, self._unanswered = self._unanswered, {}
+        self._unanswered_frames = {}
+        for asked in asked_before.values():
+            messages.append(self._again(asked))
+        return messages
+
+    def _restore(self, message: pb.SegmentVideoRequest) -> None:
+        self._number(message)
+        self._restoring[message.seq] = message
+
+    def _again(self, asked: _Asked) -> pb.SegmentVideoRequest:
+        # The call before may still be sending the old one.
+        asked.message = message = copy.deepcopy(asked.message)
+        asked.drop, asked.left = asked.given, None
+        self._number(message)
+        self._unanswered[message.seq] = asked
+        if message.WhichOneof("event") != "frame":
+            return message
+        index = message.frame.frame_index
+        self._unanswered_frames[message.seq] = index
+        whole = frame_request(index, self._frames[index])
+        whole.seq = message.seq
+        return whole
+
+    def _check_restored(self, message: pb.SegmentVideoRequest, event: VideoEvent | None) -> None:
+        if not isinstance(event, VideoRefusal):
+            return
+        kind = message.WhichOneof("event")
+        lost = (message.prompt.object_id,) if kind == "prompt" else ()
+        index = self.own_index(message.frame.frame_index)
+        what = f"object {lost[0]}" if lost else f"frame {index}"
+        error = SessionLostError(f"{what} could not be restored: {event.error}")
+        error.checkpoint = self.checkpoint(lost)
+        raise error
+
+    @property
+    def lost_objects(self) -> tuple[int, ...]:
+        """Objects that another call could not be told, as no held frame shows them."""
+        return self._objects.answered_prompts()[1]
+
+    def checkpoint(self, lost: tuple[int, ...] = ()) -> VideoCheckpoint:
+        """What another session needs to go on from here, without the objects ``lost``."""
+        prompts, unseen = self._objects.prompts()
         return VideoCheckpoint(
             model=self._options.model,
             output=self._options.output,
             track_all=self._options.track_all,
-            frames=tuple(self._frames.items()),
-            prompts=prompts,
-            lost_objects=lost,
+            frames=tuple((self.own_index(index), file) for index, file in self._frames.items()),
+            prompts=tuple(
+                replace(each, frame_index=self.own_index(each.frame_index))
+                for each in prompts
+                if each.object_id not in lost
+            ),
+            lost_objects=tuple(sorted({*unseen, *lost})),
         )
 
     def lost(self, error: DiptychError) -> DiptychError:
         """The error as the caller is to see it: one that a new session can go on from."""
-        if self.limits is None or not isinstance(error, (SessionLostError, UnavailableError)):
+        if self.limits is None or (found := as_lost(error)) is None:
             return error
-        if not isinstance(error, SessionLostError):
-            # The server went away under an open session: it cannot say so itself.
-            error = SessionLostError(
-                str(error),
-                code=error.code,
-                reason=error.reason,
-                metadata=error.metadata,
-                request_id=error.request_id,
-                retry_after_s=error.retry_after_s,
-            )
-        error.checkpoint = self.checkpoint()
-        return error
+        found.checkpoint = found.checkpoint or self.checkpoint()
+        return found
+
+
+def _without_file(message: pb.SegmentVideoRequest) -> pb.SegmentVideoRequest:
+    """The same about a frame, without its megabytes."""
+    if message.WhichOneof("event") != "frame":
+        return message
+    return frame_request(message.frame.frame_index, b"")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .._files import FileWriter, Unfinished
 from .._types.errors import VideoFileError
 from .read import DEFAULT_FPS, load_av
 
@@ -42,24 +43,33 @@ class VideoWriter:
 
     H.264 where PyAV has libx264, else MPEG-4. Leaving the block, by an exception or Ctrl-C too,
     closes the file; a program that is killed leaves all but about the last second. The file is
-    made by the first frame.
+    made by the first frame. A file that it replaces stays as it was until the end: the new one
+    grows beside it, as ``.diptych-….part``.
 
     Args:
-        path: ends in ``.mp4``; a file that is there is replaced.
+        path: ends in ``.mp4``.
         fps: frames per second, where ``write`` is not told times.
+        overwrite: a file that is there may be replaced.
 
     Raises:
         MissingExtraError: without ``pip install 'diptych[video]'``.
         ValueError: an argument cannot be used.
+        FileExistsError: a file is there, and ``overwrite`` was not said.
+        OSError: nothing can be written there.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, fps: float = DEFAULT_FPS) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, fps: float = DEFAULT_FPS, overwrite: bool = False
+    ) -> None:
         load_av()
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
             raise ValueError(f"path: expected a file that ends in .mp4, got {str(path)!r}")
         if not 0 < fps <= 1000:
             raise ValueError(f"fps: expected above 0, up to 1000, got {fps}")
+        self._files = FileWriter(overwrite=overwrite)
+        self._files.check(self.path)
+        self._unfinished: Unfinished | None = None
         self._fps = fps
         self._size = (0, 0)
         self._tick = -1
@@ -68,6 +78,7 @@ class VideoWriter:
         self._pause = 0
         self._zero_s = 0.0
         self._failed = False
+        self._broken = False
         self._closed = False
 
     def write(self, pixels: NDArray[np.uint8], time_s: float | None = None) -> None:
@@ -79,6 +90,7 @@ class VideoWriter:
 
         Raises:
             VideoFileError: the file cannot be written.
+            FileExistsError: a file of this name appeared meanwhile.
             ValueError: it is no such frame, or the writer is closed.
         """
         if self._closed:
@@ -99,11 +111,24 @@ class VideoWriter:
             VideoFileError: the file cannot be written.
         """
         container, self._container = self._container, None
+        unfinished, self._unfinished = self._unfinished, None
         self._closed = True
+        if unfinished is None:
+            return
+        try:
+            self._end(container)
+        finally:
+            # A file that broke plays up to there, which is not worth the one that it would replace.
+            if self._tick >= 0 and not (self._broken and unfinished.replaces):
+                unfinished.keep()
+            else:
+                unfinished.drop()
+
+    def _end(self, container: OutputContainer | None) -> None:
         if container is None or self._stream is None:
             return
         try:
-            with _told(self.path):
+            with self._told():
                 try:
                     if self._tick >= 0:
                         container.mux(self._stream.encode(None))
@@ -113,16 +138,17 @@ class VideoWriter:
             # Said once already, by the frame that could not be written.
             if not self._failed:
                 raise
-        if self._tick < 0:
-            self.path.unlink(missing_ok=True)
 
     def _open(self, height: int, width: int) -> VideoStream:
         import av
 
         codec: Literal["libx264", "mpeg4"]
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        with _told(self.path):
-            container = av.open(f"file:{self.path}", "w", format="mp4", options=_CONTAINER)
+        # One that could not be opened may be tried again.
+        self._unfinished = self._unfinished or self._files.grow(self.path)
+        with self._told():
+            place = self._unfinished.place
+            container = av.open(f"file:{place}", "w", format="mp4", options=_CONTAINER)
             rate = Fraction(self._fps).limit_denominator(100_000)
             stream = container.add_stream(codec, rate=rate)
         self._size = (height, width)
@@ -139,7 +165,7 @@ class VideoWriter:
         context.options = _H264 if codec == "libx264" else {}
         if codec != "libx264":
             context.bit_rate = round(height * width * self._fps * _MPEG4_BITS_PER_PIXEL)
-        with _told(self.path):
+        with self._told():
             # Else a folder that is not there would be noticed when the encoder gives its first
             # packet, many frames later.
             container.start_encoding()
@@ -167,7 +193,7 @@ class VideoWriter:
         frame.time_base = Fraction(1, _TICKS_PER_S)
         assert self._container is not None
         self._failed = True
-        with _told(self.path):
+        with self._told():
             self._container.mux(stream.encode(frame))
         self._failed = False
         self._tick = tick
@@ -183,13 +209,13 @@ class VideoWriter:
     ) -> None:
         self.close()
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raises what PyAV raises as an error that names the file."""
+        import av
 
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Raises what PyAV raises as an error that names the file."""
-    import av
-
-    try:
-        yield
-    except av.FFmpegError as error:
-        raise VideoFileError(f"{path}: cannot be written: {error.strerror}") from error
+        try:
+            yield
+        except av.FFmpegError as error:
+            self._broken = True
+            raise VideoFileError(f"{self.path}: cannot be written: {error.strerror}") from error

@@ -9,16 +9,16 @@ import click
 
 from .. import Comparison
 from ..documents.results import comparison_document
-from ._exits import exit_code_of_all, report
+from ._exits import FAILED, exit_code_of_all, report
 from ._json import print_json
 from ._options import (
     Number,
     ask_arguments,
     ask_options,
-    check_figure_path,
     connect,
     connection_options,
 )
+from ._outputs import COMPARE, one_figure, out_options
 
 
 @click.command(short_help="Compare what all models see in a picture.")
@@ -27,14 +27,15 @@ from ._options import (
 @click.option("--match-iou", type=Number(0, 1, min_open=True), help="Overlap of a match. [0.5]")
 @ask_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with COCO RLE.")
-@click.option("--out", type=click.Path(path_type=Path), help="Picture, models side by side.")
+@out_options("Picture, models side by side.")
 @connection_options
 def compare(
     image: Path,
     models: tuple[str, ...],
     match_iou: float | None,
     as_json: bool,
-    out: Path | None,
+    out: str | None,
+    overwrite: bool,
     address: str | None,
     timeout: float,
     **ask: Any,
@@ -43,11 +44,13 @@ def compare(
 
     Ends with an error if no model answered.
     """
-    figure = None if out is None else check_figure_path(out)
+    figures = one_figure(out, image, COMPARE, overwrite=overwrite)
     with connect(address, timeout) as client:
         comparison = client.compare(
             image, models=models, match_iou=match_iou, **ask_arguments(**ask)
         )
+    # Before it is shown: who reads only the first lines still gets the figure.
+    unsaved = figures.save(0, comparison, image) if figures and comparison.results else None
     if as_json:
         print_json({"source": str(image), **comparison_document(comparison)})
     else:
@@ -56,12 +59,14 @@ def compare(
     for outcome in comparison.results:
         if outcome.error:
             report(outcome.error, name=outcome.model_id)
-    if figure is not None and comparison.results:
-        comparison.save(figure, image=image)
+    if unsaved is not None:
+        report(unsaved)
     if not comparison.results:
         click.echo("diptych: no model does this task", err=True)
     if len(errors) == len(comparison.results):
         click.get_current_context().exit(exit_code_of_all(list(errors)))
+    if unsaved is not None:
+        click.get_current_context().exit(FAILED)
 
 
 def _print_tables(comparison: Comparison) -> None:

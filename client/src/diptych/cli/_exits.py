@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import sys
 
 import click
 
@@ -49,6 +51,7 @@ class ExitCodeGroup(click.Group):
     """A group whose commands end with the exit codes above instead of tracebacks."""
 
     def invoke(self, ctx: click.Context) -> object:
+        _print_any_name()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -62,6 +65,12 @@ class ExitCodeGroup(click.Group):
                 raise
             report(error)
             ctx.exit(FAILED)
+
+
+def _print_any_name() -> None:
+    """Escapes on stdout what its encoding lacks, as stderr does: files may have any name."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def exit_code(error: Exception) -> int:

@@ -14,7 +14,6 @@ from .._transport.timeouts import DEFAULT_TIMEOUT_S
 from ._security import SECURITY_OPTIONS, security
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-FIGURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg"})
 
 
 class Number(click.FloatRange):
@@ -131,7 +130,8 @@ ask_options = _decorated(
             "points",
             type=PointType(),
             multiple=True,
-            help="On the object (1) or off it (0); all points together are one object.",
+            help="On the object (1) or off it (0); all points together are one object. Points that"
+            " are all off it correct the one box or mask that is given.",
         ),
         click.option(
             "--box", "boxes", type=BoxType(), multiple=True, help="Around an object; one each."
@@ -142,6 +142,11 @@ ask_options = _decorated(
             type=_EXISTING_FILE,
             multiple=True,
             help="PNG of the picture's size with an earlier guess; one object each.",
+        ),
+        click.option(
+            "--one-object",
+            is_flag=True,
+            help="Points, box and mask are one object: points and box correct the mask.",
         ),
         click.option("--min-score", type=Number(0, 1), help="Drop what scores lower."),
         click.option("--max-segments", type=click.IntRange(1, 100_000), help="Keep the best."),
@@ -164,14 +169,18 @@ def ask_arguments(
     points: Sequence[Point],
     boxes: Sequence[Box],
     masks: Sequence[Path],
+    one_object: bool,
     min_score: float | None,
     max_segments: int | None,
     all_candidates: bool,
 ) -> dict[str, Any]:
     """Arguments for ``Client.segment`` and its like, from ``ask_options``."""
+    prompts = [Prompt(mask=_mask(path)) for path in masks]
+    if one_object:
+        prompts, points, boxes = [_one_object(prompts, points, boxes)], (), ()
     return {
         "task": task,
-        "prompts": [Prompt(mask=_mask(path)) for path in masks],
+        "prompts": prompts,
         "points": points,
         "boxes": boxes,
         "output": OutputOptions(
@@ -180,14 +189,14 @@ def ask_arguments(
     }
 
 
-def check_figure_path(path: Path) -> Path:
-    """The path back, if a figure can be written to it."""
-    if path.suffix.lower() not in FIGURE_SUFFIXES:
-        known = " ".join(sorted(FIGURE_SUFFIXES))
-        raise click.BadParameter(f"expected a suffix of {known}, got {str(path)!r}.")
-    if not path.parent.is_dir():
-        raise click.BadParameter(f"no directory {str(path.parent)!r}.")
-    return path
+def _one_object(masks: list[Prompt], points: Sequence[Point], boxes: Sequence[Box]) -> Prompt:
+    for name, given in (("--mask", masks), ("--box", boxes)):
+        if len(given) > 1:
+            raise click.BadParameter(
+                f"expected at most one with --one-object, got {len(given)}.", param_hint=name
+            )
+    mask = masks[0].mask if masks else None
+    return Prompt(tuple(points), boxes[0] if boxes else None, mask)
 
 
 def _mask(path: Path) -> Mask:

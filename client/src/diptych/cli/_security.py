@@ -39,6 +39,12 @@ SECURITY_OPTIONS = (
 )
 
 
+def security_files() -> list[Path]:
+    """The files that the command reads for TLS and as token."""
+    given = click.get_current_context().meta.get(_GIVEN, {})
+    return [path for path in given.values() if isinstance(path, Path)]
+
+
 def security() -> dict[str, Any]:
     """Arguments of ``Client`` from the options of the command that runs.
 

@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from .. import Client, ManyItem, SegmentResult
-from .._images import list_images
+from .._pictures.images import list_images
 from ..documents.results import error_document, result_document
 from ._exits import FAILED, exit_code_of_all, report
 from ._json import print_json
-from ._options import ask_arguments, ask_options, check_figure_path, connect, connection_options
+from ._options import ask_arguments, ask_options, connect, connection_options
+from ._outputs import SEGMENTS, Figures, is_drawn, many_figures, one_figure, out_options
 from ._progress import with_progress
 
 
@@ -28,9 +29,7 @@ from ._progress import with_progress
 @click.option("--model", help="Id of the model; a model service knows its own.")
 @ask_options
 @click.option("--json", "as_json", is_flag=True, help="JSON with COCO RLE; a line per picture.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Picture of the result; for many, a folder."
-)
+@out_options("Picture of the result; for many, a folder.")
 @click.option(
     "--jobs",
     type=click.IntRange(1, 64),
@@ -43,7 +42,8 @@ def segment(
     images: tuple[Path, ...],
     model: str | None,
     as_json: bool,
-    out: Path | None,
+    out: str | None,
+    overwrite: bool,
     jobs: int,
     address: str | None,
     timeout: float,
@@ -52,17 +52,20 @@ def segment(
     """Segment pictures, or all pictures of a folder, with one model."""
     arguments = ask_arguments(**ask) | {"model": model}
     if len(images) == 1 and images[0].is_file():
-        figure = None if out is None else _figure_path(images[0], out)
+        figures = one_figure(out, images[0], SEGMENTS, overwrite=overwrite)
         with connect(address, timeout) as client:
             result = client.segment(images[0], **arguments)
+        # Before it is shown: who reads only the first lines still gets the figure.
+        unsaved = figures.save(0, result, images[0]) if figures else None
         _show_one(images[0], result, as_json)
-        if figure is not None:
-            result.save(figure, image=images[0])
+        if unsaved is not None:
+            report(unsaved)
+            click.get_current_context().exit(FAILED)
         return
-    folder = None if out is None else _folder(out)
     paths = _expanded(images)
+    figures = many_figures(out, paths, SEGMENTS, overwrite=overwrite)
     with connect(address, timeout) as client:
-        _segment_all(client, paths, arguments, jobs, as_json, folder)
+        _segment_all(client, paths, arguments, jobs, as_json, figures)
 
 
 def _segment_all(
@@ -71,18 +74,19 @@ def _segment_all(
     arguments: dict[str, Any],
     jobs: int,
     as_json: bool,
-    folder: Path | None,
+    figures: Figures | None,
 ) -> None:
-    names = _figure_names(paths)
     errors: list[Exception] = []
     items = client.segment_many(paths, concurrency=jobs, **arguments)
     for number, item in enumerate(with_progress(items, len(paths), "Segmenting")):
         path = paths[number]
+        error = item.error
+        if item.result is not None and figures is not None:
+            error = figures.save(number, item.result, path)
         _show_item(path, item, as_json)
-        if item.error is not None:
-            errors.append(item.error)
-        elif item.result is not None and folder is not None:
-            item.result.save(folder / names[number], image=path)
+        if error is not None:
+            report(error, name=str(path))
+            errors.append(error)
     if errors:
         failed_all = len(errors) == len(paths)
         click.get_current_context().exit(exit_code_of_all(errors) if failed_all else FAILED)
@@ -112,41 +116,18 @@ def _show_item(path: Path, item: ManyItem, as_json: bool) -> None:
         from ._tables import headline
 
         click.echo(f"{path}: {headline(item.result, item.result.timings.total_s)}")
-    if item.error is not None:
-        report(item.error, name=str(path))
 
 
 def _expanded(images: Iterable[Path]) -> list[Path]:
+    """Every picture, those of folders without the figures that earlier commands drew of them."""
     paths: list[Path] = []
     for path in images:
         found = list_images(path) if path.is_dir() else [path]
         if not found:
-            raise click.UsageError(f"{path}: no JPEG, PNG or WebP files in this folder")
-        paths += found
+            raise click.UsageError(f"{path}: no pictures in this folder")
+        drawn = [one for one in found if is_drawn(one)] if path.is_dir() else []
+        if drawn:
+            noun = "figure" if len(drawn) == 1 else "figures"
+            click.echo(f"diptych: {path}: {len(drawn)} {noun} of pictures left out", err=True)
+        paths += [one for one in found if one not in drawn]
     return paths
-
-
-def _figure_path(image: Path, out: Path) -> Path:
-    path = out / f"{image.stem}.png" if out.is_dir() else check_figure_path(out)
-    if path.resolve() == image.resolve():
-        raise click.BadParameter(f"{path} is the picture itself.", param_hint="--out")
-    return path
-
-
-def _figure_names(paths: list[Path]) -> list[str]:
-    """One file name each, told apart by a number where stems repeat."""
-    seen: dict[str, int] = {}
-    names = []
-    for path in paths:
-        count = seen[path.stem] = seen.get(path.stem, 0) + 1
-        names.append(f"{path.stem}.segments{f'-{count}' if count > 1 else ''}.png")
-    return names
-
-
-def _folder(out: Path) -> Path:
-    if out.exists() and not out.is_dir():
-        raise click.BadParameter(
-            f"{str(out)!r} is a file; many pictures need a folder.", param_hint="--out"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    return out

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -17,8 +19,12 @@ _PIPE_WIDTH = 160
 
 
 def stdout() -> Console:
-    """A console that does not cut tables short when its output is not a terminal."""
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    """A console that does not cut tables short when its output is not a terminal.
+
+    ``COLUMNS`` decides on the width where it is set.
+    """
+    known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    width = None if known else _PIPE_WIDTH
     # Labels and messages come from servers: brackets and colons in them are no markup.
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
@@ -28,7 +34,8 @@ def simple_table(*columns: str, right: Iterable[str] = (), title: str | None = N
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
     numbers = set(right)
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left")
+        justify: Literal["left", "right"] = "right" if column in numbers else "left"
+        table.add_column(column, justify=justify, overflow="fold")  # a cut name is another one
     return table
 
 
@@ -43,6 +50,7 @@ def headline(result: SegmentResult, seconds: float) -> str:
     return (
         f"{result.model_id}: {count} {noun}{omitted} in {width}x{height} px, "
         f"{milliseconds(seconds)} ms{cached}"
+        + "".join(f"\n  warning: {text}" for text in result.warnings)
     )
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import enum
 from typing import Any, cast
 
 from .._types.cards import KnownModel
 from .._types.errors import DiptychError
+from .._types.prompts import LowResLogits, MaskEncoding
 from .._types.results import Agreement, Comparison, ModelOutcome, SegmentResult
+from ..masks.mask import Mask
 from .types import (
     ComparisonDocument,
     ErrorDocument,
+    LogitsDocument,
+    MaskDocument,
     ModelDocument,
     OutcomeDocument,
     ResultDocument,
@@ -39,8 +44,11 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def result_document(result: SegmentResult) -> ResultDocument:
-    """An answer: what is known of it, and its segments as COCO annotations and more."""
+def result_document(
+    result: SegmentResult, encoding: MaskEncoding = MaskEncoding.COCO_RLE
+) -> ResultDocument:
+    """An answer: what is known of it, and its segments as COCO annotations and more; their masks,
+    where there are any, in this encoding."""
     height, width = result.image_size
     return {
         "model_id": result.model_id,
@@ -48,26 +56,31 @@ def result_document(result: SegmentResult) -> ResultDocument:
         "image_sha256": result.image_sha256,
         "request_id": result.request_id,
         "omitted": result.omitted,
+        "warnings": list(result.warnings),
         "timings": plain(result.timings),
         "provenance": plain(result.provenance),
-        "segments": _segments(result),
+        "segments": _segments(result, encoding),
     }
 
 
-def outcome_document(outcome: ModelOutcome) -> OutcomeDocument:
-    """What one model answered in a comparison."""
+def outcome_document(
+    outcome: ModelOutcome, encoding: MaskEncoding = MaskEncoding.COCO_RLE
+) -> OutcomeDocument:
+    """What one model answered in a comparison; masks as in ``result_document``."""
     return {
         "model_id": outcome.model_id,
         "elapsed_s": outcome.elapsed_s,
-        "result": result_document(outcome.result) if outcome.result else None,
+        "result": result_document(outcome.result, encoding) if outcome.result else None,
         "error": _diptych_error_document(outcome.error) if outcome.error else None,
     }
 
 
-def comparison_document(comparison: Comparison) -> ComparisonDocument:
-    """What several models say about one image."""
+def comparison_document(
+    comparison: Comparison, encoding: MaskEncoding = MaskEncoding.COCO_RLE
+) -> ComparisonDocument:
+    """What several models say about one image; masks as in ``result_document``."""
     return {
-        "results": [outcome_document(outcome) for outcome in comparison.results],
+        "results": [outcome_document(outcome, encoding) for outcome in comparison.results],
         "agreements": [plain(pair) for pair in comparison.agreements],
     }
 
@@ -104,9 +117,27 @@ def _diptych_error_document(error: DiptychError) -> ErrorDocument:
     }
 
 
-def _segments(result: SegmentResult) -> list[SegmentDocument]:
+def mask_document(mask: Mask, encoding: MaskEncoding) -> MaskDocument:
+    """A mask as COCO's ``segmentation``: run lengths or polygons, or a PNG, which COCO has not."""
+    if encoding is MaskEncoding.PNG:
+        return {"png": base64.b64encode(mask.to_png()).decode("ascii")}
+    if encoding is MaskEncoding.POLYGONS:
+        return [ring.ravel().tolist() for ring in mask.to_polygons()]
+    return {"size": mask.size, "counts": mask.to_coco().decode("ascii")}
+
+
+def logits_document(logits: LowResLogits) -> LogitsDocument:
+    """Logits with their numbers in base64, as a prompt takes them back."""
+    numbers = base64.b64encode(logits.float16_le).decode("ascii")
+    return {"height": logits.height, "width": logits.width, "float16_le": numbers}
+
+
+def _segments(result: SegmentResult, encoding: MaskEncoding) -> list[SegmentDocument]:
     documents: list[SegmentDocument] = []
     for segment, annotation in zip(result.segments, result.to_coco(), strict=True):
+        mask, logits = segment.mask, segment.low_res_logits
+        if mask is not None and encoding is not MaskEncoding.COCO_RLE:
+            annotation["segmentation"] = mask_document(mask, encoding)
         extra = {
             "label": segment.label,
             "prompt_index": segment.prompt_index,
@@ -115,6 +146,7 @@ def _segments(result: SegmentResult) -> list[SegmentDocument]:
             "source_iou": segment.source_iou,
             "keypoint_names": [point.name for point in segment.keypoints] or None,
             "keypoint_scores": [point.score for point in segment.keypoints] or None,
+            "low_res_logits": None if logits is None else logits_document(logits),
         }
         shown = {key: value for key, value in extra.items() if value is not None}
         documents.append(cast(SegmentDocument, annotation | shown))

@@ -35,6 +35,26 @@ class RleDocument(TypedDict):
     counts: str
 
 
+class PngDocument(TypedDict):
+    """A mask as a PNG file of one channel, 0 or 255."""
+
+    png: str
+    """The file in base64."""
+
+
+MaskDocument = RleDocument | PngDocument | list[list[float]]
+"""COCO RLE, PNG, or polygons: x and y in turn, holes turning the other way than outlines."""
+
+
+class LogitsDocument(TypedDict):
+    """A mask before the threshold, in the model's own resolution."""
+
+    height: Side
+    width: Side
+    float16_le: str
+    """Row by row, two bytes each, the lower first; in base64."""
+
+
 class _AnnotationDocument(TypedDict):
     id: Annotated[int, ("minimum", 1)]
     """Counts up from 1 in the order of the segments."""
@@ -53,8 +73,9 @@ class _AnnotationDocument(TypedDict):
 class SegmentDocument(_AnnotationDocument, total=False):
     """One thing found in a picture: an annotation as in a COCO file, and more."""
 
-    segmentation: RleDocument
-    """Not for detection and keypoint tasks."""
+    segmentation: MaskDocument
+    """As `output.mask_encoding` says: run lengths, a PNG, or polygons, whose holes turn the other
+    way than outlines. Not for detection and keypoint tasks."""
     keypoints: list[float]
     """x, y and COCO's visibility of each, one after another."""
     num_keypoints: Count
@@ -68,6 +89,8 @@ class SegmentDocument(_AnnotationDocument, total=False):
     """Share of pixels that stay when the threshold is shifted; automatic mode only."""
     source_iou: Share
     """Overlap with the mask of the detector that prompted it; cascades only."""
+    low_res_logits: LogitsDocument
+    """What to send as a prompt's `mask` to refine this; with `output.low_res_logits` only."""
     keypoint_names: list[str]
     keypoint_scores: list[float]
     """Heat-map logits, not probabilities."""
@@ -84,6 +107,9 @@ class ResultDocument(TypedDict):
     """The request, as in the server's log."""
     omitted: Count
     """Segments that were found but left out because of ``max_segments``."""
+    warnings: list[str]
+    """What is wrong with the picture though it was answered: that its file is damaged, with all
+    pixels there."""
     timings: Timings
     provenance: list[Provenance]
     """One entry per model that took part."""

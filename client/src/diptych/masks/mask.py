@@ -129,6 +129,11 @@ class Mask:
         """``(height, width)`` bool, a fresh array."""
         return runs.to_array(self.counts, self._size)
 
+    @property
+    def undecoded_png(self) -> bytes | None:
+        """The PNG that it was made from, while none of its pixels were looked at."""
+        return self._png if self._counts is None else None
+
     def to_png(self) -> bytes:
         """A single-channel 8-bit PNG, 0 or 255."""
         return self._png if self._png is not None else png.encode(self.to_array())

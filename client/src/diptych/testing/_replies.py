@@ -14,6 +14,7 @@ from .._types.results import Agreement, Match
 from .._types.segment import Segment
 from ..masks.mask import Mask
 from ..segment import v1 as pb
+from ..wire.cards import output_kinds
 from ..wire.comparison import agreement_message
 from ..wire.requests import read_box, read_task
 
@@ -38,7 +39,7 @@ def default_segments(request: pb.SegmentRequest, size: tuple[int, int]) -> list[
 
 def default_card(model_id: str) -> pb.ModelCard:
     """A card with every field filled."""
-    return pb.ModelCard(
+    card = pb.ModelCard(
         id=model_id,
         display_name=model_id.replace("-", " ").title(),
         organization="Nobody",
@@ -46,7 +47,17 @@ def default_card(model_id: str) -> pb.ModelCard:
         modality="vision",
         release_date="2020-01",
         parameter_count=1000,
-        licenses=pb.Licenses(code="Apache-2.0", weights="CC0-1.0", published="MIT"),
+        licenses=pb.Licenses(
+            code="Apache-2.0",
+            weights="CC0-1.0",
+            published="MIT",
+            statements=[
+                pb.LicenseStatement(
+                    subject="The ruler", license="MIT", source="https://example.org/ruler"
+                )
+            ],
+            note="A rectangle is not licensed.",
+        ),
         tasks=[
             pb.Task.TASK_INSTANCE_SEGMENTATION,
             pb.Task.TASK_OBJECT_DETECTION,
@@ -59,7 +70,7 @@ def default_card(model_id: str) -> pb.ModelCard:
             pb.PromptKind.PROMPT_KIND_BOX,
             pb.PromptKind.PROMPT_KIND_MASK,
         ],
-        overview="Answers with rectangles.",
+        overview="Draws rectangles.\n\nNothing was trained.",
         intended_uses=["Tests of programs that use the client."],
         limitations=["Sees nothing."],
         metrics=[pb.Metric(name="mask AP", value=1.5, unit="%", dataset="none", source="made up")],
@@ -83,7 +94,17 @@ def default_card(model_id: str) -> pb.ModelCard:
         features=["deterministic"],
         weights_date="2020-01",
         tier="exact",
+        architecture=pb.Architecture(
+            name="Rectangle",
+            organization="Euclid",
+            overview="Draws rectangles.",
+            applications=[pb.Application(text="Geometry.", source="https://example.org/elements")],
+        ),
+        weights_overview="Nothing was trained.",
+        zero_shot=True,
     )
+    card.output_kinds.extend(output_kinds(card.tasks, labels=bool(card.categories)))
+    return card
 
 
 def default_started() -> pb.VideoStarted:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from .._types.prompts import MaskEncoding
 from .._types.results import Timings
 from .._types.video import VideoFrameResult, VideoObject
-from ..masks.mask import Mask
 from ..segment import v1 as pb
-from ..wire.requests import box_message, read_encoding
+from ..wire.requests import box_message, read_encoding, read_mask
 from ..wire.video import ack_reply, frame_reply, refusal_reply
 from ._answers import FakeVideoFrame
 from ._failures import Failed, make_failure
@@ -86,7 +85,10 @@ class VideoSessionFake:
             raise _refused("OBJECT_LIMIT", f"objects: at most {len(self._objects)}")
         if not (prompt.prompt.points or prompt.prompt.HasField("box") or _has_mask(prompt)):
             raise _refused("PROMPT_INVALID", "prompt: expected points, a box or a mask")
-        self._objects[prompt.object_id] = prompt.prompt
+        if not _only_corrects(prompt):
+            self._objects[prompt.object_id] = prompt.prompt
+        elif fresh:
+            raise _refused("PROMPT_INVALID", "prompt: background points have nothing to correct")
         return [index for index in self._frames if index >= prompt.frame_index]
 
     def _remove(self, object_id: int) -> None:
@@ -146,14 +148,21 @@ def _in_reply(seq: int, message: pb.SegmentVideoResponse) -> pb.SegmentVideoResp
 
 def _boxed(prompt: pb.ObjectPrompt, size: tuple[int, int]) -> pb.ObjectPrompt:
     """A prompt whose mask, if it has one, is told by its box."""
-    box = Mask.from_coco(prompt.mask.mask.coco_rle, size).box if prompt.HasField("mask") else None
-    if box is None:
+    mask = read_mask(prompt.mask.mask, size) if prompt.HasField("mask") else None
+    if mask is None or mask.box is None or prompt.HasField("box"):
         return prompt
-    return pb.ObjectPrompt(box=box_message(box))
+    return pb.ObjectPrompt(box=box_message(mask.box))
 
 
 def _has_mask(prompt: pb.VideoPrompt) -> bool:
     return prompt.prompt.HasField("mask")
+
+
+def _only_corrects(prompt: pb.VideoPrompt) -> bool:
+    """Whether it says no more than where the object is not."""
+    known = prompt.prompt.HasField("box") or _has_mask(prompt)
+    foreground = pb.PointLabel.POINT_LABEL_FOREGROUND
+    return not known and all(point.label != foreground for point in prompt.prompt.points)
 
 
 def _refused(reason: str, message: str) -> Failed:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from google.rpc import status_pb2
 
 from .._types.cards import (
+    Application,
+    Architecture,
     Category,
     KeypointSchema,
     KnownModel,
     Licenses,
+    LicenseStatement,
     Limits,
     Metric,
     ModelCard,
+    OutputKind,
     Variant,
     Weights,
 )
@@ -24,6 +28,14 @@ from .requests import read_automatic, read_task
 from .statuses import error_from_status
 
 _PROMPT_KINDS = {pb.PromptKind.Value(f"PROMPT_KIND_{kind.name}"): kind for kind in PromptKind}
+_OUTPUT_KINDS = {pb.OutputKind.Value(f"OUTPUT_KIND_{kind.name}"): kind for kind in OutputKind}
+_OUTPUTS = {
+    pb.Task.TASK_INSTANCE_SEGMENTATION: (OutputKind.BOX, OutputKind.MASK),
+    pb.Task.TASK_OBJECT_DETECTION: (OutputKind.BOX,),
+    pb.Task.TASK_KEYPOINT_DETECTION: (OutputKind.BOX, OutputKind.KEYPOINT),
+    pb.Task.TASK_PROMPTED_SEGMENTATION: (OutputKind.BOX, OutputKind.MASK),
+    pb.Task.TASK_VIDEO_SEGMENTATION: (OutputKind.BOX, OutputKind.MASK, OutputKind.TRACK),
+}
 
 
 def card_request(model_id: str) -> pb.GetModelCardRequest:
@@ -62,8 +74,25 @@ def read_known_model(message: pb.KnownModel) -> KnownModel:
     )
 
 
+def output_kinds(tasks: Sequence[int], *, labels: bool) -> list[pb.OutputKind.ValueType]:
+    """What answers can hold of a model that does these tasks, as the contract defines them.
+
+    Args:
+        tasks: Values of ``Task``; those that this version does not know add nothing.
+        labels: Whether the model has categories.
+    """
+    found = {OutputKind.LABEL} if labels and tasks else set()
+    found.update(kind for task in tasks for kind in _OUTPUTS.get(task, ()))  # type: ignore[call-overload]
+    return [value for value, kind in _OUTPUT_KINDS.items() if kind in found]
+
+
 def read_card(message: pb.ModelCard) -> ModelCard:
-    """The card; tasks and kinds of prompt that this version does not know are left out."""
+    """The card; tasks and kinds that this version does not know are left out.
+
+    What answers hold follows from tasks and categories where a server of an earlier version does
+    not say it.
+    """
+    outputs = message.output_kinds or output_kinds(message.tasks, labels=bool(message.categories))
     return ModelCard(
         id=message.id,
         display_name=message.display_name,
@@ -73,9 +102,7 @@ def read_card(message: pb.ModelCard) -> ModelCard:
         release_date=message.release_date,
         context_window=message.context_window if message.HasField("context_window") else None,
         parameter_count=message.parameter_count,
-        licenses=Licenses(
-            message.licenses.code, message.licenses.weights, message.licenses.published
-        ),
+        licenses=_licenses(message.licenses),
         tasks=tuple(task for value in message.tasks if (task := read_task(value))),
         prompt_kinds=tuple(
             _PROMPT_KINDS[kind] for kind in message.prompt_kinds if kind in _PROMPT_KINDS
@@ -105,7 +132,34 @@ def read_card(message: pb.ModelCard) -> ModelCard:
         features=tuple(message.features),
         weights_date=message.weights_date,
         tier=message.tier,
+        architecture=_architecture(message.architecture)
+        if message.HasField("architecture")
+        else None,
+        weights_overview=message.weights_overview,
+        output_kinds=tuple(_OUTPUT_KINDS[kind] for kind in outputs if kind in _OUTPUT_KINDS),
+        zero_shot=message.zero_shot,
         raw=message,
+    )
+
+
+def _architecture(message: pb.Architecture) -> Architecture:
+    return Architecture(
+        name=message.name,
+        organization=message.organization,
+        overview=message.overview,
+        applications=tuple(Application(a.text, a.source) for a in message.applications),
+    )
+
+
+def _licenses(message: pb.Licenses) -> Licenses:
+    return Licenses(
+        code=message.code,
+        weights=message.weights,
+        published=message.published,
+        statements=tuple(
+            LicenseStatement(s.subject, s.license, s.source) for s in message.statements
+        ),
+        note=message.note,
     )
 
 

@@ -37,6 +37,7 @@ def result_message(
         provenance=[provenance_message(entry) for entry in result.provenance],
         request_id=result.request_id,
         omitted_segment_count=result.omitted,
+        warnings=result.warnings,
     )
     if result.timings != _NO_TIMINGS:
         set_timings(message.timings, stages(result.timings))
@@ -66,6 +67,7 @@ def read_result(message: pb.SegmentResponse) -> SegmentResult:
         provenance=tuple(read_provenance(entry) for entry in message.provenance),
         request_id=message.request_id,
         omitted=message.omitted_segment_count,
+        warnings=tuple(message.warnings),
         raw=message,
     )
 

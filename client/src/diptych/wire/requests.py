@@ -285,17 +285,22 @@ def _read_point(message: pb.PointPrompt) -> Point:
 def _mask_prompt_message(mask: Mask | LowResLogits) -> pb.MaskPrompt:
     if isinstance(mask, LowResLogits):
         return pb.MaskPrompt(low_res_logits=logits_message(mask))
-    return pb.MaskPrompt(mask=mask_message(mask))
+    # Whoever knows the picture's size may refuse to draw a PNG.
+    encoding = MaskEncoding.COCO_RLE if mask.undecoded_png is None else MaskEncoding.PNG
+    size = pb.ImageSize(height_px=mask.size[0], width_px=mask.size[1])
+    return pb.MaskPrompt(mask=mask_message(mask, encoding), image_size=size)
 
 
 def _read_mask_prompt(message: pb.MaskPrompt, size: tuple[int, int]) -> Mask | LowResLogits:
     if message.WhichOneof("source") == "low_res_logits":
         return read_logits(message.low_res_logits)
+    if message.HasField("image_size"):
+        _check_size((message.image_size.height_px, message.image_size.width_px), size)
     mask = read_mask(message.mask, size)
     if mask is None:
-        raise ValueError("mask: expected COCO RLE or PNG, got nothing")
+        raise ValueError("expected COCO RLE or PNG, got nothing")
     if not mask.area:  # decodes it, so a PNG with broken pixels shows here
-        raise ValueError("mask: expected at least one pixel, got none")
+        raise ValueError("expected at least one pixel, got none")
     return mask
 
 
@@ -351,9 +356,12 @@ def read_mask(message: pb.Mask, size: tuple[int, int]) -> Mask | None:
     if encoding is None:
         return None
     mask = Mask.from_png(message.png)
-    if mask.size != size:
-        raise ValueError(
-            f"expected the size of the picture, {size[1]} x {size[0]}, "
-            f"got {mask.size[1]} x {mask.size[0]}"
-        )
+    _check_size(mask.size, size)
     return mask
+
+
+def _check_size(sent: tuple[int, int], size: tuple[int, int]) -> None:
+    if sent != size:
+        raise ValueError(
+            f"expected the size of the picture, {size[1]} x {size[0]}, got {sent[1]} x {sent[0]}"
+        )

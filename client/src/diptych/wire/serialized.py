@@ -1,14 +1,16 @@
-"""Fields added to requests that are serialised already.
+"""Requests put together from serialised parts, so that megabytes are copied once.
 
 Protobuf defines that parsing the concatenation of two serialised messages merges them, the later
-value of a field winning. So a field is set by appending it, whatever megabytes come before.
+value of a field winning. So a field is set by appending it, whatever megabytes come before. Files
+are never fields of messages here: each message that holds one has a copy of it, and while it is
+copied the interpreter does nothing else.
 """
 
 from __future__ import annotations
 
 from .._types.prompts import MaskEncoding
 from ..segment import v1 as pb
-from .requests import encoding_value, image_by_bytes
+from .requests import encoding_value
 
 
 def with_model_id(request: bytes, model_id: str) -> bytes:
@@ -22,6 +24,27 @@ def with_encoding(request: bytes, encoding: MaskEncoding) -> bytes:
     return request + pb.SegmentRequest(output=output).SerializeToString()
 
 
-def with_image(request: bytes, encoded: bytes) -> bytes:
+def with_image(request: bytes, encoded: bytes | memoryview) -> bytes:
     """Put the file of the image into a serialised ``SegmentRequest`` instead of its digest."""
-    return request + pb.SegmentRequest(image=image_by_bytes(encoded)).SerializeToString()
+    inner = _head(pb.Image.ENCODED_FIELD_NUMBER, len(encoded))
+    outer = _head(pb.SegmentRequest.IMAGE_FIELD_NUMBER, len(inner) + len(encoded))
+    return b"".join((request, outer, inner, encoded))
+
+
+def frame_bytes(seq: int, index: int, encoded: bytes | memoryview) -> bytes:
+    """Make a serialised ``SegmentVideoRequest`` of a frame, with its number in the session."""
+    inner = pb.VideoFrame(frame_index=index).SerializeToString()
+    inner += _head(pb.VideoFrame.ENCODED_FIELD_NUMBER, len(encoded))
+    outer = pb.SegmentVideoRequest(seq=seq).SerializeToString()
+    outer += _head(pb.SegmentVideoRequest.FRAME_FIELD_NUMBER, len(inner) + len(encoded))
+    return b"".join((outer, inner, encoded))
+
+
+def _head(field: int, size: int) -> bytes:
+    """Write what comes before so many bytes of a field: its number, their kind and their count."""
+    head = bytearray([field << 3 | 2])
+    while size >= 0x80:
+        head.append(size & 0x7F | 0x80)
+        size >>= 7
+    head.append(size)
+    return bytes(head)

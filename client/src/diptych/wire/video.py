@@ -103,6 +103,7 @@ def frame_reply(
         revision=result.revision,
         segments=[_object_message(found, encoding) for found in result.objects],
         image_size=pb.ImageSize(height_px=height, width_px=width),
+        warnings=result.warnings,
     )
     if result.timings != Timings():
         set_timings(frame.timings, stages(result.timings))
@@ -180,5 +181,6 @@ def _read_frame(message: pb.VideoFrameSegments) -> VideoFrameResult:
         objects=objects,
         image_size=size,
         timings=read_timings(message.timings),
+        warnings=tuple(message.warnings),
         raw=message,
     )

@@ -149,7 +149,7 @@ async def segment(
         file = encoded or await cache.get(image.sha256)
         if file is None:
             raise
-    return await call(model, "Segment", with_image(request, bytes(file)), deadline)
+    return await call(model, "Segment", with_image(request, file), deadline)
 
 
 async def _quarantine_key(model: Model, image: pb.Image, encoded: bytes | memoryview) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from diptych.segment import v1 as pb
+from diptych.wire.cards import output_kinds
 
 _INSTANCES = pb.Task.TASK_INSTANCE_SEGMENTATION
 _OVERVIEW = """\
@@ -35,6 +36,8 @@ def compose(model_id: str, detector: pb.ModelCard, segmenter: pb.ModelCard) -> p
     cards = (detector, segmenter)
     dates = [c.weights_date for c in cards]
     names = {"detector": detector.display_name, "segmenter": segmenter.display_name}
+    tasks = [] if unfit(*cards) else [_INSTANCES]
+    architecture, weights_overview = _architecture(cards), _weights_overview(cards)
     card = pb.ModelCard(
         id=model_id,
         display_name=f"{detector.display_name} → {segmenter.display_name}",
@@ -47,10 +50,15 @@ def compose(model_id: str, detector: pb.ModelCard, segmenter: pb.ModelCard) -> p
             code=_joined((c.licenses.code for c in cards), " AND "),
             weights=_joined((c.licenses.weights for c in cards), " AND "),
             published=_joined((c.licenses.published for c in cards), " AND "),
+            statements=[stated for c in cards for stated in c.licenses.statements],
+            note=_joined((c.licenses.note for c in cards), "\n\n"),
         ),
-        tasks=[] if unfit(*cards) else [_INSTANCES],
+        tasks=tasks,
+        output_kinds=output_kinds(tasks, labels=bool(detector.categories)),
         foundation=all(c.foundation for c in cards),
-        overview=_OVERVIEW.format(**names),
+        overview=_joined((architecture.overview, weights_overview), "\n\n"),
+        architecture=architecture,
+        weights_overview=weights_overview,
         intended_uses=[
             "Finding and labelling objects, with the outlines of a model made for outlines.",
             "Finding objects whose outlines the two models disagree on.",
@@ -62,18 +70,27 @@ def compose(model_id: str, detector: pb.ModelCard, segmenter: pb.ModelCard) -> p
         references=dict.fromkeys(url for c in cards for url in c.references),
         default_min_score=detector.default_min_score,
         default_max_segments=detector.default_max_segments,
-        features=[
-            *(["class labels"] if detector.categories else []),
-            "instance masks",
-            "redrawn outlines",
-            "overlap of both models' masks",
-        ],
+        features=["redrawn outlines", "overlap of both models' masks"],
         weights_date=max(dates) if all(dates) else "",
         tier=_joined((c.tier for c in cards), ", "),
     )
     if detector.HasField("default_automatic"):
         card.default_automatic.CopyFrom(detector.default_automatic)
     return card
+
+
+def _architecture(cards: tuple[pb.ModelCard, pb.ModelCard]) -> pb.Architecture:
+    """What is true of the two in a row, with any weights."""
+    detector, segmenter = (c.architecture.name or c.display_name for c in cards)
+    return pb.Architecture(
+        name=f"{detector} → {segmenter}",
+        overview=_OVERVIEW.format(detector=detector, segmenter=segmenter),
+    )
+
+
+def _weights_overview(cards: Iterable[pb.ModelCard]) -> str:
+    told = [(c.display_name, c.weights_overview.strip()) for c in cards]
+    return "\n\n".join(f"**{name}.** {text}" for name, text in told if text)
 
 
 def _limitations(detector: str, segmenter: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from diptych.segment import v1 as pb
-from diptych_runtime.engine import Reason, ServiceError, invalid
+from diptych_runtime.engine.errors import Reason, ServiceError, exact, invalid
 
 from ..backend.registry import Registry
 from .agreement import Basis
@@ -89,7 +89,7 @@ def _match_iou(compare: pb.CompareRequest) -> float:
         return DEFAULT_MATCH_IOU
     if not 0.0 < compare.match_iou <= 1.0:  # NaN fails this too
         raise invalid(
-            Reason.OPTION_INVALID, "match_iou", f"expected (0, 1], got {compare.match_iou:g}"
+            Reason.OPTION_INVALID, "match_iou", f"expected (0, 1], got {exact(compare.match_iou)}"
         )
     return compare.match_iou
 

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from diptych import MaskEncoding
 from diptych.documents.cards import cards_document
 from diptych.documents.results import comparison_document, model_document, result_document
 from diptych.limits import MAX_REQUEST_BYTES
@@ -123,9 +124,12 @@ class Api:
         form = await self._read_form(request)
         options, message = await asyncio.to_thread(read_segment, form)
         deadline = Deadline.within(options.timeout_s, self._settings, since_s=began_s)
-        return await unless_disconnected(request.receive, self._segment(message, deadline))
+        answer = self._segment(message, deadline, options.mask_encoding)
+        return await unless_disconnected(request.receive, answer)
 
-    async def _segment(self, message: pb.SegmentRequest, deadline: Deadline) -> Response:
+    async def _segment(
+        self, message: pb.SegmentRequest, deadline: Deadline, encoding: MaskEncoding
+    ) -> Response:
         log_fields(model=message.model_id[:100], request_bytes=message.ByteSize())
         model = self._registry.model(message.model_id)
         raw = await serialize(message)
@@ -133,25 +137,26 @@ class Api:
         reply = await passthrough.segment_and_hold(
             model, raw, image, image.encoded, deadline, self._cache
         )
-        return await asyncio.to_thread(_segment_response, reply, message.model_id)
+        return await asyncio.to_thread(_segment_response, reply, message.model_id, encoding)
 
     async def compare(self, request: Request) -> Response:
         """What several models find in a picture, and how far they agree."""
-        fan_out = await self._fan_out(request)
-        return await unless_disconnected(request.receive, _compare(fan_out))
+        fan_out, encoding = await self._fan_out(request)
+        return await unless_disconnected(request.receive, _compare(fan_out, encoding))
 
     async def compare_stream(self, request: Request) -> Response:
         """The same, result by result."""
-        return ComparisonEvents(await self._fan_out(request))
+        return ComparisonEvents(*await self._fan_out(request))
 
-    async def _fan_out(self, request: Request) -> FanOut:
+    async def _fan_out(self, request: Request) -> tuple[FanOut, MaskEncoding]:
         began_s = time.monotonic()
         form = await self._read_form(request)
         options, message = await asyncio.to_thread(read_compare, form)
         planned = plan(message, self._registry)
         log_fields(models=list(planned.model_ids), request_bytes=message.ByteSize())
         deadline = Deadline.within(options.timeout_s, self._settings, since_s=began_s)
-        return FanOut(planned, self._registry, self._cache, deadline)
+        fan_out = FanOut(planned, self._registry, self._cache, deadline)
+        return fan_out, options.mask_encoding
 
     async def _read_form(self, request: Request) -> Form:
         held: HeldBytes = request.state.held
@@ -195,23 +200,23 @@ class Api:
         return self._registry.known_models()
 
 
-async def _compare(fan_out: FanOut) -> Response:
-    return await asyncio.to_thread(_compare_response, await compared(fan_out))
+async def _compare(fan_out: FanOut, encoding: MaskEncoding) -> Response:
+    return await asyncio.to_thread(_compare_response, await compared(fan_out), encoding)
 
 
-def _compare_response(message: pb.CompareResponse) -> Response:
+def _compare_response(message: pb.CompareResponse, encoding: MaskEncoding) -> Response:
     read = read_comparison(message)
     results = tuple(outcome_with_form_paths(outcome) for outcome in read.results)
-    return _json_response(comparison_document(replace(read, results=results)))
+    return _json_response(comparison_document(replace(read, results=results), encoding))
 
 
-def _segment_response(raw: bytes, model_id: str) -> Response:
+def _segment_response(raw: bytes, model_id: str, encoding: MaskEncoding) -> Response:
     try:
         message = pb.SegmentResponse.FromString(raw)
     except DecodeError as error:
         _log.error("answer is no answer", model=model_id)
         raise failed(model_id) from error
-    return _json_response(result_document(read_result(message)))
+    return _json_response(result_document(read_result(message), encoding))
 
 
 def _json_response(document: Any) -> Response:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from diptych import ModelOutcome
+from diptych import MaskEncoding, ModelOutcome
 from diptych.documents.results import agreement_document, outcome_document
 from diptych.segment import v1 as pb
 from diptych.wire.comparison import read_compare_event
@@ -29,10 +29,11 @@ class ComparisonEvents(Response):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, fan_out: FanOut) -> None:
+    def __init__(self, fan_out: FanOut, encoding: MaskEncoding) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._fan_out = fan_out
+        self._encoding = encoding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await unless_disconnected(receive, self._send(send))
@@ -45,7 +46,7 @@ class ComparisonEvents(Response):
             async for message in _with_keepalives(stream.events()):
                 chunk = _KEEPALIVE
                 if message is not None:
-                    chunk = await asyncio.to_thread(_event_of, message)
+                    chunk = await asyncio.to_thread(_event_of, message, self._encoding)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:
             stream.cancel()
@@ -58,11 +59,11 @@ def event(name: str, document: object) -> bytes:
     return f"event: {name}\ndata: {text}\n\n".encode()
 
 
-def _event_of(message: pb.StreamCompareResponse) -> bytes:
+def _event_of(message: pb.StreamCompareResponse, encoding: MaskEncoding) -> bytes:
     read = read_compare_event(message)
     assert read is not None
     if isinstance(read, ModelOutcome):
-        return event("outcome", outcome_document(outcome_with_form_paths(read)))
+        return event("outcome", outcome_document(outcome_with_form_paths(read), encoding))
     return event("agreements", [agreement_document(pair) for pair in read])
 
 

@@ -18,9 +18,10 @@ from .problems import RefusedError
 Form = dict[str, bytes]
 """Parts by name."""
 
-MAX_OPTIONS_BYTES = 512 * 1024
-"""Of JSON that is read at once: 256 prompts of 64 points fit. Reading it holds the interpreter, and
-values take many times the room of their text."""
+MAX_OPTIONS_BYTES = 4 * 1024 * 1024
+"""Of JSON that is read at once: the logits of 20 objects at 256 x 256 fit, in base64. What holds
+the interpreter, and takes many times the room of its text, is how many values there are: that is
+bounded apart."""
 
 COPIES = 3
 """Of an image that are held at a time: the part, the message that is made of it, and its bytes."""

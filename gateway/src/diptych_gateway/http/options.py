@@ -5,6 +5,7 @@ Names, types and defaults are those of the SDK; ranges are the models' to check.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -14,13 +15,23 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     FailFast,
     Field,
+    Tag,
     ValidationError,
     create_model,
 )
 
-from diptych import AutomaticOptions, Mask, OutputOptions, Prompt, Task
+from diptych import (
+    AutomaticOptions,
+    LowResLogits,
+    Mask,
+    MaskEncoding,
+    OutputOptions,
+    Prompt,
+    Task,
+)
 from diptych.segment import v1 as pb
 from diptych.wire.comparison import compare_request
 from diptych.wire.requests import (
@@ -37,10 +48,13 @@ from diptych_runtime.engine import Reason, ServiceError, Violation, invalid
 from .description.schemas import notes
 from .forms import Form
 
-_JSON_MARKS = {"[": 20_000, "{": 10_000, '"': 10_000}
+_JSON_MARKS = {"[": 20_000, "{": 10_000, '"': 10_000, ",": 70_000}
 """More than 256 prompts of 64 points, or 4096 names, have. Each list, object and unknown name takes
-microseconds to refuse, and holds the interpreter meanwhile."""
+microseconds to refuse, and holds the interpreter meanwhile; no value comes without one of these."""
+_MAX_COUNTS = 512 * 1024  # of the run lengths of one mask; each takes 33 bytes while it is read
 _MAX_ITEMS = 4096  # of one list; what a model takes is less, and its own to check
+
+
 _CONFIG = ConfigDict(
     extra="forbid", strict=True, allow_inf_nan=False, frozen=True, use_attribute_docstrings=True
 )
@@ -65,7 +79,11 @@ def _model_of(kind: type[Any], description: str) -> type[BaseModel]:
 
 
 Output = _model_of(OutputOptions, "What an answer holds; null means the model's default.")
-_Automatic = _model_of(AutomaticOptions, "Tuning of a mode that finds objects by itself.")
+_Automatic = _model_of(
+    AutomaticOptions,
+    "Tuning of a mode that finds objects by itself. Models without one, and tasks with prompts, "
+    "ignore it.",
+)
 
 _Point = Annotated[
     tuple[float | bool, ...],
@@ -85,11 +103,67 @@ class CocoRle(BaseModel):
     model_config = _CONFIG
 
     size: Annotated[tuple[int, int], Field(description="height and width")]
-    counts: str
+    counts: Annotated[str, Field(max_length=_MAX_COUNTS)]
 
-    def mask(self) -> Mask:
+    def value(self) -> Mask:
         """Decode it; raises ``ValueError`` if the counts are not those of a mask of this size."""
         return Mask.from_coco(self.counts, self.size)
+
+
+class PngMask(BaseModel):
+    """A mask as a PNG file of one channel; values over 127 are the object."""
+
+    model_config = _CONFIG
+
+    png: str
+    """The file in base64."""
+
+    def value(self) -> Mask:
+        """Read its size, but no pixel; raises ``ValueError`` if it is no such file."""
+        return Mask.from_png(_decoded(self.png))
+
+
+class Logits(BaseModel):
+    """`low_res_logits` of an earlier answer, unchanged."""
+
+    model_config = _CONFIG
+
+    height: int
+    width: int
+    float16_le: str
+    """Row by row, two bytes each, the lower first; in base64."""
+
+    def value(self) -> LowResLogits:
+        """Decode them; raises ``ValueError`` if they are not in base64."""
+        return LowResLogits(self.height, self.width, _decoded(self.float16_le))
+
+
+_MASK_KINDS = (CocoRle, PngMask, Logits)
+_MASK_KIND_NAMES = frozenset(kind.__name__ for kind in _MASK_KINDS)
+_KEYS = {"counts": CocoRle.__name__, "png": PngMask.__name__, "float16_le": Logits.__name__}
+
+
+def _kind(value: Any) -> str | None:
+    """Tell what kind of mask an object is, by the one key that no other kind has."""
+    kinds = [kind for key, kind in _KEYS.items() if isinstance(value, dict) and key in value]
+    return kinds[0] if len(kinds) == 1 else None
+
+
+def _value(sent: CocoRle | PngMask | Logits) -> Mask | LowResLogits:
+    return sent.value()
+
+
+_Mask = Annotated[
+    Annotated[CocoRle, Tag("CocoRle")]
+    | Annotated[PngMask, Tag("PngMask")]
+    | Annotated[Logits, Tag("Logits")],
+    Discriminator(
+        _kind,
+        custom_error_type="mask_kind",
+        custom_error_message="expected an object with one of counts, png and float16_le",
+    ),
+    AfterValidator(_value),
+]
 
 
 class PromptOptions(BaseModel):
@@ -98,8 +172,16 @@ class PromptOptions(BaseModel):
     model_config = _CONFIG
 
     points: _bounded(tuple[_Point, ...]) = ()  # type: ignore[valid-type]
+    """Those that are not on the object correct a box, a mask or, in a video, the last answer."""
     box: _Box | None = None
-    mask: Annotated[CocoRle, AfterValidator(CocoRle.mask)] | None = None
+    """What leaves the picture is cut off."""
+    mask: _Mask | None = None
+    """What points and a box correct, if there are any: `segmentation` of an answer as COCO RLE or
+    PNG, or `low_res_logits` of one (pictures only)."""
+
+    def prompt(self) -> Prompt:
+        """Make what the SDK calls it."""
+        return Prompt(self.points, self.box, self.mask)  # type: ignore[arg-type]
 
 
 class _Options(BaseModel):
@@ -117,12 +199,20 @@ class _Options(BaseModel):
         """Make the message for one model."""
         return segment_request(self._options(model), image)
 
+    @property
+    def mask_encoding(self) -> MaskEncoding:
+        """How masks are to be written."""
+        return self._output().mask_encoding
+
+    def _output(self) -> OutputOptions:
+        return OutputOptions(**dict(self.output)) if self.output else OutputOptions()
+
     def _options(self, model: str) -> RequestOptions:
         return make_options(
             model,
             self.task,
-            [Prompt(p.points, p.box, p.mask) for p in self.prompts],
-            output=OutputOptions(**dict(self.output)) if self.output else None,
+            [asked.prompt() for asked in self.prompts],
+            output=self._output(),
             automatic=AutomaticOptions(**dict(self.automatic)) if self.automatic else None,
         )
 
@@ -155,7 +245,7 @@ class CompareOptions(_Options):
 
 
 Options = TypeVar("Options", SegmentOptions, CompareOptions)
-_MODELS = (SegmentOptions, CompareOptions, PromptOptions, CocoRle, Output, _Automatic)
+_MODELS = (SegmentOptions, CompareOptions, PromptOptions, *_MASK_KINDS, Output, _Automatic)
 FIELDS = frozenset(name for model in _MODELS for name in model.model_fields)
 
 
@@ -233,13 +323,20 @@ def refusal(
     problems: dict[str, str] = {}
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         path = _path(item["loc"], None if item["type"] == "extra_forbidden" else fields)
-        problems.setdefault(path, item["msg"].removeprefix("Value error, "))
+        problems.setdefault(path, item["msg"].removeprefix("Value error, ").removeprefix("mask: "))
     violations = [Violation(path, text) for path, text in problems.items()]
     first = violations[0]
     of_prompt = first.field.startswith("prompts")
     reason = reason or (Reason.PROMPT_INVALID if of_prompt else Reason.OPTION_INVALID)
     where = first.field or "options"
     return ServiceError(reason, f"{where}: {first.description}", violations=violations)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ValueError(f"expected base64, got something else: {error}") from error
 
 
 def _path(location: tuple[int | str, ...], fields: Collection[str] | None) -> str:
@@ -249,6 +346,8 @@ def _path(location: tuple[int | str, ...], fields: Collection[str] | None) -> st
     """
     path = ""
     for part in location:
+        if part in _MASK_KIND_NAMES:
+            continue
         if fields and isinstance(part, str) and part not in fields:
             break
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part

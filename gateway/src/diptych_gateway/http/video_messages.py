@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from diptych import OutputOptions, Prompt, VideoRefusal
+from diptych import MaskEncoding, OutputOptions, VideoRefusal
 from diptych.documents.results import plain
 from diptych.documents.video import video_frame_document
 from diptych.segment import v1 as pb
+from diptych.wire.serialized import frame_bytes
 from diptych.wire.video import (
-    frame_request,
     prompt_request,
     read_going_away,
     read_started,
@@ -51,8 +51,16 @@ class StartMessage(BaseModel):
     """Seconds until the session has to be over; none if left out."""
 
     def request(self) -> pb.SegmentVideoRequest:
-        output = OutputOptions(**dict(self.output)) if self.output else OutputOptions()
-        return start_request(self.model, output, self.track_all)
+        return start_request(self.model, self._output, self.track_all)
+
+    @property
+    def mask_encoding(self) -> MaskEncoding:
+        """How masks are to be written."""
+        return self._output.mask_encoding
+
+    @property
+    def _output(self) -> OutputOptions:
+        return OutputOptions(**dict(self.output)) if self.output else OutputOptions()
 
 
 class PromptMessage(PromptOptions):
@@ -63,8 +71,7 @@ class PromptMessage(PromptOptions):
     frame_index: Annotated[int, Field(lt=_MAX_INDEX)]
 
     def request(self) -> pb.SegmentVideoRequest:
-        prompt = Prompt(self.points, self.box, self.mask)  # type: ignore[arg-type]
-        return prompt_request(self.object_id, self.frame_index, prompt)
+        return prompt_request(self.object_id, self.frame_index, self.prompt())
 
 
 class RemovalMessage(BaseModel):
@@ -149,8 +156,8 @@ def _kind(text: str) -> type[PromptMessage] | type[RemovalMessage] | type[EndMes
     return kind
 
 
-def read_frame(data: bytes) -> pb.SegmentVideoRequest:
-    """Read a frame, not numbered yet.
+def read_frame(data: bytes, number: int) -> bytes:
+    """Read a frame; returns it serialised, with its number in the session.
 
     Raises:
         ServiceError: it is none.
@@ -159,11 +166,14 @@ def read_frame(data: bytes) -> pb.SegmentVideoRequest:
     if len(data) <= INDEX_BYTES or index >= _MAX_INDEX:
         text = f"expected {INDEX_BYTES} bytes of an index below 2**63 and a file"
         raise invalid(Reason.OPTION_INVALID, "frame", f"{text}, got {len(data)} bytes")
-    return frame_request(index, data[INDEX_BYTES:])
+    return frame_bytes(number, index, memoryview(data)[INDEX_BYTES:])
 
 
-def answer_text(raw: bytes, request_id: str) -> str | None:
-    """Translate a model's answer as it is sent; ``None`` for one that this side does not know.
+def answer_text(
+    raw: bytes, request_id: str, encoding: MaskEncoding = MaskEncoding.COCO_RLE
+) -> str | None:
+    """Translate a model's answer as it is sent, masks in this encoding; ``None`` for one that
+    this side does not know.
 
     Raises:
         DecodeError, DiptychError: it is no answer.
@@ -181,7 +191,9 @@ def answer_text(raw: bytes, request_id: str) -> str | None:
     found = read_video_event(message)
     if isinstance(found, VideoRefusal):
         return refused_text(found.error, number, request_id, found.frame_index)
-    return None if found is None else _text("frame", number, **video_frame_document(found))
+    if found is None:
+        return None
+    return _text("frame", number, **video_frame_document(found, encoding))
 
 
 def refused_text(

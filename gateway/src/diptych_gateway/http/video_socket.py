@@ -192,14 +192,16 @@ class _Session:
         with self._sockets.registry.sessions.opened(relay):
             async with aclosing(relay.answers()) as answers:
                 async for raw in answers:
-                    await self._answer(raw, start.model)
+                    await self._answer(raw, start)
 
-    async def _answer(self, raw: bytes, model_id: str) -> None:
+    async def _answer(self, raw: bytes, start: StartMessage) -> None:
         try:
-            text = await asyncio.to_thread(answer_text, raw, self._call.request_id)
+            text = await asyncio.to_thread(
+                answer_text, raw, self._call.request_id, start.mask_encoding
+            )
         except (DecodeError, DiptychError) as error:
-            _log.error("answer is no answer", model=model_id)
-            raise ServiceError(Reason.MODEL_FAILED, f"model {model_id!r} failed") from error
+            _log.error("answer is no answer", model=start.model)
+            raise ServiceError(Reason.MODEL_FAILED, f"model {start.model!r} failed") from error
         if text is not None:
             await self._socket.send_text(text)
 
@@ -242,10 +244,13 @@ class _Session:
 
 def _read(message: Message, number: int) -> bytes | None:
     """Translate a message to the request of gRPC that it stands for; ``None`` for the end."""
-    data = message.get("bytes")
-    request = read_text(message.get("text") or "") if data is None else read_frame(data)
-    raw = None if request is None else _numbered(request, number)
-    if raw is not None and len(raw) > MAX_REQUEST_BYTES:
+    if (data := message.get("bytes")) is not None:
+        raw = read_frame(data, number)
+    elif (request := read_text(message.get("text") or "")) is not None:
+        raw = _numbered(request, number)
+    else:
+        return None
+    if len(raw) > MAX_REQUEST_BYTES:
         text = f"expected a message of at most {MAX_REQUEST_BYTES} bytes, got {len(raw)}"
         raise RefusedError(413, text)
     return raw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import os
 import secrets
@@ -107,8 +108,15 @@ def append(path: Path, entry: str) -> None:
     except ValueError as error:
         raise ValueError(f"{path}: nothing is added: {error}") from error
     # In place and not by a new file: single files that a container mounts keep their identity.
-    with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
-        file.write(gap + entry)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        data = (gap + entry).encode()
+        if os.write(descriptor, data) != len(data):
+            os.ftruncate(descriptor, size)  # a part of it would spoil what was there
+            raise OSError(errno.ENOSPC, f"{path}: no room for the entry, nothing is added")
+    finally:
+        os.close(descriptor)
 
 
 def _days(text: str) -> int:

@@ -1,4 +1,4 @@
-"""``diptych-mask-rcnn``: serve the model, or get its weights."""
+"""``diptych-mask-rcnn``: serve the model, get or check its weights."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from diptych_runtime.main import ServiceSpec, run
 
 from .weights.official import OFFICIAL
 
+SPEC = ServiceSpec(
+    model_id="mask-rcnn",
+    default_port=50061,
+    engine="diptych_maskrcnn.engine:create",
+    official=OFFICIAL,
+    converter="diptych_torch.convert",
+    weights_variable="DIPTYCH_MASK_RCNN_WEIGHTS",
+    further_weights={"keypoints": "DIPTYCH_KEYPOINT_WEIGHTS"},
+)
+"""What sets this service apart."""
+
 
 def main() -> None:
     """Run the command line that all model services share."""
-    run(
-        ServiceSpec(
-            model_id="mask-rcnn",
-            default_port=50061,
-            engine="diptych_maskrcnn.engine:create",
-            official=OFFICIAL,
-            converter="diptych_torch.convert",
-        )
-    )
+    run(SPEC)
 
 
 if __name__ == "__main__":

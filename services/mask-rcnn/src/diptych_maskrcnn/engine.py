@@ -21,12 +21,11 @@ from diptych_runtime.engine import (
     VideoOptions,
 )
 from diptych_runtime.settings import from_environment
-from diptych_torch.card import read_card
+from diptych_torch.card import read_card, with_facts
 from diptych_torch.device import Compute
 from diptych_torch.faults import load_errors
 from diptych_torch.weights import parameter_count
 
-from . import categories
 from .keypoints import answer_keypoints
 from .network.detect import detect, fill_masks
 from .network.pyramid import Pyramid, embed
@@ -51,7 +50,6 @@ _IMAGE_TASKS = {
     KEYPOINT: (Task.KEYPOINT_DETECTION,),
 }
 _TASKS = _IMAGE_TASKS | {MASK: (*_IMAGE_TASKS[MASK], Task.VIDEO_SEGMENTATION)}
-_PERSON = "person"
 _WARM_UP_SHAPE = (16, 320, 3)  # rescaled to a narrow strip, a tenth of a usual image's work
 
 
@@ -102,8 +100,7 @@ class MaskRcnnEngine:
         if job.task is Task.PROMPTED_SEGMENTATION:
             return answer_prompts(network, pyramid, job)
         if job.task is Task.KEYPOINT_DETECTION:
-            person = self._person_id()
-            return answer_keypoints(network, pyramid, job, category_id=person)
+            return answer_keypoints(network, pyramid, job, category_ids=self._keypoint_ids())
         if job.task is Task.OBJECT_DETECTION:
             return _answer_boxes(network, pyramid, job)
         return _answer_masks(network, pyramid, job)
@@ -112,9 +109,12 @@ class MaskRcnnEngine:
         """Open a session with a memory of its own; the network is shared by all."""
         return MaskRcnnVideoSession(self._networks[MASK], options)
 
-    def _person_id(self) -> int:
-        names = self._networks[MASK].categories
-        return next((label for label, name in names.items() if name == _PERSON), 0)
+    def _keypoint_ids(self) -> dict[int, int]:
+        """Numbers of the mask network's classes by the label that the keypoint network gives them,
+        0 for what only that one knows."""
+        numbers = {name: label for label, name in self._networks[MASK].categories.items()}
+        known = self._networks[KEYPOINT].categories
+        return {label: numbers.get(name, 0) for label, name in known.items()}
 
     def _warm_up(self) -> None:
         """Run everything once: first calls allocate and choose algorithms."""
@@ -134,9 +134,15 @@ class MaskRcnnEngine:
     def _describe(self, compute: Compute) -> LoadedModel:
         mask, keypoint = self._networks[MASK], self._networks.get(KEYPOINT)
         networks = tuple(self._networks.values())
+        sections = [network.weights.section for network in networks]
+        of_points = keypoint.facts if keypoint else ()
+        facts = (
+            *mask.facts,
+            *(replace(fact, name=f"keypoints: {fact.name}") for fact in of_points),
+        )
         return LoadedModel(
             **compute.card_fields("torchvision"),
-            card=read_card("diptych_maskrcnn", [network.weights.section for network in networks]),
+            card=with_facts(read_card("diptych_maskrcnn", sections), facts),
             tasks=tuple(task for kind in self._networks for task in _TASKS[kind]),
             weights=tuple(
                 replace(network.weights.loaded, tasks=_TASKS[kind])
@@ -147,8 +153,9 @@ class MaskRcnnEngine:
             default_max_segments=DEFAULT_MAX_SEGMENTS,
             categories=tuple(sorted(mask.categories.items())),
             variants=MASK_WEIGHTS.variants(mask.weights),
-            keypoint_names=categories.KEYPOINT_NAMES if keypoint else (),
-            keypoint_edges=categories.KEYPOINT_EDGES if keypoint else (),
+            keypoint_names=keypoint.keypoint_names if keypoint else (),
+            keypoint_edges=keypoint.keypoint_edges if keypoint else (),
+            facts=facts,
         )
 
 

@@ -55,7 +55,9 @@ def answer_prompts(network: Network, pyramid: Pyramid, job: Job) -> Steps[Answer
         yield
     if points:
         candidates.update((yield from _answer_points(network, pyramid, job, points)))
-    return _in_order(candidates, job)
+    most = job.output.max_segments
+    most = DEFAULT_MAX_SEGMENTS if most is None else most
+    return Answer.of_prompts([candidates[index] for index in range(len(job.prompts))], most)
 
 
 def _answer_boxes(
@@ -187,19 +189,3 @@ def _no_match(pyramid: Pyramid, prompt: int) -> Segment:
     height, width = pyramid.size
     empty = Mask.from_counts([height * width], pyramid.size)
     return Segment(score=0.0, mask=empty, prompt_index=prompt, candidate_index=0)
-
-
-def _in_order(candidates: Candidates, job: Job) -> Answer:
-    """Order by prompt and candidate. ``max_segments`` leaves out further candidates, the worst
-    first, but never the best answer to a prompt."""
-    most = job.output.max_segments
-    most = DEFAULT_MAX_SEGMENTS if most is None else most
-    best = [candidates[index][0] for index in range(len(job.prompts))]
-    further = [segment for index in range(len(job.prompts)) for segment in candidates[index][1:]]
-    further.sort(key=lambda segment: -segment.score)
-    room = max(most - len(best), 0)
-    kept = sorted(
-        best + further[:room],
-        key=lambda segment: (segment.prompt_index or 0, segment.candidate_index or 0),
-    )
-    return Answer(tuple(kept), omitted=len(further) - min(room, len(further)))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diptych import Box, Mask, OutputOptions, Segment
+from diptych_runtime.engine import Fact
 from diptych_torch.weights import ChosenWeights
 
 from .network.pyramid import Detections, Pyramid
@@ -26,6 +27,9 @@ class Network:
     module: Any
     weights: ChosenWeights
     categories: Mapping[int, str]
+    facts: tuple[Fact, ...] = ()
+    keypoint_names: tuple[str, ...] = ()
+    keypoint_edges: tuple[tuple[int, int], ...] = ()
 
 
 def select(found: Detections, output: OutputOptions) -> tuple[list[int], int]:

@@ -9,8 +9,8 @@ class EngineSettings(TorchSettings):
     """``DIPTYCH_*`` variables that only this engine reads, beside those of every torch engine."""
 
     mask_rcnn_weights: str = "demo"
-    """``demo``, ``coco-v1``, ``coco-v2`` or the path of a ``.safetensors``, ``.pth`` or ``.pt``
-    file."""
+    """``demo``, ``coco-v1``, ``coco-v2`` or the path of a ``.safetensors``, ``.pth``,
+    ``.pt`` or ``.ckpt`` file."""
     keypoint_weights: str | None = None
     """``demo``, ``coco``, ``off`` or a path; unset follows the weights of Mask R-CNN."""
 

@@ -6,12 +6,14 @@ import contextlib
 import platform
 import resource
 import sys
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 _KIB = 1024
 _OWN_FILES = 128
 _CPUINFO = Path("/proc/cpuinfo")
+_VMSTAT = Path("/proc/vmstat")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,32 @@ def process_memory(pid: int) -> ProcessMemory:
         return ProcessMemory()
     fields = dict(line.split(":", 1) for line in lines if ":" in line)
     return ProcessMemory(now=_kib(fields, "VmRSS"), peak=_kib(fields, "VmHWM"))
+
+
+class MemoryKills:
+    """Tells whether the system ended a process for want of memory, between one look and a little
+    later: of this machine, in whatever container, as Linux counts them nowhere else for all."""
+
+    def __init__(self) -> None:
+        # Not the last one: a large process takes a while to be gone after it was counted.
+        self._counts = deque([_memory_kills()] * 2, maxlen=2)
+
+    def look(self) -> None:
+        """Forget what happened before the look before this one."""
+        self._counts.append(_memory_kills())
+
+    @property
+    def happened(self) -> bool:
+        """Whether it did, at any time since the look before the last one."""
+        return _memory_kills() > self._counts[0]
+
+
+def _memory_kills() -> int:
+    try:
+        fields = (line.split() for line in _VMSTAT.read_text().splitlines())
+        return next((int(count) for name, count in fields if name == "oom_kill"), 0)
+    except (OSError, ValueError):
+        return 0
 
 
 def raise_file_limit() -> int:

@@ -1,12 +1,15 @@
-"""The command line that every model service has: serve, pull weights, list them."""
+"""The command line that every model service has: serve, pull, list and check weights."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from . import logs
 from .allocator import keep_freed_memory
@@ -34,6 +37,11 @@ class ServiceSpec:
     """Weights that ``pull`` knows."""
     converter: str
     """Module that turns a downloaded checkpoint into safetensors, run as a process of its own."""
+    weights_variable: str = ""
+    """The variable that names the weights, such as ``DIPTYCH_MASK_RCNN_WEIGHTS``; without one there
+    is nothing to ``check``."""
+    further_weights: Mapping[str, str] = field(default_factory=dict)
+    """Variables of further networks by what ``check`` calls them, such as ``keypoints``."""
 
 
 def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
@@ -44,12 +52,17 @@ def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
     getter = commands.add_parser("pull", help="download official weights and convert them")
     getter.add_argument("name", choices=[w.name for w in spec.official])
     commands.add_parser("weights", help="list the weights that can be pulled")
+    if spec.weights_variable:
+        _add_check(commands, spec)
     args = parser.parse_args(argv)
     try:
         if args.command == "pull":
-            _pull(spec, args.name)
+            path = get_weights(spec, args.name)
+            sys.stdout.write(f"{args.name}: {path}\n")
         elif args.command == "weights":
             _list(spec)
+        elif args.command == "check":
+            _check(spec, args.variable, args.file)
         else:
             keep_freed_memory()
             asyncio.run(_serve(spec, parser.prog))
@@ -57,6 +70,18 @@ def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
         _end(parser.prog, str(error), EXIT_USAGE)
     except EngineGoneError as error:
         _end(parser.prog, str(error), EXIT_FAILED)
+
+
+def _add_check(commands: Any, spec: ServiceSpec) -> None:
+    checker = commands.add_parser(
+        "check", help="load a weights file, say what it is, answer one picture"
+    )
+    checker.add_argument("file", help="its path, or the name of weights")
+    checker.set_defaults(variable=spec.weights_variable)
+    for name, variable in spec.further_weights.items():
+        checker.add_argument(
+            f"--{name}", dest="variable", action="store_const", const=variable, help=variable
+        )
 
 
 def _end(program: str, message: str, status: int) -> None:
@@ -80,15 +105,31 @@ async def _serve(spec: ServiceSpec, program: str) -> None:
         await service.stop()
 
 
-def _pull(spec: ServiceSpec, name: str) -> None:
-    weights = next(w for w in spec.official if w.name == name)
-    path = pull(
-        weights,
+def get_weights(spec: ServiceSpec, name: str) -> Path:
+    """Download, check and convert official weights, unless they are there; returns the file.
+
+    Draws a progress bar where stderr is a terminal, and goes on with a download that broke.
+
+    Raises:
+        WeightsError: they cannot be had; one sentence that says what to change.
+    """
+    return pull(
+        next(weights for weights in spec.official if weights.name == name),
         converter=(sys.executable, "-m", spec.converter),
         directory=cache_dir(),
         progress=sys.stderr.isatty(),
     )
-    sys.stdout.write(f"{name}: {path}\n")
+
+
+def _check(spec: ServiceSpec, variable: str, file: str) -> None:
+    from .check import CheckError, check  # what an engine process needs, and no other command
+
+    os.environ[variable] = file
+    try:
+        check(spec.engine, sys.stdout.write)
+    except CheckError as error:
+        sys.stdout.flush()
+        _end(f"diptych-{spec.model_id}", str(error), EXIT_FAILED)
 
 
 def _list(spec: ServiceSpec) -> None:

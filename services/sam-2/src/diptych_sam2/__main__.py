@@ -6,18 +6,20 @@ from diptych_runtime.main import ServiceSpec, run
 
 from .weights.official import OFFICIAL
 
+SPEC = ServiceSpec(
+    model_id="sam-2",
+    default_port=50062,
+    engine="diptych_sam2.engine:create",
+    official=OFFICIAL,
+    converter="diptych_torch.convert",
+    weights_variable="DIPTYCH_SAM_2_WEIGHTS",
+)
+"""What sets this service apart."""
+
 
 def main() -> None:
     """Entry point."""
-    run(
-        ServiceSpec(
-            model_id="sam-2",
-            default_port=50062,
-            engine="diptych_sam2.engine:create",
-            official=OFFICIAL,
-            converter="diptych_torch.convert",
-        )
-    )
+    run(SPEC)
 
 
 if __name__ == "__main__":

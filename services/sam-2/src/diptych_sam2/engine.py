@@ -11,6 +11,7 @@ from diptych_runtime.engine import (
     Answer,
     BatchItem,
     BatchSteps,
+    Fact,
     Features,
     Job,
     LoadedModel,
@@ -21,6 +22,7 @@ from diptych_runtime.engine import (
     VideoOptions,
 )
 from diptych_runtime.settings import from_environment
+from diptych_torch.card import with_facts
 from diptych_torch.device import Compute, ComputeFields
 from diptych_torch.faults import guarded_step, guarded_steps, load_errors
 
@@ -30,17 +32,16 @@ from .network.build import build_model
 from .network.image import ImageFeatures, Network
 from .network.parts import assemble
 from .network.video import VideoNetwork
-from .prompts import answer_batch, answer_prompts, batch_key
+from .prompts import DEFAULT_MAX_SEGMENTS, answer_batch, answer_prompts, batch_key
 from .settings import EngineSettings, NetworkChoice
 from .video.session import Sam2VideoSession
-from .weights.checkpoints import WEIGHTS, choose
+from .weights.checkpoints import WEIGHTS, Chosen, choose, size_fact
 
 _IMAGE_TASKS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.PROMPTED_SEGMENTATION)
 _TASKS = (*_IMAGE_TASKS, Task.VIDEO_SEGMENTATION)
 _KIND = "image"
 _FEATURE_FRAMES = 2
 _MIN_SCORE = 0.0
-_MAX_SEGMENTS = 1000
 
 
 @load_errors()
@@ -75,22 +76,25 @@ class Sam2Engine:
         compute = Compute.from_settings(self._settings)
         chosen = choose(self._settings)
         card = self._card = read_card(chosen.weights.section)
-        model = build_model(chosen.config, chosen.weights.read_state())
+        checkpoint = chosen.weights.read()
+        model = build_model(chosen.config, checkpoint.state, chosen.image_size)
         parts = assemble(model, compute.device, compute.tier, self._settings.sam_2_network)
         self._network = Network(parts)
         self._video_network = VideoNetwork(parts)
         self._warm_up()
+        facts = _facts(chosen, self._network.image_size, checkpoint.left_out)
         return LoadedModel(
             **_card_fields(compute, self._settings.sam_2_network),
-            card=card.fields,
+            card=with_facts(card.fields, facts),
             tasks=_TASKS,
             weights=(chosen.weights.loaded,),
             parameter_count=parts.parameter_count,
             default_min_score=_MIN_SCORE,
-            default_max_segments=_MAX_SEGMENTS,
+            default_max_segments=DEFAULT_MAX_SEGMENTS,
             variants=WEIGHTS.variants(chosen.weights),
             default_automatic=card.automatic,
             logits_size=self._network.logits_size,
+            facts=facts,
         )
 
     def features_kind(self, task: Task) -> str:
@@ -112,10 +116,11 @@ class Sam2Engine:
             raise _unsupported(job.task)
         assert isinstance(features.payload, ImageFeatures)
         if job.task is Task.PROMPTED_SEGMENTATION:
-            segments = yield from answer_prompts(
-                self._loaded_network(), features.payload, job.prompts, job.output
+            return (
+                yield from answer_prompts(
+                    self._loaded_network(), features.payload, job.prompts, job.output
+                )
             )
-            return Answer(segments)
         return (yield from self._automatic(features.payload, pixels, job))
 
     def batch_key(self, features: Features, job: Job) -> Hashable | None:
@@ -179,6 +184,14 @@ class Sam2Engine:
         session.close()
 
 
+def _facts(chosen: Chosen, image_size: int, left_out: Sequence[str]) -> tuple[Fact, ...]:
+    return (
+        *chosen.facts,
+        size_fact(chosen, image_size),
+        *((Fact("left out", ", ".join(left_out), "known"),) if left_out else ()),
+    )
+
+
 def _card_fields(compute: Compute, network: NetworkChoice) -> ComputeFields:
     """What the card says of device and software; a network that is not the default is named."""
     fields = compute.card_fields("sam2")
@@ -198,7 +211,7 @@ def _unsupported(task: Task) -> ServiceError:
 def _answer(found: Sequence[Candidate], job: Job) -> Answer:
     """Candidates, best first, cut to what the job wants."""
     floor = _MIN_SCORE if job.output.min_score is None else job.output.min_score
-    limit = _MAX_SEGMENTS if job.output.max_segments is None else job.output.max_segments
+    limit = DEFAULT_MAX_SEGMENTS if job.output.max_segments is None else job.output.max_segments
     with_masks = job.task is Task.INSTANCE_SEGMENTATION
     wanted = [
         candidate

@@ -23,6 +23,7 @@ from .network.image import (
     to_square,
 )
 
+DEFAULT_MAX_SEGMENTS = 1000
 _BATCH_ROWS = 16
 _BOX_CORNERS = (2, 3)
 
@@ -76,25 +77,28 @@ class _ImagePrompts:
     def complete(self) -> bool:
         return len(self.segments_of) == len(self.rows)
 
-    def segments(self) -> tuple[Segment, ...]:
-        ordered = sorted(self.segments_of)
-        return tuple(segment for index in ordered for segment in self.segments_of[index])
+    def answer(self) -> Answer:
+        candidates = [self.segments_of[index] for index in sorted(self.segments_of)]
+        if not self.output.all_candidates:
+            return Answer(tuple(found[0] for found in candidates))
+        most = self.output.max_segments
+        return Answer.of_prompts(candidates, DEFAULT_MAX_SEGMENTS if most is None else most)
 
 
 def answer_prompts(
     network: Network, features: ImageFeatures, prompts: Sequence[Prompt], output: OutputOptions
-) -> Steps[tuple[Segment, ...]]:
-    """Return one segment for each prompt, or three if all candidates are asked for.
+) -> Steps[Answer]:
+    """Answer with one segment for each prompt, or three if all candidates are asked for.
 
     A lone point is ambiguous and takes the best of three masks by predicted IoU; a box, several
     points or an earlier guess take the single mask. With ``output.all_candidates`` every prompt
-    gets its three masks, best first. Nothing is dropped.
+    gets its three masks, best first. The best one is never dropped.
     """
     owner = _ImagePrompts(network, features, prompts, output)
     for complete in _decode(network, [owner]):
         if complete is None:
             yield
-    return owner.segments()
+    return owner.answer()
 
 
 def answer_batch(network: Network, items: Sequence[BatchItem]) -> BatchSteps:
@@ -104,7 +108,7 @@ def answer_batch(network: Network, items: Sequence[BatchItem]) -> BatchSteps:
     """
     owners = [_image_prompts(network, index, item) for index, item in enumerate(items)]
     for complete in _decode(network, owners):
-        yield None if complete is None else (complete.index, Answer(complete.segments()))
+        yield None if complete is None else (complete.index, complete.answer())
 
 
 def batch_key(prompts: Sequence[Prompt], output: OutputOptions) -> Hashable | None:

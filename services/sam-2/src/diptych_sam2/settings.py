@@ -16,10 +16,10 @@ class EngineSettings(TorchSettings):
 
     sam_2_weights: str = "demo"
     """``demo``, a published name such as ``sam2.1-hiera-tiny``, or the path of a ``.safetensors``,
-    ``.pth`` or ``.pt`` file."""
+    ``.pth``, ``.pt`` or ``.ckpt`` file."""
     sam_2_config: str | None = None
-    """For a file: a configuration of the sam2 package, such as
-    ``configs/sam2.1/sam2.1_hiera_t.yaml``, or a path to a YAML file of that form."""
+    """For a file: a configuration of the sam2 package, such as ``sam2.1_hiera_t``, or a path to a
+    YAML file of that form; unset, that of the published network of the same shapes."""
     sam_2_conditioning_frames: int = Field(default=8, ge=2)
     """Prompted frames that an object in a video is remembered by."""
     sam_2_network: NetworkChoice = "quick"

@@ -7,7 +7,8 @@ process. A model service adds one folder, ``services/NAME``, with six files of i
     Depends on ``diptych-runtime`` and ``diptych-torch``.
 ``__main__.py``
     ``run(ServiceSpec(model_id, default_port, engine="diptych_NAME.engine:create",
-    official=OFFICIAL, converter="diptych_torch.convert"))``: serve, ``pull`` and ``weights``.
+    official=OFFICIAL, converter="diptych_torch.convert",
+    weights_variable="DIPTYCH_NAME_WEIGHTS"))``: serve, ``pull``, ``weights`` and ``check``.
 ``official.py``
     ``OFFICIAL``, the ``OfficialWeights`` that ``pull`` knows. The front reads it: no torch here.
 ``settings.py``

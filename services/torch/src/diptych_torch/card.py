@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 import tomllib
+
+from diptych_runtime.engine import Fact
 
 FILE = "file"
 """The section for weights from a file of the operator's own."""
@@ -43,3 +45,27 @@ def read_card(package: str, sections: Sequence[str]) -> dict[str, Any]:
             items = [item for value in values for item in value]
             card[field] = items + card.get(field, [])
     return card
+
+
+def with_facts(card: Mapping[str, Any], facts: Iterable[Fact]) -> dict[str, Any]:
+    """Add what is known of networks to a card whose weights their operator supplied.
+
+    What the card says of the weights has all of it, the limitations what had to be assumed.
+    Published weights, of which everything is known, leave a card as it is.
+    """
+    told = list(facts)
+    if not any(fact.file for fact in told):
+        return dict(card)
+    origins = {"known": "", "told": " (told)", "assumed": " (assumed)"}
+    said = "; ".join(f"{fact.name} {fact.value}{origins[fact.origin]}" for fact in told)
+    about = [card.get("weights_overview", "").strip(), f"The loaded network: {said}."]
+    made = {**card, "weights_overview": "\n\n".join(text for text in about if text)}
+    assumed = [f"{fact.name} {fact.value}" for fact in told if fact.origin == "assumed"]
+    if assumed:
+        files = ", ".join(sorted({fact.file for fact in told if fact.origin == "assumed"}))
+        made["limitations"] = [
+            f"Its weights do not say, and nobody has said in {files}, what is assumed here: "
+            f"{'; '.join(assumed)}. If it was trained otherwise, its answers are worse.",
+            *card["limitations"],
+        ]
+    return made

@@ -17,6 +17,7 @@ from .._exits import FAILED, exit_code_of_all, report
 from .._interrupts import Interrupts
 from .._json import print_json
 from .._options import Number, connect, connection_options
+from .._outputs import out_options
 from .._progress import with_progress
 from .follow import Follower, Settled
 from .output import Sink, frame_document, open_sink, picture
@@ -55,12 +56,18 @@ class _Source(click.Path):
     "--box", "boxes", type=FRAME_BOX, metavar=BOX_METAVAR, multiple=True, help="Around it."
 )
 @click.option("--track-all", is_flag=True, help="Follow all that the model finds by itself.")
+@click.option(
+    "--direction",
+    type=click.Choice(["forward", "backward", "both"]),
+    default="forward",
+    help="From the frames of --point and --box. [forward]",
+)
 @click.option("--start", type=click.IntRange(0), default=0, help="First frame. [0]")
 @click.option("--stride", type=click.IntRange(1), default=1, help="2: every second frame. [1]")
 @click.option("--max-frames", type=click.IntRange(1), help="Read no more than this.")
 @click.option("--fps", type=Number(0, 1000, min_open=True), help="Of a folder of frames. [25]")
 @click.option("--json", "as_json", is_flag=True, help="A line for each frame, masks as COCO RLE.")
-@click.option("--out", type=click.Path(path_type=Path), help="FILE.mp4, or a folder for PNGs.")
+@out_options("FILE.mp4, or a folder for PNGs.")
 @connection_options
 @click.pass_context
 def video(
@@ -71,28 +78,32 @@ def video(
     points: tuple[Placed[Point], ...],
     boxes: tuple[Placed[Box], ...],
     track_all: bool,
+    direction: str,
     start: int,
     stride: int,
     max_frames: int | None,
     fps: float | None,
     as_json: bool,
-    out: Path | None,
+    out: str | None,
+    overwrite: bool,
     address: str | None,
     timeout: float,
 ) -> None:
     """Follow objects through a clip, with one model or with several side by side.
 
-    SOURCE is a video file, a folder of JPEG, PNG or WebP frames, or the word "sample" for the clip
+    SOURCE is a video file, a folder of pictures, or the word "sample" for the clip
     that comes with this package.
 
     Say where the objects are with --point and --box, on the FRAME (from 0) where they are seen.
     Points without OBJECT@ are together one object, boxes without it are one each. A prompt on
-    a later frame of the same OBJECT corrects it from there on.
+    a later frame of the same OBJECT corrects it from there on. With --direction both, objects are
+    also followed from their first frame back to the start of the clip.
 
     \b
     Examples:
       diptych video sample --model sam-2 --box 0:161,37,208,84 --out followed.mp4
       diptych video clip.mp4 --model sam-2 --point 1@0:210,350 --point 1@40:250,300,0
+      diptych video clip.mp4 --model sam-2 --box 40:100,80,220,260 --direction both --out all.mp4
       diptych video frames --compare --box 0:100,80,220,260 --out side.mp4
       diptych video clip.mp4 --model sam-2 --point 0:210,350 --json > masks.jsonl
 
@@ -105,9 +116,13 @@ def video(
     plan = prompt_plan(points, boxes)
     if not plan and not track_all:
         raise click.UsageError("say what to follow: --point, --box or --track-all.")
+    if direction != "forward" and (track_all or not plan):
+        raise click.UsageError("--direction: expected forward with --track-all.")
     clip = _opened_clip(source, start=start, stride=stride, max_frames=max_frames, fps=fps)
     check_frames(plan, clip)
-    output, sink = open_sink(out, clip)
+    if direction == "backward":
+        clip = read_video(source, start=start, stop=max(plan) + 1, stride=stride, fps=fps)
+    output, sink = open_sink(out, clip, overwrite=overwrite)
     with ExitStack() as stack:
         stack.enter_context(output)
         client = stack.enter_context(connect(address, timeout))
@@ -116,6 +131,9 @@ def video(
             follower = Follower(client, model, plan, track_all=track_all, timeout=timeout)
             stack.callback(follower.close)
             followers.append(follower)
+        if direction != "forward":
+            for follower in followers:
+                follower.look_back(clip, only=direction == "backward")
         run = _Run(str(source), clip, followers, sink, as_json=as_json, titles=compare)
         run.follow(plan)
     if not as_json:

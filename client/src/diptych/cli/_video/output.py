@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -12,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import VideoFrame, VideoPanel, VideoReader, VideoWriter, side_by_side
+from ..._files import FileWriter
+from ..._pictures.images import list_images
 from ...documents.results import error_document
 from ...documents.video import video_frame_document
 from .._exits import describe
+from .._outputs import check_files, is_folder, out_folder, refused
 from .._tables import milliseconds
 from .follow import Settled, busy_seconds
 
@@ -37,42 +43,55 @@ class _Clip:
 
 
 class _Folder:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: FileWriter) -> None:
         self._folder = folder
+        self._files = files
 
     def write(self, pixels: Pixels, frame: VideoFrame) -> None:
         from PIL import Image
 
-        path = self._folder / f"{frame.index:06d}.png"
-        Image.fromarray(pixels).save(path, compress_level=1)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+        self._files.write(self._folder / _frame_name(frame.index), buffer.getvalue())
 
 
 def open_sink(
-    out: Path | None, clip: VideoReader
+    out: str | None, clip: VideoReader, *, overwrite: bool
 ) -> tuple[AbstractContextManager[object], Sink | None]:
     """What to enter and leave, and where pictures go.
 
     Raises:
-        click.BadParameter: nothing can be written there.
+        click.BadParameter: nothing can be written there, or what is there would be lost.
         MissingExtraError: for an MP4 file, without ``pip install 'diptych[video]'``.
     """
-    if out is None:
-        return nullcontext(), None
-    if out.resolve() == clip.path.resolve():
-        raise click.BadParameter(f"{str(out)!r} is the source itself.", param_hint="--out")
-    if out.suffix.lower() == ".mp4" and not out.is_dir():
-        if not out.parent.is_dir():
-            raise click.BadParameter(f"no directory {str(out.parent)!r}.", param_hint="--out")
-        writer = VideoWriter(out, fps=min(1000.0, clip.fps / clip.indexes.step))
+    sources = list_images(clip.path) if clip.path.is_dir() else [clip.path]
+    if out is not None and out.lower().endswith(".mp4") and not is_folder(out):
+        check_files([Path(out)], sources, overwrite=overwrite)
+        fps = min(1000.0, clip.fps / clip.indexes.step)
+        with refused("--out"):
+            writer = VideoWriter(out, fps=fps, overwrite=overwrite)
         return writer, _Clip(writer)
-    if out.suffix and not out.is_dir():
-        raise click.BadParameter(
-            f"expected FILE.mp4 or a folder, got {str(out)!r}.", param_hint="--out"
-        )
-    if out.exists() and not out.is_dir():
-        raise click.BadParameter(f"{str(out)!r} is a file, not a folder.", param_hint="--out")
-    out.mkdir(parents=True, exist_ok=True)
-    return nullcontext(), _Folder(out)
+    folder = out_folder(out, "FILE.mp4 or a folder", overwrite)
+    if folder is None:
+        return nullcontext(), None
+    if folder.resolve() == clip.path.resolve():
+        raise click.BadParameter(f"{out!r} is the source itself.", param_hint="--out")
+    names = {_frame_name(clip.indexes.start), *_names_there(folder, clip.indexes)}
+    paths = [folder / name for name in sorted(names)]
+    files = check_files(paths, sources, overwrite=overwrite, make_folders=True)
+    return nullcontext(), _Folder(folder, files)
+
+
+def _frame_name(index: int) -> str:
+    return f"{index:06d}.png"
+
+
+def _names_there(folder: Path, indexes: range) -> list[str]:
+    """Names of frames that are there already: clips do not always know how long they are."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    numbers = (re.fullmatch(r"(\d{6,18})\.png", name, re.ASCII) for name in names)
+    found = (int(number[1]) for number in numbers if number)
+    return [_frame_name(index) for index in found if index in indexes]
 
 
 def picture(

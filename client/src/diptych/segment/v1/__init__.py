@@ -22,12 +22,16 @@ from .geometry_pb2 import LowResLogits as LowResLogits
 from .geometry_pb2 import Mask as Mask
 from .geometry_pb2 import Polygons as Polygons
 from .geometry_pb2 import Ring as Ring
+from .model_card_pb2 import Application as Application
+from .model_card_pb2 import Architecture as Architecture
 from .model_card_pb2 import Category as Category
 from .model_card_pb2 import KeypointSchema as KeypointSchema
+from .model_card_pb2 import LicenseStatement as LicenseStatement
 from .model_card_pb2 import Licenses as Licenses
 from .model_card_pb2 import Limits as Limits
 from .model_card_pb2 import Metric as Metric
 from .model_card_pb2 import ModelCard as ModelCard
+from .model_card_pb2 import OutputKind as OutputKind
 from .model_card_pb2 import Variant as Variant
 from .model_card_pb2 import Weights as Weights
 from .prompts_pb2 import AutomaticOptions as AutomaticOptions

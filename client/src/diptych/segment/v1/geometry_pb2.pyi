@@ -3,9 +3,9 @@
 isort:skip_file
 Where things are in an image.
 
-Coordinates everywhere are in pixels of the image as it was sent, after EXIF orientation was
-applied; x grows to the right, y grows downwards, and the top left corner of the top left pixel
-is (0, 0). Boxes are half-open: the minimum edge is inside, the maximum edge is outside.
+Coordinates everywhere are in pixels of the image as it was sent, after it was turned as its EXIF
+block says or, where that says nothing, the tiff:Orientation of its XMP block. x grows to the
+right, y grows downwards, and the top left corner of the top left pixel is (0, 0). Boxes are half-open: the minimum edge is inside, the maximum edge is outside.
 Pixels are RGB.
 """
 

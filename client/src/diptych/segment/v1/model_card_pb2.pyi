@@ -8,6 +8,7 @@ import collections.abc
 import diptych.segment.v1.prompts_pb2
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import sys
 import typing
@@ -18,6 +19,42 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _OutputKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _OutputKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_OutputKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    OUTPUT_KIND_UNSPECIFIED: _OutputKind.ValueType  # 0
+    """Never sent."""
+    OUTPUT_KIND_LABEL: _OutputKind.ValueType  # 1
+    """Names of classes."""
+    OUTPUT_KIND_BOX: _OutputKind.ValueType  # 2
+    """Boxes around objects."""
+    OUTPUT_KIND_MASK: _OutputKind.ValueType  # 3
+    """Masks of objects."""
+    OUTPUT_KIND_KEYPOINT: _OutputKind.ValueType  # 4
+    """Points of a body."""
+    OUTPUT_KIND_TRACK: _OutputKind.ValueType  # 5
+    """Objects under ids that stay the same from frame to frame of a video."""
+
+class OutputKind(_OutputKind, metaclass=_OutputKindEnumTypeWrapper):
+    """Something that an answer can hold."""
+
+OUTPUT_KIND_UNSPECIFIED: OutputKind.ValueType  # 0
+"""Never sent."""
+OUTPUT_KIND_LABEL: OutputKind.ValueType  # 1
+"""Names of classes."""
+OUTPUT_KIND_BOX: OutputKind.ValueType  # 2
+"""Boxes around objects."""
+OUTPUT_KIND_MASK: OutputKind.ValueType  # 3
+"""Masks of objects."""
+OUTPUT_KIND_KEYPOINT: OutputKind.ValueType  # 4
+"""Points of a body."""
+OUTPUT_KIND_TRACK: OutputKind.ValueType  # 5
+"""Objects under ids that stay the same from frame to frame of a video."""
+Global___OutputKind: typing_extensions.TypeAlias = OutputKind
 
 @typing.final
 class ModelCard(google.protobuf.message.Message):
@@ -53,6 +90,10 @@ class ModelCard(google.protobuf.message.Message):
     FEATURES_FIELD_NUMBER: builtins.int
     WEIGHTS_DATE_FIELD_NUMBER: builtins.int
     TIER_FIELD_NUMBER: builtins.int
+    ARCHITECTURE_FIELD_NUMBER: builtins.int
+    WEIGHTS_OVERVIEW_FIELD_NUMBER: builtins.int
+    OUTPUT_KINDS_FIELD_NUMBER: builtins.int
+    ZERO_SHOT_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Stable id, lower-kebab-case, such as "mask-rcnn" or the cascade "mask-rcnn-sam-2"."""
     display_name: builtins.str
@@ -70,9 +111,11 @@ class ModelCard(google.protobuf.message.Message):
     parameter_count: builtins.int
     """Parameters of the model that is loaded, counted, not quoted."""
     foundation: builtins.bool
-    """Whether it is a foundation model."""
+    """Whether its publisher presents the architecture as a foundation model, whatever weights are
+    loaded.
+    """
     overview: builtins.str
-    """Two or three paragraphs of Markdown."""
+    """Paragraphs of Markdown: `architecture.overview`, then `weights_overview`, where a card has them."""
     default_min_score: builtins.float
     """What `OutputOptions.min_score` is when unset."""
     default_max_segments: builtins.int
@@ -81,6 +124,12 @@ class ModelCard(google.protobuf.message.Message):
     """When the weights were made, as year and month; empty if unknown."""
     tier: builtins.str
     """How exact it computes: "exact" is float32, "fast" is bfloat16 where that loses little."""
+    weights_overview: builtins.str
+    """What the loaded weights are: who trained them, on what, and what they know. Paragraphs of
+    Markdown.
+    """
+    zero_shot: builtins.bool
+    """Whether it is made to answer for kinds of things that it was not trained on."""
     @property
     def licenses(self) -> Global___Licenses:
         """SPDX identifiers, or names where there is none."""
@@ -135,7 +184,17 @@ class ModelCard(google.protobuf.message.Message):
 
     @property
     def features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """What sets it apart, a word or two each, such as "class labels" or "zero-shot"."""
+        """What sets it apart, a few words each, such as "several candidates for an ambiguous prompt". A
+        feature that a card does not list is not one that the model lacks.
+        """
+
+    @property
+    def architecture(self) -> Global___Architecture:
+        """What the networks are, whatever weights are loaded."""
+
+    @property
+    def output_kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___OutputKind.ValueType]:
+        """What its answers can hold; for every task that it does, taken together."""
 
     def __init__(
         self,
@@ -168,12 +227,70 @@ class ModelCard(google.protobuf.message.Message):
         features: collections.abc.Iterable[builtins.str] | None = ...,
         weights_date: builtins.str = ...,
         tier: builtins.str = ...,
+        architecture: Global___Architecture | None = ...,
+        weights_overview: builtins.str = ...,
+        output_kinds: collections.abc.Iterable[Global___OutputKind.ValueType] | None = ...,
+        zero_shot: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_context_window", b"_context_window", "context_window", b"context_window", "default_automatic", b"default_automatic", "keypoint_schema", b"keypoint_schema", "licenses", b"licenses", "limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_context_window", b"_context_window", "categories", b"categories", "category", b"category", "context_window", b"context_window", "default_automatic", b"default_automatic", "default_max_segments", b"default_max_segments", "default_min_score", b"default_min_score", "display_name", b"display_name", "features", b"features", "foundation", b"foundation", "id", b"id", "intended_uses", b"intended_uses", "keypoint_schema", b"keypoint_schema", "licenses", b"licenses", "limitations", b"limitations", "limits", b"limits", "metrics", b"metrics", "modality", b"modality", "organization", b"organization", "overview", b"overview", "parameter_count", b"parameter_count", "prompt_kinds", b"prompt_kinds", "references", b"references", "release_date", b"release_date", "tasks", b"tasks", "tier", b"tier", "variants", b"variants", "weights", b"weights", "weights_date", b"weights_date"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_context_window", b"_context_window", "architecture", b"architecture", "context_window", b"context_window", "default_automatic", b"default_automatic", "keypoint_schema", b"keypoint_schema", "licenses", b"licenses", "limits", b"limits"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_context_window", b"_context_window", "architecture", b"architecture", "categories", b"categories", "category", b"category", "context_window", b"context_window", "default_automatic", b"default_automatic", "default_max_segments", b"default_max_segments", "default_min_score", b"default_min_score", "display_name", b"display_name", "features", b"features", "foundation", b"foundation", "id", b"id", "intended_uses", b"intended_uses", "keypoint_schema", b"keypoint_schema", "licenses", b"licenses", "limitations", b"limitations", "limits", b"limits", "metrics", b"metrics", "modality", b"modality", "organization", b"organization", "output_kinds", b"output_kinds", "overview", b"overview", "parameter_count", b"parameter_count", "prompt_kinds", b"prompt_kinds", "references", b"references", "release_date", b"release_date", "tasks", b"tasks", "tier", b"tier", "variants", b"variants", "weights", b"weights", "weights_date", b"weights_date", "weights_overview", b"weights_overview", "zero_shot", b"zero_shot"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_context_window", b"_context_window"]) -> typing.Literal["context_window"] | None: ...
 
 Global___ModelCard: typing_extensions.TypeAlias = ModelCard
+
+@typing.final
+class Architecture(google.protobuf.message.Message):
+    """The architecture of a model: what is true of its networks with any weights."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ORGANIZATION_FIELD_NUMBER: builtins.int
+    OVERVIEW_FIELD_NUMBER: builtins.int
+    APPLICATIONS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Name, such as "SAM 2"."""
+    organization: builtins.str
+    """Who published it; empty where nobody did."""
+    overview: builtins.str
+    """How it works and what was new about it. Paragraphs of Markdown."""
+    @property
+    def applications(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Application]:
+        """Where it is used."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        organization: builtins.str = ...,
+        overview: builtins.str = ...,
+        applications: collections.abc.Iterable[Global___Application] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["applications", b"applications", "name", b"name", "organization", b"organization", "overview", b"overview"]) -> None: ...
+
+Global___Architecture: typing_extensions.TypeAlias = Architecture
+
+@typing.final
+class Application(google.protobuf.message.Message):
+    """A use that an architecture was put to."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    text: builtins.str
+    """One sentence."""
+    source: builtins.str
+    """Where that is said, as a URL."""
+    def __init__(
+        self,
+        *,
+        text: builtins.str = ...,
+        source: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["source", b"source", "text", b"text"]) -> None: ...
+
+Global___Application: typing_extensions.TypeAlias = Application
 
 @typing.final
 class Licenses(google.protobuf.message.Message):
@@ -184,22 +301,58 @@ class Licenses(google.protobuf.message.Message):
     CODE_FIELD_NUMBER: builtins.int
     WEIGHTS_FIELD_NUMBER: builtins.int
     PUBLISHED_FIELD_NUMBER: builtins.int
+    STATEMENTS_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
     code: builtins.str
     """Of the code that runs the model."""
     weights: builtins.str
     """Of the weights that are loaded."""
     published: builtins.str
     """As the original publication states it."""
+    note: builtins.str
+    """What is easily mistaken about them, in words; empty if nothing is."""
+    @property
+    def statements(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LicenseStatement]:
+        """What the publication's code and other implementations of the architecture state."""
+
     def __init__(
         self,
         *,
         code: builtins.str = ...,
         weights: builtins.str = ...,
         published: builtins.str = ...,
+        statements: collections.abc.Iterable[Global___LicenseStatement] | None = ...,
+        note: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["code", b"code", "published", b"published", "weights", b"weights"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "note", b"note", "published", b"published", "statements", b"statements", "weights", b"weights"]) -> None: ...
 
 Global___Licenses: typing_extensions.TypeAlias = Licenses
+
+@typing.final
+class LicenseStatement(google.protobuf.message.Message):
+    """What one implementation says about its licence."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: builtins.int
+    LICENSE_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    subject: builtins.str
+    """Which implementation."""
+    license: builtins.str
+    """SPDX identifier."""
+    source: builtins.str
+    """Where it says so, as a URL."""
+    def __init__(
+        self,
+        *,
+        subject: builtins.str = ...,
+        license: builtins.str = ...,
+        source: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["license", b"license", "source", b"source", "subject", b"subject"]) -> None: ...
+
+Global___LicenseStatement: typing_extensions.TypeAlias = LicenseStatement
 
 @typing.final
 class Category(google.protobuf.message.Message):

@@ -25,31 +25,31 @@ _sym_db = _symbol_database.Default()
 from diptych.segment.v1 import geometry_pb2 as diptych_dot_segment_dot_v1_dot_geometry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n diptych/segment/v1/prompts.proto\x12\x12\x64iptych.segment.v1\x1a!diptych/segment/v1/geometry.proto\"6\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06sha256\x18\x02 \x01(\x0cH\x00\x42\x08\n\x06source\"\x9b\x01\n\x0cObjectPrompt\x12/\n\x06points\x18\x01 \x03(\x0b\x32\x1f.diptych.segment.v1.PointPrompt\x12,\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x1f.diptych.segment.v1.BoundingBox\x12,\n\x04mask\x18\x03 \x01(\x0b\x32\x1e.diptych.segment.v1.MaskPrompt\"X\n\x0bPointPrompt\x12\x0c\n\x04x_px\x18\x01 \x01(\x02\x12\x0c\n\x04y_px\x18\x02 \x01(\x02\x12-\n\x05label\x18\x03 \x01(\x0e\x32\x1e.diptych.segment.v1.PointLabel\"|\n\nMaskPrompt\x12:\n\x0elow_res_logits\x18\x01 \x01(\x0b\x32 .diptych.segment.v1.LowResLogitsH\x00\x12(\n\x04mask\x18\x02 \x01(\x0b\x32\x18.diptych.segment.v1.MaskH\x00\x42\x08\n\x06source\"\xe0\x01\n\rOutputOptions\x12\x16\n\tmin_score\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x19\n\x0cmax_segments\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x37\n\rmask_encoding\x18\x03 \x01(\x0e\x32 .diptych.segment.v1.MaskEncoding\x12\x16\n\x0e\x61ll_candidates\x18\x04 \x01(\x08\x12\x16\n\x0elow_res_logits\x18\x05 \x01(\x08\x12\x14\n\x0c\x63\x61tegory_ids\x18\x06 \x03(\x05\x42\x0c\n\n_min_scoreB\x0f\n\r_max_segments\"\xa6\x05\n\x10\x41utomaticOptions\x12\x1c\n\x0fpoints_per_side\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x1c\n\x0fpred_iou_thresh\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12#\n\x16stability_score_thresh\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x1b\n\x0e\x62ox_nms_thresh\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1a\n\rcrop_n_layers\x18\x05 \x01(\x05H\x04\x88\x01\x01\x12$\n\x17min_mask_region_area_px\x18\x06 \x01(\x05H\x05\x88\x01\x01\x12#\n\x16stability_score_offset\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x1c\n\x0f\x63rop_nms_thresh\x18\x08 \x01(\x02H\x07\x88\x01\x01\x12\x1f\n\x12\x63rop_overlap_ratio\x18\t \x01(\x02H\x08\x88\x01\x01\x12+\n\x1e\x63rop_n_points_downscale_factor\x18\n \x01(\x05H\t\x88\x01\x01\x12\x1d\n\x10multimask_output\x18\x0b \x01(\x08H\n\x88\x01\x01\x12\x14\n\x07use_m2m\x18\x0c \x01(\x08H\x0b\x88\x01\x01\x42\x12\n\x10_points_per_sideB\x12\n\x10_pred_iou_threshB\x19\n\x17_stability_score_threshB\x11\n\x0f_box_nms_threshB\x10\n\x0e_crop_n_layersB\x1a\n\x18_min_mask_region_area_pxB\x19\n\x17_stability_score_offsetB\x12\n\x10_crop_nms_threshB\x15\n\x13_crop_overlap_ratioB!\n\x1f_crop_n_points_downscale_factorB\x13\n\x11_multimask_outputB\n\n\x08_use_m2m*\xb1\x01\n\x04Task\x12\x14\n\x10TASK_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTASK_INSTANCE_SEGMENTATION\x10\x01\x12\x19\n\x15TASK_OBJECT_DETECTION\x10\x02\x12\x1b\n\x17TASK_KEYPOINT_DETECTION\x10\x03\x12\x1e\n\x1aTASK_PROMPTED_SEGMENTATION\x10\x04\x12\x1b\n\x17TASK_VIDEO_SEGMENTATION\x10\x05*k\n\nPromptKind\x12\x1b\n\x17PROMPT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11PROMPT_KIND_POINT\x10\x01\x12\x13\n\x0fPROMPT_KIND_BOX\x10\x02\x12\x14\n\x10PROMPT_KIND_MASK\x10\x03*\x94\x01\n\x0cMaskEncoding\x12\x1d\n\x19MASK_ENCODING_UNSPECIFIED\x10\x00\x12\x1a\n\x16MASK_ENCODING_COCO_RLE\x10\x01\x12\x15\n\x11MASK_ENCODING_PNG\x10\x02\x12\x1a\n\x16MASK_ENCODING_POLYGONS\x10\x03\x12\x16\n\x12MASK_ENCODING_NONE\x10\x04*a\n\nPointLabel\x12\x1b\n\x17POINT_LABEL_UNSPECIFIED\x10\x00\x12\x1a\n\x16POINT_LABEL_FOREGROUND\x10\x01\x12\x1a\n\x16POINT_LABEL_BACKGROUND\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n diptych/segment/v1/prompts.proto\x12\x12\x64iptych.segment.v1\x1a!diptych/segment/v1/geometry.proto\"6\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06sha256\x18\x02 \x01(\x0cH\x00\x42\x08\n\x06source\"\x9b\x01\n\x0cObjectPrompt\x12/\n\x06points\x18\x01 \x03(\x0b\x32\x1f.diptych.segment.v1.PointPrompt\x12,\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x1f.diptych.segment.v1.BoundingBox\x12,\n\x04mask\x18\x03 \x01(\x0b\x32\x1e.diptych.segment.v1.MaskPrompt\"X\n\x0bPointPrompt\x12\x0c\n\x04x_px\x18\x01 \x01(\x02\x12\x0c\n\x04y_px\x18\x02 \x01(\x02\x12-\n\x05label\x18\x03 \x01(\x0e\x32\x1e.diptych.segment.v1.PointLabel\"\xaf\x01\n\nMaskPrompt\x12:\n\x0elow_res_logits\x18\x01 \x01(\x0b\x32 .diptych.segment.v1.LowResLogitsH\x00\x12(\n\x04mask\x18\x02 \x01(\x0b\x32\x18.diptych.segment.v1.MaskH\x00\x12\x31\n\nimage_size\x18\x03 \x01(\x0b\x32\x1d.diptych.segment.v1.ImageSizeB\x08\n\x06source\"\xe0\x01\n\rOutputOptions\x12\x16\n\tmin_score\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x19\n\x0cmax_segments\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x37\n\rmask_encoding\x18\x03 \x01(\x0e\x32 .diptych.segment.v1.MaskEncoding\x12\x16\n\x0e\x61ll_candidates\x18\x04 \x01(\x08\x12\x16\n\x0elow_res_logits\x18\x05 \x01(\x08\x12\x14\n\x0c\x63\x61tegory_ids\x18\x06 \x03(\x05\x42\x0c\n\n_min_scoreB\x0f\n\r_max_segments\"\xa6\x05\n\x10\x41utomaticOptions\x12\x1c\n\x0fpoints_per_side\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x1c\n\x0fpred_iou_thresh\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12#\n\x16stability_score_thresh\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x1b\n\x0e\x62ox_nms_thresh\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1a\n\rcrop_n_layers\x18\x05 \x01(\x05H\x04\x88\x01\x01\x12$\n\x17min_mask_region_area_px\x18\x06 \x01(\x05H\x05\x88\x01\x01\x12#\n\x16stability_score_offset\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x1c\n\x0f\x63rop_nms_thresh\x18\x08 \x01(\x02H\x07\x88\x01\x01\x12\x1f\n\x12\x63rop_overlap_ratio\x18\t \x01(\x02H\x08\x88\x01\x01\x12+\n\x1e\x63rop_n_points_downscale_factor\x18\n \x01(\x05H\t\x88\x01\x01\x12\x1d\n\x10multimask_output\x18\x0b \x01(\x08H\n\x88\x01\x01\x12\x14\n\x07use_m2m\x18\x0c \x01(\x08H\x0b\x88\x01\x01\x42\x12\n\x10_points_per_sideB\x12\n\x10_pred_iou_threshB\x19\n\x17_stability_score_threshB\x11\n\x0f_box_nms_threshB\x10\n\x0e_crop_n_layersB\x1a\n\x18_min_mask_region_area_pxB\x19\n\x17_stability_score_offsetB\x12\n\x10_crop_nms_threshB\x15\n\x13_crop_overlap_ratioB!\n\x1f_crop_n_points_downscale_factorB\x13\n\x11_multimask_outputB\n\n\x08_use_m2m*\xb1\x01\n\x04Task\x12\x14\n\x10TASK_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTASK_INSTANCE_SEGMENTATION\x10\x01\x12\x19\n\x15TASK_OBJECT_DETECTION\x10\x02\x12\x1b\n\x17TASK_KEYPOINT_DETECTION\x10\x03\x12\x1e\n\x1aTASK_PROMPTED_SEGMENTATION\x10\x04\x12\x1b\n\x17TASK_VIDEO_SEGMENTATION\x10\x05*\x81\x01\n\nPromptKind\x12\x1b\n\x17PROMPT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11PROMPT_KIND_POINT\x10\x01\x12\x13\n\x0fPROMPT_KIND_BOX\x10\x02\x12\x14\n\x10PROMPT_KIND_MASK\x10\x03\x12\x14\n\x10PROMPT_KIND_TEXT\x10\x04*\x94\x01\n\x0cMaskEncoding\x12\x1d\n\x19MASK_ENCODING_UNSPECIFIED\x10\x00\x12\x1a\n\x16MASK_ENCODING_COCO_RLE\x10\x01\x12\x15\n\x11MASK_ENCODING_PNG\x10\x02\x12\x1a\n\x16MASK_ENCODING_POLYGONS\x10\x03\x12\x16\n\x12MASK_ENCODING_NONE\x10\x04*a\n\nPointLabel\x12\x1b\n\x17POINT_LABEL_UNSPECIFIED\x10\x00\x12\x1a\n\x16POINT_LABEL_FOREGROUND\x10\x01\x12\x1a\n\x16POINT_LABEL_BACKGROUND\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'diptych.segment.v1.prompts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TASK']._serialized_start=1430
-  _globals['_TASK']._serialized_end=1607
-  _globals['_PROMPTKIND']._serialized_start=1609
-  _globals['_PROMPTKIND']._serialized_end=1716
-  _globals['_MASKENCODING']._serialized_start=1719
-  _globals['_MASKENCODING']._serialized_end=1867
-  _globals['_POINTLABEL']._serialized_start=1869
-  _globals['_POINTLABEL']._serialized_end=1966
+  _globals['_TASK']._serialized_start=1482
+  _globals['_TASK']._serialized_end=1659
+  _globals['_PROMPTKIND']._serialized_start=1662
+  _globals['_PROMPTKIND']._serialized_end=1791
+  _globals['_MASKENCODING']._serialized_start=1794
+  _globals['_MASKENCODING']._serialized_end=1942
+  _globals['_POINTLABEL']._serialized_start=1944
+  _globals['_POINTLABEL']._serialized_end=2041
   _globals['_IMAGE']._serialized_start=91
   _globals['_IMAGE']._serialized_end=145
   _globals['_OBJECTPROMPT']._serialized_start=148
   _globals['_OBJECTPROMPT']._serialized_end=303
   _globals['_POINTPROMPT']._serialized_start=305
   _globals['_POINTPROMPT']._serialized_end=393
-  _globals['_MASKPROMPT']._serialized_start=395
-  _globals['_MASKPROMPT']._serialized_end=519
-  _globals['_OUTPUTOPTIONS']._serialized_start=522
-  _globals['_OUTPUTOPTIONS']._serialized_end=746
-  _globals['_AUTOMATICOPTIONS']._serialized_start=749
-  _globals['_AUTOMATICOPTIONS']._serialized_end=1427
+  _globals['_MASKPROMPT']._serialized_start=396
+  _globals['_MASKPROMPT']._serialized_end=571
+  _globals['_OUTPUTOPTIONS']._serialized_start=574
+  _globals['_OUTPUTOPTIONS']._serialized_end=798
+  _globals['_AUTOMATICOPTIONS']._serialized_start=801
+  _globals['_AUTOMATICOPTIONS']._serialized_end=1479
 # @@protoc_insertion_point(module_scope)

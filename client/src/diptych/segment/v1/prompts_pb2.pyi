@@ -3,8 +3,8 @@
 isort:skip_file
 What a client asks: the image, what to do with it, where to look and what to send back.
 
-Options that do not apply to a task or a model are ignored; values that are out of range are
-refused.
+Options that do not apply to a task or a model are ignored, where their comments say so; values
+that are out of range are refused.
 """
 
 import builtins
@@ -74,6 +74,8 @@ class _PromptKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     """A box."""
     PROMPT_KIND_MASK: _PromptKind.ValueType  # 3
     """A mask."""
+    PROMPT_KIND_TEXT: _PromptKind.ValueType  # 4
+    """Words. No request of this version carries them; cards say whether a model would take them."""
 
 class PromptKind(_PromptKind, metaclass=_PromptKindEnumTypeWrapper):
     """A kind of prompt."""
@@ -86,6 +88,8 @@ PROMPT_KIND_BOX: PromptKind.ValueType  # 2
 """A box."""
 PROMPT_KIND_MASK: PromptKind.ValueType  # 3
 """A mask."""
+PROMPT_KIND_TEXT: PromptKind.ValueType  # 4
+"""Words. No request of this version carries them; cards say whether a model would take them."""
 Global___PromptKind: typing_extensions.TypeAlias = PromptKind
 
 class _MaskEncoding:
@@ -179,17 +183,18 @@ class ObjectPrompt(google.protobuf.message.Message):
     MASK_FIELD_NUMBER: builtins.int
     @property
     def points(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PointPrompt]:
-        """Points on or off the object."""
+        """Points on or off the object, inside the picture. One that leaves it by less than a pixel is
+        moved to its edge. Points that are all off the object correct a box or a mask that comes with
+        them or, in a video, the object's answer on the frame.
+        """
 
     @property
     def box(self) -> diptych.segment.v1.geometry_pb2.BoundingBox:
-        """A box around the object."""
+        """A box around the object. What leaves the picture is cut off; it has to overlap it."""
 
     @property
     def mask(self) -> Global___MaskPrompt:
-        """An earlier guess at the object. Logits may come with points and a box, which correct them; a
-        mask comes alone.
-        """
+        """An earlier guess at the object. Points and a box that come with it correct it."""
 
     def __init__(
         self,
@@ -237,6 +242,7 @@ class MaskPrompt(google.protobuf.message.Message):
 
     LOW_RES_LOGITS_FIELD_NUMBER: builtins.int
     MASK_FIELD_NUMBER: builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: builtins.int
     @property
     def low_res_logits(self) -> diptych.segment.v1.geometry_pb2.LowResLogits:
         """`Segment.low_res_logits` of an earlier answer, unchanged."""
@@ -245,14 +251,21 @@ class MaskPrompt(google.protobuf.message.Message):
     def mask(self) -> diptych.segment.v1.geometry_pb2.Mask:
         """A mask of the whole image, as COCO RLE or PNG."""
 
+    @property
+    def image_size(self) -> diptych.segment.v1.geometry_pb2.ImageSize:
+        """What the mask takes the image's size to be; refused if it is another. Run lengths do not tell
+        theirs: those of another size would be taken for a distorted mask. Unset means any.
+        """
+
     def __init__(
         self,
         *,
         low_res_logits: diptych.segment.v1.geometry_pb2.LowResLogits | None = ...,
         mask: diptych.segment.v1.geometry_pb2.Mask | None = ...,
+        image_size: diptych.segment.v1.geometry_pb2.ImageSize | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["low_res_logits", b"low_res_logits", "mask", b"mask", "source", b"source"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["low_res_logits", b"low_res_logits", "mask", b"mask", "source", b"source"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["image_size", b"image_size", "low_res_logits", b"low_res_logits", "mask", b"mask", "source", b"source"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["image_size", b"image_size", "low_res_logits", b"low_res_logits", "mask", b"mask", "source", b"source"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["low_res_logits", "mask"] | None: ...
 
 Global___MaskPrompt: typing_extensions.TypeAlias = MaskPrompt
@@ -274,13 +287,17 @@ class OutputOptions(google.protobuf.message.Message):
     names. Answers to prompts are never dropped.
     """
     max_segments: builtins.int
-    """No more segments than this, best first; unset means the model's default."""
+    """No more segments than this, best first; unset means the model's default. The best answer to
+    each prompt is never left out.
+    """
     mask_encoding: Global___MaskEncoding.ValueType
-    """How masks are encoded; COCO RLE if unspecified."""
+    """How masks are encoded; COCO RLE if unspecified. Tasks without masks ignore it."""
     all_candidates: builtins.bool
-    """Every candidate mask of an ambiguous prompt instead of the best one."""
+    """Every candidate mask of an ambiguous prompt instead of the best one. Tasks without prompts
+    ignore it.
+    """
     low_res_logits: builtins.bool
-    """Fills `Segment.low_res_logits`."""
+    """Fills `Segment.low_res_logits`. Models without logits ignore it."""
     @property
     def category_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Only these categories; empty means all. Models without categories ignore it."""
@@ -308,6 +325,7 @@ Global___OutputOptions: typing_extensions.TypeAlias = OutputOptions
 class AutomaticOptions(google.protobuf.message.Message):
     """Tuning of a mode that finds objects from a grid of points. Names, meanings and, for published
     weights, defaults are those of SAM2AutomaticMaskGenerator; the defaults in force are in the card.
+    Models without such a mode, and tasks with prompts, ignore all of it.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

@@ -31,7 +31,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(diptych/segment/v1/segment_service.proto\x12\x12\x64iptych.segment.v1\x1a!diptych/segment/v1/geometry.proto\x1a#diptych/segment/v1/model_card.proto\x1a diptych/segment/v1/prompts.proto\x1a!diptych/segment/v1/segments.proto\x1a\x1e\x64iptych/segment/v1/video.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x02\n\x0eSegmentRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12(\n\x05image\x18\x02 \x01(\x0b\x32\x19.diptych.segment.v1.Image\x12&\n\x04task\x18\x03 \x01(\x0e\x32\x18.diptych.segment.v1.Task\x12\x31\n\x07prompts\x18\x04 \x03(\x0b\x32 .diptych.segment.v1.ObjectPrompt\x12\x31\n\x06output\x18\x05 \x01(\x0b\x32!.diptych.segment.v1.OutputOptions\x12\x37\n\tautomatic\x18\x06 \x01(\x0b\x32$.diptych.segment.v1.AutomaticOptions\"\xb0\x02\n\x0fSegmentResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12-\n\x08segments\x18\x02 \x03(\x0b\x32\x1b.diptych.segment.v1.Segment\x12\x31\n\nimage_size\x18\x03 \x01(\x0b\x32\x1d.diptych.segment.v1.ImageSize\x12\x14\n\x0cimage_sha256\x18\x04 \x01(\x0c\x12,\n\x07timings\x18\x05 \x01(\x0b\x32\x1b.diptych.segment.v1.Timings\x12\x32\n\nprovenance\x18\x06 \x03(\x0b\x32\x1e.diptych.segment.v1.Provenance\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x1d\n\x15omitted_segment_count\x18\x08 \x01(\x05\"\'\n\x13GetModelCardRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"I\n\x14GetModelCardResponse\x12\x31\n\nmodel_card\x18\x01 \x01(\x0b\x32\x1d.diptych.segment.v1.ModelCard\"(\n\x14GetModelStatsRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"\xd3\x04\n\x15GetModelStatsResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .diptych.segment.v1.OutcomeCount\x12-\n\x06stages\x18\x02 \x03(\x0b\x32\x1d.diptych.segment.v1.StageTime\x12\x14\n\x0cqueue_length\x18\x03 \x01(\x05\x12\x15\n\rsession_count\x18\x04 \x01(\x05\x12\x18\n\x10held_image_count\x18\x05 \x01(\x05\x12\x1d\n\x15image_cache_hit_count\x18\x06 \x01(\x03\x12\x15\n\rrunning_count\x18\x07 \x01(\x05\x12\x19\n\x11\x65ncoder_run_count\x18\x08 \x01(\x03\x12\x1c\n\x14\x65ngine_restart_count\x18\t \x01(\x03\x12\x12\n\nheld_bytes\x18\n \x01(\x03\x12\x34\n\x0c\x61nswer_times\x18\x0b \x03(\x0b\x32\x1e.diptych.segment.v1.AnswerTime\x12\x32\n\x0e\x63ounting_since\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65vice\x18\r \x01(\t\x12\x1b\n\x13\x65ngine_memory_bytes\x18\x0e \x01(\x03\x12 \n\x18\x65ngine_peak_memory_bytes\x18\x0f \x01(\x03\x12 \n\x18\x64\x65vice_peak_memory_bytes\x18\x10 \x01(\x03\x12\x32\n\x0b\x62\x61tch_sizes\x18\x11 \x03(\x0b\x32\x1d.diptych.segment.v1.BatchSize\"/\n\tBatchSize\x12\x0c\n\x04size\x18\x01 \x01(\x05\x12\x14\n\x0c\x61nswer_count\x18\x02 \x01(\x03\"\xa7\x01\n\nAnswerTime\x12&\n\x04task\x18\x01 \x01(\x0e\x32\x18.diptych.segment.v1.Task\x12\x12\n\nimage_held\x18\x02 \x01(\x08\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12&\n\x03p50\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\".\n\x0cOutcomeCount\x12\x0f\n\x07outcome\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"S\n\tStageTime\x12\r\n\x05stage\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12(\n\x05total\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration2\x94\x03\n\x0eSegmentService\x12R\n\x07Segment\x12\".diptych.segment.v1.SegmentRequest\x1a#.diptych.segment.v1.SegmentResponse\x12\x65\n\x0cSegmentVideo\x12\'.diptych.segment.v1.SegmentVideoRequest\x1a(.diptych.segment.v1.SegmentVideoResponse(\x01\x30\x01\x12\x61\n\x0cGetModelCard\x12\'.diptych.segment.v1.GetModelCardRequest\x1a(.diptych.segment.v1.GetModelCardResponse\x12\x64\n\rGetModelStats\x12(.diptych.segment.v1.GetModelStatsRequest\x1a).diptych.segment.v1.GetModelStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(diptych/segment/v1/segment_service.proto\x12\x12\x64iptych.segment.v1\x1a!diptych/segment/v1/geometry.proto\x1a#diptych/segment/v1/model_card.proto\x1a diptych/segment/v1/prompts.proto\x1a!diptych/segment/v1/segments.proto\x1a\x1e\x64iptych/segment/v1/video.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x02\n\x0eSegmentRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12(\n\x05image\x18\x02 \x01(\x0b\x32\x19.diptych.segment.v1.Image\x12&\n\x04task\x18\x03 \x01(\x0e\x32\x18.diptych.segment.v1.Task\x12\x31\n\x07prompts\x18\x04 \x03(\x0b\x32 .diptych.segment.v1.ObjectPrompt\x12\x31\n\x06output\x18\x05 \x01(\x0b\x32!.diptych.segment.v1.OutputOptions\x12\x37\n\tautomatic\x18\x06 \x01(\x0b\x32$.diptych.segment.v1.AutomaticOptions\"\xc2\x02\n\x0fSegmentResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12-\n\x08segments\x18\x02 \x03(\x0b\x32\x1b.diptych.segment.v1.Segment\x12\x31\n\nimage_size\x18\x03 \x01(\x0b\x32\x1d.diptych.segment.v1.ImageSize\x12\x14\n\x0cimage_sha256\x18\x04 \x01(\x0c\x12,\n\x07timings\x18\x05 \x01(\x0b\x32\x1b.diptych.segment.v1.Timings\x12\x32\n\nprovenance\x18\x06 \x03(\x0b\x32\x1e.diptych.segment.v1.Provenance\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x1d\n\x15omitted_segment_count\x18\x08 \x01(\x05\x12\x10\n\x08warnings\x18\t \x03(\t\"\'\n\x13GetModelCardRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"I\n\x14GetModelCardResponse\x12\x31\n\nmodel_card\x18\x01 \x01(\x0b\x32\x1d.diptych.segment.v1.ModelCard\"(\n\x14GetModelStatsRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\"\xd3\x04\n\x15GetModelStatsResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .diptych.segment.v1.OutcomeCount\x12-\n\x06stages\x18\x02 \x03(\x0b\x32\x1d.diptych.segment.v1.StageTime\x12\x14\n\x0cqueue_length\x18\x03 \x01(\x05\x12\x15\n\rsession_count\x18\x04 \x01(\x05\x12\x18\n\x10held_image_count\x18\x05 \x01(\x05\x12\x1d\n\x15image_cache_hit_count\x18\x06 \x01(\x03\x12\x15\n\rrunning_count\x18\x07 \x01(\x05\x12\x19\n\x11\x65ncoder_run_count\x18\x08 \x01(\x03\x12\x1c\n\x14\x65ngine_restart_count\x18\t \x01(\x03\x12\x12\n\nheld_bytes\x18\n \x01(\x03\x12\x34\n\x0c\x61nswer_times\x18\x0b \x03(\x0b\x32\x1e.diptych.segment.v1.AnswerTime\x12\x32\n\x0e\x63ounting_since\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65vice\x18\r \x01(\t\x12\x1b\n\x13\x65ngine_memory_bytes\x18\x0e \x01(\x03\x12 \n\x18\x65ngine_peak_memory_bytes\x18\x0f \x01(\x03\x12 \n\x18\x64\x65vice_peak_memory_bytes\x18\x10 \x01(\x03\x12\x32\n\x0b\x62\x61tch_sizes\x18\x11 \x03(\x0b\x32\x1d.diptych.segment.v1.BatchSize\"/\n\tBatchSize\x12\x0c\n\x04size\x18\x01 \x01(\x05\x12\x14\n\x0c\x61nswer_count\x18\x02 \x01(\x03\"\xa7\x01\n\nAnswerTime\x12&\n\x04task\x18\x01 \x01(\x0e\x32\x18.diptych.segment.v1.Task\x12\x12\n\nimage_held\x18\x02 \x01(\x08\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12&\n\x03p50\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\".\n\x0cOutcomeCount\x12\x0f\n\x07outcome\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"S\n\tStageTime\x12\r\n\x05stage\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12(\n\x05total\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration2\x94\x03\n\x0eSegmentService\x12R\n\x07Segment\x12\".diptych.segment.v1.SegmentRequest\x1a#.diptych.segment.v1.SegmentResponse\x12\x65\n\x0cSegmentVideo\x12\'.diptych.segment.v1.SegmentVideoRequest\x1a(.diptych.segment.v1.SegmentVideoResponse(\x01\x30\x01\x12\x61\n\x0cGetModelCard\x12\'.diptych.segment.v1.GetModelCardRequest\x1a(.diptych.segment.v1.GetModelCardResponse\x12\x64\n\rGetModelStats\x12(.diptych.segment.v1.GetModelStatsRequest\x1a).diptych.segment.v1.GetModelStatsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,23 +41,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEGMENTREQUEST']._serialized_start=303
   _globals['_SEGMENTREQUEST']._serialized_end=578
   _globals['_SEGMENTRESPONSE']._serialized_start=581
-  _globals['_SEGMENTRESPONSE']._serialized_end=885
-  _globals['_GETMODELCARDREQUEST']._serialized_start=887
-  _globals['_GETMODELCARDREQUEST']._serialized_end=926
-  _globals['_GETMODELCARDRESPONSE']._serialized_start=928
-  _globals['_GETMODELCARDRESPONSE']._serialized_end=1001
-  _globals['_GETMODELSTATSREQUEST']._serialized_start=1003
-  _globals['_GETMODELSTATSREQUEST']._serialized_end=1043
-  _globals['_GETMODELSTATSRESPONSE']._serialized_start=1046
-  _globals['_GETMODELSTATSRESPONSE']._serialized_end=1641
-  _globals['_BATCHSIZE']._serialized_start=1643
-  _globals['_BATCHSIZE']._serialized_end=1690
-  _globals['_ANSWERTIME']._serialized_start=1693
-  _globals['_ANSWERTIME']._serialized_end=1860
-  _globals['_OUTCOMECOUNT']._serialized_start=1862
-  _globals['_OUTCOMECOUNT']._serialized_end=1908
-  _globals['_STAGETIME']._serialized_start=1910
-  _globals['_STAGETIME']._serialized_end=1993
-  _globals['_SEGMENTSERVICE']._serialized_start=1996
-  _globals['_SEGMENTSERVICE']._serialized_end=2400
+  _globals['_SEGMENTRESPONSE']._serialized_end=903
+  _globals['_GETMODELCARDREQUEST']._serialized_start=905
+  _globals['_GETMODELCARDREQUEST']._serialized_end=944
+  _globals['_GETMODELCARDRESPONSE']._serialized_start=946
+  _globals['_GETMODELCARDRESPONSE']._serialized_end=1019
+  _globals['_GETMODELSTATSREQUEST']._serialized_start=1021
+  _globals['_GETMODELSTATSREQUEST']._serialized_end=1061
+  _globals['_GETMODELSTATSRESPONSE']._serialized_start=1064
+  _globals['_GETMODELSTATSRESPONSE']._serialized_end=1659
+  _globals['_BATCHSIZE']._serialized_start=1661
+  _globals['_BATCHSIZE']._serialized_end=1708
+  _globals['_ANSWERTIME']._serialized_start=1711
+  _globals['_ANSWERTIME']._serialized_end=1878
+  _globals['_OUTCOMECOUNT']._serialized_start=1880
+  _globals['_OUTCOMECOUNT']._serialized_end=1926
+  _globals['_STAGETIME']._serialized_start=1928
+  _globals['_STAGETIME']._serialized_end=2011
+  _globals['_SEGMENTSERVICE']._serialized_start=2014
+  _globals['_SEGMENTSERVICE']._serialized_end=2418
 # @@protoc_insertion_point(module_scope)

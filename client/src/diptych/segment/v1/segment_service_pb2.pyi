@@ -85,6 +85,7 @@ class SegmentResponse(google.protobuf.message.Message):
     PROVENANCE_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     OMITTED_SEGMENT_COUNT_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
     model_id: builtins.str
     """Which model answered."""
     image_sha256: builtins.bytes
@@ -109,6 +110,12 @@ class SegmentResponse(google.protobuf.message.Message):
     def provenance(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[diptych.segment.v1.segments_pb2.Provenance]:
         """What produced the answer; a cascade has one entry per model."""
 
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What is wrong with the image though it was answered, a sentence each: that its file is damaged,
+        with all pixels there.
+        """
+
     def __init__(
         self,
         *,
@@ -120,9 +127,10 @@ class SegmentResponse(google.protobuf.message.Message):
         provenance: collections.abc.Iterable[diptych.segment.v1.segments_pb2.Provenance] | None = ...,
         request_id: builtins.str = ...,
         omitted_segment_count: builtins.int = ...,
+        warnings: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["image_size", b"image_size", "timings", b"timings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["image_sha256", b"image_sha256", "image_size", b"image_size", "model_id", b"model_id", "omitted_segment_count", b"omitted_segment_count", "provenance", b"provenance", "request_id", b"request_id", "segments", b"segments", "timings", b"timings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["image_sha256", b"image_sha256", "image_size", b"image_size", "model_id", b"model_id", "omitted_segment_count", b"omitted_segment_count", "provenance", b"provenance", "request_id", b"request_id", "segments", b"segments", "timings", b"timings", "warnings", b"warnings"]) -> None: ...
 
 Global___SegmentResponse: typing_extensions.TypeAlias = SegmentResponse
 

@@ -189,7 +189,9 @@ class VideoPrompt(google.protobuf.message.Message):
     """
     @property
     def prompt(self) -> diptych.segment.v1.prompts_pb2.ObjectPrompt:
-        """Points and box, or a mask alone; logits of an image answer are refused."""
+        """Points, a box and a mask; logits of an image answer are refused. Background points alone
+        correct an object that has an answer on the frame.
+        """
 
     def __init__(
         self,
@@ -275,6 +277,7 @@ class VideoFrameSegments(google.protobuf.message.Message):
     SEGMENTS_FIELD_NUMBER: builtins.int
     IMAGE_SIZE_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
     frame_index: builtins.int
     """The client's index."""
     revision: builtins.int
@@ -291,6 +294,12 @@ class VideoFrameSegments(google.protobuf.message.Message):
     def timings(self) -> diptych.segment.v1.segments_pb2.Timings:
         """Where the time went."""
 
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What is wrong with the frame though it was answered, as in SegmentResponse; only in the first
+        answer for it.
+        """
+
     def __init__(
         self,
         *,
@@ -299,9 +308,10 @@ class VideoFrameSegments(google.protobuf.message.Message):
         segments: collections.abc.Iterable[Global___VideoSegment] | None = ...,
         image_size: diptych.segment.v1.geometry_pb2.ImageSize | None = ...,
         timings: diptych.segment.v1.segments_pb2.Timings | None = ...,
+        warnings: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["image_size", b"image_size", "timings", b"timings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["frame_index", b"frame_index", "image_size", b"image_size", "revision", b"revision", "segments", b"segments", "timings", b"timings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["frame_index", b"frame_index", "image_size", b"image_size", "revision", b"revision", "segments", b"segments", "timings", b"timings", "warnings", b"warnings"]) -> None: ...
 
 Global___VideoFrameSegments: typing_extensions.TypeAlias = VideoFrameSegments
 

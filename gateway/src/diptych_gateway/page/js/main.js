@@ -64,7 +64,9 @@ async function takePicture(chosen) {
   picture = chosen;
   takeAlong.picture = chosen;
   showProblem("");
-  byId("picture-name").textContent = `${chosen.name}, ${chosen.bitmap.width} × ${chosen.bitmap.height} pixels`;
+  const { name, bitmap, sentAs } = chosen;
+  const sent = sentAs && `, sent as ${sentAs}`;
+  byId("picture-name").textContent = `${name}, ${bitmap.width} × ${bitmap.height} pixels${sent}`;
   writeState({ sample: chosen.sample });
   viewport.reset();
   // A model that was down may be back, and its card may say other things.

@@ -6,6 +6,7 @@ backbone, and reads detections and masks that an earlier one computed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +70,7 @@ def embed(network: Any, pixels: Pixels) -> Features:
     height, width = pixels.shape[:2]
     weight = next(network.backbone.parameters())
     batch, resized = _batch(network.transform, pixels, weight)
-    levels = dict(network.backbone(batch))
+    levels = levels_of(network.backbone(batch))
     pyramid = Pyramid(
         levels=levels,
         size=(height, width),
@@ -78,6 +79,11 @@ def embed(network: Any, pixels: Pixels) -> Features:
     )
     nbytes = sum(level.untyped_storage().nbytes() for level in levels.values())
     return Features(pyramid, nbytes + _later_bytes(network.roi_heads))
+
+
+def levels_of(features: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Name the feature maps of a backbone; one without a pyramid has a single one."""
+    return {"0": features} if isinstance(features, Tensor) else dict(features)
 
 
 def _batch(transform: Any, pixels: Pixels, like: Tensor) -> tuple[Tensor, tuple[int, int]]:

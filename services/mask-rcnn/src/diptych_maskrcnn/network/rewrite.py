@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
@@ -38,7 +39,8 @@ def rewrite(network: Any, tier: Tier) -> None:
     boxes, suppression, classes and mask probabilities.
     """
     fold_batch_norms(network)
-    network.backbone = LeanBackbone(network.backbone)
+    if isinstance(network.backbone, BackboneWithFPN):
+        network.backbone = LeanBackbone(network.backbone)
     network.to(memory_format=torch.channels_last)
     for name in _POOLS:
         stock = getattr(network.roi_heads, name)

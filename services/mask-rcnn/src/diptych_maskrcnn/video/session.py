@@ -17,6 +17,7 @@ from diptych_runtime.engine import (
     check_tracked,
     invalid,
 )
+from diptych_runtime.engine.video_errors import nothing_to_correct
 
 from ..network.detect import detect, fill_masks
 from ..network.pyramid import Pyramid, embed
@@ -95,7 +96,7 @@ class MaskRcnnVideoSession:
         Raises:
             ServiceError: ``OBJECT_UNKNOWN`` for an id of a removed object, ``OBJECT_LIMIT`` if as
                 many were prompted already, ``PROMPT_INVALID`` where it chooses no object or one
-                that is another's, ``DEVICE_MEMORY``.
+                that is another's, ``DEVICE_MEMORY``. Background points alone choose none.
         """
         self._ids.check(object_id, [i for i in self._shown() if i < OWN_IDS])
         at = [frame.index for frame in self._frames].index(frame_index)
@@ -219,6 +220,8 @@ class MaskRcnnVideoSession:
 
     def _pointed_at(self, frame: HeldFrame, prompt: Prompt) -> Steps[int]:
         """Find the best detection that has all foreground points and no background point."""
+        if prompt.is_correction:
+            raise nothing_to_correct("mask-rcnn chooses a detection, and they choose none")
         eligible = allowed(frame.detections, self._output)
         pyramid = _pyramid(frame)
         (found,) = yield from find_covering(self._network, pyramid, [prompt], eligible)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import grpc
+import numpy as np
 from google.rpc import status_pb2
 
 from diptych import Violation
 from diptych.wire.reasons import CODES, Reason
 from diptych.wire.statuses import StatusDetails, read_details, status_message
 
-__all__ = ["Reason", "ServiceError", "Violation", "draining", "invalid", "not_held"]
+__all__ = ["Reason", "ServiceError", "Violation", "draining", "exact", "invalid", "not_held"]
 
 
 class ServiceError(Exception):
@@ -91,3 +92,9 @@ def invalid(reason: Reason, field: str, description: str, **metadata: str) -> Se
     return ServiceError(
         reason, message, metadata=metadata, violations=[Violation(field, description)]
     )
+
+
+def exact(number: float) -> str:
+    """Write a number of a message, which is a float32: the fewest digits that no other has, so that
+    one that was refused never looks like one that is taken."""
+    return str(np.float32(number)).removesuffix(".0")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,18 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """One thing about a loaded network, such as the size that it sees pictures at."""
+
+    name: str
+    value: str
+    origin: Literal["known", "told", "assumed"]
+    """Read off the weights or published with them; said by the operator; or neither."""
+    file: str = ""
+    """Name of the file in which the operator can say it."""
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """What an engine knows once it is loaded; with the static card it becomes the model card."""
 
@@ -74,6 +86,8 @@ class LoadedModel:
     """Height and width of low-res logits; ``None`` for models without."""
     keypoint_names: tuple[str, ...] = ()
     keypoint_edges: tuple[tuple[int, int], ...] = ()
+    facts: tuple[Fact, ...] = ()
+    """Of the networks, for the log and for whoever checks a file."""
     peak_device_bytes: Callable[[], int] = lambda: 0
     """The most memory of a device other than the processor that was taken; from any thread."""
 
@@ -107,6 +121,20 @@ class Answer:
 
     segments: tuple[Segment, ...]
     omitted: int = 0
+
+    @classmethod
+    def of_prompts(cls, candidates: Sequence[Sequence[Segment]], max_segments: int) -> Answer:
+        """Make the answer to prompts from the candidates of each, best first and at least one.
+        ``max_segments`` leaves out further candidates, the worst first, but never the best one."""
+        best = [found[0] for found in candidates]
+        further = [segment for found in candidates for segment in found[1:]]
+        further.sort(key=lambda segment: -segment.score)
+        room = max(max_segments - len(best), 0)
+        kept = sorted(
+            best + further[:room],
+            key=lambda segment: (segment.prompt_index or 0, segment.candidate_index or 0),
+        )
+        return cls(tuple(kept), omitted=len(further[room:]))
 
 
 class LoadError(Exception):
@@ -142,7 +170,9 @@ class Engine(Protocol):
         ``pixels`` decodes the image again, for engines that look at parts of it. Raises
         ``ServiceError`` for what this model cannot do (``PROMPT_UNSUPPORTED``, ``DEVICE_MEMORY``);
         ``DeviceLostError`` ends the process; any other exception is a fault of the engine, and only
-        this job fails. Numbers in the answer are finite.
+        this job fails. So it does if the answer cannot be so: numbers that are not finite, a mask
+        of another size than the image, edges outside of it, logits of other sides, a category or a
+        prompt that does not exist.
         """
         ...
 

@@ -6,7 +6,9 @@ is closed half-way leaves no trace in the session.
 
 The runtime sees to it that frames grow in index and keep their size, and that a prompt is for one
 of the newest ``held_frames`` frames, lies within it, is of a kind that the card names, and has
-an object id below ``OWN_IDS``. Which objects there are, the session knows; see ``object_ids``.
+an object id below ``OWN_IDS``. Which objects there are, the session knows; see ``object_ids``. It
+refuses background points alone for an object that has no answer on the frame to be corrected, or
+if its model cannot correct; see ``video_errors.nothing_to_correct``.
 """
 
 from __future__ import annotations

@@ -41,3 +41,9 @@ def not_held(index: int, held: Iterable[int]) -> ServiceError:
 def listed(numbers: Iterable[int]) -> str:
     """Numbers as a message names them."""
     return ", ".join(map(str, numbers)) or "none"
+
+
+def nothing_to_correct(why: str) -> ServiceError:
+    """The error for a prompt of background points alone that corrects nothing."""
+    text = f"expected a foreground point, a box or a mask, got background points alone; {why}"
+    return invalid(Reason.PROMPT_INVALID, "prompt.prompt", text)

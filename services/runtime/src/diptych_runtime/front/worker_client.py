@@ -20,6 +20,7 @@ from ..engine.errors import Reason, ServiceError, engine_lost
 from ..ipc.lanes import Lane
 from ..ipc.pipe import FrontPipe, Header, Incoming, PipeClosedError
 from ..ipc.shared_memory import ImageSlots
+from ..machine import MemoryKills
 from ..quarantine import Quarantine, Suspect, ended_engine
 from .session_channel import SessionChannel
 
@@ -105,6 +106,7 @@ class EngineClient:
     ) -> None:
         self._quarantine = quarantine
         self._hung = False
+        self._memory_kills = MemoryKills()
         self._process = process
         self._pipe = pipe
         self._slots = slots
@@ -253,10 +255,12 @@ class EngineClient:
     async def _settle_end(self, killed: bool, busy: int, suspects: list[Suspect]) -> None:
         """Log the end of the process, and answer what it worked on."""
         code = await self.exit_code()
+        signalled = code == -signal.SIGKILL and not self._hung
+        no_memory = signalled and not killed and self._memory_kills.happened
         write = _log.info if killed else _log.warning
-        write("engine process ended", pid=self.pid, exit_code=code, busy=busy)
-        # Killed from outside, which is rarely the fault of what it worked on.
-        outside = killed or (code == -signal.SIGKILL and not self._hung)
+        write("engine process ended", pid=self.pid, exit_code=code, busy=busy, no_memory=no_memory)
+        # Killed by somebody, which is rarely the fault of what it worked on.
+        outside = killed or (signalled and not no_memory)
         for suspect in suspects:
             held = await self._quarantine.judge(suspect, outside=outside)
             suspect.fail(ended_engine() if held else engine_lost())
@@ -323,6 +327,7 @@ class EngineClient:
             busy = self._pending or any(session.unanswered for session in self._sessions.values())
             silent = 0 if self._progressed or not busy else silent + 1
             self._progressed = False
+            self._memory_kills.look()
             if silent > _WATCHES_PER_TIMEOUT:
                 _log.error("engine makes no progress", pid=self.pid, timeout_s=step_timeout_s)
                 self._hung = True

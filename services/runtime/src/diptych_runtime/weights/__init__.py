@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .conversion import check_safetensors, convert
 from .download import WeightsError
-from .store import OfficialWeights, StoredWeights, cache_dir, file_sha256, locate, pull
+from .store import OfficialWeights, StoredWeights, cache_dir, file_sha256, is_stored, locate, pull
 
 __all__ = [
     "OfficialWeights",
@@ -14,6 +14,7 @@ __all__ = [
     "check_safetensors",
     "convert",
     "file_sha256",
+    "is_stored",
     "locate",
     "pull",
 ]

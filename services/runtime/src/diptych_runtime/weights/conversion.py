@@ -102,5 +102,5 @@ def _run(command: Sequence[str], checkpoint: Path) -> None:
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise WeightsError(
             f"{checkpoint.name} could not be converted to safetensors: {last[:300]}; check that "
-            "it is a state dict of tensors and nothing else"
+            "it holds the state dict of one model"
         )

@@ -70,10 +70,7 @@ def download(url: str, part: Path, *, max_bytes: int, progress: bool, label: str
                 waits = iter(RETRY_WAITS_S)
             wait = next(waits, None)
             if wait is None:
-                raise WeightsError(
-                    f"the download of {url} broke off after {_size(part)} bytes "
-                    f"({_reason(error)}); run the same command again to go on from there"
-                ) from error
+                raise WeightsError(_gave_up(url, _size(part), _reason(error))) from error
             time.sleep(wait)
         except OSError as error:
             hint = "free some space" if error.errno == errno.ENOSPC else "make it writable"
@@ -162,6 +159,18 @@ def _refuse(url: str, response: requests.Response) -> None:
     raise WeightsError(
         f"{url} answered HTTP {response.status_code} {response.reason}; check the network or set "
         "DIPTYCH_WEIGHTS_MIRROR to an address that has the file"
+    )
+
+
+def _gave_up(url: str, size: int, reason: str) -> str:
+    if not size:
+        return (
+            f"{url} cannot be reached ({reason}); check the network, or set "
+            "DIPTYCH_WEIGHTS_MIRROR to an address that has the file"
+        )
+    return (
+        f"the download of {url} broke off after {size} bytes ({reason}); run the same command "
+        "again to go on from there"
     )
 
 

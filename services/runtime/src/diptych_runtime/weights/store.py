@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -106,6 +107,13 @@ def pull(
         ) from error
 
 
+def is_stored(weights: OfficialWeights, directory: Path | None = None) -> bool:
+    """Whether ``pull`` would find them there and whole, and download nothing."""
+    target = _target(directory or cache_dir(), weights.name)
+    known = _read_record(target)
+    return known is not None and _is_whole(target, known, weights)
+
+
 def locate(name: str, *, command: str, directory: Path | None = None) -> StoredWeights:
     """Find the stored weights of a name, and check their digest.
 
@@ -139,18 +147,21 @@ def _pull(
     progress: bool,
     say: Callable[[str], None],
 ) -> Path:
-    known = _read_record(target)
-    if known is not None and _is_whole(target, known, weights):
+    if is_stored(weights, target.parent):
         say(f"{weights.name} is already there: {target}")
         return target
+    known = _read_record(target)
     url = _address(weights.url)
     part = target.with_name(f"{weights.name}.part")
+    _check_own(target, known, part)
     _check_room(target.parent, 2 * weights.size_bytes)
     most = int((1 + _SIZE_TOLERANCE) * weights.size_bytes)
     download(url, part, max_bytes=most, progress=progress, label=weights.name)
     digest = _check_download(part, weights, known, say)
     say(f"converting {weights.name} to safetensors")
     size = part.stat().st_size
+    if known is not None and target.exists():
+        _set_aside(target, say)
     convert(part, target, converter=converter)
     record = {
         "name": weights.name,
@@ -213,6 +224,28 @@ def _is_whole(target: Path, known: dict[str, object], weights: OfficialWeights) 
     if weights.sha256 is not None and known.get("sha256") != weights.sha256.lower():
         return False
     return target.exists() and file_sha256(target) == known.get("safetensors_sha256")
+
+
+def _check_own(target: Path, known: dict[str, object] | None, part: Path) -> None:
+    """Refuse to write over what no pull has left, such as somebody's own weights of that name."""
+    if known is not None and "safetensors_sha256" in known:
+        return
+    # A pull that was killed leaves the weights before it writes their record, and the download.
+    files = (_record_path(target),) if part.exists() else (_record_path(target), target)
+    for path in files:
+        if os.path.lexists(path):
+            raise WeightsError(
+                f"{path} was not written by this command and is not overwritten; move it away or "
+                "set DIPTYCH_WEIGHTS_DIR to another folder"
+            )
+
+
+def _set_aside(target: Path, say: Callable[[str], None]) -> None:
+    """Keep a file that is not what was stored: damage, or somebody's work."""
+    free = (target.with_name(f"{target.name}.changed-{number}") for number in itertools.count(1))
+    aside = next(path for path in free if not os.path.lexists(path))
+    target.rename(aside)
+    say(f"{target} was not as it was stored; it is kept as {aside.name}")
 
 
 def _address(url: str) -> str:

@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from diptych import Task
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
+from diptych.wire.cards import output_kinds
 from diptych.wire.requests import automatic_message, task_value
 
 from ..engine.protocol import LoadedModel
@@ -50,6 +51,7 @@ def build_card(loaded: LoadedModel, settings: RuntimeSettings) -> pb.ModelCard:
     if orphans or not loaded.tasks:
         raise CardError(f"model card: {', '.join(orphans) or 'any task'}: expected weights for it")
     card.tasks.extend(task_value(task) for task in loaded.tasks)
+    card.output_kinds.extend(output_kinds(card.tasks, labels=bool(loaded.categories)))
     card.parameter_count = loaded.parameter_count
     for weights in loaded.weights:
         card.weights.add(
@@ -79,16 +81,24 @@ def build_card(loaded: LoadedModel, settings: RuntimeSettings) -> pb.ModelCard:
 
 
 def _static(fields: Mapping[str, Any]) -> pb.ModelCard:
+    fields = {**fields, "overview": _overview(fields)}
     missing = [name for name in _REQUIRED if not fields.get(name)]
     if missing:
         raise CardError(f"model card: {', '.join(missing)} missing or empty")
     try:
-        card = json_format.ParseDict(dict(fields), pb.ModelCard())
+        card = json_format.ParseDict(fields, pb.ModelCard())
     except json_format.ParseError as error:
         raise CardError(f"model card: {error}") from error
     if not _RELEASE_DATE.fullmatch(card.release_date):
         raise CardError(f"model card: release_date: expected YYYY-MM, got {card.release_date!r}")
     return card
+
+
+def _overview(fields: Mapping[str, Any]) -> str:
+    """The two texts that a card may tell apart, as one for callers that know only one."""
+    architecture = fields.get("architecture") or {}
+    about = architecture.get("overview") or fields.get("overview", "")
+    return "\n\n".join(text for text in (about, fields.get("weights_overview", "")) if text)
 
 
 def _limits(loaded: LoadedModel, settings: RuntimeSettings) -> pb.Limits:

@@ -12,7 +12,7 @@ from diptych import Task
 from diptych.segment import v1 as pb
 from diptych.wire.requests import read_encoding, read_task
 
-from ..engine.errors import Reason, invalid
+from ..engine.errors import Reason, exact, invalid
 from .prompt_checks import check_run_lengths, prompt_problems, refuse
 
 _DIGEST_BYTES = 32
@@ -148,7 +148,7 @@ def _check_range(field: str, value: float, low: float, high: float) -> None:
 def _number(value: float) -> str:
     if value == _ABOVE_ZERO:
         return "more than 0"
-    return str(value) if isinstance(value, int) else f"{value:g}"
+    return str(value) if isinstance(value, int) else exact(value)
 
 
 def _check_automatic(options: pb.AutomaticOptions, card: pb.ModelCard) -> None:

@@ -7,7 +7,7 @@ interpreter, and allocates by what it finds. What we read is bounded by counts, 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from ..engine.errors import Reason, ServiceError, invalid
@@ -15,6 +15,8 @@ from ..engine.errors import Reason, ServiceError, invalid
 Data: TypeAlias = bytes | memoryview
 Size: TypeAlias = tuple[int, int]
 """Width and height in pixels."""
+
+Note: TypeAlias = Callable[[str], None]
 
 FIELD = "image.encoded"
 
@@ -56,8 +58,13 @@ _PNG_ORIENTATION = (
     (b"zTXt", b"Raw profile type exif\0"),
 )
 _WEBP_CHUNKS = frozenset((b"VP8X", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L", b"EXIF", b"XMP "))
+_WEBP_PIXELS = frozenset((b"VP8 ", b"VP8L", b"ANMF"))
 _WEBP_ORIENTATION = frozenset((b"EXIF", b"XMP "))
 _WEBP_HEADER_BYTES = 12
+
+
+def ignore(_: str) -> None:
+    """Take note of nothing."""
 
 
 def sniff(data: Data) -> str | None:
@@ -105,14 +112,15 @@ def is_small(data: Data) -> bool:
     return len(data) <= _SMALL_BYTES and pixel_count(data) <= most
 
 
-def strip(kind: str, data: bytes) -> bytes:
+def strip(kind: str, data: bytes, note: Note = ignore) -> bytes:
     """Make a file of what is used: the pixels, and the block that has the orientation.
 
-    What is broken is left to the decoder, which stops there.
+    What is broken among these is left to the decoder, which stops there.
 
     Args:
         kind: What ``sniff`` says.
         data: The file.
+        note: Called with what is broken besides: a sentence.
 
     Raises:
         ServiceError: ``IMAGE_UNREADABLE`` for a file of more parts, or of more bytes for its
@@ -126,7 +134,12 @@ def strip(kind: str, data: bytes) -> bytes:
         )
     if kind == "JPEG":
         return _strip_jpeg(data)
-    return _strip_png(data) if kind == "PNG" else _strip_webp(data)
+    return _strip_png(data, note) if kind == "PNG" else _strip_webp(data, note)
+
+
+def damage(kind: str, what: str) -> str:
+    """Say of a file whose pixels are all there what else is wrong with it."""
+    return f"image: the {kind} file is damaged ({what}); all its pixels are there"
 
 
 def unreadable(description: str) -> ServiceError:
@@ -176,17 +189,20 @@ def _strip_jpeg(data: bytes) -> bytes:
     return data if sum(map(len, parts)) == len(data) else b"".join(parts)
 
 
-def _strip_png(data: bytes) -> bytes:
+def _strip_png(data: bytes, note: Note) -> bytes:
     """Keep one chunk of each kind, and put the pixels into one."""
     view = memoryview(data)
     before: list[Data] = [data[:_PNG_SIGNATURE_BYTES]]
     pixels: list[Data] = []
     wanted, frames, controls, seen = list(_PNG_ORIENTATION), 0, 0, set[bytes]()
+    broken = False
     at = _PNG_SIGNATURE_BYTES
     for _ in range(MAX_CHUNKS):
         size, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         begin, end = at + 8, at + 8 + size
         whole = end + 4 <= len(data)
+        if whole and zlib.crc32(view[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            broken = True
         if name == b"IDAT":
             pixels.append(view[begin:end])
         elif name in _PNG_PIXELS and name not in seen:
@@ -210,6 +226,10 @@ def _strip_png(data: bytes) -> bytes:
         raise animated("PNG", frames)
     if not pixels:
         return b"".join(before)
+    if broken:
+        note(damage("PNG", "a checksum is wrong"))
+    if not whole or b"IEND" not in seen:
+        note(damage("PNG", "its end is missing"))
     last = before.pop() if b"IEND" in seen else b""
     # Nobody reads the checksum of pixels: they have another inside.
     size = sum(map(len, pixels)) if whole else len(data)
@@ -220,20 +240,24 @@ def _png_chunk(name: bytes, data: bytes) -> bytes:
     return len(data).to_bytes(4) + name + data + zlib.crc32(name + data).to_bytes(4)
 
 
-def _strip_webp(data: bytes) -> bytes:
+def _strip_webp(data: bytes, note: Note) -> bytes:
     view, at = memoryview(data), _WEBP_HEADER_BYTES
     end = 8 + int.from_bytes(data[4:8], "little")
     parts: list[Data] = []
-    frames = 0
+    frames, pixels = 0, False
     for _ in range(MAX_CHUNKS):
         if at + 8 > min(end, len(data)):
             break
         name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        whole = at + 8 + size <= len(data)
         frames += name == b"ANMF"
+        pixels |= whole and name in _WEBP_PIXELS
         following = at + 8 + size + (size & 1)
         if name in _WEBP_ORIENTATION:
             block = data[at + 8 : at + 8 + min(size, _READ_BYTES)]
-            parts.append(name + len(block).to_bytes(4, "little") + block + bytes(len(block) & 1))
+            parts += (_webp_chunk(name, block),) if whole else ()
+        elif name in _WEBP_CHUNKS and following > len(data) >= at + 8 + size:
+            parts.append(_webp_chunk(name, data[at + 8 :]))
         elif name in _WEBP_CHUNKS:
             parts.append(view[at:following])
         at = following
@@ -242,9 +266,15 @@ def _strip_webp(data: bytes) -> bytes:
     if frames > 1:
         raise animated("WebP", frames)
     size = sum(map(len, parts))
-    if end > len(data) or size == len(data) - _WEBP_HEADER_BYTES:
+    if end > len(data) and pixels:
+        note(damage("WebP", "its end is missing"))
+    elif end > len(data) or size == len(data) - _WEBP_HEADER_BYTES:
         return data
     return b"".join((b"RIFF", (size + 4).to_bytes(4, "little"), b"WEBP", *parts))
+
+
+def _webp_chunk(name: bytes, block: bytes) -> bytes:
+    return name + len(block).to_bytes(4, "little") + block + bytes(len(block) & 1)
 
 
 def animated(kind: str, frames: int) -> ServiceError:

@@ -1,23 +1,29 @@
-"""Refuses prompts: what is wrong with them whatever the picture, and what is outside of it."""
+"""Refuses prompts: what is wrong with them whatever the picture, and what is outside of it.
+
+What only leaves the picture is put into it instead: a box that overlaps it, and a point that
+rounding has pushed over its edge.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 
-from diptych import Prompt
+from diptych import Box, Prompt
 from diptych.segment import v1 as pb
 from diptych.wire.requests import read_prompt
 
-from ..engine.errors import Reason, ServiceError, Violation, invalid
+from ..engine.errors import Reason, ServiceError, Violation, exact, invalid
 
 _LOGITS_SIDE = 1024
 _RLE_BYTES = 4 * 1024 * 1024  # of all masks of a request; each takes 33 bytes while it is read
 _PNG_PIXELS = 256_000_000  # of all masks of a request; each takes 3 ns to draw, however small
 _MAX_LISTED = 100  # problems that are looked for; more of them would help nobody
+_ROUNDING_PX = 1.0  # a point may leave the picture by less, as rounding and half pixels do
 
 
 def check_prompts(
@@ -27,7 +33,8 @@ def check_prompts(
     *,
     between: Callable[[], None] = lambda: None,
 ) -> tuple[Prompt, ...]:
-    """Check prompts against a picture of ``size`` (height, width); returns them converted.
+    """Check prompts against a picture of ``size`` (height, width); returns them converted, and
+    inside of it.
 
     ``between`` is called before each prompt, to stop by raising: masks take a while to decode.
 
@@ -44,9 +51,9 @@ def check_prompts(
             yield from _outside(prompt, path, size)
             yield from _wrong_logits(prompt, path, logits_size)
             try:
-                prompts.append(read_prompt(prompt, size))
+                prompts.append(_fitted(read_prompt(prompt, size), size))
             except ValueError as error:
-                yield Violation(f"{path}.mask.mask", str(error))
+                yield Violation(f"{path}.mask.mask", _of_mask(error))
 
     refuse(problems())
     return tuple(prompts)
@@ -74,16 +81,22 @@ def check_run_lengths(prompts: Iterable[pb.ObjectPrompt], path: str) -> None:
 
 
 def check_video_prompt(prompt: pb.ObjectPrompt, path: str, size: tuple[int, int]) -> Prompt:
-    """Check a prompt against frames of ``size`` (height, width); returns it converted.
+    """Check a prompt against frames of ``size`` (height, width); returns it converted, and inside
+    of them.
 
     Raises:
         ServiceError: with the fields and what was expected of them.
     """
     refuse(_outside(prompt, path, size))
     try:
-        return read_prompt(prompt, size)
+        return _fitted(read_prompt(prompt, size), size)
     except ValueError as error:
-        raise invalid(Reason.PROMPT_INVALID, f"{path}.mask.mask", str(error)) from error
+        raise invalid(Reason.PROMPT_INVALID, f"{path}.mask.mask", _of_mask(error)) from error
+
+
+def _of_mask(error: ValueError) -> str:
+    """What is wrong with a mask, which the field names already."""
+    return str(error).removeprefix("mask: ")
 
 
 def _wrong_logits(
@@ -111,13 +124,18 @@ def refuse(problems: Iterable[Violation]) -> None:
         )
 
 
-def prompt_problems(prompt: pb.ObjectPrompt, path: str) -> Iterator[Violation]:
-    """What is wrong with a prompt whatever the picture."""
+def prompt_problems(
+    prompt: pb.ObjectPrompt, path: str, *, corrects: bool = False
+) -> Iterator[Violation]:
+    """What is wrong with a prompt whatever the picture; one that ``corrects`` an object that is
+    known already may say only where it is not."""
     positive = False
     for index, point in enumerate(prompt.points):
         where = f"{path}.points[{index}]"
         if not (math.isfinite(point.x_px) and math.isfinite(point.y_px)):
-            yield Violation(where, f"expected finite numbers, got {point.x_px:g}, {point.y_px:g}")
+            yield Violation(
+                where, f"expected finite numbers, got {_listed(point.x_px, point.y_px)}"
+            )
         if point.label == pb.PointLabel.POINT_LABEL_FOREGROUND:
             positive = True
         elif point.label != pb.PointLabel.POINT_LABEL_BACKGROUND:
@@ -128,13 +146,20 @@ def prompt_problems(prompt: pb.ObjectPrompt, path: str) -> Iterator[Violation]:
         yield from _box_problems(prompt.box, f"{path}.box")
     if prompt.HasField("mask"):
         yield from _mask_problems(prompt, f"{path}.mask")
-    elif not positive and not prompt.HasField("box"):
-        yield Violation(path, "expected a foreground point, a box or a mask, got none of them")
+    elif not positive and not prompt.HasField("box") and not (corrects and prompt.points):
+        yield Violation(path, _nothing_wanted(prompt))
+
+
+def _nothing_wanted(prompt: pb.ObjectPrompt) -> str:
+    wanted = "expected a foreground point, a box or a mask"
+    if not prompt.points:
+        return f"{wanted}, got none of them"
+    return f"{wanted}, got background points alone, which correct what comes with them"
 
 
 def _box_problems(box: pb.BoundingBox, path: str) -> Iterator[Violation]:
     edges = (box.x_min_px, box.y_min_px, box.x_max_px, box.y_max_px)
-    text = ", ".join(f"{edge:g}" for edge in edges)
+    text = _listed(*edges)
     if not all(map(math.isfinite, edges)):
         yield Violation(path, f"expected finite edges, got {text}")
     elif box.x_min_px >= box.x_max_px or box.y_min_px >= box.y_max_px:
@@ -165,21 +190,49 @@ def _mask_problems(prompt: pb.ObjectPrompt, path: str) -> Iterator[Violation]:
     elif prompt.mask.mask.WhichOneof("encoding") not in ("coco_rle", "png"):
         sent = prompt.mask.mask.WhichOneof("encoding") or "nothing"
         yield Violation(f"{path}.mask", f"expected COCO RLE or PNG, got {sent}")
-    elif prompt.points or prompt.HasField("box"):
-        yield Violation(f"{path}.mask", "expected a mask alone, got points or a box with it")
 
 
 def _outside(prompt: pb.ObjectPrompt, path: str, size: tuple[int, int]) -> Iterator[Violation]:
-    """Points and boxes that leave a picture of ``size`` (height, width)."""
+    """Points outside of a picture of ``size`` (height, width), and boxes that do not overlap it."""
     height, width = size
-    inside = f"expected 0 to {width} across and 0 to {height} down"
+    inside = f"0 to {width} across and 0 to {height} down"
     for index, point in enumerate(prompt.points):
-        if not (0 <= point.x_px <= width and 0 <= point.y_px <= height):
-            where = f"{path}.points[{index}]"
-            yield Violation(where, f"{inside}, got {point.x_px:g}, {point.y_px:g}")
+        if not (_is_near(point.x_px, width) and _is_near(point.y_px, height)):
+            text = f"expected {inside}, got {_listed(point.x_px, point.y_px)}"
+            yield Violation(f"{path}.points[{index}]", text)
     box = prompt.box
     if prompt.HasField("box") and not (
-        box.x_min_px >= 0 and box.y_min_px >= 0 and box.x_max_px <= width and box.y_max_px <= height
+        box.x_min_px < width and box.y_min_px < height and box.x_max_px > 0 and box.y_max_px > 0
     ):
-        text = f"{box.x_min_px:g}, {box.y_min_px:g}, {box.x_max_px:g}, {box.y_max_px:g}"
-        yield Violation(f"{path}.box", f"{inside}, got {text}")
+        edges = _listed(box.x_min_px, box.y_min_px, box.x_max_px, box.y_max_px)
+        yield Violation(f"{path}.box", f"expected a box that overlaps {inside}, got {edges}")
+
+
+def _is_near(position: float, side: int) -> bool:
+    return -_ROUNDING_PX < position < side + _ROUNDING_PX
+
+
+def _fitted(prompt: Prompt, size: tuple[int, int]) -> Prompt:
+    """Move the edges of a box and points that leave a picture of ``size`` to its edge."""
+    height, width = size
+    box = prompt.box
+    if box is not None:
+        box = Box(
+            max(box.x_min, 0.0),
+            max(box.y_min, 0.0),
+            min(box.x_max, float(width)),
+            min(box.y_max, float(height)),
+        )
+    points = tuple(
+        replace(
+            point,
+            x=min(max(point.x, 0.0), float(width)),
+            y=min(max(point.y, 0.0), float(height)),
+        )
+        for point in prompt.points
+    )
+    return Prompt(points, box, prompt.mask)
+
+
+def _listed(*numbers: float) -> str:
+    return ", ".join(map(exact, numbers))

@@ -87,4 +87,4 @@ def _check_prompt(asked: pb.VideoPrompt, card: pb.ModelCard) -> None:
         text = "expected a mask of the frame, got logits of an image answer"
         raise invalid(Reason.PROMPT_INVALID, f"{path}.mask.low_res_logits", text)
     check_run_lengths([prompt], f"{path}.mask.mask.coco_rle")
-    refuse(prompt_problems(prompt, path))
+    refuse(prompt_problems(prompt, path, corrects=True))

@@ -26,7 +26,7 @@ from ..engine.errors import ServiceError
 from ..engine.protocol import Pixels
 from ..ipc.pipe import EnginePipe, PipeClosedError
 from ..ipc.shared_memory import nameless_file
-from ..wire.image_files import Data, unreadable
+from ..wire.image_files import Data, Note, ignore, unreadable
 from .images import Limits
 
 _LOOK_EVERY_S = 0.02  # at whether the pixels are still wanted
@@ -58,13 +58,16 @@ class Decoder:
         self.killed = 0
         """Processes that were ended or ended themselves over an image."""
 
-    def decode(self, encoded: Data, limits: Limits, check: Callable[[], None]) -> Pixels:
+    def decode(
+        self, encoded: Data, limits: Limits, check: Callable[[], None], note: Note = ignore
+    ) -> Pixels:
         """Decode an image; see ``images.decode``.
 
         Args:
             encoded: The file.
             limits: Those of ``images.decode``.
             check: Called all the time; raises once the pixels are not wanted any more.
+            note: That of ``images.decode``.
 
         Raises:
             ServiceError: also ``IMAGE_UNREADABLE`` for an image at which the process ended.
@@ -76,7 +79,7 @@ class Decoder:
             try:
                 self._child.pipe.send({"limits": limits, "size": len(encoded)})
                 self._wait(check)
-                return self._receive()
+                return self._receive(note)
             except PipeClosedError:
                 code = self._replace("it ended")
                 raise _ended(code) from None
@@ -114,12 +117,14 @@ class Decoder:
     def _answered(self, seconds: float) -> bool:
         return bool(select.select([self._child.socket], [], [], seconds)[0])
 
-    def _receive(self) -> Pixels:
+    def _receive(self, note: Note = ignore) -> Pixels:
         header, body = self._child.pipe.receive()
         if header["op"] == "error":
             raise ServiceError.from_status(status_pb2.Status.FromString(body))
         if header["op"] == "memory":
             raise MemoryError("the decoder of images has no memory left for this one")
+        for what in header["notes"]:
+            note(what)
         _, files, _, _ = socket.recv_fds(self._child.socket, 1, 1)
         if not files:
             raise PipeClosedError

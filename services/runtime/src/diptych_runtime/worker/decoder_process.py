@@ -28,24 +28,27 @@ MAX_CPU_S = 10
 """Of one image. 50 million pixels take 1 to 3 s."""
 _NICENESS = 5  # the model's threads go first
 _BASE_BYTES = 1024 * 1024 * 1024  # addresses of an interpreter with its libraries: half of it
-_BYTES_PER_PIXEL = 32  # of a WebP, for which libwebp keeps two canvases and Pillow two copies
+_BYTES_PER_PIXEL = 32  # half of it is room
 
 
 def _answer(pipe: EnginePipe, sock: socket.socket, file: int) -> None:
     header, _ = pipe.receive()
     limits = header["limits"]
     _limit(limits["max_pixels"])
-    pixels = nameless_file()
+    pixels, notes = nameless_file(), list[str]()
     try:
         shape = decode(
-            os.pread(file, header["size"], 0), new=lambda *size: _mapped(pixels, *size), **limits
+            os.pread(file, header["size"], 0),
+            new=lambda *size: _mapped(pixels, *size),
+            note=notes.append,
+            **limits,
         ).shape
     except ServiceError as error:
         pipe.send({"op": "error"}, error.to_status().SerializeToString())
     except MemoryError:
         pipe.send({"op": "memory"})
     else:
-        pipe.send({"op": "pixels", "height": shape[0], "width": shape[1]})
+        pipe.send({"op": "pixels", "height": shape[0], "width": shape[1], "notes": notes})
         socket.send_fds(sock, [b"."], [pixels])
     finally:
         os.close(pixels)

@@ -1,8 +1,8 @@
 """Encoded images to RGB pixels; everything that can be wrong with an image is refused here.
 
-JPEG, PNG and WebP, one frame. EXIF orientation is applied, ICC profiles are ignored. Transparent
-pixels are laid on white. 16-bit grey is scaled to 8 bits; of 16-bit colour the high byte is kept,
-at most one level off. CMYK JPEGs are read as inverted, as Adobe writes them and browsers read them.
+JPEG, PNG and WebP, one frame, turned and made RGB as ``diptych.pixels`` says; ICC profiles are
+ignored. Of 16-bit colour the high byte is kept, at most one level off. CMYK JPEGs are read as
+inverted, as Adobe writes them and browsers read them.
 """
 
 from __future__ import annotations
@@ -14,14 +14,29 @@ from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile
+from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from diptych.damage import whole_jpeg
+from diptych.pixels import correct_key, orientation, rgb_pixels
+
 from ..engine.errors import Reason, ServiceError, invalid
 from ..engine.protocol import Pixels
-from ..wire.image_files import FIELD, Size, animated, image_size, sniff, strip, unreadable
+from ..wire.image_files import (
+    FIELD,
+    Note,
+    Size,
+    animated,
+    damage,
+    ignore,
+    image_size,
+    sniff,
+    strip,
+    unreadable,
+)
+from .webp import Still, has_library, metadata, open_still
 
 # These classes instead of Image.open: that one has a pixel limit that is global to the process,
 # turns some JPEGs into multi-frame MPO images, and says less exactly what came.
@@ -35,11 +50,8 @@ _OTHERS = ((b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIF
 _START_OF_SCAN = 0xDAFF  # the bytes FF DA, read as a little-endian number
 _MAX_SCANS = 100  # a progressive JPEG has about 10; each costs a pass over all pixels
 _MAX_SCANS_OF_LARGEST = 20
+_MAX_ANIMATED_PX = 16_000_000  # for which Pillow takes 13 bytes a pixel and more
 _STRIP_PX = 1 << 20  # converted at a time: what comes between the file and RGB stays small
-
-_OPAQUE_MODES = frozenset({"1", "L", "P", "RGB", "CMYK"})
-_ALPHA_MODES = frozenset({"LA", "RGBA"})
-_GREY16_MODE = "I;16"
 
 
 class Limits(TypedDict):
@@ -62,9 +74,11 @@ def decode(
     min_side: int,
     max_aspect_ratio: int,
     new: Callable[[int, int], Pixels] = new_pixels,
+    note: Note = ignore,
 ) -> Pixels:
     """Decode an image; returns ``(height, width, 3)`` RGB in [0, 255], upright, in what ``new``
-    made for that height and width.
+    made for that height and width. Calls ``note`` with a sentence on what is wrong with a file all
+    of whose pixels are there.
 
     Raises ``ServiceError`` with ``IMAGE_TOO_LARGE`` (over ``max_pixels``) or ``IMAGE_SHAPE`` (a
     side under ``min_side``, or one over ``max_aspect_ratio`` times the other), both before pixels
@@ -80,9 +94,20 @@ def decode(
         _check_size(size, *limits)
     elif kind == "WebP":
         raise unreadable(f"expected a whole WebP, got {len(data)} bytes without a picture header")
-    whole, data = data, strip(kind, data)
+    whole, data = data, strip(kind, data, note)
     if kind == "JPEG":
         _check_scans(data, size, max_pixels)
+    with _decoding(kind, len(whole)):
+        still = open_still(data) if kind == "WebP" else None
+    if still is not None:
+        _check_size(still.size, *limits)
+        with _decoding(kind, len(whole)):
+            return _still_rgb(still, new)
+    if kind == "WebP" and has_library() and size and size[0] * size[1] > _MAX_ANIMATED_PX:
+        raise unreadable(
+            f"expected at most {_MAX_ANIMATED_PX} pixels in a WebP made as an animation, "
+            f"got {size[0]} x {size[1]}"
+        )
     with _decoding(kind, len(whole)):
         image = _READERS[kind](io.BytesIO(data))
     with image:
@@ -90,12 +115,26 @@ def decode(
         if (frames := getattr(image, "n_frames", 1)) > 1:
             raise animated(kind, frames)
         with _decoding(kind, len(whole)):
-            image.load()
+            loaded = _loaded(image, data, note)
             # Not earlier: Pillow loads a PNG for it, and that must not fail unseen.
-            orientation = _orientation(image)
-            if kind == "PNG":
-                _correct_key(image, bits=data[24])
-            return _upright_rgb(image, orientation, new)
+            turn = orientation(loaded) if loaded.info else 1
+            if kind == "PNG" and "transparency" in loaded.info:
+                correct_key(loaded, bits=data[24])
+            return _upright_rgb(loaded, turn, new)
+
+
+def _loaded(image: ImageFile.ImageFile, data: bytes, note: Note) -> Image.Image:
+    """Load an image; of a JPEG without its end, if its pixels are there."""
+    try:
+        image.load()
+    except OSError:
+        image.close()
+        whole = whole_jpeg(data) if image.format == "JPEG" else None
+        if whole is None:
+            raise
+        note(damage("JPEG", "its end is missing"))
+        return whole
+    return image
 
 
 def _check_scans(data: bytes, size: Size | None, max_pixels: int) -> None:
@@ -170,68 +209,59 @@ def _check_size(
         )
 
 
-def _upright_rgb(image: Image.Image, orientation: int, new: Callable[[int, int], Pixels]) -> Pixels:
-    """Convert a loaded image strip by strip: EXIF 2.3, table "Orientation"."""
+def _upright_rgb(image: Image.Image, turn: int, new: Callable[[int, int], Pixels]) -> Pixels:
+    """Convert a loaded image strip by strip."""
     width, height = image.size
-    upright = new(*((width, height) if orientation >= 5 else (height, width)))
-    turned = upright  # the same pixels, where the image has them
-    if orientation in (3, 4, 7, 8):
-        turned = turned[::-1]
-    if orientation in (2, 3, 6, 7):
-        turned = turned[:, ::-1]
-    if orientation >= 5:
-        turned = turned.swapaxes(0, 1)
-    rows = max(_STRIP_PX // width, 1)
-    for top in range(0, height, rows):
-        below = min(top + rows, height)
+    upright, turned = _room(image.size, turn, new)
+    for top, below in _strips(width, height):
         strip_of = image if below - top == height else image.crop((0, top, width, below))
         turned[top:below] = _to_rgb(strip_of)
     return upright
 
 
+def _still_rgb(still: Still, new: Callable[[int, int], Pixels]) -> Pixels:
+    """Decode a WebP to where its pixels go, or on the way there if they have to be changed."""
+    width, height = still.size
+    saying = Image.new("1", (1, 1))
+    saying.info.update(metadata(still.data))
+    turn = orientation(saying) if saying.info else 1
+    upright, turned = _room(still.size, turn, new)
+    if turn == 1 and not still.has_alpha:
+        still.decode_into(upright)
+        return upright
+    pixels = np.empty((height, width, 4 if still.has_alpha else 3), np.uint8)
+    still.decode_into(pixels)
+    for top, below in _strips(width, height):
+        turned[top:below] = _to_rgb(Image.fromarray(pixels[top:below]))
+    return upright
+
+
+def _room(
+    size: Size, turn: int, new: Callable[[int, int], Pixels]
+) -> tuple[Pixels, NDArray[np.uint8]]:
+    """Make room for the upright pixels of an image; returns it, and the same as the image has them:
+    EXIF 2.3, table "Orientation"."""
+    width, height = size
+    upright = new(*((width, height) if turn >= 5 else (height, width)))
+    turned = upright
+    if turn in (3, 4, 7, 8):
+        turned = turned[::-1]
+    if turn in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    return upright, turned.swapaxes(0, 1) if turn >= 5 else turned
+
+
+def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
+    rows = max(_STRIP_PX // width, 1)
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
+
+
 def _to_rgb(image: Image.Image) -> Pixels:
     """Convert a loaded image of any mode that the three formats have to ``(height, width, 3)``."""
-    transparent = image.info.get("transparency")
-    if image.mode == _GREY16_MODE:
-        return _grey16_to_rgb(np.asarray(image), transparent)
-    if image.mode in _ALPHA_MODES or (image.mode in _OPAQUE_MODES and transparent is not None):
-        rgba = _converted(image, "RGBA")
-        image = Image.new("RGB", image.size, "white")
-        image.paste(rgba, mask=rgba)
-    elif image.mode not in _OPAQUE_MODES:
-        raise unreadable(f"expected 8 or 16 bits a channel, got pixels of mode {image.mode}")
-    return np.asarray(_converted(image, "RGB"))
-
-
-def _converted(image: Image.Image, mode: str) -> Image.Image:
-    # Pillow copies an image that has the mode already: 200 MB for 50 million pixels.
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _correct_key(image: Image.Image, *, bits: int) -> None:
-    """Bring the transparent colour of a PNG to the scale of its pixels, where Pillow does not."""
-    key = image.info.get("transparency")
-    if image.mode == "L" and bits in (2, 4) and isinstance(key, int):
-        image.info["transparency"] = key * 255 // (2**bits - 1)
-    elif image.mode == "RGB" and bits == 16 and isinstance(key, tuple):
-        image.info["transparency"] = tuple(value >> 8 for value in key)
-
-
-def _grey16_to_rgb(grey: NDArray[np.uint16], transparent: int | None) -> Pixels:
-    # round(value / 257), as libpng's png_set_scale_16 computes it.
-    scaled = grey.astype(np.uint32)
-    scaled *= 255
-    scaled += 32895
-    scaled >>= 16
-    if transparent is not None:
-        scaled[grey == transparent] = 255
-    return np.repeat(scaled.astype(np.uint8)[:, :, None], 3, axis=2)
-
-
-def _orientation(image: Image.Image) -> int:
-    """Read the EXIF orientation, 1 to 8; 1 if there is none that can be read."""
+    if image.mode == "RGB" and not image.info:
+        return np.asarray(image)
     try:
-        value = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # metadata may be as broken as it likes; the pixels are fine
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+        return rgb_pixels(image)
+    except ValueError as error:
+        raise unreadable(str(error)) from error

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from diptych.segment import v1 as pb
 
@@ -19,6 +19,7 @@ from ..engine.errors import Reason, ServiceError, Violation
 from ..engine.protocol import DeviceLostError, Pixels, Steps
 from ..engine.video import FrameAnswer, VideoEngine, VideoOptions, VideoSession
 from ..engine.video_errors import not_held, other_size, out_of_order
+from ..wire.image_files import Note
 from ..wire.prompt_checks import check_video_prompt
 
 
@@ -34,6 +35,8 @@ class Event:
     closes: bool = False
     """Not a message but the end of them."""
     pixels: Pixels | None = None
+    warnings: list[str] = field(default_factory=list)
+    """What is wrong with the frame's file, though its pixels are all there."""
     error: Exception | None = None
     decode_s: float = 0.0
     model_s: float = 0.0
@@ -46,11 +49,12 @@ class FrameReply:
     answer: FrameAnswer
     revision: int
     size: tuple[int, int]
+    warnings: tuple[str, ...] = ()
 
 
 Result = list[FrameReply] | Exception
-Decode = Callable[[bytes, Callable[[], None]], Pixels]
-"""Decodes a file; the function that it gets raises once the pixels are not wanted any more."""
+Decode = Callable[[bytes, Callable[[], None], Note], Pixels]
+"""``EngineContext.decode``."""
 OnAnswered = Callable[["LiveSession", Event, Result], None]
 
 
@@ -163,7 +167,8 @@ class LiveSession:
     def _decode(self, event: Event) -> None:
         started = time.monotonic()
         try:
-            event.pixels = self._decode_frame(event.request.frame.encoded, self._check_wanted)
+            encoded, note = event.request.frame.encoded, event.warnings.append
+            event.pixels = self._decode_frame(encoded, self._check_wanted, note)
         except ServiceError as error:
             event.error = _of_frame(error)
         except Exception as error:
@@ -238,11 +243,13 @@ class LiveSession:
         if self._size is not None and self._size != size:
             raise other_size(size, self._size)
         answer = yield from session.add_frame(index, pixels)
+        if answer.frame_index != index:
+            raise ValueError(f"expected an answer of frame {index}, got {answer.frame_index}")
         self._newest, self._size = index, size
         self._revisions[index] = 0
         if len(self._revisions) > self.options.held_frames:
             del self._revisions[next(iter(self._revisions))]
-        return FrameReply(answer, 0, size)
+        return FrameReply(answer, 0, size, tuple(event.warnings))
 
     def _prompt(self, session: VideoSession, message: pb.VideoPrompt) -> Steps[list[FrameReply]]:
         index, size = message.frame_index, self._size

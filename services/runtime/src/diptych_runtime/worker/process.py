@@ -28,7 +28,7 @@ from diptych.segment import v1 as pb
 
 from .. import logs
 from ..engine.errors import Reason, ServiceError
-from ..engine.protocol import Answer, DeviceLostError, Engine, LoadError
+from ..engine.protocol import Answer, DeviceLostError, Engine, Fact, LoadError
 from ..ipc.lanes import Lane
 from ..ipc.pipe import EnginePipe, Header, PipeClosedError
 from ..ipc.shared_memory import ImageReader
@@ -38,10 +38,10 @@ from ..weights.download import WeightsError
 from ..wire.cards import CardError, build_card
 from .batching import batcher_of
 from .decoder import Decoder
-from .image_cache import ImageCache
+from .replies import ReplyWriter
 from .scheduler import Scheduler
 from .sessions import SessionHost
-from .work import CancelledWorkError, EngineContext, ReplyWriter, Work
+from .work import CancelledWorkError, EngineContext, ImageCache, Work
 
 EXIT_BROKEN = 70
 _PULSE_EVERY_S = 0.2
@@ -111,6 +111,7 @@ class EngineProcess:
         except (LoadError, CardError, SettingsError, WeightsError) as error:
             self._pipe.send({"op": "failed", "message": str(error)})
             return
+        _log_facts(model.facts)
         cache = ImageCache(self._settings.cache_bytes)
         context = EngineContext(engine, model, cache, self._settings, decoder)
         loaded = self._loaded = _Loaded(context, ReplyWriter(card.id, model))
@@ -229,6 +230,16 @@ class EngineProcess:
         if now - self._last_pulse > _PULSE_EVERY_S:
             self._last_pulse = now
             self._pipe.send({"op": "pulse"})
+
+
+def _log_facts(facts: tuple[Fact, ...]) -> None:
+    """Say what the loaded networks are, and warn of what was only assumed of them."""
+    sure = {fact.name: fact.value for fact in facts if fact.origin != "assumed"}
+    if sure:
+        _log.info("network", **sure)
+    for file in sorted({fact.file for fact in facts if fact.origin == "assumed"}):
+        assumed = {f.name: f.value for f in facts if (f.origin, f.file) == ("assumed", file)}
+        _log.warning("weights do not say this, and it is assumed", say_it_in=file, **assumed)
 
 
 def _is_small(work: Work, result: Answer | Exception) -> bool:

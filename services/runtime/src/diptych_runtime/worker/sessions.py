@@ -20,8 +20,8 @@ from ..engine.protocol import LoadedModel
 from ..engine.video import VideoEngine, VideoOptions
 from ..ipc.pipe import EnginePipe, Header
 from .live_session import Event, LiveSession, Result
+from .replies import VideoReplyWriter
 from .scheduler import Scheduler
-from .video_replies import VideoReplyWriter
 from .work import EngineContext
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()

@@ -1,30 +1,98 @@
-"""One request inside the engine process, from bytes to a serialised reply."""
+"""One request inside the engine process, from bytes to an answer, and the images held there."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
-from diptych import AutomaticOptions, Prompt, Provenance, Segment, SegmentResult, Task
+from diptych import AutomaticOptions, Prompt, Task
 from diptych.segment import v1 as pb
-from diptych.wire.replies import result_message, set_timings
-from diptych.wire.requests import read_automatic, read_encoding, read_output, read_task
+from diptych.wire.requests import read_automatic, read_output, read_task
 
 from ..engine.errors import Reason, ServiceError, not_held
 from ..engine.protocol import Answer, BatchItem, Engine, Features, Job, LoadedModel, Pixels, Steps
 from ..settings import RuntimeSettings
-from ..wire.image_files import is_small
+from ..wire.image_files import Note, ignore, is_small
 from ..wire.prompt_checks import check_prompts
 from .decoder import Decoder
-from .image_cache import CachedImage, ImageCache
 from .images import Limits, decode
+
+
+@dataclass
+class CachedImage:
+    """One image: its file, its size (height, width) and its features by kind."""
+
+    encoded: bytes
+    size: tuple[int, int]
+    features: dict[str, Features] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the file, though its pixels are all there."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it keeps."""
+        return len(self.encoded) + sum(f.nbytes for f in self.features.values())
+
+
+class ImageCache:
+    """Images by the SHA-256 of their file, bounded in bytes, the longest unused out first.
+
+    The file is held beside the features, so that a digest serves every task of a model, also one
+    whose encoder has not seen the image yet.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._images: OrderedDict[str, tuple[CachedImage, int]] = OrderedDict()
+        self._bytes = 0
+        self._changed: dict[str, bool] = {}
+
+    def get(self, digest: str) -> CachedImage | None:
+        """Return an image, which becomes the last used one; ``None`` if it is not held."""
+        with self._lock:
+            found = self._images.get(digest)
+            if found is None:
+                return None
+            self._images.move_to_end(digest)
+            return found[0]
+
+    def put(self, digest: str, image: CachedImage) -> None:
+        """Hold an image, or count it anew after it got features.
+
+        One that is larger than all that may be held is not held, and drives no other out.
+        """
+        nbytes = image.nbytes
+        with self._lock:
+            self._drop(digest)
+            if nbytes > self._max_bytes:
+                return
+            self._images[digest] = image, nbytes
+            self._bytes += nbytes
+            self._changed[digest] = True
+            while self._bytes > self._max_bytes:
+                self._drop(next(iter(self._images)))
+
+    def _drop(self, digest: str) -> None:
+        if digest in self._images:
+            _, nbytes = self._images.pop(digest)
+            self._bytes -= nbytes
+            self._changed[digest] = False
+
+    def changes(self) -> dict[str, object]:
+        """Return what was added and dropped since the last call, and the bytes held now."""
+        with self._lock:
+            changed, self._changed = self._changed, {}
+            return {
+                "added": [digest for digest, held in changed.items() if held],
+                "dropped": [digest for digest, held in changed.items() if not held],
+                "held_bytes": self._bytes,
+            }
 
 
 @dataclass
@@ -118,9 +186,11 @@ class EngineContext:
             raise not_held(work.digest)
         encoded = work.copied.result()
         started = time.monotonic()
-        work.pixels = self.decode(encoded, work.check_alive)
+        warnings: list[str] = []
+        work.pixels = self.decode(encoded, work.check_alive, warnings.append)
         work.decode_s = time.monotonic() - started
-        return CachedImage(encoded, (work.pixels.shape[0], work.pixels.shape[1]))
+        height, width, _ = work.pixels.shape
+        return CachedImage(encoded, (height, width), warnings=tuple(warnings))
 
     def answer(self, work: Work) -> Steps[Answer]:
         """Encode the image if need be, then answer; yields between steps.
@@ -178,8 +248,9 @@ class EngineContext:
         assert task is not None
         return self.engine.features_kind(task) in image.features or is_small(image.encoded)
 
-    def decode(self, encoded: bytes, check: Callable[[], None]) -> Pixels:
-        """Decode an image; ``check`` raises once the pixels are not wanted any more.
+    def decode(self, encoded: bytes, check: Callable[[], None], note: Note = ignore) -> Pixels:
+        """Decode an image; ``check`` raises once the pixels are not wanted any more, and ``note``
+        is that of ``images.decode``.
 
         Raises:
             ServiceError: see ``images.decode``.
@@ -190,8 +261,8 @@ class EngineContext:
             max_aspect_ratio=self.settings.max_aspect_ratio,
         )
         if self.decoder is None or is_small(encoded):
-            return decode(encoded, **limits)
-        return self.decoder.decode(encoded, limits, check)
+            return decode(encoded, **limits, note=note)
+        return self.decoder.decode(encoded, limits, check, note)
 
     def _pixel_source(self, work: Work) -> Callable[[], Pixels]:
         def pixels() -> Pixels:
@@ -222,81 +293,3 @@ class EngineContext:
         if loaded.default_automatic is not None:
             automatic = read_automatic(request.automatic, loaded.default_automatic)
         return Job(task, work.prompts, output, automatic)
-
-
-@dataclass(frozen=True)
-class ReplyWriter:
-    """Fills replies for one loaded model."""
-
-    model_id: str
-    loaded: LoadedModel
-
-    def write(self, work: Work, answer: Answer) -> tuple[bytes, dict[str, float]]:
-        """The serialised reply, and seconds by stage as named in ``Timings``."""
-        started = time.monotonic()
-        check_finite(answer.segments)
-        encoding = read_encoding(work.request.output.mask_encoding)
-        assert encoding is not None
-        assert work.image is not None
-        task = read_task(work.request.task)
-        result = SegmentResult(
-            model_id=self.model_id,
-            segments=answer.segments,
-            image_size=work.image.size,
-            image_sha256=work.digest,
-            provenance=(provenance(self.model_id, self.loaded, task, work.cache_hit),),
-            request_id=work.request_id,
-            omitted=answer.omitted,
-        )
-        reply = result_message(result, encoding)
-        seconds = _stages(work, postprocess_s=time.monotonic() - started)
-        set_timings(reply.timings, seconds)
-        return reply.SerializeToString(), seconds
-
-
-def check_finite(segments: Iterable[Segment]) -> None:
-    """Check that all numbers of an answer are finite: clients would take others for results.
-
-    Raises:
-        ArithmeticError: one is not; a fault of the engine.
-    """
-    for index, segment in enumerate(segments):
-        numbers = [segment.score, segment.stability_score or 0.0, segment.source_iou or 0.0]
-        if box := segment.box:
-            numbers += (box.x_min, box.y_min, box.x_max, box.y_max)
-        for point in segment.keypoints:
-            numbers += (point.x, point.y, point.score)
-        logits = segment.low_res_logits
-        halves = np.frombuffer(logits.float16_le if logits else b"", "<f2")
-        if not (all(map(math.isfinite, numbers)) and np.isfinite(halves).all()):
-            raise ArithmeticError(f"segment {index}: expected finite numbers, got {numbers}")
-
-
-def provenance(
-    model_id: str, loaded: LoadedModel, task: Task | None, cache_hit: bool = False
-) -> Provenance:
-    """What answers a task; ``cache_hit``: with features that were still held."""
-    weights = next(w for w in loaded.weights if not w.tasks or task in w.tasks)
-    return Provenance(
-        model_id=model_id,
-        weights=weights.name,
-        weights_sha256=weights.sha256.hex(),
-        tier=loaded.tier,
-        device=loaded.device,
-        dtype=loaded.dtype,
-        image_cache_hit=cache_hit,
-        software=loaded.software,
-    )
-
-
-def _stages(work: Work, *, postprocess_s: float) -> dict[str, float]:
-    """Seconds by stage; what no stage accounts for was waiting."""
-    total = time.monotonic() - work.received
-    seconds = {
-        "decode": work.decode_s,
-        "encode": work.encode_s,
-        "predict": max(work.model_s - work.encode_s, 0.0),
-        "postprocess": postprocess_s,
-    }
-    waited = max(total - sum(seconds.values()), 0.0)
-    return {"queue": waited, **seconds, "total": total}

@@ -48,12 +48,15 @@ class FrameFeatures:
 
 @dataclass(frozen=True)
 class PromptInputs:
-    """One prompt in the network's terms: points, or a mask."""
+    """One prompt in the network's terms: points, which may correct a mask, or a mask alone."""
 
     points: tuple[Tensor, Tensor] | None
     """``(1, n, 2)`` x and y in pixels of the square, and ``(1, n)`` int32 labels."""
     mask: Tensor | None
     """``(1, 1, side, side)`` float32, 0 or 1."""
+    guess: Tensor | None = None
+    """``(1, 1, side / 4, side / 4)`` logits of the mask that the points correct; without one they
+    correct the last answer."""
 
 
 class VideoNetwork:
@@ -116,11 +119,13 @@ class VideoNetwork:
         """Find the object on frame ``number`` from a prompt; without memory features yet.
 
         A frame that the object was tracked on is corrected in the light of its memory; on any
-        other the prompt stands alone, as for a still image. Clicks refine the last answer.
+        other the prompt stands alone, as for a still image. Clicks refine the last answer, or the
+        mask that comes with them, as if that had been a prompt of its own before.
         """
         last = memory.latest(number)
-        previous = None
-        if inputs.points is not None and last is not None and last.logits is not None:
+        previous = inputs.guess
+        can_refine = inputs.points is not None and previous is None
+        if can_refine and last is not None and last.logits is not None:
             previous = last.logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
         first = not memory.covers(number)
         (found,) = self._step(

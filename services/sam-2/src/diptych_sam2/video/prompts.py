@@ -10,7 +10,7 @@ from torch import Tensor
 from diptych import Box, LowResLogits, Mask, Point, Prompt
 from diptych_runtime.engine import Reason, ServiceError, invalid
 
-from ..network.image import squared_mask, to_square
+from ..network.image import mask_logits, squared_mask, to_square
 from ..network.video import PromptInputs
 
 _BOX_CORNERS = (2, 3)
@@ -24,13 +24,14 @@ def check_prompt(prompt: Prompt, size: tuple[int, int]) -> None:
     """
     if isinstance(prompt.mask, LowResLogits):
         raise _invalid("mask.low_res_logits", "expected a mask of the frame, got logits")
-    if prompt.mask is not None:
-        _check_mask(prompt, prompt.mask, size)
-    elif prompt.box is None and not any(point.positive for point in prompt.points):
-        raise _invalid("", "expected a foreground point, a box or a mask, got none of them")
+    if prompt.mask is not None and prompt.mask.size != size:
+        text = f"expected {size[1]} x {size[0]}, got {prompt.mask.size[1]} x {prompt.mask.size[0]}"
+        raise _invalid("mask.mask", text)
+    if prompt.mask is None and prompt.box is None and not prompt.points:
+        raise _invalid("", "expected points, a box or a mask, got none of them")
     for index, point in enumerate(prompt.points):
         if not _inside((point.x, point.y), size):
-            text = f"expected a point of the frame, got {point.x:g}, {point.y:g}"
+            text = f"expected a point of the frame, got {point.x}, {point.y}"
             raise _invalid(f"points[{index}]", text)
     if prompt.box is not None:
         _check_box(prompt.box, size)
@@ -42,11 +43,14 @@ def prompt_inputs(
     """Prepare a checked prompt for a network of ``side`` pixels, as ``SAM2VideoPredictor`` does.
 
     ``size`` is the frame's height and width in pixels."""
-    if isinstance(prompt.mask, Mask):
-        return PromptInputs(None, squared_mask(prompt.mask, side).to(device))
+    mask = prompt.mask if isinstance(prompt.mask, Mask) else None
+    if mask is not None and not prompt.points and prompt.box is None:
+        return PromptInputs(None, squared_mask(mask, side).to(device))
     points, labels = _points(prompt.points, prompt.box)
     coordinates = to_square(points, size, side)
-    return PromptInputs((coordinates[None].to(device), labels[None].to(device)), None)
+    at = (coordinates[None].to(device), labels[None].to(device))
+    guess = None if mask is None else mask_logits(mask, side)[None, None].to(device)
+    return PromptInputs(at, None, guess)
 
 
 def _points(points: tuple[Point, ...], box: Box | None) -> tuple[Tensor, Tensor]:
@@ -58,14 +62,6 @@ def _points(points: tuple[Point, ...], box: Box | None) -> tuple[Tensor, Tensor]
         coordinates = [*corners, *coordinates]
         labels = [*_BOX_CORNERS, *labels]
     return torch.tensor(coordinates, dtype=torch.float32), torch.tensor(labels, dtype=torch.int32)
-
-
-def _check_mask(prompt: Prompt, mask: Mask, size: tuple[int, int]) -> None:
-    if prompt.points or prompt.box is not None:
-        raise _invalid("mask", "expected a mask alone, got points or a box with it")
-    if mask.size != size:
-        text = f"expected {size[1]} x {size[0]}, got {mask.size[1]} x {mask.size[0]}"
-        raise _invalid("mask.mask", text)
 
 
 def _check_box(box: Box, size: tuple[int, int]) -> None:
@@ -82,7 +78,7 @@ def _inside(point: tuple[float, float], size: tuple[int, int]) -> bool:
 
 
 def _text(box: Box) -> str:
-    return ", ".join(f"{edge:g}" for edge in box.xyxy)
+    return ", ".join(map(str, box.xyxy))
 
 
 def _invalid(field: str, text: str) -> ServiceError:

@@ -17,7 +17,12 @@ from diptych_runtime.engine import (
     TrackedObject,
     VideoOptions,
 )
-from diptych_runtime.engine.video_errors import not_held, other_size, out_of_order
+from diptych_runtime.engine.video_errors import (
+    not_held,
+    nothing_to_correct,
+    other_size,
+    out_of_order,
+)
 from diptych_torch.faults import guarded_steps
 
 from ..masks import Upsampler, shape_of
@@ -141,6 +146,7 @@ class Sam2VideoSession:
         """Prompt an object, new or tracked already, on a held frame.
 
         Frames after it are tracked again, except those on which the object was prompted itself.
+        Background points alone correct the object's answer on the frame, and need one.
         All of them are answered anew, with every object. A step is the encoder or one frame.
 
         Raises:
@@ -153,6 +159,10 @@ class Sam2VideoSession:
             size = self._known_size()
             check_prompt(prompt, size)
             known = self._tracks.get(object_id)
+            if prompt.is_correction and (known is None or frame.number not in known.answers):
+                raise nothing_to_correct(
+                    f"object {object_id} has no answer on frame {frame_index} to be corrected"
+                )
             track = known.copy() if known else _Track(ObjectMemory(self._window))
             features = yield from self._features(frame)
             side, device = self._network.image_size, self._network.device

@@ -26,6 +26,7 @@ import { covers, decodeMask } from "./rle.js";
  * @property {boolean} held the encoder did not run
  * @property {string} sha256 of the picture file
  * @property {number} omitted
+ * @property {string[]} warnings what is wrong with the file, though its pixels are all there
  */
 
 /**
@@ -44,6 +45,7 @@ export function readAnswer(result, objects = []) {
     held: result.provenance?.length > 0 && result.provenance.every((entry) => entry.image_cache_hit),
     sha256: result.image_sha256 ?? "",
     omitted: result.omitted ?? 0,
+    warnings: result.warnings ?? [],
   };
 }
 

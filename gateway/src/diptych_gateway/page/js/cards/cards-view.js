@@ -88,7 +88,7 @@ function group(name, rows, models) {
 
 /** @returns {(Node | string)[]} */
 function cell({ kind }, items) {
-  if (!items.length) return ["not known"];
+  if (!items.length) return ["not stated"];
   const shown = items.map((item) => showItem(kind, item));
   if (kind === "list" || shown.length > 1) {
     return [make("ul", {}, ...shown.map((nodes) => make("li", {}, ...nodes)))];

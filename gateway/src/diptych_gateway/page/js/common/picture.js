@@ -1,5 +1,6 @@
 /** Choosing a picture: a file, the clipboard, something dropped, or a bundled sample. */
 
+import { decode } from "./decode.js";
 import { byId, make } from "./dom.js";
 
 /** Bundled pictures: the name in the address and what a person reads. */
@@ -11,7 +12,8 @@ export const SAMPLES = [
 
 /**
  * @typedef {object} Picture
- * @property {Blob} file
+ * @property {Blob} file what is sent
+ * @property {string} sentAs its format, if it is another than that of the chosen file
  * @property {string} name
  * @property {string} sample name of the bundled picture, or ""
  * @property {ImageBitmap} bitmap upright
@@ -27,11 +29,11 @@ export function offerPictures(onPicture, onProblem) {
   let newest = 0;
   const take = async (file, name, sample = "") => {
     const turn = ++newest;
-    const bitmap = await createImageBitmap(file).catch(() => null);
+    const read = await decode(file).catch((error) => error);
     // A picture that was chosen later may have been read sooner.
-    if (turn !== newest) return bitmap?.close();
-    if (bitmap) onPicture({ file, name, sample, bitmap });
-    else onProblem(`“${name}” is not a picture that can be read. Take a JPEG, PNG or WebP file.`);
+    if (turn !== newest) return read.bitmap?.close();
+    if (read.bitmap) onPicture({ name, sample, ...read });
+    else onProblem(`“${name}” ${read.message}`);
   };
   const takeSample = async (name) => {
     const answer = await fetch(`samples/${name}.webp`).catch(() => null);
@@ -69,7 +71,7 @@ function listenToFiles(take, onProblem) {
     body.classList.remove("dropping");
     const file = event.dataTransfer?.files[0];
     if (file) take(file);
-    else onProblem("What was dropped is not a file. Drop a JPEG, PNG or WebP file.");
+    else onProblem("What was dropped is not a file. Drop a picture.");
   });
 }
 

@@ -1,5 +1,6 @@
 /** One model on the picture: waiting, its answer, or why there is none. */
 
+import { sentence } from "../common/api.js";
 import { make } from "../common/dom.js";
 import { inWords, Legend } from "./legend.js";
 import { Overlay } from "../canvas/overlay.js";
@@ -109,7 +110,8 @@ export class Panel {
     const found = count === 1 ? "1 object" : `${count || "No"} objects`;
     const omitted = answer.omitted ? `, ${answer.omitted} more left out` : "";
     const held = answer.held ? ", encoder not run" : "";
-    this.#say("done", `${found}${omitted} in ${milliseconds(elapsedS)}${held}`);
+    const warnings = answer.warnings.map((text) => `. ${sentence(text)}`).join("");
+    this.#say("done", `${found}${omitted} in ${milliseconds(elapsedS)}${held}${warnings}`);
     this.#legend.segments = answer.segments;
     this.#timings.replaceChildren(showTimings(answer.timings, elapsedS, answer.held));
     this.numbers = answer.segments.map(({ object, index }) => object ?? index);

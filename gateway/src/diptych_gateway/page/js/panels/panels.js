@@ -153,9 +153,19 @@ export class Panels {
       return;
     }
     try {
-      panel?.fill(readAnswer(result, objects), elapsed);
+      const answer = readAnswer(result, objects);
+      panel?.fill(this.#fitting(answer), elapsed);
     } catch (problem) {
       panel?.fail(`The answer cannot be drawn: ${problem.message}.`);
     }
+  }
+
+  /** The answer, if it is about the picture that is shown. */
+  #fitting(answer) {
+    const { width, height } = this.#picture?.bitmap ?? answer;
+    if (answer.width === width && answer.height === height) return answer;
+    throw new RangeError(
+      `the model read ${answer.width} × ${answer.height} pixels, this browser ${width} × ${height}`,
+    );
   }
 }

@@ -36,7 +36,7 @@ export function parseObjects(text) {
 }
 
 /**
- * Leaves out what is not in a picture.
+ * Leaves out what is not in a picture; boxes are cut by it.
  *
  * @param {import("./prompts.js").Wanted[]} objects
  * @param {{width: number, height: number}} size
@@ -45,7 +45,7 @@ export function parseObjects(text) {
 export function within(objects, { width, height }) {
   return objects.map(({ points, box }) => ({
     points: points.filter(({ x, y }) => x <= width && y <= height),
-    box: box && box[2] <= width && box[3] <= height ? box : null,
+    box: box && box[0] < width && box[1] < height ? [...box.slice(0, 2), Math.min(box[2], width), Math.min(box[3], height)] : null,
   }));
 }
 

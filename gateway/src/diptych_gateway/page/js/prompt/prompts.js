@@ -24,6 +24,11 @@ export function canBeAsked({ points, box }) {
   return box !== null || points.some((point) => point.positive);
 }
 
+/** It is only known what is not on it: in a video that corrects what a model follows. @param {Wanted} object */
+export function isCorrection(object) {
+  return !isEmpty(object) && !canBeAsked(object);
+}
+
 /**
  * The point whose mark is at a position, the nearest if there are several.
  *

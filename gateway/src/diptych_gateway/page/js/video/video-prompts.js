@@ -3,7 +3,7 @@
 import { byId, make } from "../common/dom.js";
 import { color } from "../canvas/palette.js";
 import { Pointing } from "../prompt/pointing.js";
-import { asOptions, canBeAsked, EMPTY } from "../prompt/prompts.js";
+import { asOptions, canBeAsked, EMPTY, isCorrection } from "../prompt/prompts.js";
 
 const ELEMENTS = { help: "video-help", background: "video-background", said: "video-said" };
 
@@ -14,6 +14,8 @@ export class VideoPrompts {
   current = 0;
   /** Numbers are not used again: a session knows what was forgotten. */
   #forgotten = new Set();
+  /** Those that models follow: clicks beside them alone are corrections. */
+  #asked = new Set();
   #hear;
   /** For the stages of the panels. */
   tool;
@@ -43,6 +45,7 @@ export class VideoPrompts {
     this.objects = [EMPTY];
     this.current = 0;
     this.#forgotten.clear();
+    this.#asked.clear();
     this.frame = null;
     this.#show();
   }
@@ -69,7 +72,10 @@ export class VideoPrompts {
     const before = this.objects;
     change();
     this.objects.forEach((object, index) => {
-      if (object !== before[index] && canBeAsked(object)) this.#hear.onPrompt(index + 1, asOptions(object));
+      if (object === before[index]) return;
+      if (!canBeAsked(object) && !(isCorrection(object) && this.#asked.has(index))) return;
+      this.#asked.add(index);
+      this.#hear.onPrompt(index + 1, asOptions(object));
     });
     this.#hear.onDraw();
   }
@@ -83,6 +89,7 @@ export class VideoPrompts {
   #forget() {
     const gone = this.current;
     this.#forgotten.add(gone);
+    this.#asked.delete(gone);
     this.#put(gone, EMPTY);
     this.#hear.onForget(gone + 1);
     const left = [...this.objects.keys()].filter((object) => !this.#forgotten.has(object));

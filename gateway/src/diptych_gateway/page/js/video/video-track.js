@@ -114,7 +114,8 @@ export class Track {
     this.#send(frame);
     for (const [id, { frame: index, prompt }] of this.#told) {
       const seen = this.#seen.get(id);
-      if (index === frame.index) this.#session.prompt(id, index, prompt);
+      const corrected = prompt.box || prompt.points.some(([, , positive]) => positive) ? {} : { box: seen };
+      if (index === frame.index) this.#session.prompt(id, index, { ...prompt, ...corrected });
       else if (seen) this.#session.prompt(id, frame.index, { box: seen });
     }
   }

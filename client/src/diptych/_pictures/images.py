@@ -9,12 +9,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._arguments import ImageLike, encode_image
+from .._arguments import ImageLike, encode_image
+from ..damage import mended, whole_jpeg
+from ..pixels import correct_key, rgb_pixels
+from .pixels import is_pixels, upright_image
 
 if TYPE_CHECKING:
     import PIL.Image
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp"}
+    | {".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
+)
 """Files of a folder that count as images."""
 
 
@@ -30,7 +36,7 @@ def image_sources(images: str | os.PathLike[str] | Iterable[ImageLike]) -> Itera
 
 
 def list_images(folder: Path) -> list[Path]:
-    """JPEG, PNG and WebP files directly in a folder, in order of name, numbers by their value."""
+    """Pictures directly in a folder, by their suffix, in order of name, numbers by their value."""
     found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     return sorted((path for path in found if path.is_file()), key=_natural)
 
@@ -45,14 +51,31 @@ def open_rgb(image: ImageLike) -> PIL.Image.Image:
     """The image upright and in RGB, as the server sees it, for drawing.
 
     Raises:
-        OSError, TypeError, ValueError: if it cannot be read.
+        DiptychError, OSError, TypeError, ValueError: if it cannot be read.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    opened = Image.open(io.BytesIO(encode_image(image).data))
-    upright = ImageOps.exif_transpose(opened)
-    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-        upright = upright.convert("RGBA")
-        ground = Image.new("RGBA", upright.size, "white")
-        return Image.alpha_composite(ground, upright).convert("RGB")
-    return upright.convert("RGB")
+    upright = upright_image(image if is_pixels(image) else _opened(encode_image(image).data))
+    if upright.mode == "RGB" and "transparency" not in upright.info:
+        return upright
+    return Image.fromarray(rgb_pixels(upright))
+
+
+def _opened(data: bytes) -> PIL.Image.Image:
+    try:
+        return _loaded(data)
+    except OSError:
+        whole = whole_jpeg(data) if data[:2] == b"\xff\xd8" else _loaded(mended(data))
+        if whole is None:
+            raise
+        return whole
+
+
+def _loaded(data: bytes) -> PIL.Image.Image:
+    from PIL import Image
+
+    opened = Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"])
+    opened.load()
+    if opened.format == "PNG":
+        correct_key(opened, bits=data[24])
+    return opened
