@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .._images import list_images, open_rgb
 from .._types.errors import MissingExtraError, VideoFileError
 from .frames import VideoFrame
+from .sound import Sound
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -73,6 +74,10 @@ class VideoReader(ABC):
         A video file is read once to its end first, and then in parts, of which one is held at a
         time: no more than 256 MiB. Raises what iterating does.
         """
+
+    def sound(self) -> Sound | None:
+        """What a file that is written of the clip is to sound like; ``None`` for a folder."""
+        return None
 
     @abstractmethod
     def _total(self) -> int | None:
@@ -154,6 +159,9 @@ class _File(VideoReader):
 
     def _total(self) -> int | None:
         return self._frames
+
+    def sound(self) -> Sound | None:
+        return Sound(self.path, self._start_s)
 
     def __iter__(self) -> Iterator[VideoFrame]:
         if not self._chosen:
