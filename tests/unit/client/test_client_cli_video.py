@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -34,6 +35,7 @@ from PIL import Image
 import diptych.cli._video.follow as follow
 from diptych import Mask, Segment, VideoObject
 from diptych._drawing.palette import color
+from diptych._video import read
 from diptych.cli import main
 from diptych.segment import v1 as pb
 from diptych.testing import FakeSegmentService, FakeVideoFrame
@@ -601,3 +603,12 @@ def test_sound_is_kept_or_missed(run: Run, tmp_path: Path) -> None:
     assert done.exit_code == 0
     told = f"diptych: {other}: without the sound: an MP4 file does not hold pcm_s16le"
     assert done.stderr.splitlines() == [told]
+
+
+def test_an_address_that_says_nothing_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read, "_SILENCE_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/camera"
+        done = run(address, "--model", "one", "--box", BOX)
+    assert done.exit_code != 0
+    assert f"{address}: expected a video file" in done.stderr

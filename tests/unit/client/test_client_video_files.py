@@ -6,8 +6,12 @@ import asyncio
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -439,3 +443,35 @@ def test_what_cannot_be_copied_is_said(tmp_path: Path, kind: str) -> None:
     assert writer.sound_left_out == wanted
     assert sound_of(tmp_path / "out.mp4") == []
     assert len(read_back(tmp_path / "out.mp4")) == len(list(clip))
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_an_address_is_read_as_it_comes(tmp_path: Path) -> None:
+    make_clip(tmp_path / "clip.mp4", 6)
+    handler = partial(_Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/clip.mp4"
+        clip = read_video(address, stride=2)
+        seen = list(clip)
+        with pytest.raises(VideoFileError, match="read once"):
+            list(clip)
+        with pytest.raises(VideoFileError, match="expected a video file"):
+            read_video(address + ".not")
+        server.shutdown()
+    assert (clip.size, clip.fps, clip.frame_count) == (SIZE, FPS, None)
+    there = list(read_video(tmp_path / "clip.mp4", stride=2))
+    assert [(f.index, f.time_s) for f in seen] == [(f.index, f.time_s) for f in there]
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(seen, there, strict=True))
+
+
+def test_an_address_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read, "_SILENCE_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(VideoFileError, match="expected a video file"):
+            read_video(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/camera")
+        with pytest.raises(VideoFileError, match="expected a video file"):
+            read_video(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
