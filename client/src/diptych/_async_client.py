@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
 from ._clips.asynchronous import AsyncClipMethods
-from ._encoding import JpegQuality
-from ._images import image_sources
 from ._many import check_concurrency, map_in_order_async
+from ._pictures.encoding import JpegQuality
+from ._pictures.images import image_sources
 from ._transport.asynchronous import AsyncTransport, read
 from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
 from ._clips.blocking import ClipMethods
-from ._encoding import JpegQuality
-from ._images import image_sources
 from ._many import check_concurrency, map_in_order
+from ._pictures.encoding import JpegQuality
+from ._pictures.images import image_sources
 from ._transport.blocking import Transport
 from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions

@@ -19,10 +19,13 @@ from diptych import (
     InvalidRequestError,
     MessageTooLargeError,
     MissingExtraError,
+    SegmentResult,
 )
 from diptych._arguments import encode_image
-from diptych._images import open_rgb
+from diptych._pictures.images import open_rgb
 from diptych._video.frames import encode_frame
+from diptych.cli._tables import headline
+from diptych.documents.results import result_document
 from diptych.testing import FakeSegmentService
 
 RGB = np.asarray(picture_files.scene())
@@ -183,17 +186,17 @@ def test_open_files_are_read_from_their_start(tmp_path: Path) -> None:
 def test_a_large_array_fits_as_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(3).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     png = len(encode_image(noise).data)
-    monkeypatch.setattr("diptych._encoding.MAX_REQUEST_BYTES", png * 32 // 31 + 31)
+    monkeypatch.setattr("diptych._pictures.encoding.MAX_REQUEST_BYTES", png * 32 // 31 + 31)
     assert sent(noise).format == "PNG"
-    monkeypatch.setattr("diptych._encoding.MAX_REQUEST_BYTES", png - 1)
+    monkeypatch.setattr("diptych._pictures.encoding.MAX_REQUEST_BYTES", png - 1)
     jpeg = encode_image(noise).data
     assert jpeg == encode_image(noise, 95).data
     assert Image.open(io.BytesIO(jpeg)).format == "JPEG"
     with pytest.raises(MessageTooLargeError, match=r"image as PNG: .*more; jpeg_quality"):
         encode_image(noise, None)
-    monkeypatch.setattr("diptych._encoding.MAX_REQUEST_BYTES", len(jpeg))
+    monkeypatch.setattr("diptych._pictures.encoding.MAX_REQUEST_BYTES", len(jpeg))
     assert encode_image(noise).data == encode_image(noise, 90).data
-    monkeypatch.setattr("diptych._encoding.MAX_REQUEST_BYTES", 3000)
+    monkeypatch.setattr("diptych._pictures.encoding.MAX_REQUEST_BYTES", 3000)
     with pytest.raises(MessageTooLargeError, match="image as JPEG of quality 20"):
         encode_image(noise)
 
@@ -294,3 +297,20 @@ def test_a_broken_file_that_is_read_here_is_refused_by_name(kind: str, tmp_path:
 def test_what_only_begins_like_another_format_is_sent_as_it_is() -> None:
     for data in (b"BM, a diary", b"GIF8", b"\0\0\0\x18ftypisom\0\0\0\0mp42isom", b""):
         assert encode_image(data).data == data
+
+
+def test_the_command_line_and_json_say_what_is_wrong_with_a_file() -> None:
+    result = SegmentResult("one", (), (48, 64), warnings=("image: the PNG file is damaged",))
+    assert headline(result, 0.1) == (
+        "one: 0 objects in 64x48 px, 100 ms\n  warning: image: the PNG file is damaged"
+    )
+    assert result_document(result)["warnings"] == ["image: the PNG file is damaged"]
+
+
+def test_a_folder_of_every_format_is_asked(service: FakeSegmentService, tmp_path: Path) -> None:
+    files = dict(picture_files.elsewhere())
+    for name in ("x.gif", "x.bmp", "x.tif", "x.avif"):
+        (tmp_path / name).write_bytes(files[name])
+    with Client(service.address) as client:
+        items = list(client.segment_many(tmp_path, model="one"))
+    assert [item.error for item in items] == [None] * 4

@@ -73,6 +73,7 @@ RESULT = SegmentResult(
     provenance=(PROVENANCE,),
     request_id="r",
     omitted=3,
+    warnings=("image: the JPEG file is damaged", "and so on"),
 )
 OUTPUT = OutputOptions(0.25, 7, MaskEncoding.PNG, True, True, (1, 3))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._images import list_images, open_rgb
+from .._pictures.images import list_images, open_rgb
 from .._types.errors import MissingExtraError, VideoFileError
 from .frames import VideoFrame
 from .sound import Sound
