@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
-from ._async_clips import AsyncClipMethods
+from ._clips.asynchronous import AsyncClipMethods
 from ._many import check_concurrency, map_in_order_async
 from ._pictures.encoding import JpegQuality
 from ._pictures.images import image_sources
@@ -248,14 +248,7 @@ class AsyncClient(AsyncClipMethods):
             ValueError: an argument cannot be used.
         """
         options = make_video_options(
-            model,
-            output,
-            track_all=track_all,
-            resume=resume,
-            auto_resume=auto_resume,
-            raise_refusals=raise_refusals,
-            jpeg_quality=jpeg_quality,
-            timeout=timeout,
+            model, output, track_all, resume, auto_resume, raise_refusals, jpeg_quality, timeout
         )
         return AsyncVideoSession(self._wire, options)
 

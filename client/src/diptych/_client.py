@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
-from ._clips import ClipMethods
+from ._clips.blocking import ClipMethods
 from ._many import check_concurrency, map_in_order
 from ._pictures.encoding import JpegQuality
 from ._pictures.images import image_sources
@@ -245,14 +245,7 @@ class Client(ClipMethods):
             ValueError: an argument cannot be used.
         """
         options = make_video_options(
-            model,
-            output,
-            track_all=track_all,
-            resume=resume,
-            auto_resume=auto_resume,
-            raise_refusals=raise_refusals,
-            jpeg_quality=jpeg_quality,
-            timeout=timeout,
+            model, output, track_all, resume, auto_resume, raise_refusals, jpeg_quality, timeout
         )
         return VideoSession(self._wire, options)
 
