@@ -39,9 +39,9 @@ endif
 
 # pytest's own threads are few: the workers share the cores, and each real engine has its own.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-NOT_HERE := not gpu and not browser and not compose and not official_weights
+NOT_HERE := not gpu and not browser and not compose and not deploy and not official_weights
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose chaos fuzz soak mutants \
+.PHONY: help setup demo up certs test test-gpu test-browser test-compose test-deploy chaos fuzz soak mutants \
 	lint lint-types lint-forge docs services locks audit docs-tables \
 	proto bench bench-gpu demo-weights clean
 
@@ -120,6 +120,9 @@ test-browser: $(READY) ## Tests that need a browser
 
 test-compose: $(READY) ## Tests that need a container engine
 	@$(call run_folder,compose)
+
+test-deploy: $(READY) ## Tests that need nginx and HAProxy
+	@$(call run_folder,deploy)
 
 HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
 

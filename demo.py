@@ -60,7 +60,7 @@ def own_picture(environment: Mapping[str, str]) -> Path | None:
     path = Path(named).expanduser()
     if not path.is_file():
         there = "is a folder" if path.is_dir() else "is not there"
-        raise DemoError(f"PICTURE={named} {there}: expected a JPEG, PNG or WebP file")
+        raise DemoError(f"PICTURE={named} {there}: expected the path of an image file")
     if path.resolve() == (OUT / SIDE_BY_SIDE).resolve():
         raise DemoError(f"PICTURE={named} is what the demo writes: copy it to another place")
     return path

@@ -1,5 +1,5 @@
-"""Every command and every program of README, and every example of ``--help``, against the real
-services with the demo weights; of each the result is looked at.
+"""Every command and every program of README, every example of ``--help`` and what ``docs/`` has
+beside, against the real services with the demo weights; of each the result is looked at.
 
 ``photo.jpg`` is a drawn scene, scaled so that README's points and boxes are on its objects: what is
 where in it is known to the pixel.
@@ -11,9 +11,10 @@ import io
 import json
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -24,14 +25,19 @@ import httpx
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from clips import read_back
 from documentation import ROOT, blocks, shell_lines
+from looks import colored, is_box, look_at_figure, mask_of, rows
 from numpy.typing import NDArray
 from PIL import Image
 from stack import Stack, running_stack
 
-from diptych import Client, Comparison, Mask, Segment, SegmentResult, VideoWriter, read_video
-from diptych._drawing.palette import color
+from diptych import (
+    Client,
+    Mask,
+    OutputOptions,
+    Segment,
+    VideoWriter,
+)
 from diptych.cli import main
 from diptych_gateway.__main__ import main as gateway
 from diptych_runtime.main import ServiceSpec, run
@@ -43,7 +49,7 @@ MODELS = ("mask-rcnn", "sam-2", "mask-rcnn-sam-2")
 SIZE = (500, 700)
 PERSON, CROSS = (100, 100, 400, 350), (398, 330, 539, 426)
 """Where the objects of README's box and of its point are in ``photo.jpg``."""
-CLIP_SIZE, CLIP_COUNT = (400, 480), 42
+CLIP_SIZE, CLIP_COUNT, SHORT_COUNT = (400, 480), 42, 12
 Pixels = NDArray[np.uint8]
 
 
@@ -103,6 +109,23 @@ class Place:
             (self.folder / target).write_text(done.stdout)
         return done.stdout
 
+    @contextmanager
+    def instead(self, name: str, other: str, wanted: bool = True) -> Iterator[None]:
+        """While it is entered, one file or folder has the name of another."""
+        names = (name, other) if wanted else ()
+        self._swap(*names)
+        try:
+            yield
+        finally:
+            self._swap(*names)
+
+    def _swap(self, *names: str) -> None:
+        paths = [self.folder / name for name in names]
+        for path in paths:
+            path.rename(path.with_name(f"{path.name}.away"))
+        for path, other in zip(paths, reversed(paths), strict=True):
+            other.with_name(f"{other.name}.away").rename(path)
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -118,9 +141,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         moved = np.roll(pixels, 4 * number, axis=1)
         Image.fromarray(moved).save(folder / f"frames/{number}.jpg", quality=95)
         Image.fromarray(clip_frame(number)).save(folder / f"shown/{number}.png")
-    with VideoWriter(folder / "clip.mp4", fps=25) as writer:
-        for index in range(CLIP_COUNT):
-            writer.write(clip_frame(index))
+    for name, count in (("clip", CLIP_COUNT), ("short", SHORT_COUNT)):
+        with VideoWriter(folder / f"{name}.mp4", fps=25) as writer:
+            for index in range(count):
+                writer.write(clip_frame(index))
     return folder
 
 
@@ -140,16 +164,14 @@ def place(folder: Path, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield Place(folder, stack, client)
 
 
+def remove(out: Path) -> None:
+    """What an earlier command of the same ``--out`` wrote: another does not overwrite it."""
+    if out.is_dir():
+        shutil.rmtree(out)
+    out.unlink(missing_ok=True)
+
+
 # How results are looked at.
-
-
-def rows(printed: str) -> list[dict[str, Any]]:
-    """The objects of a printed table."""
-    pattern = r"^ *\d+ +(\S+) +(\d\.\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+|-)(?: |$)"
-    return [
-        {"label": label, "score": float(score), "box": (int(x), int(y), int(w), int(h))}
-        for label, score, x, y, w, h, _ in re.findall(pattern, printed, re.MULTILINE)
-    ]
 
 
 def best(mask: Mask | None) -> tuple[str, float]:
@@ -157,70 +179,6 @@ def best(mask: Mask | None) -> tuple[str, float]:
     assert mask is not None
     name, wanted = max(truth().items(), key=lambda item: item[1].iou(mask))
     return name.partition(":")[2], wanted.iou(mask)
-
-
-def is_box(found: tuple[float, ...], wanted: tuple[int, ...], away: float) -> bool:
-    """Whether x, y, width and height are those of the edges, within some pixels."""
-    x, y, width, height = found
-    edges = (x, y, x + width, y + height)
-    return bool(np.abs(np.subtract(edges, wanted)).max() <= away)
-
-
-def mask_of(document: dict[str, Any]) -> Mask:
-    rle = document["segmentation"]
-    return Mask.from_coco(rle["counts"], tuple(rle["size"]))
-
-
-def look_at_figure(path: Path, drawn: SegmentResult | Comparison, image: Path) -> None:
-    """The panels are where a figure has them: the image, with colour on the masks alone."""
-    figure = drawn.plot(image)
-    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
-    height, width, _ = pixels.shape
-    assert (width, height) == figure.canvas.get_width_height()  # type: ignore[attr-defined]
-    results = [drawn] if isinstance(drawn, SegmentResult) else [o.result for o in drawn.results]
-    panels: list[SegmentResult | None] = [*results]
-    if isinstance(drawn, Comparison):
-        panels.insert(0, None)
-    assert len(figure.axes) == len(panels)
-    for axes, result in zip(figure.axes, panels, strict=True):
-        left, bottom, right, top = (
-            round(edge * side)
-            for edge, side in zip(axes.get_position().extents, (width, height) * 2, strict=True)
-        )
-        seen = pixels[height - top : height - bottom, left:right]
-        size = seen.shape[1::-1]
-        away = np.abs(seen - np.asarray(Image.open(image).convert("RGB").resize(size), int))
-        segments = result.segments if result is not None else ()
-        found = np.zeros(result.image_size if result is not None else (1, 1), bool)
-        # What covers most of the image tints all of it a little.
-        clear = 4
-        for segment in segments:
-            assert segment.mask is not None
-            if segment.area < found.size / 2:
-                found |= segment.mask.to_array()
-            else:
-                clear = 15
-        inside = np.asarray(Image.fromarray(found).resize(size, Image.Resampling.NEAREST))
-        outer = np.median(away[~inside])
-        assert outer <= clear
-        assert not inside.any() or np.median(away[inside].max(axis=1)) >= outer + 12
-
-
-def colored(path: Path, source: Path, numbers: range) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Where each frame, and each panel of it, has the colour of one of the objects laid over it."""
-    frames, sources = read_back(path), list(read_video(source))
-    assert len(frames) == len(sources)
-    inks = [[int(color(number)[at : at + 2], 16) for at in (1, 3, 5)] for number in numbers]
-    for pixels, frame in zip(frames, sources, strict=True):
-        height, width, _ = frame.pixels.shape
-        panels = [pixels[-height:, :width]]
-        panels += [pixels[-height:, -width:]] if pixels.shape[1] >= 2 * width else []
-        for panel in panels:
-            ground = frame.pixels.astype(float)
-            plain = np.abs(panel - ground).max(axis=2)
-            assert np.median(plain) <= 6, frame.index
-            over = [np.abs(panel - (0.58 * ground + 0.42 * np.array(ink))) for ink in inks]
-            yield frame.index, np.min([one.max(axis=2) for one in over], axis=0) < plain - 3
 
 
 # README's commands, each with what is looked at.
@@ -311,6 +269,59 @@ def followed_one(place: Place, printed: str) -> None:
     followed(place, printed, [(161, 37, 208, 84)])
 
 
+def cards_in_markdown(place: Place, printed: str) -> None:
+    head, rule, *body = printed.strip().splitlines()
+    cells = [cell.strip() for cell in head.strip("|").split("|")]
+    assert cells[1:] == [*MODELS]
+    assert set(rule) <= set("|-: ")
+    assert len(body) > 11
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in (head, *body)} == {len(MODELS) + 2}
+
+
+def cards_in_files(place: Place, printed: str) -> None:
+    assert printed.split() == [f"cards/{model}/README.md" for model in MODELS]
+    for known in place.client.model_cards():
+        text = (place.folder / "cards" / known.model_id / "README.md").read_text()
+        assert text.startswith("---\n")
+        assert known.card is not None
+        assert f"# {known.card.display_name}" in text
+
+
+def cut_out(place: Place, printed: str) -> None:
+    (row,) = rows(printed)
+    assert is_box(row["box"], CROSS, 5)
+    image = place.folder / "photo.jpg"
+    points = [(500, 375), (520, 300, False)]
+    result = place.client.segment(image, model="sam-2", points=points)
+    assert best(result.segments[0].mask)[0] == "cross"
+    look_at_figure(place.folder / "cut.png", result, image)
+
+
+def with_body_points(place: Place, printed: str) -> None:
+    (row,) = rows(printed)
+    assert row["label"] == "person"
+    assert is_box(row["box"], PERSON, 25)
+
+
+def many_sure(place: Place, printed: str) -> None:
+    counts = [int(count) for count in re.findall(r"mask-rcnn: (\d+) objects", printed)]
+    for name, count in zip(("0.jpg", "3.jpg"), counts, strict=True):
+        output = OutputOptions(min_score=0.7)
+        result = place.client.segment(f"photos/{name}", model="mask-rcnn", output=output)
+        assert count == len(result.segments)
+        assert min(segment.score for segment in result.segments) >= 0.7
+        figure = place.folder / f"results/{name}.segments.png"
+        look_at_figure(figure, result, place.folder / "photos" / name)
+
+
+def cascaded(place: Place, printed: str) -> None:
+    found = {row["label"]: row for row in rows(printed)}
+    for name in ("person", "ring", "cross", "ellipse"):
+        boxes = [mask.box.xyxy for key, mask in truth().items() if name in key and mask.box]
+        assert any(is_box(found[name]["box"], box, 25) for box in boxes), name
+    assert "source IoU" in printed
+
+
 COMMANDS: dict[str, Callable[[Place, str], None]] = {
     "diptych health": health,
     "diptych cards": cards,
@@ -321,6 +332,17 @@ COMMANDS: dict[str, Callable[[Place, str], None]] = {
     "diptych video sample --model sam-2 --box 0:161,37,208,84 --box 0:165,112,228,156 "
     "--out followed.mp4": followed_two,
 }
+# Of the pages of docs/, what shows something else than README.
+DOCS_COMMANDS: dict[str, Callable[[Place, str], None]] = {
+    "diptych cards --format markdown": cards_in_markdown,
+    "diptych cards --write cards": cards_in_files,
+    "diptych segment photo.jpg --model sam-2 --point 500,375 --point 520,300,0 --out cut.png": (
+        cut_out
+    ),
+    "diptych segment photo.jpg --model mask-rcnn --task keypoint-detection": with_body_points,
+    "diptych segment photos --model mask-rcnn --min-score 0.7 --out results": many_sure,
+    "diptych segment photo.jpg --model mask-rcnn-sam-2": cascaded,
+}
 CURL = """curl -F image=@photo.jpg -F 'options={"model": "mask-rcnn"}' localhost:8080/api/segment"""
 ELSEWHERE = {"make demo", "make up", "source .venv/bin/activate"}
 """CI runs ``make demo``; the services here are those of ``make up``."""
@@ -330,11 +352,17 @@ def test_every_command_of_readme_is_looked_at() -> None:
     assert set(shell_lines([ROOT / "README.md"])) == {*COMMANDS, CURL, *ELSEWHERE}
 
 
-@pytest.mark.parametrize("line", COMMANDS, ids=lambda line: re.sub(r"\W+", "-", line)[8:50])
+def test_commands_of_docs_are_there() -> None:
+    assert set(DOCS_COMMANDS) <= set(shell_lines())
+
+
+@pytest.mark.parametrize(
+    "line", [*COMMANDS, *DOCS_COMMANDS], ids=lambda line: re.sub(r"\W+", "-", line)[8:50]
+)
 def test_commands(line: str, place: Place) -> None:
     for out in (after for word, after in pairwise(shlex.split(line)) if word == "--out"):
-        (place.folder / out).unlink(missing_ok=True)
-    COMMANDS[line](place, place.run(line))
+        remove(place.folder / out)
+    (COMMANDS | DOCS_COMMANDS)[line](place, place.run(line))
 
 
 def test_curl(place: Place) -> None:
@@ -432,7 +460,7 @@ def side_by_side_frames(place: Place, printed: str) -> None:
 
 def told(place: Place, printed: str) -> None:
     lines = [json.loads(line) for line in (place.folder / "masks.jsonl").read_text().splitlines()]
-    assert [line["frame_index"] for line in lines] == [*range(CLIP_COUNT)]
+    assert [line["frame_index"] for line in lines] == [*range(SHORT_COUNT)]
     for line in lines:
         (found,) = line["objects"]
         assert mask_of(found).iou(square(line["frame_index"])) >= 0.9
@@ -463,13 +491,6 @@ def test_every_example_of_help_is_looked_at(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize("line", EXAMPLES, ids=lambda line: re.sub(r"\W+", "-", line)[14:60])
 def test_examples_of_help(line: str, place: Place) -> None:
     for out in (after for word, after in pairwise(shlex.split(line)) if word == "--out"):
-        (place.folder / out).unlink(missing_ok=True)
-    if "frames" in line:
-        (place.folder / "frames").rename(place.folder / "photo-frames")
-        (place.folder / "shown").rename(place.folder / "frames")
-    try:
+        remove(place.folder / out)
+    with place.instead("frames", "shown"), place.instead("clip.mp4", "short.mp4", "--json" in line):
         EXAMPLES[line](place, place.run(line))
-    finally:
-        if "frames" in line:
-            (place.folder / "frames").rename(place.folder / "shown")
-            (place.folder / "photo-frames").rename(place.folder / "frames")

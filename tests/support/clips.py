@@ -63,17 +63,59 @@ def make_matroska(path: Path, times_ms: list[int]) -> Path:
     return path
 
 
+TURNED = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+"""a, b, c and d of the matrix that turns a picture clockwise by so many degrees."""
+
+
 def rotate(path: Path, degrees: int) -> None:
     """Says in the file's track header that players turn the picture clockwise."""
+    transform(path, TURNED[degrees])
+
+
+def transform(path: Path, matrix: tuple[float, float, float, float]) -> None:
+    """Says in the file's track header that players show pixel (x, y) at (ax + cy, bx + dy)."""
     data = bytearray(path.read_bytes())
     # The last header counts: the first is left from when the file was being written. In version 0
     # times and ids come first, then layer and volume.
     at = data.rindex(b"tkhd") + 4 + 4 + 20 + 16
-    one = 1 << 16
-    turned = {90: (0, one, -one, 0), 180: (-one, 0, 0, -one), 270: (0, -one, one, 0)}
-    a, b, c, d = turned[degrees]
+    a, b, c, d = (round(each * (1 << 16)) for each in matrix)
     data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
+
+
+def make_streams(path: Path, shades: list[int], default: int) -> Path:
+    """A Matroska file with a grey video stream for each shade, one of which is the default."""
+    from av.stream import Disposition
+
+    with av.open(str(path), "w", format="matroska") as container:
+        streams = []
+        for number in range(len(shades)):
+            stream = container.add_stream("mpeg4", rate=25)
+            stream.height, stream.width = SIZE
+            stream.pix_fmt = "yuv420p"
+            stream.disposition = Disposition.default if number == default else Disposition(0)
+            streams.append(stream)
+        for level, stream in zip(shades, streams, strict=True):
+            picture = av.VideoFrame.from_ndarray(
+                np.full((*SIZE, 3), level, np.uint8), format="rgb24"
+            )
+            container.mux(stream.encode(picture))
+            container.mux(stream.encode(None))
+    return path
+
+
+def make_b_frames(path: Path, count: int) -> Path:
+    """An MP4 file whose frames are not stored in the order in which they are shown."""
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = 8, 2
+        for index in range(count):
+            picture = av.VideoFrame.from_ndarray(frame(index), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
 
 
 def damage(path: Path, index: int) -> None:

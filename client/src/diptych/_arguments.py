@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
 
 from numpy.typing import NDArray
 
-from ._encoding import JpegQuality, encode
-from ._formats import HEAD_BYTES, open_other, other_format
-from ._pixels import is_pixels, upright_image
+from ._pictures.encoding import JpegQuality, encode
+from ._pictures.formats import HEAD_BYTES, open_other, other_format
+from ._pictures.pixels import is_pixels, upright_image
 from ._types.errors import InvalidRequestError, MessageTooLargeError
 from ._types.geometry import Box, Point
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
@@ -111,7 +111,7 @@ def _objects(
     prompts: tuple[Prompt, ...], pointed: Prompt, boxed: tuple[Prompt, ...]
 ) -> tuple[Prompt, ...]:
     others = (*prompts, *boxed)
-    if pointed.is_correction and len(others) == 1:
+    if len(others) == 1 and pointed.is_correction:
         return (replace(others[0], points=(*others[0].points, *pointed.points)),)
     return (*prompts, pointed, *boxed) if pointed.points else others
 

@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
-from ._encoding import JpegQuality
-from ._images import image_sources
+from ._async_clips import AsyncClipMethods
 from ._many import check_concurrency, map_in_order_async
+from ._pictures.encoding import JpegQuality
+from ._pictures.images import image_sources
 from ._transport.asynchronous import AsyncTransport, read
 from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 _Builder = RequestBuilder[pb.StreamCompareRequest]
 
 
-class AsyncClient:
+class AsyncClient(AsyncClipMethods):
     """Asks a gateway or a single model service. Has a connection for each event loop that uses it.
 
     ``async with AsyncClient() as client:`` closes it at the end. Without an address it
@@ -246,7 +247,14 @@ class AsyncClient:
             ValueError: an argument cannot be used.
         """
         options = make_video_options(
-            model, output, track_all, resume, auto_resume, raise_refusals, jpeg_quality, timeout
+            model,
+            output,
+            track_all=track_all,
+            resume=resume,
+            auto_resume=auto_resume,
+            raise_refusals=raise_refusals,
+            jpeg_quality=jpeg_quality,
+            timeout=timeout,
         )
         return AsyncVideoSession(self._wire, options)
 

@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
-from ._encoding import JpegQuality
-from ._images import image_sources
+from ._clips import ClipMethods
 from ._many import check_concurrency, map_in_order
+from ._pictures.encoding import JpegQuality
+from ._pictures.images import image_sources
 from ._transport.blocking import Transport
 from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 _Builder = RequestBuilder[pb.StreamCompareRequest]
 
 
-class Client:
+class Client(ClipMethods):
     """Asks a gateway or a single model service. Safe to share between threads.
 
     ``with Client() as client:`` closes it at the end. Without an address it
@@ -243,7 +244,14 @@ class Client:
             ValueError: an argument cannot be used.
         """
         options = make_video_options(
-            model, output, track_all, resume, auto_resume, raise_refusals, jpeg_quality, timeout
+            model,
+            output,
+            track_all=track_all,
+            resume=resume,
+            auto_resume=auto_resume,
+            raise_refusals=raise_refusals,
+            jpeg_quality=jpeg_quality,
+            timeout=timeout,
         )
         return VideoSession(self._wire, options)
 

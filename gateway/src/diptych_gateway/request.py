@@ -2,9 +2,9 @@
 
 From its one deadline every part of its work takes what is left. gRPC sends a timeout with three
 digits and rounds it up (``timeout_encoding.cc`` of its core): 12.345 s arrive as 12.4 s, 301.2 s
-as 302 s. A server that believes them answers after its client has left. (It may also send an older
-timeout that is up to 3 % longer, unless the connection has no header table; servers and channels
-here switch that off.)
+as 302 s. And it may send an older timeout that is up to 3 % longer, unless the connection has no
+header table; channels here have none, but a server that wants none is one that HAProxy cannot talk
+to. A server that believes them answers after its client has left.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from diptych_runtime.engine import Reason, ServiceError, invalid
 
 from .settings import Settings
 
+_OLDER = 1.03
 _TICK_S = 0.002  # before it takes three digits gRPC rounds to milliseconds, up as well
 
 M = TypeVar("M", bound=Message)
@@ -41,9 +42,7 @@ class Deadline:
     @classmethod
     def of(cls, context: grpc.aio.ServicerContext[Any, Any], settings: Settings) -> Deadline:
         """Read the client's deadline, bounded; the default for a call that came without one."""
-        left = context.time_remaining()
-        # grpcio says None for no deadline, though its types say float.
-        return cls.within(None if left is None else at_least_s(left), settings)
+        return cls.within(_time_left_s(context), settings)
 
     @classmethod
     def within(
@@ -59,8 +58,7 @@ class Deadline:
         cls, context: grpc.aio.ServicerContext[Any, Any], settings: Settings
     ) -> Deadline | None:
         """Read the client's deadline as it is; ``None`` for a session that came without one."""
-        left = context.time_remaining()
-        return cls.of_session_within(None if left is None else at_least_s(left), settings)
+        return cls.of_session_within(_time_left_s(context), settings)
 
     @classmethod
     def of_session_within(cls, timeout_s: float | None, settings: Settings) -> Deadline | None:
@@ -78,6 +76,13 @@ class Deadline:
     def for_agreement_s(self) -> float:
         """Compute the seconds that comparing answers may take."""
         return self.at_s - self.reserve_s / 2 - time.monotonic()
+
+
+def _time_left_s(context: grpc.aio.ServicerContext[Any, Any]) -> float | None:
+    """Return what the client waits for at the least; ``None`` if it has no deadline."""
+    left = context.time_remaining()
+    # grpcio says None for no deadline, though its types say float.
+    return None if left is None else at_least_s(left) / _OLDER
 
 
 def at_least_s(timeout_s: float) -> float:

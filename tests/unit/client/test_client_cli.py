@@ -198,6 +198,17 @@ def test_compare_fails_when_all_models_do(
     assert run("compare", photo, "--json").exit_code == 4
 
 
+def test_no_table_of_a_comparison_cuts_a_name_on_a_narrow_terminal(photo: Path) -> None:
+    names = ("a-detector", "a-segmenter", "a-detector-a-segmenter")
+    with FakeSegmentService(models=names) as three:
+        environment = {"DIPTYCH_ADDRESS": three.address, "COLUMNS": "80"}
+        done = CliRunner().invoke(main, ["compare", str(photo)], env=environment)
+    assert done.exit_code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in done.stdout
+
+
 def test_cards(run: Run, service: FakeSegmentService) -> None:
     service.cards["two"].overview = "[bold]|"
     service.cards["two"].organization = "A [red]|B"

@@ -537,3 +537,43 @@ def test_interrupt_leaves_a_file_that_plays(
     assert [json.loads(line)["frame_index"] for line in told] == list(range(5))
     assert (process.returncode, err) == (130, "diptych: interrupted\n")
     assert len(read_back(out)) >= 5
+
+
+def test_objects_are_followed_to_both_ends(run: Run, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    prompts = ("--box", "3:10,8,50,40", "--point", "2@6:70,20")
+    done = run(clip, "--model", "one", *prompts, "--direction", "both", "--json", "--out", out)
+    assert (done.exit_code, done.stderr) == (0, "")
+    told = lines(done)
+    assert [line["frame_index"] for line in told] == list(range(COUNT))
+    assert [sorted(one["object_id"] for one in line["objects"]) for line in told] == [[1, 2]] * 9
+    assert told[0]["objects"][0]["bbox"] == [10, 8, 40, 32]
+    assert len(read_back(out)) == COUNT
+
+
+def test_objects_are_followed_to_the_start(
+    run: Run, clip: Path, service: FakeSegmentService
+) -> None:
+    way = ("--box", "3:10,8,50,40", "--direction", "backward", "--json")
+    done = run(clip, "--model", "one", *way)
+    assert (done.exit_code, done.stderr) == (0, "")
+    told = lines(done)
+    assert [line["frame_index"] for line in told] == [0, 1, 2, 3]
+    assert all(line["objects"][0]["bbox"] == [10, 8, 40, 32] for line in told)
+    assert [index for kind, index in order(service) if kind == "frame"] == [3, 4, 5, 6]
+    done = run(clip, "--model", "one", "--track-all", "--direction", "both")
+    assert "expected forward with --track-all" in done.stderr
+    service.fail("SESSION_LIMIT", "no room", frame_index=4)
+    done = run(clip, "--model", "one", *way)
+    assert done.stdout == ""
+    assert done.exit_code not in (0, 1)
+    assert "diptych: one: no room" in done.stderr
+
+
+def test_models_are_compared_both_ways(run: Run, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    box = ("--box", "3:10,8,50,40", "--direction", "both", "--json")
+    done = run(clip, "--compare", *box, "--out", out)
+    assert (done.exit_code, done.stderr) == (0, "")
+    told = [(line["frame_index"], line["model_id"], len(line["objects"])) for line in lines(done)]
+    assert told == [(index, model, 1) for index in range(COUNT) for model in ("one", "two")]

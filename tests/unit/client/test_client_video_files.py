@@ -17,13 +17,16 @@ from clips import (
     SIZE,
     damage,
     frame,
+    make_b_frames,
     make_clip,
     make_folder,
     make_matroska,
+    make_streams,
     read_back,
     rotate,
     shade,
     times,
+    transform,
 )
 from PIL import Image
 
@@ -37,6 +40,7 @@ from diptych import (
     VideoWriter,
     read_video,
 )
+from diptych._video import read
 from diptych.testing import FakeSegmentService
 
 
@@ -94,6 +98,76 @@ def test_files_of_a_folder_are_left_as_they_are(tmp_path: Path) -> None:
     assert [Path(one.source).name for one in frames] == [f"f{n}.png" for n in range(11)]
     assert [one.image for one in frames] == [(folder / f"f{n}.png").read_bytes() for n in range(11)]
     assert frames[10].time_s == 2
+
+
+def matrix(frame: np.ndarray, a: int, b: int, c: int, d: int) -> np.ndarray:
+    """What a player shows: pixel (x, y) at (ax + cy, bx + dy), moved to where it begins at 0."""
+    height, width = frame.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    right, down = a * x + c * y, b * x + d * y
+    right, down = right - right.min(), down - down.min()
+    shown = np.zeros((down.max() + 1, right.max() + 1, 3), np.uint8)
+    shown[down, right] = frame
+    return shown
+
+
+@pytest.mark.parametrize(
+    "turned",
+    [
+        *((1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1)),
+        *((0, 1, -1, 0), (0, -1, 1, 0), (0, 1, 1, 0), (0, -1, -1, 0)),
+    ],
+)
+def test_all_eight_ways_to_show_a_picture(
+    tmp_path: Path, turned: tuple[int, int, int, int]
+) -> None:
+    path = make_clip(tmp_path / "clip.mp4", 1)
+    (stored,) = read_back(path)
+    transform(path, turned)
+    clip = read_video(path)
+    (shown,) = clip
+    assert clip.size == shown.pixels.shape[:2]
+    assert np.array_equal(shown.pixels, matrix(stored, *turned))
+
+
+def test_an_angle_between_is_the_nearest(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "clip.mp4", 1)
+    sin, cos = np.sin(np.radians(80)), np.cos(np.radians(80))
+    transform(path, (cos, sin, -sin, cos))
+    assert read_video(path).size == SIZE[::-1]
+
+
+@pytest.mark.parametrize("default", [0, 1, 2])
+def test_the_default_stream_is_read(tmp_path: Path, default: int) -> None:
+    (one,) = read_video(make_streams(tmp_path / "clip.mkv", [40, 120, 200], default))
+    assert abs(int(one.pixels[0, 0, 0]) - [40, 120, 200][default]) < 4
+
+
+def test_a_picture_that_moves_is_a_clip(tmp_path: Path) -> None:
+    path = tmp_path / "clip.gif"
+    pictures = [Image.fromarray(frame(index)) for index in range(4)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=80)
+    seen = list(read_video(path))
+    assert [round(each.time_s, 2) for each in seen] == [0.0, 0.08, 0.16, 0.24]
+    assert all(np.abs(a.pixels.astype(int) - frame(a.index)).max() < 30 for a in seen)
+
+
+@pytest.mark.parametrize("part", [1, 5, 1000])
+@pytest.mark.parametrize(
+    "chosen", [{}, {"start": 3, "stride": 4}, {"stop": 11}, {"max_frames": 1}, {"start": 99}]
+)
+def test_a_clip_is_read_backwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int, chosen: dict[str, int]
+) -> None:
+    monkeypatch.setattr(read, "_PART_BYTES", part * SIZE[0] * SIZE[1] * 3)
+    clips = [make_b_frames(tmp_path / "b.mp4", 21), make_folder(tmp_path / "folder", 12)]
+    clips.append(make_matroska(tmp_path / "clip.mkv", [5, 40, 45, 300, 900]))
+    for path in clips:
+        clip = read_video(path, **chosen)
+        there, back = list(clip), list(reversed(clip))
+        assert [(f.index, f.time_s) for f in back] == [(f.index, f.time_s) for f in there[::-1]]
+        pairs = zip(back, there[::-1], strict=True)
+        assert all(np.array_equal(a.pixels, b.pixels) for a, b in pairs)
 
 
 @pytest.mark.parametrize(("degrees", "corner"), [(90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import enum
 import os
+import pickle
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -157,6 +158,43 @@ def test_a_whole_model_gives_its_state_dict(prefix: str, tmp_path: Path) -> None
 )
 def test_what_is_in_the_way_is_named(content: Any, expected: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(tmp_path / "odd.pth")
+    assert expected in str(caught.value)
+
+
+def cut_off(path: Path) -> None:
+    torch.save(state(), path)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+INSTEAD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "TorchScript": (
+        lambda path: torch.jit.script(nn.Linear(1, 1)).save(str(path)),
+        "it is a TorchScript archive: save model.state_dict() instead",
+    ),
+    "page": (lambda path: path.write_text("\n<!doctype html>"), "it is a web page: "),
+    "Git LFS": (
+        lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0"),
+        "it is a pointer of Git LFS: ",
+    ),
+    "cut off": (cut_off, "it is cut off: "),
+    "newer pickle": (
+        lambda path: path.write_bytes(pickle.dumps(state(), protocol=4)),
+        "it is pickled by a newer protocol: save it with torch.save",
+    ),
+    "newer protocol": (
+        lambda path: torch.save(state(), path, pickle_protocol=5),
+        "it is pickled by a newer protocol: save it with torch.save",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated", "ignore:Detected pickle protocol")
+@pytest.mark.parametrize("name", INSTEAD)
+def test_what_people_have_instead_is_named(name: str, tmp_path: Path) -> None:
+    write, expected = INSTEAD[name]
+    write(tmp_path / "odd.pth")
     with pytest.raises(CheckpointError) as caught:
         read_checkpoint(tmp_path / "odd.pth")
     assert expected in str(caught.value)

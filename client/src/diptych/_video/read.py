@@ -8,12 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._images import list_images, open_rgb
+from .._pictures.images import list_images, open_rgb
 from .._types.errors import MissingExtraError, VideoFileError
 from .frames import VideoFrame
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FPS = 25.0
 """Of a folder, and of a video file that does not tell its own."""
+_PART_BYTES = 256 * 1024 * 1024
 
 
 class VideoReader(ABC):
@@ -66,6 +67,14 @@ class VideoReader(ABC):
         """
 
     @abstractmethod
+    def __reversed__(self) -> Iterator[VideoFrame]:
+        """The same frames from the last to the first, for tracking backwards.
+
+        A video file is read once to its end first, and then in parts, of which one is held at a
+        time: no more than 256 MiB. Raises what iterating does.
+        """
+
+    @abstractmethod
     def _total(self) -> int | None:
         """Frames in the whole file or folder."""
 
@@ -91,8 +100,9 @@ def read_video(
             for event in session.track(read_video("clip.mp4")):
                 ...
 
-    Frames of a video file are RGB arrays, turned as its rotation says; files of a folder are sent
-    as they are. Frames that are left out are still decoded, so a late ``start`` takes time.
+    Frames of a video file are RGB arrays, turned and mirrored as its header says, of its default
+    stream; files of a folder are sent as they are. Frames that are left out are still decoded, so a
+    late ``start`` takes time.
 
     Args:
         start: number of the first frame, from 0.
@@ -136,6 +146,7 @@ class _File(VideoReader):
             first = next(_decoded(path, container, stream), None)
             if first is None:
                 raise VideoFileError(f"{path}: expected a video, got a stream without frames")
+            self._start_s = first.time or 0.0
             rate = stream.average_rate or stream.guessed_rate
             self._frames = stream.frames or None
         height, width, _ = _upright(first).shape
@@ -157,6 +168,54 @@ class _File(VideoReader):
                 if number >= self._chosen[-1]:
                     return
 
+    def __reversed__(self) -> Iterator[VideoFrame]:
+        if not self._chosen:
+            return
+        times: list[int | None] = []
+        keys = []
+        with _opened(self.path) as (container, stream):
+            for number, frame in enumerate(_decoded(self.path, container, stream)):
+                times.append(frame.pts)
+                if frame.key_frame:
+                    keys.append(number)
+                if number >= self._chosen[-1]:
+                    break
+        wanted = [*range(self._chosen.start, min(self._chosen.stop, len(times)))]
+        wanted = wanted[:: self._chosen.step]
+        # Where times tell the frames apart, a part is found by the key frame before it.
+        numbers = {time: number for number, time in enumerate(times) if time is not None}
+        keys = keys if len(numbers) == len(times) else []
+        height, width = self.size
+        at_a_time = max(1, _PART_BYTES // (height * width * 3))
+        for end in range(len(wanted), 0, -at_a_time):
+            part = wanted[max(0, end - at_a_time) : end]
+            key = max((key for key in keys if key <= part[0]), default=0)
+            found = self._part(part, numbers, times[key] if key else None)
+            if len(found) < len(part):  # a decoder that does not begin there
+                found = self._part(part, {}, None)
+            yield from reversed(found)
+
+    def _part(
+        self, part: list[int], numbers: dict[int, int], since: int | None
+    ) -> list[VideoFrame]:
+        """The frames of these growing numbers, told by their times after ``since``, else by
+        counting from the start."""
+        found = []
+        with _opened(self.path) as (container, stream):
+            if since is not None:
+                container.seek(since, stream=stream)
+            zero = None
+            for count, frame in enumerate(_decoded(self.path, container, stream)):
+                number = count if since is None else numbers.get(frame.pts or 0, -1)
+                time_s = number / self.fps if frame.time is None else frame.time
+                zero = time_s if zero is None and since is None else zero
+                if number in part:
+                    since_s = time_s - (self._start_s if zero is None else zero)
+                    found.append(VideoFrame(number, since_s, _upright(frame), str(self.path)))
+                if number >= part[-1]:
+                    break
+        return found
+
 
 class _Folder(VideoReader):
     def __init__(self, path: Path, fps: float, chosen: range) -> None:
@@ -176,9 +235,14 @@ class _Folder(VideoReader):
         return len(self._files)
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        for number in self.indexes:
-            file = self._files[number]
-            yield VideoFrame(number, number / self.fps, file.read_bytes(), str(file))
+        return map(self._frame, self.indexes)
+
+    def __reversed__(self) -> Iterator[VideoFrame]:
+        return map(self._frame, reversed(self.indexes))
+
+    def _frame(self, number: int) -> VideoFrame:
+        file = self._files[number]
+        return VideoFrame(number, number / self.fps, file.read_bytes(), str(file))
 
 
 @contextmanager
@@ -191,9 +255,20 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     except av.FFmpegError as error:
         raise VideoFileError(f"{path}: expected a video file: {error.strerror}") from error
     with container:
-        if not container.streams.video:
-            raise VideoFileError(f"{path}: expected a video, got a file without a video stream")
-        yield container, container.streams.video[0]
+        yield container, _main_stream(path, container)
+
+
+def _main_stream(path: Path, container: InputContainer) -> VideoStream:
+    """The video stream that players show: the default one, else the first; never a cover."""
+    from av.stream import Disposition
+
+    streams = container.streams.video
+    if not streams:
+        raise VideoFileError(f"{path}: expected a video, got a file without a video stream")
+    shown = [one for one in streams if not one.disposition & Disposition.attached_pic]
+    if not shown:
+        raise VideoFileError(f"{path}: expected a video, got a file with a cover picture alone")
+    return next((one for one in shown if one.disposition & Disposition.default), shown[0])
 
 
 def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Decoded]:
@@ -211,10 +286,19 @@ def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iter
 
 
 def _upright(frame: Decoded) -> NDArray[np.uint8]:
-    pixels = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4
-    upright: NDArray[np.uint8] = np.ascontiguousarray(np.rot90(pixels, turns))
-    return upright
+    pixels: NDArray[Any] = frame.to_ndarray(format="rgb24")
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return np.ascontiguousarray(pixels)
+    # Of ISO 14496-12: x' = a x + c y and y' = b x + d y, as 16.16; PyAV's rotation says nothing of
+    # mirroring. An angle between is taken for the nearest that keeps rows and columns.
+    a, b, _, c, d = (int(each) for each in np.frombuffer(matrix, "=i4")[:5])
+    turned = abs(b) + abs(c) > abs(a) + abs(d)
+    if turned:
+        pixels = pixels.transpose(1, 0, 2)
+    right, down = (c, b) if turned else (a, d)
+    upright = pixels[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
+    return np.ascontiguousarray(upright)
 
 
 def _check(

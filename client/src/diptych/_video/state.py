@@ -30,6 +30,7 @@ from ..wire.video import (
     start_request,
 )
 from .held import HeldObjects
+from .indexes import FrameIndexes
 from .resume import as_lost
 
 MAX_WAITING = 1024
@@ -57,9 +58,7 @@ class SessionState:
     def __init__(self, options: VideoOptions) -> None:
         self._options = options
         self._seq = 0
-        self._newest_index = -1
-        self._first_index: int | None = None
-        self._falling = False
+        self._indexes = FrameIndexes()
         self._frames: dict[int, bytes] = {}
         self._unanswered: dict[int, _Asked] = {}
         self._unanswered_frames: dict[int, int] = {}
@@ -106,29 +105,11 @@ class SessionState:
 
     def frame(self, encoded: bytes, index: int | None) -> pb.SegmentVideoRequest:
         """The next frame; ``ValueError`` if its index goes the other way than those before."""
-        newest = self.own_index(self._newest_index)
-        if self._first_index is None:
-            index = self._newest_index + 1 if index is None else index
-            if index < 0:
-                raise ValueError(f"index: expected 0 or more, got {index}")
-            return frame_request(index, encoded)
-        if index is None:
-            index = newest - 1 if self._falling else newest + 1
-        # Which way they go, the second frame says.
-        falling = index < newest if newest == self._first_index else self._falling
-        if index == newest or (index < newest) != falling:
-            raise ValueError(
-                f"index: expected {'less' if falling else 'more'} than {newest}, got {index}"
-            )
-        self._falling = falling
-        return frame_request(self.own_index(index), encoded)
+        return frame_request(self._indexes.next(index), encoded)
 
     def own_index(self, index: int) -> int:
-        """A frame's index as the caller has it, of the one in messages, and the other way round.
-
-        Messages need growing ones: those of a clip that runs backwards are mirrored.
-        """
-        return 2 * (self._first_index or 0) - index if self._falling else index
+        """A frame's index as the caller has it, of the one in messages."""
+        return self._indexes.mirrored(index)
 
     def prompt(self, object_id: int, index: int | None, prompt: Prompt) -> pb.SegmentVideoRequest:
         """A prompt, for the newest frame if no index is given.
@@ -142,7 +123,7 @@ class SessionState:
                 raise ValueError("prompt: send a frame first")
             index = self.own_index(next(reversed(self._frames)))
         self._check_waiting()
-        return prompt_request(object_id, self.own_index(index), prompt)
+        return prompt_request(object_id, self._indexes.mirrored(index), prompt)
 
     def removal(self, object_id: int) -> pb.SegmentVideoRequest:
         """The end of an object; ``RuntimeError`` if too many are not answered."""
@@ -165,12 +146,11 @@ class SessionState:
         seq, kind = message.seq, message.WhichOneof("event")
         kept = message
         if kind == "frame":
-            self._newest_index = message.frame.frame_index
-            if self._first_index is None:
-                self._first_index = self._newest_index
-            self._frames[self._newest_index] = message.frame.encoded
-            self._unanswered_frames[seq] = self._newest_index
-            kept = frame_request(self._newest_index, b"")
+            index = message.frame.frame_index
+            self._indexes.sent(index)
+            self._frames[index] = message.frame.encoded
+            self._unanswered_frames[seq] = index
+            kept = frame_request(index, b"")
         self._unanswered[seq] = _Asked(seq, kept)
         if kind == "prompt" and prompt is not None:
             asked = VideoPrompt(message.prompt.object_id, message.prompt.frame_index, prompt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -33,7 +34,8 @@ def simple_table(*columns: str, right: Iterable[str] = (), title: str | None = N
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
     numbers = set(right)
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left")
+        justify: Literal["left", "right"] = "right" if column in numbers else "left"
+        table.add_column(column, justify=justify, overflow="fold")  # a cut name is another one
     return table
 
 

@@ -81,7 +81,7 @@ class _Answering(h11.Connection):
     """Says that it closes when it answers a request that has not come whole: the rest is dropped,
     but who waits with it needs not send it."""
 
-    def send(self, event: h11.Event) -> bytes | None:
+    def send(self, event: h11.Event) -> bytes | None:  # type: ignore[override]
         if isinstance(event, h11.Response) and self.their_state is h11.SEND_BODY:
             headers = [*event.headers.raw_items(), (b"Connection", b"close")]
             event = h11.Response(

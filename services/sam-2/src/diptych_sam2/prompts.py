@@ -78,8 +78,10 @@ class _ImagePrompts:
         return len(self.segments_of) == len(self.rows)
 
     def answer(self) -> Answer:
-        most = self.output.max_segments
         candidates = [self.segments_of[index] for index in sorted(self.segments_of)]
+        if not self.output.all_candidates:
+            return Answer(tuple(found[0] for found in candidates))
+        most = self.output.max_segments
         return Answer.of_prompts(candidates, DEFAULT_MAX_SEGMENTS if most is None else most)
 
 

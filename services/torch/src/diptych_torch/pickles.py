@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+_PICKLE, _PROTOCOL, _FRAME = b"\x80", b"\x02", 0x95  # the last begins the data of newer protocols
 _OLD_PICKLES = 4  # a number, a version, what the machine was, and the checkpoint
 
 
@@ -59,7 +60,7 @@ def load(path: Path) -> object:
         with torch.serialization.safe_globals(_stand_ins(path)):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpicklers raise almost anything on bytes they do not know
-        raise UnreadableError(_reason(error)) from error
+        raise UnreadableError(_known(path, str(error)) or _reason(error)) from error
 
 
 def module_state(module: Ignored) -> dict[str, Any]:
@@ -124,6 +125,23 @@ class _Items:
 
     def __new__(cls, *_: object, **__: object) -> OrderedDict[Any, Any]:  # type: ignore[misc]
         return OrderedDict()
+
+
+def _known(path: Path, message: str) -> str:
+    """Say what people often have instead of a checkpoint; empty for anything else."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS: get the file itself with git lfs pull"
+    if head.lstrip()[:1] == b"<":
+        return "it is a web page: the download went wrong"
+    if "TorchScript" in message:
+        return "it is a TorchScript archive: save model.state_dict() instead"
+    if "central directory" in message:
+        return "it is cut off: copy or download it again"
+    if (head[:1] == _PICKLE and head[1:2] > _PROTOCOL) or f"operand {_FRAME}" in message:
+        return "it is pickled by a newer protocol: save it with torch.save and its default one"
+    return ""
 
 
 def _reason(error: Exception) -> str:

@@ -56,6 +56,12 @@ class _Source(click.Path):
     "--box", "boxes", type=FRAME_BOX, metavar=BOX_METAVAR, multiple=True, help="Around it."
 )
 @click.option("--track-all", is_flag=True, help="Follow all that the model finds by itself.")
+@click.option(
+    "--direction",
+    type=click.Choice(["forward", "backward", "both"]),
+    default="forward",
+    help="From the frames of --point and --box. [forward]",
+)
 @click.option("--start", type=click.IntRange(0), default=0, help="First frame. [0]")
 @click.option("--stride", type=click.IntRange(1), default=1, help="2: every second frame. [1]")
 @click.option("--max-frames", type=click.IntRange(1), help="Read no more than this.")
@@ -72,6 +78,7 @@ def video(
     points: tuple[Placed[Point], ...],
     boxes: tuple[Placed[Box], ...],
     track_all: bool,
+    direction: str,
     start: int,
     stride: int,
     max_frames: int | None,
@@ -89,12 +96,14 @@ def video(
 
     Say where the objects are with --point and --box, on the FRAME (from 0) where they are seen.
     Points without OBJECT@ are together one object, boxes without it are one each. A prompt on
-    a later frame of the same OBJECT corrects it from there on.
+    a later frame of the same OBJECT corrects it from there on. With --direction both, objects are
+    also followed from their first frame back to the start of the clip.
 
     \b
     Examples:
       diptych video sample --model sam-2 --box 0:161,37,208,84 --out followed.mp4
       diptych video clip.mp4 --model sam-2 --point 1@0:210,350 --point 1@40:250,300,0
+      diptych video clip.mp4 --model sam-2 --box 40:100,80,220,260 --direction both --out all.mp4
       diptych video frames --compare --box 0:100,80,220,260 --out side.mp4
       diptych video clip.mp4 --model sam-2 --point 0:210,350 --json > masks.jsonl
 
@@ -107,8 +116,12 @@ def video(
     plan = prompt_plan(points, boxes)
     if not plan and not track_all:
         raise click.UsageError("say what to follow: --point, --box or --track-all.")
+    if direction != "forward" and (track_all or not plan):
+        raise click.UsageError("--direction: expected forward with --track-all.")
     clip = _opened_clip(source, start=start, stride=stride, max_frames=max_frames, fps=fps)
     check_frames(plan, clip)
+    if direction == "backward":
+        clip = read_video(source, start=start, stop=max(plan) + 1, stride=stride, fps=fps)
     output, sink = open_sink(out, clip, overwrite=overwrite)
     with ExitStack() as stack:
         stack.enter_context(output)
@@ -118,6 +131,9 @@ def video(
             follower = Follower(client, model, plan, track_all=track_all, timeout=timeout)
             stack.callback(follower.close)
             followers.append(follower)
+        if direction != "forward":
+            for follower in followers:
+                follower.look_back(clip, only=direction == "backward")
         run = _Run(str(source), clip, followers, sink, as_json=as_json, titles=compare)
         run.follow(plan)
     if not as_json:

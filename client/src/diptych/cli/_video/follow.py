@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -27,9 +27,12 @@ from ... import (
     VideoFrame,
     VideoFrameResult,
     VideoPrompt,
+    VideoReader,
     VideoSession,
 )
+from ..._video.clip import ClipPlan, merged
 from .._exits import describe, report
+from .._progress import with_progress
 from .prompts import Plan
 
 _T = TypeVar("_T")
@@ -73,25 +76,58 @@ class Follower:
         self._open_session = partial(
             client.video, model=model, track_all=track_all, auto_resume=False
         )
+        self._client = client
         self._plan = plan
         self._timeout = timeout
+        self._back: dict[int, VideoFrameResult] = {}
+        self._only_back = False
         self._session: VideoSession | None = None
         self._window = 1
         self._waiting: dict[int, Settled | None] = {}
         self._tries = 0
 
+    def look_back(self, clip: VideoReader, *, only: bool) -> None:
+        """Follows the objects from their frames to the start, before the session is opened; with
+        ``only`` that is all."""
+        self._only_back = only
+        self._guarded(lambda: self._look_back(clip))
+
     def open(self) -> None:
         """Opens the session."""
-        self._guarded(lambda: self._opened(None))
+        if not self._only_back:
+            self._guarded(lambda: self._opened(None))
 
     def feed(self, frame: VideoFrame) -> None:
         """Sends a frame and its prompts; takes answers while too many are missing."""
-        self._guarded(lambda: self._feed(frame))
+        if not self._only_back:
+            self._guarded(lambda: self._feed(frame))
+        elif self.failure is None:
+            result = self._back.pop(frame.index, None)
+            missing = None if result else ServerError(f"no answer for frame {frame.index}")
+            self.settled.append(Settled(frame.index, result, missing))
 
     def finish(self) -> None:
         """Takes all that is missing."""
-        self._guarded(lambda: self._surviving(self._drain))
+        if not self._only_back:
+            self._guarded(lambda: self._surviving(self._drain))
         self.close()
+
+    def _look_back(self, clip: VideoReader) -> None:
+        prompts = [prompt for asked in self._plan.values() for prompt in asked]
+        way = ClipPlan(clip, prompts, "both")
+        frames = clip.indexes.index(max(self._plan)) + 1
+        self.name = self.name or self._client.model_card().id
+        seconds = self._timeout * (frames + 1)
+        events = self._client.track_clip(
+            clip, prompts=prompts, direction="backward", model=self.name, timeout=seconds
+        )
+        for event in with_progress(events, frames, "Looking back", unit="frames"):
+            if isinstance(event, VideoFrameResult):
+                held = event if self._only_back else way.held(event)
+                assert held is not None
+                self._back[event.frame_index] = held
+            elif self._only_back:  # else it is refused once more, and told then
+                self._note(event)
 
     def close(self) -> None:
         """Ends the session; the server frees it."""
@@ -184,8 +220,14 @@ class Follower:
                 return
             answer = self._waiting.pop(index)
             missing = ServerError(f"no answer for frame {index}")
-            self.settled.append(answer or Settled(index, None, missing))
+            self.settled.append(self._with_back(answer or Settled(index, None, missing)))
             self._tries = 0
+
+    def _with_back(self, answer: Settled) -> Settled:
+        held = self._back.pop(answer.frame_index, None)
+        if held is None or answer.result is None:
+            return answer
+        return replace(answer, result=merged(answer.result, held))
 
     def _refused(self, error: DiptychError, where: str) -> None:
         self.has_trouble = True

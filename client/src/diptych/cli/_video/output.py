@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ... import VideoFrame, VideoPanel, VideoReader, VideoWriter, side_by_side
 from ..._files import FileWriter
-from ..._images import list_images
+from ..._pictures.images import list_images
 from ...documents.results import error_document
 from ...documents.video import video_frame_document
 from .._exits import describe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from typing import Any
 
@@ -143,13 +143,16 @@ def _matching(part: State, names: Sequence[str], build: Callable[[str], nn.Modul
         return None
     modules = {key.partition(".")[0] for key in shapes}
     for name in names:
-        with torch.device("meta"):
-            whole = _shapes(build(name).state_dict())
-        if shapes == {
-            key: shape for key, shape in whole.items() if key.partition(".")[0] in modules
-        }:
+        whole = _shapes_of(build, name)
+        if shapes == {k: shape for k, shape in whole.items() if k.partition(".")[0] in modules}:
             return name
     return None
+
+
+@cache
+def _shapes_of(build: Callable[[str], nn.Module], name: str) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        return _shapes(build(name).state_dict())
 
 
 def _shapes(part: State) -> dict[str, tuple[int, ...]]:

@@ -47,8 +47,6 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.server_handshake_timeout_ms", 4_000),
     # Keepalive does not end connections without calls whose peer answers no ping (1.85.1).
     ("grpc.max_connection_idle_ms", 25_000),
-    # Without a header table clients cannot send an older timeout that is up to 3 % longer.
-    ("grpc.http2.hpack_table_size.decoder", 0),
 )
 
 
