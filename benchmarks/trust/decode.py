@@ -87,6 +87,7 @@ def small_files() -> Iterator[tuple[str, bytes]]:
     ):
         yield f"JPEG, {name}", jpeg[:2] + data + jpeg[2:]
     yield "JPEG, 16 MB behind its scan", jpeg[:-2] + b"\xff" * 16_000_000 + jpeg[-2:]
+    yield "JPEG, 16 MB instead of its end", jpeg[:-2] + b"\xff" * 16_000_000
     for name, data in (
         ("2.5 million chunks", _chunk(b"teSt") * 2_500_000),
         ("19,000 chunks", _chunk(b"teSt") * 19_000),

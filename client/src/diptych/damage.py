@@ -16,6 +16,8 @@ _END = b"\xff\xd9"
 # Unlike each other, so that no code is read alike from all; zeros are what decoders make up.
 _ENDINGS = (b"\xfe" * 64, b"\xaa" * 64, hashlib.sha512(b"1").digest(), bytes(64))
 _MAX_SCANS = 20  # progressive files have about 10, and each takes a pass over all pixels
+_MAX_BESIDES_BYTES = 1024 * 1024  # Pillow takes a second for 16 MB of filling behind a scan
+_MAX_BYTES_PER_PIXEL = 16
 _COEFFICIENTS = 64  # of a block
 _START_OF_SCAN = 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -30,7 +32,7 @@ def whole_jpeg(data: bytes) -> PIL.Image.Image | None:
     then differ, they came from the ending and not from the file. Takes up to four times
     as long as to decode it, and the memory of once.
     """
-    body = data.removesuffix(b"\xff")
+    body = data.rstrip(b"\xff")  # filling, or half of an end
     if not _has_all_scans(body):
         return None
     digests, image = set(), None
@@ -52,6 +54,9 @@ def _loaded(data: bytes) -> PIL.Image.Image:
     from PIL.JpegImagePlugin import JpegImageFile
 
     image = JpegImageFile(io.BytesIO(data))
+    width, height = image.size
+    if len(data) > _MAX_BESIDES_BYTES + _MAX_BYTES_PER_PIXEL * width * height:
+        raise ValueError("expected bytes for the pixels, got many more")
     image.load()
     return image
 

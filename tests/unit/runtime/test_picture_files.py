@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from diptych._pictures.images import open_rgb
+from diptych.damage import whole_jpeg
 from diptych_runtime.engine import ServiceError
 from diptych_runtime.engine.protocol import Pixels
 from diptych_runtime.worker.images import decode
@@ -140,3 +141,10 @@ def test_a_pillow_that_does_not_show_its_libwebp_decodes_too(
     for name, data in picture_files.turned():
         if name.endswith("webp"):
             assert np.array_equal(read(data)[0], SCENE)
+
+
+def test_a_damaged_jpeg_with_much_behind_it_is_not_tried_again_and_again() -> None:
+    damaged = picture_files.saved(picture_files.scene(), "JPEG")[:-2]
+    assert len(read(damaged + b"\xff" * 2_000_000)[1]) == 1
+    assert whole_jpeg(damaged + bytes(1000)) is not None
+    assert whole_jpeg(damaged + bytes(2_000_000)) is None

@@ -172,6 +172,7 @@ def _segments(data: Data) -> Iterator[tuple[int, int, int]]:
 
 
 def _strip_jpeg(data: bytes) -> bytes:
+    data = data.rstrip(b"\xff")  # filling instead of an end, of which Pillow looks at each byte
     view, tables = memoryview(data), 0
     parts: list[Data] = [data[:2]]
     wanted = list(_JPEG_BLOCKS)
