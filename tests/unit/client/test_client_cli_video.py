@@ -35,7 +35,7 @@ from PIL import Image
 import diptych.cli._video.follow as follow
 from diptych import Mask, Segment, VideoObject
 from diptych._drawing.palette import color
-from diptych._video import read
+from diptych._video import streams
 from diptych.cli import main
 from diptych.segment import v1 as pb
 from diptych.testing import FakeSegmentService, FakeVideoFrame
@@ -606,7 +606,7 @@ def test_sound_is_kept_or_missed(run: Run, tmp_path: Path) -> None:
 
 
 def test_an_address_that_says_nothing_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(streams, "SILENCE_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/camera"
         done = run(address, "--model", "one", "--box", BOX)

@@ -46,7 +46,7 @@ from diptych import (
     VideoWriter,
     read_video,
 )
-from diptych._video import read
+from diptych._video import read, streams
 from diptych.testing import FakeSegmentService
 
 
@@ -202,14 +202,14 @@ def test_nothing_is_decoded_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     import diptych._video.read as module
 
     made: list[int] = []
-    upright = module._upright
+    upright = module.upright
 
     def counted(decoded: object) -> object:
         made.append(1)
         return upright(decoded)  # type: ignore[arg-type]
 
     clip = read_video(make_clip(tmp_path / "clip.mp4", 30))
-    monkeypatch.setattr(module, "_upright", counted)
+    monkeypatch.setattr(module, "upright", counted)
     frames = iter(clip)
     assert made == []
     for count in range(1, 4):
@@ -469,7 +469,7 @@ def test_an_address_is_read_as_it_comes(tmp_path: Path) -> None:
 
 
 def test_an_address_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(streams, "SILENCE_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with pytest.raises(VideoFileError, match="expected a video file"):
             read_video(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/camera")

@@ -6,27 +6,22 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from .._pictures.images import list_images, open_rgb
-from .._types.errors import MissingExtraError, VideoFileError
+from .._types.errors import VideoFileError
 from .frames import VideoFrame
 from .sound import Sound
+from .streams import decoded, load_av, opened, upright
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.video.frame import VideoFrame as Decoded
-    from av.video.stream import VideoStream
 
 DEFAULT_FPS = 25.0
 """Of a folder, and of a video file that does not tell its own."""
-_SILENCE_S = 10.0
 _PART_BYTES = 256 * 1024 * 1024
 
 
@@ -143,28 +138,17 @@ def read_video(
     return _File(place, chosen)
 
 
-def load_av() -> object:
-    """PyAV; ``MissingExtraError`` without it."""
-    try:
-        import av
-    except ImportError as error:
-        raise MissingExtraError(
-            "video files need an extra: pip install 'diptych[video]'"
-        ) from error
-    return av
-
-
 class _File(VideoReader):
     def __init__(self, path: Path, chosen: range) -> None:
         load_av()
-        with _opened(path) as (container, stream):
-            first = next(_decoded(path, container, stream), None)
+        with opened(path) as (container, stream):
+            first = next(decoded(path, container, stream), None)
             if first is None:
                 raise VideoFileError(f"{path}: expected a video, got a stream without frames")
             self._start_s = first.time or 0.0
             rate = stream.average_rate or stream.guessed_rate
             self._frames = stream.frames or None
-        height, width, _ = _upright(first).shape
+        height, width, _ = upright(first).shape
         super().__init__(path, (height, width), float(rate or DEFAULT_FPS), chosen)
 
     def _total(self) -> int | None:
@@ -176,13 +160,13 @@ class _File(VideoReader):
     def __iter__(self) -> Iterator[VideoFrame]:
         if not self._chosen:
             return
-        with _opened(self.path) as (container, stream):
+        with opened(self.path) as (container, stream):
             zero = None
-            for number, frame in enumerate(_decoded(self.path, container, stream)):
+            for number, frame in enumerate(decoded(self.path, container, stream)):
                 time_s = number / self.fps if frame.time is None else frame.time
                 zero = time_s if zero is None else zero
                 if number in self._chosen:
-                    yield VideoFrame(number, time_s - zero, _upright(frame), str(self.path))
+                    yield VideoFrame(number, time_s - zero, upright(frame), str(self.path))
                 if number >= self._chosen[-1]:
                     return
 
@@ -191,8 +175,8 @@ class _File(VideoReader):
             return
         times: list[int | None] = []
         keys = []
-        with _opened(self.path) as (container, stream):
-            for number, frame in enumerate(_decoded(self.path, container, stream)):
+        with opened(self.path) as (container, stream):
+            for number, frame in enumerate(decoded(self.path, container, stream)):
                 times.append(frame.pts)
                 if frame.key_frame:
                     keys.append(number)
@@ -219,17 +203,17 @@ class _File(VideoReader):
         """The frames of these growing numbers, told by their times after ``since``, else by
         counting from the start."""
         found = []
-        with _opened(self.path) as (container, stream):
+        with opened(self.path) as (container, stream):
             if since is not None:
                 container.seek(since, stream=stream)
             zero = None
-            for count, frame in enumerate(_decoded(self.path, container, stream)):
+            for count, frame in enumerate(decoded(self.path, container, stream)):
                 number = count if since is None else numbers.get(frame.pts or 0, -1)
                 time_s = number / self.fps if frame.time is None else frame.time
                 zero = time_s if zero is None and since is None else zero
                 if number in part:
                     since_s = time_s - (self._start_s if zero is None else zero)
-                    found.append(VideoFrame(number, since_s, _upright(frame), str(self.path)))
+                    found.append(VideoFrame(number, since_s, upright(frame), str(self.path)))
                 if number >= part[-1]:
                     break
         return found
@@ -241,14 +225,14 @@ class _Live(VideoReader):
     def __init__(self, address: str, chosen: range) -> None:
         load_av()
         self._open = ExitStack()
-        container, stream = self._open.enter_context(_opened(address))
-        self._frames = _decoded(address, container, stream)
+        container, stream = self._open.enter_context(opened(address))
+        self._frames = decoded(address, container, stream)
         first = next(self._frames, None)
         if first is None:
             raise VideoFileError(f"{address}: expected a video, got a stream without frames")
         self._first: Decoded | None = first
         rate = stream.average_rate or stream.guessed_rate
-        height, width, _ = _upright(first).shape
+        height, width, _ = upright(first).shape
         super().__init__(Path(address), (height, width), float(rate or DEFAULT_FPS), chosen)
         self._address = address
 
@@ -266,7 +250,7 @@ class _Live(VideoReader):
             for number, frame in enumerate(chain([first], self._frames)):
                 time_s = number / self.fps if frame.time is None else frame.time - zero
                 if number in self._chosen:
-                    yield VideoFrame(number, time_s, _upright(frame), self._address)
+                    yield VideoFrame(number, time_s, upright(frame), self._address)
                 if number >= self._chosen[-1]:
                     return
 
@@ -300,63 +284,6 @@ class _Folder(VideoReader):
     def _frame(self, number: int) -> VideoFrame:
         file = self._files[number]
         return VideoFrame(number, number / self.fps, file.read_bytes(), str(file))
-
-
-@contextmanager
-def _opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    import av
-
-    try:
-        # Told to be a file: a colon in a name would else make a protocol of what is before it.
-        place, timeout = (path, _SILENCE_S) if isinstance(path, str) else (f"file:{path}", None)
-        container = av.open(place, timeout=timeout)
-    except av.FFmpegError as error:
-        raise VideoFileError(f"{path}: expected a video file: {error.strerror}") from error
-    with container:
-        yield container, _main_stream(path, container)
-
-
-def _main_stream(path: Path | str, container: InputContainer) -> VideoStream:
-    """The video stream that players show: the default one, else the first; never a cover."""
-    from av.stream import Disposition
-
-    streams = container.streams.video
-    if not streams:
-        raise VideoFileError(f"{path}: expected a video, got a file without a video stream")
-    shown = [one for one in streams if not one.disposition & Disposition.attached_pic]
-    if not shown:
-        raise VideoFileError(f"{path}: expected a video, got a file with a cover picture alone")
-    return next((one for one in shown if one.disposition & Disposition.default), shown[0])
-
-
-def _decoded(path: Path | str, container: InputContainer, stream: VideoStream) -> Iterator[Decoded]:
-    import av
-
-    number = 0
-    try:
-        for frame in container.decode(stream):
-            yield frame
-            number += 1
-    except av.FFmpegError as error:
-        failure = VideoFileError(f"{path}: broken at frame {number}: {error.strerror}")
-        failure.frame_index = number
-        raise failure from error
-
-
-def _upright(frame: Decoded) -> NDArray[np.uint8]:
-    pixels: NDArray[Any] = frame.to_ndarray(format="rgb24")
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return np.ascontiguousarray(pixels)
-    # Of ISO 14496-12: x' = a x + c y and y' = b x + d y, as 16.16; PyAV's rotation says nothing of
-    # mirroring. An angle between is taken for the nearest that keeps rows and columns.
-    a, b, _, c, d = (int(each) for each in np.frombuffer(matrix, "=i4")[:5])
-    turned = abs(b) + abs(c) > abs(a) + abs(d)
-    if turned:
-        pixels = pixels.transpose(1, 0, 2)
-    right, down = (c, b) if turned else (a, d)
-    upright = pixels[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
-    return np.ascontiguousarray(upright)
 
 
 def _check(

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from .._files import FileWriter, Unfinished
 from .._types.errors import VideoFileError
-from .read import DEFAULT_FPS, VideoReader, load_av
+from .read import DEFAULT_FPS, VideoReader
+from .streams import load_av
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

@@ -1,0 +1,92 @@
+"""Video streams as frames: opened, chosen, decoded, upright. Needs the extra ``video``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._types.errors import MissingExtraError, VideoFileError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame as Decoded
+    from av.video.stream import VideoStream
+
+SILENCE_S = 10.0
+"""An address from which nothing comes for so long is given up."""
+
+
+def load_av() -> object:
+    """PyAV; ``MissingExtraError`` without it."""
+    try:
+        import av
+    except ImportError as error:
+        raise MissingExtraError(
+            "video files need an extra: pip install 'diptych[video]'"
+        ) from error
+    return av
+
+
+@contextmanager
+def opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The file or address, and the stream that players show; ``VideoFileError`` without one."""
+    import av
+
+    try:
+        # Told to be a file: a colon in a name would else make a protocol of what is before it.
+        place, timeout = (path, SILENCE_S) if isinstance(path, str) else (f"file:{path}", None)
+        container = av.open(place, timeout=timeout)
+    except av.FFmpegError as error:
+        raise VideoFileError(f"{path}: expected a video file: {error.strerror}") from error
+    with container:
+        yield container, _main_stream(path, container)
+
+
+def _main_stream(path: Path | str, container: InputContainer) -> VideoStream:
+    """The video stream that players show: the default one, else the first; never a cover."""
+    from av.stream import Disposition
+
+    streams = container.streams.video
+    if not streams:
+        raise VideoFileError(f"{path}: expected a video, got a file without a video stream")
+    shown = [one for one in streams if not one.disposition & Disposition.attached_pic]
+    if not shown:
+        raise VideoFileError(f"{path}: expected a video, got a file with a cover picture alone")
+    return next((one for one in shown if one.disposition & Disposition.default), shown[0])
+
+
+def decoded(path: Path | str, container: InputContainer, stream: VideoStream) -> Iterator[Decoded]:
+    """Its frames; ``VideoFileError`` with the number of the one where it breaks."""
+    import av
+
+    number = 0
+    try:
+        for frame in container.decode(stream):
+            yield frame
+            number += 1
+    except av.FFmpegError as error:
+        failure = VideoFileError(f"{path}: broken at frame {number}: {error.strerror}")
+        failure.frame_index = number
+        raise failure from error
+
+
+def upright(frame: Decoded) -> NDArray[np.uint8]:
+    """Its pixels as players show them: ``(height, width, 3)`` RGB."""
+    pixels: NDArray[Any] = frame.to_ndarray(format="rgb24")
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return np.ascontiguousarray(pixels)
+    # Of ISO 14496-12: x' = a x + c y and y' = b x + d y, as 16.16; PyAV's rotation says nothing of
+    # mirroring. An angle between is taken for the nearest that keeps rows and columns.
+    a, b, _, c, d = (int(each) for each in np.frombuffer(matrix, "=i4")[:5])
+    turned = abs(b) + abs(c) > abs(a) + abs(d)
+    if turned:
+        pixels = pixels.transpose(1, 0, 2)
+    right, down = (c, b) if turned else (a, d)
+    shown = pixels[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
+    return np.ascontiguousarray(shown)
