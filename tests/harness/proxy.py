@@ -25,6 +25,7 @@ class Proxy:
         self.mode = PASS
         self.port = 0
         self._writers: set[asyncio.StreamWriter] = set()
+        self._swallowed: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -44,6 +45,11 @@ class Proxy:
             with suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             writer.transport.abort()
+
+    def swallow(self) -> None:
+        """Pass nothing more on, on the connections that are open now; later ones are as ``mode``
+        says."""
+        self._swallowed |= self._writers
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.CancelledError, OSError):  # the loop ends, or the peer has gone
@@ -70,11 +76,12 @@ class Proxy:
 
     def _close(self, writer: asyncio.StreamWriter) -> None:
         self._writers.discard(writer)
+        self._swallowed.discard(writer)
         writer.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
-            if self.mode == HOLE:
+            if self.mode == HOLE or writer in self._swallowed:
                 continue
             if self.mode == SLOW:
                 await asyncio.sleep(len(data) / _SLOW_BYTES_S)

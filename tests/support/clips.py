@@ -118,6 +118,33 @@ def make_b_frames(path: Path, count: int) -> Path:
     return path
 
 
+def make_sound(path: Path, count: int, codec: str = "aac") -> Path:
+    """A clip of ``count`` frames with a tone, which begins with the picture."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p"
+        tone = container.add_stream(codec, rate=16_000, layout="mono")
+        samples = np.sin(np.arange(count * 640) / 9).astype(np.float32)[None]
+        for index in range(count):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame(index), format="rgb24")))
+        sound = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        sound.sample_rate, sound.pts = 16_000, 0
+        for part in av.AudioResampler(tone.format, "mono", 16_000).resample(sound):
+            container.mux(tone.encode(part))
+        container.mux([*tone.encode(None), *stream.encode(None)])
+    return path
+
+
+def sound_of(path: Path) -> list[tuple[float, bytes]]:
+    """Times in seconds and packets of a file's sound; empty if it has none."""
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return []
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+        return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in packets]
+
+
 def damage(path: Path, index: int) -> None:
     """Overwrites frame ``index`` of a file, whose own index stays as it is."""
     with av.open(str(path)) as container:

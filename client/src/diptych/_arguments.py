@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Union, runtime_checkable
 
 from numpy.typing import NDArray
 
-from ._encoding import JpegQuality, encode
-from ._formats import HEAD_BYTES, open_other, other_format
-from ._pixels import is_pixels, upright_image
+from ._pictures.encoding import JpegQuality, encode
+from ._pictures.formats import HEAD_BYTES, open_other, other_format
+from ._pictures.pixels import is_pixels, upright_image
 from ._types.errors import InvalidRequestError, MessageTooLargeError
 from ._types.geometry import Box, Point
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task

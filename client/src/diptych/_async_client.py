@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
-from ._async_clips import AsyncClipMethods
-from ._encoding import JpegQuality
-from ._images import image_sources
+from ._clips.asynchronous import AsyncClipMethods
 from ._many import check_concurrency, map_in_order_async
+from ._pictures.encoding import JpegQuality
+from ._pictures.images import image_sources
 from ._transport.asynchronous import AsyncTransport, read
 from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions
@@ -50,10 +50,11 @@ class AsyncClient(AsyncClipMethods):
     """Asks a gateway or a single model service. Has a connection for each event loop that uses it.
 
     ``async with AsyncClient() as client:`` closes it at the end. Without an address it
-    takes that of the environment variable ``DIPTYCH_ADDRESS``, else ``localhost:50051``. A call
-    fails after ``timeout`` seconds unless it says otherwise. ``retry`` repeats calls that are
-    answered UNAVAILABLE: switch it on for a model service without a gateway before it, which
-    retries by itself.
+    takes that of the environment variable ``DIPTYCH_ADDRESS``, else ``localhost:50051``. With
+    several, ``10.0.0.1:50051,10.0.0.2:50051``, calls are spread over those that say that they
+    serve. A call fails after ``timeout`` seconds unless it says otherwise. ``retry`` repeats calls
+    that are answered UNAVAILABLE: switch it on for a model service without a gateway before it,
+    which retries by itself.
 
     ``tls`` encrypts the connection; ``True`` takes the files that ``DIPTYCH_CA_FILE``,
     ``DIPTYCH_CERT_FILE`` and ``DIPTYCH_KEY_FILE`` name. Without it the environment decides:
@@ -247,14 +248,7 @@ class AsyncClient(AsyncClipMethods):
             ValueError: an argument cannot be used.
         """
         options = make_video_options(
-            model,
-            output,
-            track_all=track_all,
-            resume=resume,
-            auto_resume=auto_resume,
-            raise_refusals=raise_refusals,
-            jpeg_quality=jpeg_quality,
-            timeout=timeout,
+            model, output, track_all, resume, auto_resume, raise_refusals, jpeg_quality, timeout
         )
         return AsyncVideoSession(self._wire, options)
 

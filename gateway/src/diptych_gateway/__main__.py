@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from diptych_runtime.allocator import keep_freed_memory
+from diptych_runtime.allocator import keep_freed_memory, keep_what_is_there
 from diptych_runtime.grpc_server.server import PortTakenError, wait_for_stop_signal
 from diptych_runtime.logs import configure, flush
 from diptych_runtime.settings import SettingsError
@@ -70,6 +70,7 @@ async def _serve(settings: Settings) -> None:
         stop_signal.cancel()
         await gateway.registry.close()
         raise
+    keep_what_is_there()
     models = {endpoint.model_id: endpoint.address for endpoint in settings.models}
     addresses = {"host": settings.host, "port": port, "http_port": gateway.http_port}
     _log.info("serving", **addresses, models=models)

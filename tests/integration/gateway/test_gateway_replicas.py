@@ -11,11 +11,13 @@ import pytest
 from grpc_health.v1 import health_pb2
 from names import Names, running_names
 
+from diptych import AsyncClient
 from diptych.segment import v1 as pb
 from diptych_gateway.backend.endpoint import ModelEndpoint
 from diptych_runtime.grpc_server.server import SERVER_OPTIONS
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVING = health_pb2.HealthCheckResponse.SERVING
 AGE = "grpc.max_connection_age_ms"
 # Less than the 30 s for which gRPC would by default not look a name up again.
 SOON_S = 20
@@ -154,3 +156,30 @@ async def test_a_call_outlives_its_connection(stage: Any) -> None:
     assert pb.SegmentResponse.FromString(await call).model_id == "one"
     assert len(model.requests) == 1
     await endpoint.close()
+
+
+async def test_a_client_of_several_addresses_leaves_one_that_drains(
+    stage: Any, replicas: list[Any]
+) -> None:
+    first, second, _ = replicas
+    image = stage.request().image.encoded
+    target = f"ipv4:127.0.0.1:{first.port},127.0.0.3:{second.port}"
+    async with AsyncClient(target) as client:
+
+        async def ask() -> None:
+            await client.segment(image, model="one")
+
+        async with asyncio.timeout(SOON_S):
+            while not (first.requests and second.requests):
+                await ask()
+            await first.health.set("", NOT_SERVING)
+            # The word of it takes a moment: ten calls in a row that go elsewhere.
+            row = 0
+            while row < 10:
+                before = len(first.requests)
+                await ask()
+                row = row + 1 if len(first.requests) == before else 0
+            await first.health.set("", SERVING)
+            before = len(first.requests)
+            while len(first.requests) == before:
+                await ask()

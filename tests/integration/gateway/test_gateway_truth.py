@@ -11,7 +11,7 @@ import grpc
 import httpx
 import pytest
 from grpc_health.v1 import health, health_pb2
-from holes import Relay
+from harness.proxy import HOLE, PASS, Proxy
 
 from diptych.segment import v1 as pb
 from diptych_gateway.settings import Endpoint
@@ -34,15 +34,13 @@ async def until_it_says(stage: Any, status: int, up: float) -> None:
 
 
 @pytest.fixture
-async def relayed(stage: Any) -> AsyncIterator[tuple[Any, Relay]]:
-    """A model behind a relay behind a gateway."""
+async def proxied(stage: Any) -> AsyncIterator[tuple[Any, Proxy]]:
+    """A model behind a proxy behind a gateway."""
     model = await stage.model("one")
-    relay = Relay(model.port)
-    await relay.start()
-    await stage.serve(Endpoint("one", f"127.0.0.1:{relay.port}"), seen=False)
-    await stage.until(lambda: "one" in stage.reachable())
-    yield model, relay
-    await relay.close()
+    async with Proxy(model.port) as proxy:
+        await stage.serve(Endpoint("one", f"127.0.0.1:{proxy.port}"), seen=False)
+        await stage.until(lambda: "one" in stage.reachable())
+        yield model, proxy
 
 
 async def test_a_model_that_is_full_is_up(stage: Any) -> None:
@@ -168,21 +166,21 @@ async def test_a_model_whose_loop_hangs_is_down_though_its_connection_stands(
 
 
 async def test_a_black_hole_ends_the_calls_in_it_and_new_connections_serve(
-    relayed: tuple[Any, Relay], stage: Any
+    proxied: tuple[Any, Proxy], stage: Any
 ) -> None:
-    _, relay = relayed
+    _, proxy = proxied
     stub = stage.segment_stub()
     await stub.Segment(stage.request(model_id="one"))
-    relay.swallow(new=False)
+    proxy.swallow()
     # Tried again by the channel when the connection is given up, long before the deadline.
     await stub.Segment(stage.request(model_id="one"), timeout=60)
     await until_it_says(stage, 200, 1.0)
 
 
 async def test_a_peer_that_is_gone_fails_what_it_has_and_is_down(
-    relayed: tuple[Any, Relay], stage: Any, reason_of: Any
+    proxied: tuple[Any, Proxy], stage: Any, reason_of: Any
 ) -> None:
-    model, relay = relayed
+    model, proxy = proxied
     never = asyncio.Event()
 
     async def wait(request: pb.SegmentRequest, context: Any) -> pb.SegmentResponse:
@@ -193,10 +191,11 @@ async def test_a_peer_that_is_gone_fails_what_it_has_and_is_down(
     stub = stage.segment_stub()
     call = asyncio.ensure_future(stub.Segment(stage.request(model_id="one"), timeout=600))
     await stage.until(lambda: model.running == 1)
-    relay.swallow()
+    proxy.swallow()
+    proxy.mode = HOLE
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await call
     assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
     await until_it_says(stage, 503, 0.0)
-    relay.forward()
+    proxy.mode = PASS
     await until_it_says(stage, 200, 1.0)

@@ -285,3 +285,9 @@ async def test_what_cannot_be_so_is_a_fault_of_the_engine(
     assert error.code() is grpc.StatusCode.INTERNAL
     assert error_info(error).reason == "MODEL_FAILED"
     assert "expected" not in (error.details() or "")
+
+
+async def test_the_collector_does_not_go_through_the_model_of_an_engine_that_serves() -> None:
+    async with running_service("collected_engine:create") as service, stub_of(service.port) as stub:
+        answer = await stub.Segment(point_request(png(fresh())))
+    assert int(answer.segments[0].label) > 1000

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from diptych import ChannelOptions
+from diptych._transport.channel import has_several
 from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 
 
@@ -29,6 +30,27 @@ def test_retry_is_for_unavailable_unary_calls_and_fits_the_largest_request() -> 
         "GetModelCard",
         "GetModelStats",
     }
+
+
+@pytest.mark.parametrize(
+    ("target", "several"),
+    [
+        ("ipv4:10.0.0.1:1,10.0.0.2:1", True),
+        ("ipv6:[::1]:1,[::1]:2", True),
+        ("ipv4:10.0.0.1:1", False),
+        ("dns:///gateway:50051", False),
+        ("localhost:50051", False),
+    ],
+)
+def test_only_lists_of_addresses_are_balanced(target: str, several: bool) -> None:
+    assert has_several(target) is several
+    assert "grpc.service_config" not in dict(ChannelOptions().to_grpc(retry=False))
+    for retry in (False, True):
+        arguments = dict(ChannelOptions().to_grpc(retry=retry, several=True))
+        config = json.loads(str(arguments["grpc.service_config"]))
+        assert config["loadBalancingConfig"] == [{"round_robin": {}}]
+        assert config["healthCheckConfig"] == {"serviceName": ""}
+        assert ("methodConfig" in config) is retry
 
 
 @pytest.mark.parametrize("name", ["max_request_bytes", "retry"])

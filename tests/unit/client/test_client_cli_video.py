@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,13 +17,25 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from clips import SIZE, damage, frame, make_clip, make_folder, read_back, shade, times
+from clips import (
+    SIZE,
+    damage,
+    frame,
+    make_clip,
+    make_folder,
+    make_sound,
+    read_back,
+    shade,
+    sound_of,
+    times,
+)
 from interruptible import COMMAND
 from PIL import Image
 
 import diptych.cli._video.follow as follow
 from diptych import Mask, Segment, VideoObject
 from diptych._drawing.palette import color
+from diptych._video import read
 from diptych.cli import main
 from diptych.segment import v1 as pb
 from diptych.testing import FakeSegmentService, FakeVideoFrame
@@ -577,3 +590,25 @@ def test_models_are_compared_both_ways(run: Run, clip: Path, tmp_path: Path) -> 
     assert (done.exit_code, done.stderr) == (0, "")
     told = [(line["frame_index"], line["model_id"], len(line["objects"])) for line in lines(done)]
     assert told == [(index, model, 1) for index in range(COUNT) for model in ("one", "two")]
+
+
+def test_sound_is_kept_or_missed(run: Run, tmp_path: Path) -> None:
+    spoken, raw = make_sound(tmp_path / "a.mp4", 9), make_sound(tmp_path / "b.mkv", 9, "pcm_s16le")
+    out = tmp_path / "out.mp4"
+    done = run(spoken, "--model", "one", "--box", BOX, "--out", out)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert len(sound_of(out)) > 4
+    other = tmp_path / "other.mp4"
+    done = run(raw, "--model", "one", "--box", BOX, "--out", other)
+    assert done.exit_code == 0
+    told = f"diptych: {other}: without the sound: an MP4 file does not hold pcm_s16le"
+    assert done.stderr.splitlines() == [told]
+
+
+def test_an_address_that_says_nothing_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read, "_SILENCE_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/camera"
+        done = run(address, "--model", "one", "--box", BOX)
+    assert done.exit_code != 0
+    assert f"{address}: expected a video file" in done.stderr

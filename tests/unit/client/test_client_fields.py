@@ -44,6 +44,22 @@ def test_many_small_fields_are_not_read(many: bytes) -> None:
     assert peak < 2 * len(raw)
 
 
+def test_counting_fields_keeps_nothing_of_them() -> None:
+    raw = within(4, within(3, within(1, b""))) * MANY
+    tracemalloc.start()
+    with pytest.raises(DecodeError):
+        check_fields(raw, KIND)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000  # what it keeps, the collector goes through again and again
+
+
+def test_a_field_that_ends_too_late_hides_none_after_its_message() -> None:
+    prompt = within(4, b"\x0a\x7f")  # says that 127 bytes follow; its message has none
+    with pytest.raises(DecodeError, match="at most"):
+        check_fields(prompt + within(4, b"\x0a\x00") * MANY, KIND)
+
+
 def test_the_most_that_the_contract_allows_is_read() -> None:
     request = pb.SegmentRequest()
     request.CopyFrom(BEGINNING)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from diptych import MessageTooLargeError
 from diptych._arguments import EncodedImage, encode_image
-from diptych._images import list_images, open_rgb
+from diptych._pictures.images import list_images, open_rgb
 from diptych._transport.calls import MIN_BYTES, SentImages
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (7, 9, 3), dtype=np.uint8)

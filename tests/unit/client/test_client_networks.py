@@ -133,6 +133,8 @@ def test_the_port_of_http_is_told(connect: Any, status: int, hint: str) -> None:
         ("localhost:0", "no port from 1 to 65535"),
         ("localhost:99999", "no port from 1 to 65535"),
         ("localhost:grpc", "no port from 1 to 65535"),
+        ("one:50051,two:50051", "names or no ports in a list"),
+        ("127.0.0.1,127.0.0.2", "names or no ports in a list"),
     ],
 )
 def test_addresses_that_are_none(
@@ -151,6 +153,10 @@ def test_addresses_that_are_none(
 )
 def test_addresses(connect: Any, address: str) -> None:
     assert connect(address).address == address
+
+
+def test_several_addresses_may_be_written_with_commas(connect: Any) -> None:
+    assert connect("127.0.0.1:1, 127.0.0.1:2").address == "ipv4:127.0.0.1:1,127.0.0.1:2"
 
 
 def test_encrypted_the_port_is_that_of_https(connect: Any) -> None:

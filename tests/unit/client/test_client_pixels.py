@@ -22,7 +22,7 @@ from diptych import (
     SegmentResult,
 )
 from diptych._arguments import encode_image
-from diptych._images import open_rgb
+from diptych._pictures.images import open_rgb
 from diptych._video.frames import encode_frame
 from diptych.cli._tables import headline
 from diptych.documents.results import result_document
@@ -186,17 +186,17 @@ def test_open_files_are_read_from_their_start(tmp_path: Path) -> None:
 def test_a_large_array_fits_as_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(3).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     png = len(encode_image(noise).data)
-    monkeypatch.setattr("diptych._encoding.MAX_REQUEST_BYTES", png * 32 // 31 + 31)
+    monkeypatch.setattr("diptych._pictures.encoding.MAX_REQUEST_BYTES", png * 32 // 31 + 31)
     assert sent(noise).format == "PNG"
-    monkeypatch.setattr("diptych._encoding.MAX_REQUEST_BYTES", png - 1)
+    monkeypatch.setattr("diptych._pictures.encoding.MAX_REQUEST_BYTES", png - 1)
     jpeg = encode_image(noise).data
     assert jpeg == encode_image(noise, 95).data
     assert Image.open(io.BytesIO(jpeg)).format == "JPEG"
     with pytest.raises(MessageTooLargeError, match=r"image as PNG: .*more; jpeg_quality"):
         encode_image(noise, None)
-    monkeypatch.setattr("diptych._encoding.MAX_REQUEST_BYTES", len(jpeg))
+    monkeypatch.setattr("diptych._pictures.encoding.MAX_REQUEST_BYTES", len(jpeg))
     assert encode_image(noise).data == encode_image(noise, 90).data
-    monkeypatch.setattr("diptych._encoding.MAX_REQUEST_BYTES", 3000)
+    monkeypatch.setattr("diptych._pictures.encoding.MAX_REQUEST_BYTES", 3000)
     with pytest.raises(MessageTooLargeError, match="image as JPEG of quality 20"):
         encode_image(noise)
 

@@ -6,8 +6,12 @@ import asyncio
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +25,12 @@ from clips import (
     make_clip,
     make_folder,
     make_matroska,
+    make_sound,
     make_streams,
     read_back,
     rotate,
     shade,
+    sound_of,
     times,
     transform,
 )
@@ -400,3 +406,72 @@ async def test_an_async_session_does_too(tmp_path: Path, service: FakeSegmentSer
     assert [(one.frame_index, one.revision) for one in results] == [(1, 0), (1, 1), (3, 0), (5, 0)]
     sent = [r.frame.encoded for r in service.video_requests if r.WhichOneof("event") == "frame"]
     assert sent == [(folder / f"f{n}.png").read_bytes() for n in (1, 3, 5)]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 50), (25, 40)])
+def test_sound_is_copied(tmp_path: Path, start: int, stop: int) -> None:
+    clip = read_video(make_sound(tmp_path / "clip.mp4", 50), start=start, stop=stop)
+    with VideoWriter(tmp_path / "out.mp4", fps=clip.fps, sound=clip) as writer:
+        for each in clip:
+            writer.write(each.pixels, each.time_s)
+    assert writer.sound_left_out == ""
+    first, last = start / FPS, stop / FPS
+    heard = [(time - first, data) for time, data in sound_of(clip.path) if first <= time < last]
+    written = sound_of(tmp_path / "out.mp4")
+    assert [data for _, data in written] == [data for _, data in heard]
+    # The file's sound begins with the file, a packet's length earlier at most.
+    assert written[0][0] == 0
+    assert [t for t, _ in written[1:]] == pytest.approx([t for t, _ in heard[1:]], abs=1e-3)
+    assert times(tmp_path / "out.mp4") == pytest.approx(np.arange(stop - start) / FPS, abs=1e-3)
+    assert len(written) > 8
+
+
+@pytest.mark.parametrize("kind", ["silent", "other codec", "folder"])
+def test_what_cannot_be_copied_is_said(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "clip.mkv"
+    if kind == "other codec":
+        make_sound(path, 5, "pcm_s16le")
+    elif kind == "silent":
+        make_matroska(path, [0, 40])
+    else:
+        path = make_folder(tmp_path / "folder", 3)
+    clip = read_video(path)
+    with VideoWriter(tmp_path / "out.mp4", sound=clip) as writer:
+        for each in clip:
+            writer.write(each.pixels, each.time_s)
+    wanted = "an MP4 file does not hold pcm_s16le" if kind == "other codec" else ""
+    assert writer.sound_left_out == wanted
+    assert sound_of(tmp_path / "out.mp4") == []
+    assert len(read_back(tmp_path / "out.mp4")) == len(list(clip))
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_an_address_is_read_as_it_comes(tmp_path: Path) -> None:
+    make_clip(tmp_path / "clip.mp4", 6)
+    handler = partial(_Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/clip.mp4"
+        clip = read_video(address, stride=2)
+        seen = list(clip)
+        with pytest.raises(VideoFileError, match="read once"):
+            list(clip)
+        with pytest.raises(VideoFileError, match="expected a video file"):
+            read_video(address + ".not")
+        server.shutdown()
+    assert (clip.size, clip.fps, clip.frame_count) == (SIZE, FPS, None)
+    there = list(read_video(tmp_path / "clip.mp4", stride=2))
+    assert [(f.index, f.time_s) for f in seen] == [(f.index, f.time_s) for f in there]
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(seen, there, strict=True))
+
+
+def test_an_address_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read, "_SILENCE_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(VideoFileError, match="expected a video file"):
+            read_video(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/camera")
+        with pytest.raises(VideoFileError, match="expected a video file"):
+            read_video(f"tcp://127.0.0.1:{silent.getsockname()[1]}")

@@ -10,7 +10,7 @@ import picture_files
 import pytest
 from PIL import Image, ImageOps
 
-from diptych._images import open_rgb
+from diptych._pictures.images import open_rgb
 from diptych_runtime.engine import ServiceError
 from diptych_runtime.engine.protocol import Pixels
 from diptych_runtime.worker.images import decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from own_sam2 import predicted, save, train
 from safetensors.torch import save_file
+from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.sam2_base import SAM2Base
 
 from diptych import Box, Mask, OutputOptions, Prompt, Task
@@ -16,7 +18,7 @@ from diptych_runtime.engine import Fact, Job, LoadError
 from diptych_runtime.weights import WeightsError
 from diptych_sam2.engine import Sam2Engine
 from diptych_sam2.network.build import build_model
-from diptych_sam2.network.configuration import ModelError
+from diptych_sam2.network.configuration import ModelError, read_configuration
 from diptych_sam2.settings import EngineSettings
 from diptych_sam2.weights.checkpoints import CHECKPOINTS, choose, packaged_config, size_fact
 
@@ -87,6 +89,22 @@ def test_a_configuration_has_short_names(checkpoint: Any, tmp_path: Path) -> Non
         # The package has some of them in two places.
         assert chosen.config.read_text() == packaged_config(checkpoint.config).read_text()
         assert chosen.config.name == short
+
+
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS, ids=lambda one: one.weights.name)
+def test_every_published_network_is_read_off_its_shapes(checkpoint: Any, tmp_path: Path) -> None:
+    config = packaged_config(checkpoint.config)
+    trunk = read_configuration(config)["model"]["image_encoder"]["trunk"]
+    blocks = sum(trunk.get("stages", inspect.signature(Hiera).parameters["stages"].default))
+    names = [f"image_encoder.trunk.blocks.{n}.norm1.weight" for n in range(blocks)]
+    names.append("sam_mask_decoder.mask_tokens.weight")
+    if "sam2.1" in config.name:
+        names.append("obj_ptr_tpos_proj.weight")
+    state = {name: torch.zeros(1) for name in names}
+    state["image_encoder.trunk.pos_embed"] = torch.zeros(1, trunk["embed_dim"], 7, 7)
+    save_file(state, tmp_path / "own.safetensors")
+    chosen = choose(EngineSettings(sam_2_weights=str(tmp_path / "own.safetensors")))
+    assert chosen.config == config
 
 
 def test_a_wrong_name_lists_the_right_ones(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._arguments import ImageLike
 from .._files import FileWriter, source_paths
-from .._images import open_rgb
+from .._pictures.images import open_rgb
 from .._types.errors import MissingExtraError
 from .palette import color, shared_colors
 

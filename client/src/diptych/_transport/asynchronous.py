@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from .._arguments import ImageLike, encode_image
-from .._encoding import JpegQuality
+from .._pictures.encoding import JpegQuality
 from .._types.errors import ImageNotHeldError
 from ..segment import v1 as pb
 from .calls import Attempts, BaseTransport, Deadline, Patience, RequestBuilder

@@ -17,7 +17,7 @@ from .._types.errors import DiptychError, MessageTooLargeError
 from ..segment import v1 as pb
 from ..wire.reasons import Reason
 from ..wire.requests import image_by_bytes, image_by_digest
-from .channel import ChannelOptions, resolve_address
+from .channel import ChannelOptions, has_several, resolve_address
 from .failures import error_from_rpc
 from .timeouts import Default, Timeout, checked_timeout
 from .tls import TlsOptions, resolve_tls
@@ -148,7 +148,7 @@ class BaseTransport:
         self._timeout = checked_timeout(timeout)
         self._options = options
         self._arguments = (
-            *options.to_grpc(retry=retry),
+            *options.to_grpc(retry=retry, several=has_several(self.address)),
             *(resolved.to_grpc() if resolved else ()),
             # Else gRPC would go to "localhost" by the proxy of the environment, away from here.
             *((("grpc.enable_http_proxy", 0),) if is_local(self.address) else ()),

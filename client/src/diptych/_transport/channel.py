@@ -13,6 +13,7 @@ from ..limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 DEFAULT_ADDRESS = "localhost:50051"
 ADDRESS_VARIABLE = "DIPTYCH_ADDRESS"
 _SCHEMES = ("dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds")
+_IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}:\d{1,5}")
 _PORT = re.compile(r":\d+$")
 
 
@@ -29,11 +30,12 @@ class ChannelOptions:
     keepalive_timeout_s: float = 10.0
     """A ping that is not answered within this closes the connection."""
 
-    def to_grpc(self, *, retry: bool) -> tuple[tuple[str, str | int], ...]:
+    def to_grpc(self, *, retry: bool, several: bool = False) -> tuple[tuple[str, str | int], ...]:
         """As channel arguments of gRPC.
 
         ``retry`` repeats a unary call that was answered UNAVAILABLE, up to three attempts in all.
         Only for a model service without a gateway: that one retries, and two layers multiply.
+        ``several`` spreads calls over the addresses of the target whose health says SERVING.
         """
         arguments: tuple[tuple[str, str | int], ...] = (
             ("grpc.max_send_message_length", self.max_request_bytes),
@@ -48,16 +50,26 @@ class ChannelOptions:
             # A restarted server should be found again in seconds, not minutes.
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.min_reconnect_backoff_ms", 200),
-            ("grpc.max_reconnect_backoff_ms", 5000),
+            # While a client waits for the one of several that is back, the next may drain.
+            ("grpc.max_reconnect_backoff_ms", 400 if several else 5000),
         )
+        config = {**(_SEVERAL if several else {}), **(_retry_config() if retry else {})}
+        if config:
+            arguments = (*arguments, ("grpc.service_config", json.dumps(config)))
         if not retry:
             return arguments
         return (
             *arguments,
-            ("grpc.service_config", json.dumps(_retry_config())),
             # gRPC gives up retries of requests above 256 KiB, that is of images, by default.
             ("grpc.per_rpc_retry_buffer_size", self.max_request_bytes + 1024),
         )
+
+
+_SEVERAL: dict[str, object] = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    # By default all calls go to the first address that connects, whatever its health says.
+    "healthCheckConfig": {"serviceName": ""},
+}
 
 
 def _retry_config() -> dict[str, object]:
@@ -82,10 +94,16 @@ def _retry_config() -> dict[str, object]:
     }
 
 
+def has_several(target: str) -> bool:
+    """Whether a gRPC target lists addresses: ``ipv4:10.0.0.1:50051,10.0.0.2:50051``."""
+    return target.startswith(("ipv4:", "ipv6:")) and "," in target
+
+
 def resolve_address(address: str | None, *, encrypted: bool = False) -> str:
     """The target to dial: the argument, else ``DIPTYCH_ADDRESS``, else ``localhost:50051``.
 
-    ``host:port``, or a name of gRPC such as ``unix:/run/diptych`` or ``dns:///host:port``.
+    ``host:port``, several of them as IPv4 addresses with commas between, or a name of gRPC such as
+    ``unix:/run/diptych`` or ``dns:///host:port``.
 
     Raises:
         ValueError: for a URL, for a port that is none, and for no port; where the connection is
@@ -95,6 +113,11 @@ def resolve_address(address: str | None, *, encrypted: bool = False) -> str:
     scheme, rest = _split(target)
     if scheme is None:
         _refuse(target, "a URL: gRPC is spoken at a port of its own, without http:// before it")
+    if scheme == "" and "," in target:
+        hosts = [each.strip() for each in target.split(",")]
+        if not all(_IPV4.fullmatch(each) for each in hosts):
+            _refuse(target, "names or no ports in a list of addresses")
+        return "ipv4:" + ",".join(hosts)
     if scheme in ("", "dns"):
         _check_host_and_port(target, rest, encrypted)
     return target

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import ImageLike, encode_image
-from .._encoding import encode
-from .._images import open_rgb
-from .._pixels import is_pixels, upright_image
+from .._pictures.encoding import encode
+from .._pictures.images import open_rgb
+from .._pictures.pixels import is_pixels, upright_image
 
 _AS_JPEG = ("RGB", "L")
 

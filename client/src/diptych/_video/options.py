@@ -36,13 +36,12 @@ def make_prompt(
 def make_video_options(
     model: str | None,
     output: OutputOptions | None,
-    *,
+    track_all: bool,
+    resume: SessionLostError | None,
+    auto_resume: bool,
+    raise_refusals: bool,
     jpeg_quality: int | None,
     timeout: float | None,
-    track_all: bool = False,
-    resume: SessionLostError | None = None,
-    auto_resume: bool = True,
-    raise_refusals: bool = False,
 ) -> VideoOptions:
     """Options of a new session, or of one that goes on from a lost one.
 

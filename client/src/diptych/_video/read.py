@@ -6,16 +6,18 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._images import list_images, open_rgb
+from .._pictures.images import list_images, open_rgb
 from .._types.errors import MissingExtraError, VideoFileError
 from .frames import VideoFrame
+from .sound import Sound
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FPS = 25.0
 """Of a folder, and of a video file that does not tell its own."""
+_SILENCE_S = 10.0
 _PART_BYTES = 256 * 1024 * 1024
 
 
@@ -74,6 +77,10 @@ class VideoReader(ABC):
         time: no more than 256 MiB. Raises what iterating does.
         """
 
+    def sound(self) -> Sound | None:
+        """What a file that is written of the clip is to sound like; ``None`` for a folder."""
+        return None
+
     @abstractmethod
     def _total(self) -> int | None:
         """Frames in the whole file or folder."""
@@ -104,6 +111,10 @@ def read_video(
     stream; files of a folder are sent as they are. Frames that are left out are still decoded, so a
     late ``start`` takes time.
 
+    An address such as ``rtsp://camera/stream`` or ``http://host/clip.mp4`` is opened through PyAV
+    as well. It is read once, as it comes, has no end that is known, and raises ``VideoFileError``
+    where nothing comes for 10 s.
+
     Args:
         start: number of the first frame, from 0.
         stop: number of the frame to end before.
@@ -119,6 +130,10 @@ def read_video(
     """
     _check(start, stop, stride, max_frames, fps)
     chosen = range(start, sys.maxsize if stop is None else stop, stride)[:max_frames]
+    if isinstance(path, str) and "://" in path:
+        if fps is not None:
+            raise ValueError(f"fps: a stream has its own, got {fps:g} for {path}")
+        return _Live(path, chosen)
     place = Path(path)
     if place.is_dir():
         return _Folder(place, DEFAULT_FPS if fps is None else fps, chosen)
@@ -154,6 +169,9 @@ class _File(VideoReader):
 
     def _total(self) -> int | None:
         return self._frames
+
+    def sound(self) -> Sound | None:
+        return Sound(self.path, self._start_s)
 
     def __iter__(self) -> Iterator[VideoFrame]:
         if not self._chosen:
@@ -217,6 +235,45 @@ class _File(VideoReader):
         return found
 
 
+class _Live(VideoReader):
+    """A stream: opened once, its first frame kept for whoever iterates."""
+
+    def __init__(self, address: str, chosen: range) -> None:
+        load_av()
+        self._open = ExitStack()
+        container, stream = self._open.enter_context(_opened(address))
+        self._frames = _decoded(address, container, stream)
+        first = next(self._frames, None)
+        if first is None:
+            raise VideoFileError(f"{address}: expected a video, got a stream without frames")
+        self._first: Decoded | None = first
+        rate = stream.average_rate or stream.guessed_rate
+        height, width, _ = _upright(first).shape
+        super().__init__(Path(address), (height, width), float(rate or DEFAULT_FPS), chosen)
+        self._address = address
+
+    def _total(self) -> None:
+        return None
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        first, self._first = self._first, None
+        if first is None:
+            raise VideoFileError(f"{self._address}: a stream is read once; open it again")
+        if not self._chosen:
+            return
+        zero = first.time or 0.0
+        with self._open:
+            for number, frame in enumerate(chain([first], self._frames)):
+                time_s = number / self.fps if frame.time is None else frame.time - zero
+                if number in self._chosen:
+                    yield VideoFrame(number, time_s, _upright(frame), self._address)
+                if number >= self._chosen[-1]:
+                    return
+
+    def __reversed__(self) -> Iterator[VideoFrame]:
+        raise VideoFileError(f"{self._address}: a stream has no end to go back from")
+
+
 class _Folder(VideoReader):
     def __init__(self, path: Path, fps: float, chosen: range) -> None:
         self._files = list_images(path)
@@ -246,19 +303,20 @@ class _Folder(VideoReader):
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def _opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
     import av
 
     try:
         # Told to be a file: a colon in a name would else make a protocol of what is before it.
-        container = av.open(f"file:{path}")
+        place, timeout = (path, _SILENCE_S) if isinstance(path, str) else (f"file:{path}", None)
+        container = av.open(place, timeout=timeout)
     except av.FFmpegError as error:
         raise VideoFileError(f"{path}: expected a video file: {error.strerror}") from error
     with container:
         yield container, _main_stream(path, container)
 
 
-def _main_stream(path: Path, container: InputContainer) -> VideoStream:
+def _main_stream(path: Path | str, container: InputContainer) -> VideoStream:
     """The video stream that players show: the default one, else the first; never a cover."""
     from av.stream import Disposition
 
@@ -271,7 +329,7 @@ def _main_stream(path: Path, container: InputContainer) -> VideoStream:
     return next((one for one in shown if one.disposition & Disposition.default), shown[0])
 
 
-def _decoded(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Decoded]:
+def _decoded(path: Path | str, container: InputContainer, stream: VideoStream) -> Iterator[Decoded]:
     import av
 
     number = 0

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._files import FileWriter, Unfinished
 from .._types.errors import VideoFileError
-from .read import DEFAULT_FPS, load_av
+from .read import DEFAULT_FPS, VideoReader, load_av
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -49,6 +49,8 @@ class VideoWriter:
     Args:
         path: ends in ``.mp4``.
         fps: frames per second, where ``write`` is not told times.
+        sound: what ``read_video`` gave: the file gets its sound, as it is, for the time between the
+            first frame and the last, by the times that ``write`` is told.
         overwrite: a file that is there may be replaced.
 
     Raises:
@@ -59,7 +61,12 @@ class VideoWriter:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, fps: float = DEFAULT_FPS, overwrite: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fps: float = DEFAULT_FPS,
+        sound: VideoReader | None = None,
+        overwrite: bool = False,
     ) -> None:
         load_av()
         self.path = Path(path)
@@ -71,6 +78,7 @@ class VideoWriter:
         self._files.check(self.path)
         self._unfinished: Unfinished | None = None
         self._fps = fps
+        self._sound = None if sound is None else sound.sound()
         self._size = (0, 0)
         self._tick = -1
         self._container: OutputContainer | None = None
@@ -80,6 +88,11 @@ class VideoWriter:
         self._failed = False
         self._broken = False
         self._closed = False
+
+    @property
+    def sound_left_out(self) -> str:
+        """Why the file does not hold the clip's sound; empty if it does, or if there is none."""
+        return "" if self._sound is None else self._sound.left_out
 
     def write(self, pixels: NDArray[np.uint8], time_s: float | None = None) -> None:
         """Adds a frame: ``(height, width, 3)`` RGB uint8, all of one size.
@@ -132,7 +145,10 @@ class VideoWriter:
                 try:
                     if self._tick >= 0:
                         container.mux(self._stream.encode(None))
+                        self._write_sound(container, self._tick + self._pause)
                 finally:
+                    if self._sound is not None:
+                        self._sound.close()
                     container.close()
         except VideoFileError:
             # Said once already, by the frame that could not be written.
@@ -165,6 +181,8 @@ class VideoWriter:
         context.options = _H264 if codec == "libx264" else {}
         if codec != "libx264":
             context.bit_rate = round(height * width * self._fps * _MPEG4_BITS_PER_PIXEL)
+        if self._sound is not None:
+            self._sound.add_to(container)
         with self._told():
             # Else a folder that is not there would be noticed when the encoder gives its first
             # packet, many frames later.
@@ -195,8 +213,13 @@ class VideoWriter:
         self._failed = True
         with self._told():
             self._container.mux(stream.encode(frame))
+            self._write_sound(self._container, tick)
         self._failed = False
         self._tick = tick
+
+    def _write_sound(self, container: OutputContainer, tick: int) -> None:
+        if self._sound is not None:
+            self._sound.write(container, self._zero_s, tick / _TICKS_PER_S)
 
     def __enter__(self) -> Self:
         return self

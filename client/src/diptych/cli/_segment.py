@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .. import Client, ManyItem, SegmentResult
-from .._images import list_images
+from .._pictures.images import list_images
 from ..documents.results import error_document, result_document
 from ._exits import FAILED, exit_code_of_all, report
 from ._json import print_json

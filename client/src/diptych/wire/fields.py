@@ -26,10 +26,11 @@ def check_fields(raw: bytes, message_type: type[Message]) -> None:
     """
     left = _MOST_FIELDS
     kind: Descriptor = message_type.DESCRIPTOR  # type: ignore[assignment]  # upb has its own
-    inside: list[tuple[Descriptor, int, int]] = [(kind, 0, len(raw))]
+    # Only what is open: a list of all messages would have the collector go through all objects.
+    inside = [(kind.fields_by_number, len(raw))]
+    at = 0
     while inside:
-        message, at, end = inside.pop()
-        fields = message.fields_by_number
+        fields, end = inside[-1]
         while at < end:
             left -= 1
             tag, at = _varint(raw, at, end)
@@ -38,8 +39,9 @@ def check_fields(raw: bytes, message_type: type[Message]) -> None:
                 size, at = _varint(raw, at, end)
                 field = fields.get(tag >> 3)
                 if field is not None and field.message_type is not None and size:
-                    inside.append((field.message_type, at, min(at + size, end)))
-                elif field is not None and field.type not in _WHOLE:
+                    inside.append((field.message_type.fields_by_number, min(at + size, end)))
+                    break
+                if field is not None and field.type not in _WHOLE:
                     left -= size // _PACKED_BYTES
                 at += size
             elif wire == _VARINT:
@@ -50,6 +52,9 @@ def check_fields(raw: bytes, message_type: type[Message]) -> None:
                 raise DecodeError(f"expected a {kind.full_name}, got something else")
             if left < 0:
                 raise DecodeError(f"expected at most {_MOST_FIELDS} fields, got more")
+        else:
+            at = end  # where the message around it goes on, whatever the last field said
+            inside.pop()
 
 
 def _varint(raw: bytes, at: int, end: int) -> tuple[int, int]:

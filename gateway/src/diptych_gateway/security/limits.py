@@ -36,14 +36,29 @@ NAMES = tuple(field.name for field in fields(Limits))
 WHOLE = frozenset({"burst", "requests_in_flight", "sessions"})
 
 
-def parse_limits(where: str, table: Mapping[str, Any], default: Limits = NO_LIMITS) -> Limits:
+def parse_limits(
+    where: str,
+    table: Mapping[str, Any],
+    default: Limits = NO_LIMITS,
+    *,
+    beside: tuple[str, ...] = (),
+) -> Limits:
     """Read the limits of a table; what it does not say is as in ``default``.
+
+    Args:
+        where: Names the table in messages.
+        table: The limits by name.
+        default: Those that it does not name.
+        beside: What else it may have, which somebody else reads.
 
     Raises:
         ValueError: a limit is no number in (0, 1,000,000], or is unknown.
     """
-    if unknown := table.keys() - set(NAMES):
-        raise ValueError(f"{where}: expected {', '.join(NAMES)}, got {len(unknown)} more")
+    # A misspelt limit would make a token without one, a misspelt ``scopes`` one for everything.
+    known = (*beside, *NAMES)
+    if unknown := table.keys() - set(known):
+        raise ValueError(f"{where}: expected {', '.join(known)}, got {len(unknown)} more")
+    table = {name: table[name] for name in table.keys() - set(beside)}
     limits = replace(default, **{name: _number(where, name, table[name]) for name in table})
     if limits.burst is not None and limits.requests_per_second is None:
         raise ValueError(f"{where}.burst: expected requests_per_second beside it")

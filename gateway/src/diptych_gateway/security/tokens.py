@@ -29,11 +29,11 @@ from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watched import WatchedFiles
 
-from .limits import NAMES as LIMITS
 from .limits import NO_LIMITS, Limits, parse_limits
 
 FILE_VARIABLE = "DIPTYCH_TOKENS_FILE"
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_FIELDS = ("sha256", "expires", "scopes")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HEADER = "authorization"
 
@@ -157,13 +157,7 @@ def _parse_token(name: str, table: object, default: Limits) -> Token:
         raise ValueError("expected names of letters, digits, - and _, up to 64 of them")
     if not isinstance(table, dict) or "sha256" not in table:
         raise ValueError(f"{where}: expected a table with sha256")
-    # A misspelt ``scopes`` would make a token for everything, a misspelt limit one without.
-    limits = {key: table[key] for key in table.keys() - {"sha256", "expires", "scopes"}}
-    if unknown := limits.keys() - set(LIMITS):
-        names = ", ".join(LIMITS)
-        raise ValueError(
-            f"{where}: expected sha256, expires, scopes, {names}, got {len(unknown)} more"
-        )
+    limits = parse_limits(where, table, default, beside=_FIELDS)
     sha256, expires = table["sha256"], table.get("expires")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
         raise ValueError(f"{where}.sha256: expected 64 lower-case hexadecimal digits")
@@ -175,7 +169,7 @@ def _parse_token(name: str, table: object, default: Limits) -> Token:
         bytes.fromhex(sha256),
         utc,
         _parse_scopes(where, table.get("scopes")),
-        parse_limits(where, limits, default),
+        limits,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import logs
-from .allocator import keep_freed_memory
+from .allocator import keep_freed_memory, keep_what_is_there
 from .engine.protocol import LoadError
 from .front.service import ModelService
 from .front.supervisor import EngineGoneError
@@ -98,6 +98,7 @@ async def _serve(spec: ServiceSpec, program: str) -> None:
     port = spec.default_port if settings.port is None else settings.port
     service = ModelService(spec.engine, settings, port=port)
     await service.start()
+    keep_what_is_there()
     assert service.engine_task is not None
     try:
         await wait_for_stop_signal([service.engine_task])

@@ -42,6 +42,8 @@ class _Source(click.Path):
         super().__init__(exists=True, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and "://" in value:
+            return value
         if value == SAMPLE and not Path(SAMPLE).exists():
             return Path(str(files("diptych") / "samples" / "clip.mp4"))
         return super().convert(value, param, ctx)
@@ -72,7 +74,7 @@ class _Source(click.Path):
 @click.pass_context
 def video(
     ctx: click.Context,
-    source: Path,
+    source: Path | str,
     models: tuple[str, ...],
     compare: bool,
     points: tuple[Placed[Point], ...],
@@ -242,8 +244,8 @@ class _Run:
                 print_json(frame_document(self._source, name, frame, answer), indent=None)
 
 
-def _opened_clip(source: Path, *, fps: float | None, **chosen: Any) -> VideoReader:
-    if fps is not None and not source.is_dir():
+def _opened_clip(source: Path | str, *, fps: float | None, **chosen: Any) -> VideoReader:
+    if fps is not None and not (isinstance(source, Path) and source.is_dir()):
         raise click.BadParameter(
             "expected only with a folder of frames; a video file has its own.", param_hint="--fps"
         )

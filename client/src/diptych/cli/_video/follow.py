@@ -30,7 +30,7 @@ from ... import (
     VideoReader,
     VideoSession,
 )
-from ..._video.clip import ClipPlan, merged
+from ..._clips.plan import ClipPlan, merged
 from .._exits import describe, report
 from .._progress import with_progress
 from .prompts import Plan

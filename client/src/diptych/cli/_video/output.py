@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ... import VideoFrame, VideoPanel, VideoReader, VideoWriter, side_by_side
 from ..._files import FileWriter
-from ..._images import list_images
+from ..._pictures.images import list_images
 from ...documents.results import error_document
 from ...documents.video import video_frame_document
 from .._exits import describe
@@ -69,8 +69,8 @@ def open_sink(
         check_files([Path(out)], sources, overwrite=overwrite)
         fps = min(1000.0, clip.fps / clip.indexes.step)
         with refused("--out"):
-            writer = VideoWriter(out, fps=fps, overwrite=overwrite)
-        return writer, _Clip(writer)
+            writer = VideoWriter(out, fps=fps, sound=clip, overwrite=overwrite)
+        return _told(writer), _Clip(writer)
     folder = out_folder(out, "FILE.mp4 or a folder", overwrite)
     if folder is None:
         return nullcontext(), None
@@ -92,6 +92,15 @@ def _names_there(folder: Path, indexes: range) -> list[str]:
     numbers = (re.fullmatch(r"(\d{6,18})\.png", name, re.ASCII) for name in names)
     found = (int(number[1]) for number in numbers if number)
     return [_frame_name(index) for index in found if index in indexes]
+
+
+@contextmanager
+def _told(writer: VideoWriter) -> Iterator[None]:
+    """The writer, and at its end why the file is without the clip's sound, if it is."""
+    with writer:
+        yield
+    if writer.sound_left_out:
+        click.echo(f"diptych: {writer.path}: without the sound: {writer.sound_left_out}", err=True)
 
 
 def picture(

@@ -25,9 +25,9 @@ _FIRST = (
     (4.1205e-03, 5.8477e-03, 1.4948e-02, 2.2060e-03, -2.0912e-02, -3.8517e-02),
     (2.2331e-02, 2.3595e-02, 1.6120e-02, 1.0281e-01, 6.2641e-02, 5.1977e-02),
 )
-"""The beginning of torchvision's first ResNet-50 for ImageNet, its fourth column left out, as its
-documentation and others print it. The published detectors of version 1 started from it, and kept
-this layer."""
+"""The beginning of the first layer of torchvision's first ResNet-50 for ImageNet, the fourth column
+left out, as documentation of several public projects prints it. The published detectors of version
+1 started from it, and kept this layer."""
 _ALIKE = 0.9
 _PUBLISHED_MODELS = ("maskrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn")
 

@@ -27,6 +27,7 @@ from diptych import Task
 from diptych.segment import v1 as pb
 
 from .. import logs
+from ..allocator import keep_what_is_there
 from ..engine.errors import Reason, ServiceError
 from ..engine.protocol import Answer, DeviceLostError, Engine, Fact, LoadError
 from ..ipc.lanes import Lane
@@ -126,6 +127,7 @@ class EngineProcess:
             "device": device_name(model.device),
             "max_batch": batcher.max_batch if batcher else 1,
         }
+        keep_what_is_there()
         self._pipe.send(loaded_header, card.SerializeToString())
         self._scheduler.run(context, batcher)
 

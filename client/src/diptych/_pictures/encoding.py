@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ._types.errors import MessageTooLargeError
-from .limits import MAX_REQUEST_BYTES
-from .pixels import GREY16_MODE, rgb_pixels
+from .._types.errors import MessageTooLargeError
+from ..limits import MAX_REQUEST_BYTES
+from ..pixels import GREY16_MODE, rgb_pixels
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
-from ._types.errors import InvalidRequestError, MissingExtraError
+from .._types.errors import InvalidRequestError, MissingExtraError
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._arguments import ImageLike, encode_image
-from ._pixels import is_pixels, upright_image
-from .damage import mended, whole_jpeg
-from .pixels import correct_key, rgb_pixels
+from .._arguments import ImageLike, encode_image
+from ..damage import mended, whole_jpeg
+from ..pixels import correct_key, rgb_pixels
+from .pixels import is_pixels, upright_image
 
 if TYPE_CHECKING:
     import PIL.Image

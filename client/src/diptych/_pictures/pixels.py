@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .pixels import GREY16_MODE, orientation
+from ..pixels import GREY16_MODE, orientation
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -1,23 +1,23 @@
-"""Whole clips, for ``Client``; ``_async_clips`` is its twin."""
+"""Whole clips, for ``AsyncClient``; ``blocking`` is its twin."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
-from ._transport.blocking import Transport
-from ._types.checkpoint import VideoPrompt
-from ._types.prompts import OutputOptions
-from ._types.video import DEFAULT_JPEG_QUALITY, VideoEvent, VideoFrameResult
-from ._video.clip import Clip, ClipPlan, Direction, LastWords
-from ._video.frames import FrameLike
-from ._video.options import make_video_options
-from ._video.session import VideoSession
+from .._transport.asynchronous import AsyncTransport
+from .._types.checkpoint import VideoPrompt
+from .._types.prompts import OutputOptions
+from .._types.video import DEFAULT_JPEG_QUALITY, VideoEvent, VideoFrameResult
+from .._video.async_session import AsyncVideoSession
+from .._video.frames import FrameLike
+from .._video.options import make_video_options
+from .plan import Clip, ClipPlan, Direction, LastWords
 
 
-class ClipMethods:
+class AsyncClipMethods:
     """What a client does with clips that it holds."""
 
-    _wire: Transport
+    _wire: AsyncTransport
 
     def track_clip(
         self,
@@ -29,7 +29,7 @@ class ClipMethods:
         output: OutputOptions | None = None,
         jpeg_quality: int | None = DEFAULT_JPEG_QUALITY,
         timeout: float | None = None,
-    ) -> Iterator[VideoEvent]:
+    ) -> AsyncIterator[VideoEvent]:
         """Follows objects through a whole clip, from the frames where they are shown.
 
         Yields each frame's last answer, in the clip's order, or from its end if ``"backward"``.
@@ -47,44 +47,50 @@ class ClipMethods:
             ValueError, TypeError: an argument cannot be used.
         """
         plan = ClipPlan(clip, prompts, direction)
-        options = make_video_options(model, output, jpeg_quality=jpeg_quality, timeout=timeout)
-        return _tracked(lambda: VideoSession(self._wire, options), plan, direction)
+        options = make_video_options(model, output, False, None, True, False, jpeg_quality, timeout)
+        return _tracked(lambda: AsyncVideoSession(self._wire, options), plan, direction)
 
 
-def _tracked(
-    open_session: Callable[[], VideoSession], plan: ClipPlan, direction: Direction
-) -> Iterator[VideoEvent]:
+async def _tracked(
+    open_session: Callable[[], AsyncVideoSession], plan: ClipPlan, direction: Direction
+) -> AsyncIterator[VideoEvent]:
     """Each frame's last answer: in the order of the clip, or from its end if only backwards.
 
     For both ways, what is found on the way back is held until then.
     """
     if direction == "backward":
-        yield from _last_words(open_session(), plan.backward(), plan)
+        async for event in _last_words(open_session(), plan.backward(), plan):
+            yield event
         return
     held: dict[int, VideoFrameResult] = {}
     if direction == "both":
-        for event in _last_words(open_session(), plan.backward(), plan):
+        async for event in _last_words(open_session(), plan.backward(), plan):
             if (result := plan.held(event)) is not None:
                 held[result.frame_index] = result
             elif plan.alone(event):
                 yield event
-        yield from (held.pop(index) for index in sorted(held) if plan.alone(held[index]))
-    for event in _last_words(open_session(), plan.forward(), plan):
+        for index in sorted(held):
+            if plan.alone(held[index]):
+                yield held.pop(index)
+    async for event in _last_words(open_session(), plan.forward(), plan):
         yield plan.merged(event, held)
 
 
-def _last_words(
-    session: VideoSession, frames: Iterator[tuple[int, FrameLike]], plan: ClipPlan
-) -> Iterator[VideoEvent]:
+async def _last_words(
+    session: AsyncVideoSession, frames: Iterator[tuple[int, FrameLike]], plan: ClipPlan
+) -> AsyncIterator[VideoEvent]:
     last = LastWords()
-    with session:
+    async with session:
         for index, frame in frames:
             while not session._state.has_room:
-                yield from last.take(next(session))
-            session.send(frame, index)
+                for known in last.take(await anext(session)):
+                    yield known
+            await session.send(frame, index)
             last.sent(index)
             for each in plan.prompts_on(index):
-                session._prompt(each.object_id, index, each.prompt)
-        for event in session.finish():
-            yield from last.take(event)
-    yield from last.rest()
+                await session._prompt(each.object_id, index, each.prompt)
+        async for event in session.finish():
+            for known in last.take(event):
+                yield known
+    for known in last.rest():
+        yield known

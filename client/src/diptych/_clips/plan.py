@@ -8,8 +8,8 @@ from typing import Literal
 
 from .._types.checkpoint import VideoPrompt
 from .._types.video import VideoEvent, VideoFrameResult, VideoRefusal
-from .frames import FrameLike, VideoFrame
-from .read import VideoReader
+from .._video.frames import FrameLike, VideoFrame
+from .._video.read import VideoReader
 
 Direction = Literal["forward", "backward", "both"]
 """Which way from the frames with prompts."""

@@ -1,0 +1,1 @@
+"""Clips that the client holds, followed from end to end."""
