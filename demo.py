@@ -195,7 +195,7 @@ def show(asked: str, own: Path | None) -> int:
         if own is not None:
             if asked == "demo":
                 say("\nThe demo weights know nothing of photographs: try WEIGHTS=official.")
-            mine = compare(own, OUT / f"{own.stem}.{SIDE_BY_SIDE}", settings)
+            mine = compare(own, OUT / f"{own.name}.{SIDE_BY_SIDE}", settings)
             status = status or mine
     say(f"Everything is stopped again. The demo took {time.monotonic() - started:.0f} s.")
     return status

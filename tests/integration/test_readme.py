@@ -344,8 +344,12 @@ DOCS_COMMANDS: dict[str, Callable[[Place, str], None]] = {
     "diptych segment photo.jpg --model mask-rcnn-sam-2": cascaded,
 }
 CURL = """curl -F image=@photo.jpg -F 'options={"model": "mask-rcnn"}' localhost:8080/api/segment"""
-ELSEWHERE = {"make demo", "make up", "source .venv/bin/activate"}
-"""CI runs ``make demo``; the services here are those of ``make up``."""
+ELSEWHERE = {
+    *("make demo", "make up", "source .venv/bin/activate", "make up WEIGHTS=official"),
+    *("make demo WEIGHTS=official", "make demo WEIGHTS=official PICTURE=photo.jpg"),
+}
+"""CI runs ``make demo``; the services here are those of ``make up``. What WEIGHTS and PICTURE do is
+tested in ``test_official_weights.py``."""
 
 
 def test_every_command_of_readme_is_looked_at() -> None:
@@ -458,6 +462,16 @@ def side_by_side_frames(place: Place, printed: str) -> None:
         assert Mask.from_array(area).iou(BAR) >= 0.8
 
 
+def both_ways(place: Place, printed: str) -> None:
+    assert re.search(r" 1 +- +100% of 42", printed)
+    shown = list(colored(place.folder / "all.mp4", place.folder / "clip.mp4", range(1, 2)))
+    assert [index for index, _ in shown] == [*range(CLIP_COUNT)]
+    for _, area in shown:
+        assert (
+            Mask.from_array(area).iou(BAR) >= 0.65
+        )  # the demo weights drift, and the label is above it
+
+
 def told(place: Place, printed: str) -> None:
     lines = [json.loads(line) for line in (place.folder / "masks.jsonl").read_text().splitlines()]
     assert [line["frame_index"] for line in lines] == [*range(SHORT_COUNT)]
@@ -470,6 +484,8 @@ def told(place: Place, printed: str) -> None:
 EXAMPLES: dict[str, Callable[[Place, str], None]] = {
     "diptych video sample --model sam-2 --box 0:161,37,208,84 --out followed.mp4": followed_one,
     "diptych video clip.mp4 --model sam-2 --point 1@0:210,350 --point 1@40:250,300,0": corrected,
+    "diptych video clip.mp4 --model sam-2 --box 40:100,80,220,260 --direction both "
+    "--out all.mp4": both_ways,
     "diptych video frames --compare --box 0:100,80,220,260 --out side.mp4": side_by_side_frames,
     "diptych video clip.mp4 --model sam-2 --point 0:210,350 --json > masks.jsonl": told,
 }
