@@ -218,7 +218,7 @@ def test_sample_and_own_picture_are_compared_with_the_weights_that_were_asked_fo
     sample = demo.SAMPLE[asked].read_bytes()
     assert asked_for == [sample, before][: 2 if photo else 1]
     written = [path.name for path in demo.OUT.glob("*.png")]
-    mine = ["my photo.side-by-side.png"] if photo else []
+    mine = ["my photo.jpg.side-by-side.png"] if photo else []
     assert sorted(written) == [*mine, "side-by-side.png"]
     assert photo is None or photo.read_bytes() == before
 

@@ -598,6 +598,7 @@ def test_a_clip_is_not_written_over(run: Run, tmp_path: Path, service: FakeSegme
         (clip, clip),
         (clip, "link.mp4"),
         (clip, "hard.mp4"),
+        (f"file://{clip}", clip),
         (folder, folder),
         (folder, "linked"),
     ):

@@ -64,7 +64,9 @@ def open_sink(
         click.BadParameter: nothing can be written there, or what is there would be lost.
         MissingExtraError: for an MP4 file, without ``pip install 'diptych[video]'``.
     """
-    sources = list_images(clip.path) if clip.path.is_dir() else [clip.path]
+    # An address may lead to a file, too.
+    source = Path(str(clip.path).removeprefix("file:"))
+    sources = list_images(source) if source.is_dir() else [source]
     if out is not None and out.lower().endswith(".mp4") and not is_folder(out):
         check_files([Path(out)], sources, overwrite=overwrite)
         fps = min(1000.0, clip.fps / clip.indexes.step)
