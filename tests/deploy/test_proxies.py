@@ -184,7 +184,7 @@ def test_a_session_that_a_proxy_ends_can_go_on(
     changes = {"620s": "1s"} if how == "it waits too little" else {}
 
     def follow(client: diptych.Client, process: Any) -> None:
-        with client.video(model="one") as session:
+        with client.video(model="one", auto_resume=False) as session:
             session.send(np.zeros((40, 40, 3), np.uint8))
             session.prompt(1, points=[(5, 5)])
             next(session)
