@@ -164,7 +164,7 @@ def make(target: str, **variables: str) -> subprocess.CompletedProcess[str]:
     given = [f"{name}={value}" for name, value in variables.items()]
     venv = Path(sys.executable).parent.parent
     return subprocess.run(
-        ["make", target, f"VENV={venv}", *given],
+        ["make", "--no-print-directory", target, f"VENV={venv}", *given],
         cwd=ROOT,
         capture_output=True,
         text=True,

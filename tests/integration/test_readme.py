@@ -102,7 +102,8 @@ class Place:
         line, _, target = line.partition(" > ")
         program, *arguments = shlex.split(line)
         assert program == "diptych"
-        environment = {"DIPTYCH_ADDRESS": self.stack.address("gateway")}
+        # As wide as many terminals are: on narrower ones tables fold.
+        environment = {"DIPTYCH_ADDRESS": self.stack.address("gateway"), "COLUMNS": "120"}
         done = CliRunner().invoke(main, arguments, env=environment)
         assert (done.exit_code, done.stderr) == (0, ""), done.stderr
         if target:

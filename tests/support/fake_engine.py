@@ -160,21 +160,27 @@ class FakeEngine:
             for _ in range(SLOW_STEPS):
                 time.sleep(SLOW_STEP_S)
                 yield
-        segments = []
+        segments, wanted = [], job.output.low_res_logits
         for index, prompt in enumerate(job.prompts):
             point = prompt.points[0] if prompt.points else None
             box = prompt.box or Box(0, 0, width, height)
             if point:
                 box = Box(max(point.x - 4, 0), max(point.y - 4, 0), point.x + 4, point.y + 4)
-            segments.append(_segment(label, box, (height, width), index))
+            segments.append(_segment(label, box, (height, width), index, wanted))
             yield
         if not job.prompts:
-            segments = [_segment(label, Box(0, 0, width / 2, height / 2), (height, width), None)]
+            half = Box(0, 0, width / 2, height / 2)
+            segments = [_segment(label, half, (height, width), None, wanted)]
         limit = job.output.max_segments or len(segments)
         return Answer(tuple(segments[:limit]), max(len(segments) - limit, 0))
 
 
-def _segment(label: str, box: Box, size: tuple[int, int], index: int | None) -> Segment:
+_LOGITS = LowResLogits.from_numpy(np.zeros((8, 8)))
+
+
+def _segment(
+    label: str, box: Box, size: tuple[int, int], index: int | None, logits: bool = False
+) -> Segment:
     crop = np.ones(
         (
             min(int(box.y_max), size[0]) - int(box.y_min),
@@ -191,7 +197,7 @@ def _segment(label: str, box: Box, size: tuple[int, int], index: int | None) -> 
         area=mask.area,
         prompt_index=index,
         candidate_index=None if index is None else 0,
-        low_res_logits=LowResLogits.from_numpy(np.zeros((8, 8))),
+        low_res_logits=_LOGITS if logits else None,
     )
 
 
