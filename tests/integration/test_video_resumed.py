@@ -163,13 +163,17 @@ async def test_an_engine_that_is_killed(service: ModelService, gateway: str, thr
 
 
 async def test_a_service_that_stops_hands_over_to_the_other_one(service: ModelService) -> None:
-    async with running_service("fake_video:create", held_frames=4, drain_s=60.0) as first:
+    async with (
+        running_service("fake_video:create", held_frames=4, drain_s=60.0) as first,
+        Proxy(0) as other,  # nobody is behind it until the first one stops
+    ):
         stopping: list[asyncio.Task[None]] = []
 
         def stop() -> None:
+            other.target = service.port
             stopping.append(asyncio.create_task(first.stop()))
 
-        followers = await disturbed(f"ipv4:127.0.0.1:{first.port},127.0.0.1:{service.port}", stop)
+        followers = await disturbed(f"ipv4:127.0.0.1:{first.port},127.0.0.1:{other.port}", stop)
         assert all(follower.warned for follower in followers)
         # Long before its minute is over: nobody is left on it.
         await stopping[0]
