@@ -110,6 +110,8 @@ async def one_round(port: int, seconds: float, factor: float) -> tuple[float, fl
         *(sys.executable, __file__, f"--offer-to={port}"),
         *(f"--seconds={lasting}", f"--bulk={factor}"),
         stdout=asyncio.subprocess.PIPE,
+        # Others are on another machine: Linux shares processors between sessions, not processes.
+        start_new_session=True,
     )
     assert others.stdout
     await others.stdout.readline()
