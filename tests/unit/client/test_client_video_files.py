@@ -475,3 +475,13 @@ def test_an_address_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatc
             read_video(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/camera")
         with pytest.raises(VideoFileError, match="expected a video file"):
             read_video(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+
+
+def test_a_device_is_opened_by_its_kind() -> None:
+    """As a webcam is, which machines that test do not have."""
+    with pytest.raises(VideoFileError, match="No such file"):
+        next(iter(read_video("v4l2:///dev/video99")))
+    frames = read_video("lavfi://testsrc=size=64x48:rate=10")
+    assert [frame.pixels.shape for frame, _ in zip(frames, range(3), strict=False)] == [
+        (48, 64, 3)
+    ] * 3

@@ -106,7 +106,8 @@ def read_video(
     stream; files of a folder are sent as they are. Frames that are left out are still decoded, so a
     late ``start`` takes time.
 
-    An address such as ``rtsp://camera/stream`` or ``http://host/clip.mp4`` is opened through PyAV
+    An address such as ``rtsp://camera/stream``, ``http://host/clip.mp4`` or, of a webcam,
+    ``v4l2:///dev/video0`` (Linux) or ``avfoundation://0`` (macOS) is opened through PyAV
     as well. It is read once, as it comes, has no end that is known, and raises ``VideoFileError``
     where nothing comes for 10 s.
 

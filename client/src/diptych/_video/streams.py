@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SILENCE_S = 10.0
 """An address from which nothing comes for so long is given up."""
+_DEVICES = frozenset({"avfoundation", "dshow", "lavfi", "v4l2"})  # FFmpeg's, named before ://
 
 
 def load_av() -> object:
@@ -40,7 +41,11 @@ def opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         # Told to be a file: a colon in a name would else make a protocol of what is before it.
         place, timeout = (path, SILENCE_S) if isinstance(path, str) else (f"file:{path}", None)
-        container = av.open(place, timeout=timeout)
+        device, _, name = str(place).partition("://")
+        if device in _DEVICES:
+            container = av.open(name, format=device, timeout=timeout)
+        else:
+            container = av.open(place, timeout=timeout)
     except av.FFmpegError as error:
         raise VideoFileError(f"{path}: expected a video file: {error.strerror}") from error
     with container:
