@@ -38,14 +38,16 @@ def opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The file or address, and the stream that players show; ``VideoFileError`` without one."""
     import av
 
-    try:
+    place = str(path)
+    kind: str | None = None
+    timeout: float | None = SILENCE_S
+    if isinstance(path, Path):
         # Told to be a file: a colon in a name would else make a protocol of what is before it.
-        place, timeout = (path, SILENCE_S) if isinstance(path, str) else (f"file:{path}", None)
-        device, _, name = str(place).partition("://")
-        if device in _DEVICES:
-            container = av.open(name, format=device, timeout=timeout)
-        else:
-            container = av.open(place, timeout=timeout)
+        place, timeout = f"file:{path}", None
+    elif (device := path.partition("://"))[0] in _DEVICES:
+        kind, _, place = device
+    try:
+        container = av.open(place, format=kind, timeout=timeout)
     except av.FFmpegError as error:
         raise VideoFileError(f"{path}: expected a video file: {error.strerror}") from error
     with container:
