@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from sam2_video_stock import Clip, Stock, stock_of
 from serving_helpers import running_service
@@ -36,17 +36,22 @@ def make_clip(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Clip:
 
 
 def by_stock(clip: Clip, prompts: dict[int, Prompt]) -> dict[int, dict[int, Mask]]:
+    """Follow each way in a state of its own: in one that went forward before, the way back
+    also remembers frames behind the prompt, which it has not passed."""
     chosen = choose(EngineSettings())
     torch.set_num_threads(1)
-    stock = Stock(stock_of(chosen.config, chosen.weights.read_state()), clip)
-    for object_id, prompt in prompts.items():
-        stock.prompt(object_id, SHOWN, prompt)
-    for reverse in (False, True):
-        for shown in stock.predictor.propagate_in_video(stock.state, reverse=reverse):
+    predictor = stock_of(chosen.config, chosen.weights.read_state())
+    masks: dict[int, dict[int, NDArray[np.bool_]]] = {}
+    for reverse in (True, False):
+        stock = Stock(predictor, clip)
+        for object_id, prompt in prompts.items():
+            stock.prompt(object_id, SHOWN, prompt)
+        for shown in predictor.propagate_in_video(stock.state, reverse=reverse):
             stock._keep(*shown)
+        masks |= stock.masks
     return {
-        frame: {number: Mask.from_array(mask) for number, mask in masks.items()}
-        for frame, masks in stock.masks.items()
+        frame: {number: Mask.from_array(mask) for number, mask in found.items()}
+        for frame, found in masks.items()
     }
 
 
@@ -77,8 +82,5 @@ async def test_both_ends_of_a_clip_are_those_of_stock(
                 ious.append(wanted.iou(mask))
             else:
                 assert wanted.area == 0
-    print(f"mean IoU {fmean(ious):.6f}, least {min(ious):.6f} of {len(ious)}")
     assert len(ious) > COUNT
-    assert fmean(ious) >= 0.999
-    # A pixel beside the threshold may go either way, and small masks have a thousand.
-    assert min(ious) >= 0.99
+    assert min(ious) >= 0.999
