@@ -37,9 +37,11 @@ else
 READY :=
 endif
 
-# pytest's own threads are few: the workers share the cores, and each real engine has its own.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-NOT_HERE := not gpu and not browser and not compose and not deploy and not official_weights
+# pytest's own threads are few: the workers share the cores, and each real engine has its own. Tests
+# start hundreds of processes, and each would compile our sources again where nothing may be kept.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+SPECIAL := gpu browser compose deploy
+NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL))
 
 .PHONY: help setup demo up certs test test-gpu test-browser test-compose test-deploy chaos fuzz soak mutants \
 	lint lint-types lint-forge docs services locks audit docs-tables \
@@ -110,7 +112,8 @@ certs: $(READY) ## Throw-away certificates in certs/, and the settings that use 
 # Checking it.
 
 test: $(READY) $(PROTO_TOOLS)/.done ## All tests that need no special machine
-	@$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(NOT_HERE)" $(ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "$(NOT_HERE)" \
+		$(addprefix --ignore=tests/,$(SPECIAL)) $(ARGS)
 
 test-gpu: $(READY) ## Tests that need an accelerator
 	@$(call run_folder,gpu)
