@@ -1,0 +1,3 @@
+"""Diptych's model services on a Ray cluster."""
+
+from __future__ import annotations
