@@ -20,7 +20,7 @@ os.environ.setdefault("DIPTYCH_HTTP_PORT", "")
 os.environ.setdefault("DIPTYCH_TIER", "exact")
 
 HERE = Path(__file__).parent
-MARKED_FOLDERS = ("gpu", "browser", "compose", "deploy")
+MARKED_FOLDERS = ("gpu", "browser", "compose", "deploy", "ray")
 MAY_SKIP_IN_CI = ("gpu", "official_weights")
 LONG_FOLDERS = ("integration", "unit/sam2", "unit/maskrcnn", "unit/torch")
 """Whose files take long: they come first, so that workers end with short ones, and together."""
