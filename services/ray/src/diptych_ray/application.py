@@ -21,7 +21,7 @@ _DRAIN = "DIPTYCH_DRAIN_S"
 _DEVICE = "DIPTYCH_DEVICE"
 _HEALTH_PERIOD_S = 2.0
 _HEALTH_TIMEOUT_S = 10.0
-_LOOK_BACK_S = 10.0
+_LOOK_BACK_S = 20.0  # Serve wants more than the ten seconds between reports
 
 
 def app(args: dict[str, Any]) -> Application:
