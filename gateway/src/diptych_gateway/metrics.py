@@ -25,8 +25,8 @@ from diptych.wire.stats import stats_request
 from diptych_runtime.calls import log_field
 from diptych_runtime.engine import Reason, ServiceError
 
+from .backend.images import ImageCache
 from .backend.model import Model
-from .backend.passthrough import ImageCache
 from .backend.registry import Registry
 from .contract import METHODS
 from .process_figures import ProcessFigures
