@@ -144,7 +144,7 @@ test-deploy: $(READY) ## Tests that need nginx and HAProxy
 	@$(call run_folder,deploy)
 
 test-ray: $(READY) $(RAY_TOOLS)/.done ## Tests that need Ray, of two nodes on this machine
-	@OMP_NUM_THREADS=1 $(RAY_TOOLS)/bin/python -m pytest tests/ray $(ARGS)
+	@OMP_NUM_THREADS=1 $(RAY_TOOLS)/bin/python -m pytest --disable-warnings tests/ray $(ARGS)
 
 HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
 
