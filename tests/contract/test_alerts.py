@@ -14,7 +14,7 @@ from diptych.segment import v1 as pb
 from diptych_gateway.backend.passthrough import ImageCache
 from diptych_gateway.backend.registry import Registry
 from diptych_gateway.metrics import Metrics
-from diptych_gateway.process_figures import memory_limit
+from diptych_runtime.figures.process import memory_limit
 
 # Of Prometheus itself, and one that only a container with a limit has.
 _NOT_OURS = {"up", "ALERTS"}
@@ -58,8 +58,8 @@ async def test_faults_are_told_in_series_that_are_exported() -> None:
 
 
 def test_every_alert_has_a_fault_of_its_own() -> None:
-    fired = [fault.alert for fault in FAULTS_SEEN if fault.alert]
-    assert sorted(fired) == sorted(rule["alert"] for rule in rules())
+    fired = {fault.alert for fault in FAULTS_SEEN if fault.alert}
+    assert fired == {rule["alert"] for rule in rules()}
 
 
 def test_the_file_for_promtool_is_current() -> None:
