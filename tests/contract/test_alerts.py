@@ -11,7 +11,7 @@ import grpc
 from alert_faults import FAULTS, FAULTS_SEEN, document, rules
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.passthrough import ImageCache
+from diptych_gateway.backend.images import ImageCache
 from diptych_gateway.backend.registry import Registry
 from diptych_gateway.metrics import Metrics
 from diptych_runtime.figures.process import memory_limit

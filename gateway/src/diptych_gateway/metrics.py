@@ -24,8 +24,8 @@ from diptych_runtime.figures.model import Row, counters, gauges
 from diptych_runtime.figures.process import ProcessFigures
 from diptych_runtime.grpc_server.interceptor import failure_reason
 
+from .backend.images import ImageCache
 from .backend.model import Model
-from .backend.passthrough import ImageCache
 from .backend.registry import Registry
 from .contract import METHODS
 from .statuses import BackendError

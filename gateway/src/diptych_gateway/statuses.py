@@ -41,6 +41,11 @@ class BackendError(Exception):
         return read_details(self.status).reason
 
     @property
+    def code(self) -> grpc.StatusCode:
+        """The code of the status."""
+        return code_of(self.status)
+
+    @property
     def has_ended_engine(self) -> bool:
         """Whether the image that it was asked about is to be tried on no replica."""
         return ENDED_ENGINE in read_details(self.status).metadata
@@ -51,6 +56,16 @@ def unreachable(model_id: str) -> ServiceError:
     return ServiceError(
         Reason.MODEL_LOADING,
         f"model {model_id!r} cannot be reached: it is starting, stopping or down",
+        metadata={"modelId": model_id},
+        retry_after_s=_RETRY_AFTER_S,
+    )
+
+
+def no_replica(model_id: str) -> ServiceError:
+    """The error for a model of which no address is known."""
+    return ServiceError(
+        Reason.MODEL_LOADING,
+        f"model {model_id!r} has no replica: no address of it is known",
         metadata={"modelId": model_id},
         retry_after_s=_RETRY_AFTER_S,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from diptych_gateway.backend.passthrough import ImageCache
+from diptych_gateway.backend.images import ImageCache
 from diptych_gateway.backend.registry import Registry
 from diptych_gateway.metrics import Metrics
 from diptych_runtime.calls import Calls

@@ -26,8 +26,7 @@ from diptych_runtime.calls import HeldBytes, RequestBytes, log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
 
 from .. import metrics
-from ..backend import passthrough
-from ..backend.passthrough import ImageCache
+from ..backend.images import ImageCache, SentImage
 from ..backend.registry import Registry
 from ..compare.comparison import plan
 from ..compare.fanout import FanOut
@@ -131,10 +130,9 @@ class Api:
         log_fields(model=message.model_id[:100], request_bytes=message.ByteSize())
         model = self._registry.model(message.model_id)
         raw = await serialize(message)
-        image = message.image
-        reply = await passthrough.segment_and_hold(
-            model, raw, image, image.encoded, deadline, self._cache
-        )
+        image = SentImage(message.image, self._cache)
+        reply = await model.segment(raw, image, deadline)
+        await image.hold_for(reply)
         return await asyncio.to_thread(_segment_response, reply, message.model_id, encoding)
 
     async def compare(self, request: Request) -> Response:

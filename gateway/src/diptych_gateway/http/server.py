@@ -16,7 +16,7 @@ from diptych_runtime.calls import RequestBytes
 from diptych_runtime.grpc_server import server as serving
 from diptych_runtime.grpc_server.tls import ServerTls
 
-from ..backend.passthrough import ImageCache
+from ..backend.images import ImageCache
 from ..backend.registry import Registry
 from ..metrics import Metrics
 from ..security.gate import TokenGate
