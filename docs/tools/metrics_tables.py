@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from diptych import ModelStats, StageTime, Task
 from diptych.segment import v1 as pb
-from diptych.wire.stats import stats_message
-from diptych_gateway.backend.passthrough import ImageCache
+from diptych_gateway.backend.images import ImageCache
 from diptych_gateway.backend.registry import Registry
+from diptych_gateway.backend.replicas import Replicas
 from diptych_gateway.metrics import Metrics
 from diptych_runtime.calls import Calls
 from diptych_runtime.front.service import ModelService
@@ -26,34 +26,25 @@ IN_CONTAINERS = "_memory_limit_bytes"
 """Only told where there is a limit, so their rows do not depend on where this runs."""
 
 
-class _Model:
-    """A model that has counted one of everything."""
-
-    model_id = "one"
-    in_flight = 0
-    card = None
-    status = pb.KnownModel().status
-
-    async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
-        """Say so."""
-        stats = ModelStats(
-            outcomes={"OK": 1},
-            stages={"queue": StageTime(1, 1.0)},
-            batch_sizes={1: 1},
-            counting_since=datetime.now(timezone.utc),
-        )
-        return stats_message(stats).SerializeToString()
-
-
 async def gateway_page() -> str:
     """The gateway's figures, each with a value."""
-    model: Any = _Model()
-    metrics = Metrics(Registry([], [model]), ImageCache(0))
+    stats = ModelStats(
+        outcomes={"OK": 1},
+        stages={"queue": StageTime(1, 1.0)},
+        batch_sizes={1: 1},
+        counting_since=datetime.now(timezone.utc),
+    )
+    model = Replicas("one", ["127.0.0.1:1"])
+    metrics = Metrics(Registry([model]), ImageCache(0))
+    metrics.counted["one"] = model.totals.add({"127.0.0.1:1": stats})
+    model.totals.newest = {"127.0.0.1:1": stats}
+    model.calls["127.0.0.1:1", "OK"] += 1
     metrics.process.add_files("tokens", lambda: True)
-    call = Calls().enter((), {"token": "ann"}, probe=False)
+    Calls().enter((), {"token": "ann"}, probe=False)
     metrics.grpc_call(METHOD, grpc.StatusCode.OK, 0.1)
-    del call
-    return (await metrics.text()).decode()
+    text = (await metrics.text()).decode()
+    await model.close()
+    return text
 
 
 async def service_page() -> str:

@@ -28,6 +28,7 @@ from .backend.images import ImageCache
 from .backend.model import Model
 from .backend.registry import Registry
 from .contract import METHODS
+from .replica_figures import ReplicaFigures
 from .statuses import BackendError
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
@@ -41,12 +42,14 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 
 @dataclass(frozen=True)
 class _Model:
-    """One model at this moment; ``stats`` is ``None`` if it is down or did not answer."""
+    """One model at this moment; ``stats`` is ``None`` if it is down or did not answer, ``counted``
+    what it said when it did last."""
 
     model_id: str
     in_flight: int
     up: bool
     stats: ModelStats | None
+    counted: ModelStats | None
 
 
 class Metrics:
@@ -79,6 +82,8 @@ class Metrics:
             registry=self._registry,
         )
         self._tokens: set[str] = set()
+        self.counted: dict[str, ModelStats | None] = {}
+        """What models said when they answered last, by their ids."""
         self.process = ProcessFigures(self._registry, "diptych_gateway")
         self._seconds = Histogram(
             "diptych_gateway_request_seconds",
@@ -124,15 +129,18 @@ class Metrics:
     async def text(self) -> bytes:
         """Write all figures as Prometheus reads them; asks every model."""
         async with asyncio.TaskGroup() as group:
-            asking = [group.create_task(_ask(model)) for model in self._models.models()]
+            asking = [group.create_task(self._ask(model)) for model in self._models.models()]
         snapshot = CollectorRegistry()
         snapshot.register(_Snapshot([task.result() for task in asking], self._cache))
+        snapshot.register(ReplicaFigures(self._models.services))
         return generate_latest(self._registry) + generate_latest(snapshot)
 
-
-async def _ask(model: Model) -> _Model:
-    in_flight, up = model.in_flight, not model.status.code
-    return _Model(model.model_id, in_flight, up, await ask_stats(model) if up else None)
+    async def _ask(self, model: Model) -> _Model:
+        name, in_flight, up = model.model_id, model.in_flight, not model.status.code
+        stats = await ask_stats(model) if up else None
+        # A counter that is gone for a while would have fallen, for whoever adds some up.
+        counted = self.counted[name] = stats or self.counted.get(name)
+        return _Model(name, in_flight, up, stats, counted)
 
 
 async def ask_stats(model: Model) -> ModelStats | None:
@@ -171,18 +179,19 @@ class _Snapshot(Collector):
         yield from self._of_models()
 
     def _of_models(self) -> Iterator[Metric]:
-        rows: list[Row] = [
-            ((model.model_id,), model.stats) for model in self._models if model.stats
-        ]
-        yield from gauges(_MODEL, ["model"], rows)
-        yield from counters(_MODEL, ["model"], rows)
+        labels = ["model"]
+        yield from gauges(
+            _MODEL, labels, [((m.model_id,), m.stats) for m in self._models if m.stats]
+        )
+        rows: list[Row] = [((m.model_id,), m.counted) for m in self._models if m.counted]
+        yield from counters(_MODEL, labels, rows)
         since = GaugeMetricFamily(
             f"{_MODEL}_counting_since_seconds",
-            "When the service began to count, in seconds since 1970.",
-            labels=["model"],
+            "Since when all of this is counted, in seconds since 1970.",
+            labels=labels,
         )
         outcomes = CounterMetricFamily(
-            f"{_MODEL}_requests", "Requests to the model.", labels=["model", "code"]
+            f"{_MODEL}_requests", "Requests to the model.", labels=[*labels, "code"]
         )
         for (model_id,), stats in rows:
             if stats.counting_since:

@@ -46,6 +46,9 @@ class Model:
         self.now += 1
         found = self.totals.add(answers)
         runs = found.encoder_run_count
+        if not found.outcomes:  # nobody has ever answered
+            assert runs == 0
+            return 0
         assert found.outcomes == {"OK": runs, "CANCELLED": 2 * runs}
         assert found.stages == {"queue": StageTime(runs, runs / 4)}
         assert found.batch_sizes == {1: runs, 8: 3 * runs}

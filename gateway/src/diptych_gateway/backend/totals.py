@@ -6,18 +6,31 @@ such numbers go up and down, and whoever computes a rate of them computes nonsen
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias, cast
 
+from google.protobuf.message import DecodeError
+
 from diptych import AnswerTime, ModelStats, StageTime
+from diptych.segment import v1 as pb
+from diptych.wire.stats import read_stats, stats_message
+from diptych_runtime.engine import ServiceError
+
+from ..statuses import BackendError, failed
+from .replica import Replica
 
 MOST_REPLICAS = 512
 """So many replicas are remembered, those that have gone among them."""
 MOST_NAMES = 2000
 """So many different counters a model may have: services that make names up are not followed."""
+MOST_GONE = 64
+"""So many replicas that are not there any more have calls of their own."""
+GONE = "gone"
+_ANSWER_S = 2.0
 _COUNTERS = (
     *("image_cache_hit_count", "encoder_run_count", "engine_restart_count"),
     *("device_s",),
@@ -44,8 +57,38 @@ class Totals:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._asked_s: float | None = None
+        self._since: datetime | None = None
         self._seen: dict[_Who, Mapping[_Name, float]] = {}
         self._sums: dict[_Name, float] = {}
+        self.newest: Mapping[str, ModelStats] = {}
+        """What each replica said that answered when all were asked last."""
+
+    async def ask(self, replicas: Sequence[Replica], request: bytes, timeout_s: float) -> bytes:
+        """Have replicas answer a ``GetModelStatsRequest``; returns what the model says as one.
+
+        Raises:
+            BackendError, ServiceError: none of them answers; the reason of the first.
+        """
+        up = [replica for replica in replicas if replica.is_up] or replicas[:1]
+        # One that hangs is not waited for when others have answered: they are what there is.
+        within_s = timeout_s if len(up) == 1 else min(timeout_s, _ANSWER_S)
+        calls = (each.call("GetModelStats", request, timeout_s=within_s) for each in up)
+        answers: dict[str, ModelStats] = {}
+        failures: list[BaseException] = []
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        for replica, raw in zip(up, found, strict=True):
+            try:
+                if isinstance(raw, BaseException):
+                    raise raw
+                answers[replica.address] = read_stats(pb.GetModelStatsResponse.FromString(raw))
+            except (BackendError, ServiceError) as error:
+                failures.append(error)
+            except (DecodeError, ValueError, OverflowError):
+                failures.append(failed(replica.model_id))
+        self.newest = answers
+        if not answers:
+            raise failures[0]
+        return stats_message(self.add(answers)).SerializeToString()
 
     def add(self, answers: Mapping[str, ModelStats]) -> ModelStats:
         """Take in what replicas say now, by their addresses; returns what the model says as one.
@@ -62,7 +105,10 @@ class Totals:
     def _take(self, who: _Who, counts: Mapping[_Name, float]) -> None:
         before = self._seen.pop(who, None)
         if before is None:
-            before = counts if self._is_old(who[1]) else {}
+            old = self._is_old(who[1])
+            before = counts if old else {}
+            if who[1] is not None and not old and (self._since is None or who[1] < self._since):
+                self._since = who[1]
         for name, count in counts.items():
             if name not in self._sums and len(self._sums) >= MOST_NAMES:
                 continue
@@ -87,7 +133,6 @@ class Totals:
         values = {name: whole[name].get("", 0) for name in _COUNTERS}
         values |= {name: sum(getattr(stats, name) for stats in now) for name in _SUMS}
         values |= {name: max((getattr(s, name) for s in now), default=0) for name in _MOST}
-        since = [stats.counting_since for stats in now if stats.counting_since is not None]
         return ModelStats(
             outcomes=cast("dict[str, int]", whole["outcome"]),
             stages={
@@ -96,10 +141,24 @@ class Totals:
             },
             batch_sizes=cast("dict[int, int]", whole["batch"]),
             answer_times=tuple(_answer_times(now)),
-            counting_since=min(since, default=None),
+            counting_since=self._since,
             device=", ".join(dict.fromkeys(stats.device for stats in now if stats.device)),
             **cast("dict[str, Any]", values),
         )
+
+
+def without_gone(
+    calls: Counter[tuple[str, str]], present: Container[str]
+) -> Counter[tuple[str, str]]:
+    """Put calls of replicas that are not there any more, by address and code, under ``GONE`` when
+    they are those of too many: so they are few, and their sum stays what it is."""
+    gone = dict.fromkeys(address for address, _ in calls if address not in present)
+    gone.pop(GONE, None)
+    many = set(list(gone)[: max(len(gone) - MOST_GONE, 0)])
+    kept: Counter[tuple[str, str]] = Counter()
+    for (address, code), count in calls.items():
+        kept[GONE if address in many else address, code] += count
+    return kept
 
 
 def _counts(stats: ModelStats) -> dict[_Name, float]:
