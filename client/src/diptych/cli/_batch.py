@@ -112,8 +112,8 @@ def batch(
 
     \b
     Examples:
-      diptych batch photos --model mask-rcnn --out found
-      diptych batch photos --model mask-rcnn --shard 0/2 --coco --out found-in-two
+      diptych batch photos --model mask-rcnn --coco --out found
+      diptych batch "photos/*.jpg" --model sam-2 --box 10,10,90,90 --shard 0/2 --out shards
     """
     ctx = click.get_current_context()
     arguments = ask_arguments(**ask)
