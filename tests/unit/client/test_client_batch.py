@@ -105,6 +105,14 @@ def test_prompts_and_options_are_those_of_segment(
     assert [one["prompt_index"] for one in first["segments"]] == [0, 1]
 
 
+def test_a_model_service_alone_knows_its_model(album: Path, tmp_path: Path) -> None:
+    with FakeSegmentService(("alone",), gateway=False) as service:
+        words = ["batch", album, "--out", tmp_path / "found", "--address", service.address]
+        done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    assert {row["model"] for row in rows_of(tmp_path / "found")} == {"alone"}
+
+
 def test_keypoints_and_coco(run: Run, album: Path, service: FakeSegmentService) -> None:
     shape = Mask.from_crop([[1, 0], [1, 1]], 3, 4, (30, 40))
 
@@ -196,13 +204,15 @@ def test_killed_and_gone_on_with(
     service: FakeSegmentService, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Three times: each picture has one row, and of one part at most is asked again."""
-    rows, kills, pictures = 20, 3 if number == signal.SIGKILL else 1, 100
+    # BATCH_PICTURES=1000 is the full form.
+    pictures = int(os.environ.get("BATCH_PICTURES", "100"))
+    rows, kills = pictures // 5, 3 if number == signal.SIGKILL else 1
     make_album(tmp_path / "album", pictures)
     service.delay_s = 0.02
     words = [*COMMAND, "batch", *the_start("--rows", rows, "--address", service.address)]
     for kill in range(1, kills + 1):
         process = subprocess.Popen([*map(str, words)], cwd=tmp_path, stdout=subprocess.DEVNULL)
-        service.wait_for_requests(kill * 30, timeout=60)
+        service.wait_for_requests(kill * pictures * 3 // 10, timeout=60)
         process.send_signal(number)
         assert process.wait(30) == (130 if number != signal.SIGKILL else -number)
         assert not any(name.startswith(".") for name in names_of(tmp_path / "found"))
@@ -213,6 +223,27 @@ def test_killed_and_gone_on_with(
     counts = asked(service)
     assert len(counts) == pictures
     assert sum(count - 1 for count in counts.values()) <= kills * rows
+
+
+def test_what_a_sudden_end_left_behind_is_removed_later(run: Run, album: Path) -> None:
+    assert run(*the_start()).exit_code == 0
+    old, new = (Path("found", f".diptych-{name * 12}.part") for name in "ab")
+    for path in (old, new, Path("found/.diptych-notes.part")):
+        path.write_bytes(b"PAR1")
+        os.utime(path, (0, 0) if path != new else None)
+    assert run(*the_start()).exit_code == 0
+    assert [name for name in names_of(Path("found")) if name.startswith(".")] == [
+        ".diptych-bbbbbbbbbbbb.part",
+        ".diptych-notes.part",
+    ]
+
+
+def test_the_same_pictures_by_another_name_are_the_same_job(
+    run: Run, album: Path, service: FakeSegmentService
+) -> None:
+    assert run(*the_start()).exit_code == 0
+    done = run("./album/", "--model", "one", "--out", "found")
+    assert (done.exit_code, len(service.requests)) == (0, 7)
 
 
 # Several shards.

@@ -120,9 +120,7 @@ class Asker:
                 output=options.output,
                 automatic=options.automatic,
             )
-        except (*_OF_ALL, *_LATER) as error:
-            if isinstance(error, OverloadedError) and not error.reason:
-                raise _FailedError(error) from error
+        except (*_OF_ALL, *_LATER):
             raise
         except DiptychError as error:
             self._hear()

@@ -99,8 +99,9 @@ def settle(folder: Folder, job: Job, *, changed: bool) -> None:
 
 
 def _check(folder: Folder, there: Job, job: Job, changed: bool) -> None:
+    other_pictures = there.listing_sha256 != job.listing_sha256
     for what, old, new in (
-        ("of the pictures of", there.source, job.source),
+        ("of the pictures of", there.source, job.source if other_pictures else there.source),
         ("of model", there.model, job.model),
         ("of task", there.task, job.task),
     ):
@@ -115,7 +116,7 @@ def _check(folder: Folder, there: Job, job: Job, changed: bool) -> None:
             "choose another folder"
         )
     differences = []
-    if there.listing_sha256 != job.listing_sha256:
+    if other_pictures:
         differences.append(
             f"{job.source} has changed (it had {there.picture_count} pictures, now it has "
             f"{job.picture_count})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from types import TracebackType
 
 _PAUSE_S = 1.0
@@ -21,7 +22,7 @@ class Pace:
         self._limit = float(most)
         self._taken = 0
         self._cut_at = -_PAUSE_S
-        self._free = asyncio.Condition()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
     def places(self) -> int:
@@ -31,6 +32,7 @@ class Pace:
     def answered(self) -> None:
         """Note that the server has taken one."""
         self._limit = min(self._most, self._limit + 1 / self._limit)
+        self._let_in()
 
     def refused(self) -> None:
         """Note that the server has no room for one."""
@@ -40,9 +42,16 @@ class Pace:
             self._limit = max(1.0, self._limit / 2)
 
     async def __aenter__(self) -> None:
-        async with self._free:
-            await self._free.wait_for(lambda: self._taken < self.places)
-            self._taken += 1
+        # One is woken for each place: with asyncio's conditions all would be, each time.
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._let_in()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave()
+            raise
 
     async def __aexit__(
         self,
@@ -50,6 +59,15 @@ class Pace:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        async with self._free:
-            self._taken -= 1
-            self._free.notify_all()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._taken -= 1
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting and self._taken < self.places:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._taken += 1
+                turn.set_result(None)

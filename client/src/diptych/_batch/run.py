@@ -115,6 +115,7 @@ async def _run(client: AsyncClient, plan: Plan, watcher: Watcher) -> Summary:
     card = await asker.card()
     job = job_of(plan.source, plan.options, card, plan.shard.count)
     await asyncio.to_thread(settle, plan.folder, job, changed=plan.changed)
+    await asyncio.to_thread(plan.folder.sweep)
     parts = Parts(plan.folder, plan.shard)
     finished = await asyncio.to_thread(parts.finished)
     pictures = plan.source.pictures

@@ -7,6 +7,7 @@ import importlib
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -20,6 +21,8 @@ _PUT_WHOLE = frozenset(
 )
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 _PACKAGES |= {"abfss": "adlfs", "az": "adlfs", "sftp": "paramiko", "ssh": "paramiko"}
+_UNFINISHED = ".diptych-????????????.part"
+_STALE_S = 3600
 Fill = Callable[[IO[bytes]], object]
 
 
@@ -76,11 +79,13 @@ def said(url: str, done: str) -> Iterator[None]:
         package = _PACKAGES.get(kind)
         hint = f"pip install {package}" if package else str(error)
         raise MissingExtraError(f"{url}: addresses of {kind}:// need a package: {hint}") from error
-    except FileNotFoundError as error:
-        raise _of_kind(FileNotFoundError, f"{url} cannot be {done}: it is not there") from error
-    except PermissionError as error:
-        why = f" ({_short(error)})" if _short(error) else ""
-        raise _of_kind(PermissionError, f"{url} cannot be {done}: no right to{why}") from error
+    except (FileNotFoundError, PermissionError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        text = f"{url} cannot be {done}: {'it is not there' if missing else 'no right to'}"
+        # What a file system says is its path again, or an answer of the service that it asked.
+        why = _short(error)
+        text += f" ({why})" if " " in why else ""
+        raise (FileNotFoundError if missing else PermissionError)(text) from error
     except Exception as error:  # each file system has errors of its own
         why = _short(error) or type(error).__name__
         kind_of = ValueError if isinstance(error, ValueError) else OSError
@@ -108,6 +113,9 @@ class Folder(Protocol):
 
     def open(self, name: str) -> IO[bytes]:
         """A file of it, for reading."""
+
+    def sweep(self) -> None:
+        """Remove what a sudden end has left behind, unless it may be another writer's."""
 
     def write(self, name: str, fill: Fill, *, replace: bool = True) -> None:
         """Write a file whole, or nothing.
@@ -149,6 +157,13 @@ class LocalFolder:
         """See ``Folder``."""
         return (self._path / name).open("rb")
 
+    def sweep(self) -> None:
+        """See ``Folder``."""
+        for path in self._path.glob(_UNFINISHED):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _STALE_S:
+                    path.unlink()
+
     def write(self, name: str, fill: Fill, *, replace: bool = True) -> None:
         """See ``Folder``."""
 
@@ -182,6 +197,9 @@ class RemoteFolder:
         with said(f"{self.url}/{name}", "read"):
             opened: IO[bytes] = self._fs.open(self._at(name), "rb")
         return opened
+
+    def sweep(self) -> None:
+        """See ``Folder``. Object stores show nothing that is unfinished."""
 
     def write(self, name: str, fill: Fill, *, replace: bool = True) -> None:
         """See ``Folder``. Of several that write at a time without ``replace`` the last wins."""
