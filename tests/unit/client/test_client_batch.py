@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import pty
+import re
 import resource
 import signal
 import subprocess
@@ -530,3 +533,28 @@ def test_the_job_is_written_down(run: Run, album: Path) -> None:
     job = json.loads(Path("found/_diptych-batch.json").read_text())
     assert (job["source"], job["picture_count"], job["model"]) == ("album", 7, "one")
     assert os.path.getsize("found/_diptych-batch.json") < 2000
+
+
+def test_progress_is_on_a_terminal_alone(service: FakeSegmentService, tmp_path: Path) -> None:
+    make_album(tmp_path / "album", 5)
+    terminal, other_end = pty.openpty()
+    words = [sys.executable, "-m", "diptych.cli", "batch", *map(str, the_start())]
+    done = subprocess.run(
+        [*words, "--address", service.address],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=other_end,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        timeout=60,
+    )
+    os.close(other_end)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says EIO at the end of a terminal
+        while part := os.read(terminal, 4096):
+            shown += part
+    os.close(terminal)
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"found: 5 pictures, 5 answered, 0 failed; ")
+    assert b"Segmenting" in shown
+    assert b"pictures/s" in shown
+    assert re.search(rb"-?\d?:\d\d:", shown)  # the time left
