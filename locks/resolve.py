@@ -43,6 +43,8 @@ def environments() -> dict[str, list[str]]:
         "build": ["setuptools", "wheel", "hatchling", "editables"],
         "torch": ["torch", "torchvision"],
         "gateway": _folders(*_SHARED, "gateway"),
+        # All that a node of a cluster may run.
+        "ray": [*_folders(*ours[:-1]), "-e ./services/ray[batch]"],
         "proto": (ROOT / "proto/requirements.txt").read_text().splitlines(),
         **{path.stem: path.read_text().splitlines() for path in LOCKS.glob("*.in")},
     }

@@ -136,10 +136,16 @@ def paid_by(account: Account | None) -> Iterator[None]:
         yield
 
 
+def account() -> Account | None:
+    """Return who pays for the request being served; ``None`` for nobody."""
+    current = _current.get(None)
+    return current.account if current else None
+
+
 def account_name() -> str:
     """Return the name of who pays for the request being served; empty for nobody."""
-    current = _current.get(None)
-    return current.account.name if current and current.account else ""
+    payer = account()
+    return payer.name if payer else ""
 
 
 def charge(device_s: float) -> None:

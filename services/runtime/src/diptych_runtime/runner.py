@@ -36,6 +36,7 @@ from diptych.wire.statuses import error_from_status
 from .calls import new_request_id
 from .engine.errors import Reason, ServiceError
 from .engine.protocol import Answer, DeviceLostError, Engine
+from .machine import cache_budget
 from .settings import RuntimeSettings, read_settings
 from .wire.checks import read_checked_request
 from .worker.loading import load_engine
@@ -72,8 +73,8 @@ class Runner:
         except BaseException:
             self._model.shutdown()
             raise
-        cache = ImageCache(settings.cache_bytes)
-        self._context = EngineContext(made, loaded, cache, settings)
+        budget = cache_budget(settings.cache_bytes, loaded.free_device_bytes())
+        self._context = EngineContext(made, loaded, ImageCache(budget), settings)
         self._replies = ReplyWriter(self._card.id, loaded)
 
     def model_card(self) -> ModelCard:

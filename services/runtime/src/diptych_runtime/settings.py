@@ -55,8 +55,10 @@ class RuntimeSettings(BaseSettings):
 
     max_batch: int = Field(default=32, ge=1, le=1024)
     """Prompts on held images that may be answered together; 1 answers each alone."""
-    cache_bytes: int = Field(default=512 * MiB, ge=0)
-    """Memory for images and their features."""
+    cache_bytes: int | None = Field(default=None, ge=0)
+    """Memory for images and their features; unset: a quarter of what is free on the GPU once the
+    model is loaded, at most half of the memory; without a GPU an eighth of the memory, from 256 MiB
+    to 8 GiB."""
     step_timeout_s: float = Field(default=120.0, gt=0)
     """An engine that makes no progress for so long while it has work is killed."""
     load_timeout_s: float = Field(default=600.0, gt=0)

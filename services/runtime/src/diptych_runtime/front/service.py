@@ -16,9 +16,10 @@ from .servicer import SERVICE, ModelServicer
 from .supervisor import Supervisor
 from .worker_client import EngineClient
 
-CONNECTION_AGE_S = 60.0
-"""A gateway finds replicas that have joined only when it connects anew. Not for the gateway itself:
-a large request can be lost at that moment, which its own clients would have to send again."""
+CONNECTION_AGE_S = 300.0
+"""A client without a gateway finds replicas that have joined only when it connects anew; a gateway
+looks for them itself. Not for the gateway's own clients: a large request can be lost at that
+moment, which they would have to send again."""
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 

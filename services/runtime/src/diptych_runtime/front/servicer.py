@@ -72,6 +72,11 @@ class ModelServicer:
             },
         )
 
+    @property
+    def in_service(self) -> int:
+        """Requests that wait or run, and open video sessions."""
+        return self._admission.waiting + self._admission.running + self.videos.count
+
     def expect_batches(self, size: int) -> None:
         """Prepare for an engine that answers up to ``size`` requests on held images together."""
         self._admission.expect_batches(size)

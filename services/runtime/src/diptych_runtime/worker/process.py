@@ -31,7 +31,7 @@ from ..engine.protocol import Answer, DeviceLostError, Fact, LoadError
 from ..ipc.lanes import Lane
 from ..ipc.pipe import EnginePipe, Header, PipeClosedError
 from ..ipc.shared_memory import ImageReader
-from ..machine import device_name
+from ..machine import cache_budget, device_name
 from ..settings import RuntimeSettings
 from .batching import batcher_of
 from .decoder import Decoder
@@ -108,7 +108,9 @@ class EngineProcess:
             self._pipe.send({"op": "failed", "message": str(error)})
             return
         _log_facts(model.facts)
-        cache = ImageCache(self._settings.cache_bytes)
+        budget = cache_budget(self._settings.cache_bytes, model.free_device_bytes())
+        _log.info("room for images and features", cache_bytes=budget)
+        cache = ImageCache(budget)
         context = EngineContext(engine, model, cache, self._settings, decoder)
         loaded = self._loaded = _Loaded(context, ReplyWriter(card.id, model))
         for lane in Lane:
