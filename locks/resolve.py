@@ -50,7 +50,7 @@ def environments() -> dict[str, list[str]]:
     }
     for model in models:
         wanted[model.rpartition("/")[2]] = _folders(*_SHARED, "services/torch", model)
-    wanted["dev"] += ["-e ./client[viz,supervision,video,heif]", *_folders(*ours[1:])]
+    wanted["dev"] += ["-e ./client[viz,supervision,video,heif,batch]", *_folders(*ours[1:])]
     return wanted
 
 
