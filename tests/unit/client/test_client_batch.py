@@ -462,6 +462,17 @@ def test_nobody_there_and_wrong_models_end_it_before_it_begins(
     assert paths_of(Path("found")) == []
 
 
+def test_many_errors_are_not_all_shown(run: Run, tmp_path: Path) -> None:
+    Path("bad").mkdir()
+    for number in range(25):
+        Path(f"bad/{number:02}.png").write_bytes(b"no picture")
+    done = run("bad", "--model", "one", "--out", "found")
+    lines = done.stderr.splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "diptych: more errors are in the results only"
+    assert [row["error_code"] for row in rows_of(Path("found"))] == ["IMAGE_UNREADABLE"] * 25
+
+
 def test_exit_codes(run: Run, album: Path, service: FakeSegmentService) -> None:
     (album / "broken.png").write_bytes(b"no picture")
     assert run(*the_start()).exit_code == 0
