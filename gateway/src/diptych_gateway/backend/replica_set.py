@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -14,6 +15,7 @@ from diptych.segment import v1 as pb
 from ..statuses import no_replica
 from .follower import Follower
 from .replica import Replica
+from .totals import Totals, without_gone
 
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
@@ -38,6 +40,9 @@ class ReplicaSet:
         self.model_id = model_id
         self.replicas: tuple[Replica, ...] = ()
         """Those that are asked, by address."""
+        self.calls: Counter[tuple[str, str]] = Counter()
+        """Unary calls that have ended, by a replica's address and the name of their code."""
+        self.totals = Totals()
         self._leaving: list[Replica] = []
         self._last_card: pb.ModelCard | None = None
         self._credentials = credentials
@@ -62,6 +67,7 @@ class ReplicaSet:
             self._retire(replica)
         new = [self._replica(address, wanted[address]) for address in come]
         self.replicas = tuple(sorted((*stay, *new), key=lambda replica: replica.address))
+        self.calls = without_gone(self.calls, wanted)
         for replica in new:
             self._follow(replica)
 

@@ -157,7 +157,11 @@ class Replicas(ReplicaSet):
         self._homes = Homes()
 
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
-        """Ask one of them. As ``Model.call``."""
+        """Ask one of them, or all for their counters. As ``Model.call``."""
+        if method == "GetModelStats":
+            if not self.replicas:
+                raise no_replica(self.model_id)
+            return await self.totals.ask(self.replicas, request, timeout_s)
         deadline = Deadline(time.monotonic() + timeout_s, 0.0)
         route = Route[Replica](self._homes, b"")
         return await self._ask(method, request, None, deadline, route)
@@ -202,9 +206,11 @@ class Replicas(ReplicaSet):
                 reply = await _send(replica, method, request, deadline.for_backend_s())
             except (BackendError, ServiceError) as error:
                 failure = error
+                self.calls[replica.address, error.code.name] += 1
                 if not await self._goes_on(route, replica, error):
                     break
             else:
+                self.calls[replica.address, "OK"] += 1
                 route.answered(replica)
                 return reply
         raise failure or no_replica(self.model_id)
@@ -254,10 +260,9 @@ class Replicas(ReplicaSet):
 
 
 async def _send(replica: Replica, method: str, request: bytes, timeout_s: float) -> bytes:
-    """Send a request of a caller, which takes a place and is paid for."""
+    """Send a caller's request; work takes a place and is paid for."""
     if method != "Segment":
-        with replica.control_places.taken(len(request)), replica.control_places.holding(request):
-            return await replica.send(replica.control, method, request, timeout_s)
+        return await replica.call(method, request, timeout_s=timeout_s)
     with replica.places.taken(len(request)), replica.places.holding(request):
         reply = await replica.send(replica.work, method, request, timeout_s)
     if account_name():
