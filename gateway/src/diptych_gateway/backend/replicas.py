@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from functools import lru_cache
+from itertools import count
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
@@ -31,6 +32,7 @@ from ..statuses import BackendError, no_replica, too_late
 from .follower import Follower
 from .images import SentImage
 from .replica import Replica
+from .variants import shown_card
 from .video_relay import VideoRelay
 
 _SPILL_CALLS = 3
@@ -224,8 +226,10 @@ class Replicas:
         self.model_id = model_id
         self.replicas: tuple[Replica, ...] = ()
         """Those that are asked, by address."""
-        self._leaving: list[Replica] = []
-        self._last_card: pb.ModelCard | None = None
+        self.leaving: list[Replica] = []
+        """Those that are listed no more and only end the calls that they have."""
+        self._card: pb.ModelCard | None = None
+        self._cards: list[pb.ModelCard] = []
         self._credentials = credentials
         self._in_flight_requests = in_flight_requests
         self._in_flight_bytes = in_flight_bytes
@@ -248,15 +252,18 @@ class Replicas:
         come = sorted(wanted.keys() - {replica.address for replica in stay})
         for replica in set(self.replicas) - set(stay):
             self._retire(replica)
-        new = [self._replica(address, wanted[address]) for address in come]
+        taken = {replica.name for replica in (*stay, *self.leaving)}
+        free = (name for number in count(1) if (name := str(number)) not in taken)
+        new = [self._replica(next(free), address, wanted[address]) for address in come]
         self.replicas = tuple(sorted((*stay, *new), key=lambda replica: replica.address))
         for replica in new:
             self._follow(replica)
 
-    def _replica(self, address: str, authority: str) -> Replica:
+    def _replica(self, name: str, address: str, authority: str) -> Replica:
         return Replica(
             self.model_id,
             address,
+            name=name,
             authority=authority,
             credentials=self._credentials,
             in_flight_requests=self._in_flight_requests,
@@ -268,7 +275,7 @@ class Replicas:
         if follower := self._followers.pop(replica, None):
             follower.cancel()
         replica.retire()
-        self._leaving = [*(each for each in self._leaving if each.in_flight), replica]
+        self.leaving = [*(each for each in self.leaving if each.in_flight), replica]
 
     def start(self, refresh_s: float) -> None:
         """Begin to follow what becomes of them; a card is read again when it is so old."""
@@ -294,27 +301,33 @@ class Replicas:
         for follower in self._followers.values():
             follower.cancel()
         await asyncio.gather(*self._followers.values(), return_exceptions=True)
-        await asyncio.gather(*(each.close() for each in (*self.replicas, *self._leaving)))
+        await asyncio.gather(*(each.close() for each in (*self.replicas, *self.leaving)))
 
     @property
     def in_flight(self) -> int:
         """Requests for work and sessions that all of them have at this moment."""
-        return sum(replica.in_flight for replica in (*self.replicas, *self._leaving))
+        return sum(replica.in_flight for replica in (*self.replicas, *self.leaving))
 
     @property
     def card(self) -> pb.ModelCard | None:
-        """The card of the first that is up, else the last one seen."""
-        up = (replica.card for replica in self.replicas if replica.status.code == 0)
-        self._last_card = next(up, None) or self._last_card
-        return self._last_card
+        """The card that most of those have that are up, else the last one; see ``shown_card``."""
+        up = [each.card for each in self.replicas if each.card and not each.status.code]
+        if [*map(id, up)] != [*map(id, self._cards)]:
+            self._card, self._cards = shown_card(up, self._card), up
+        return self._card
 
     @property
     def status(self) -> status_pb2.Status:
         """OK if one of them is up, else why the first is not."""
         if not self.replicas:
             return no_replica(self.model_id).to_status()
-        statuses = [replica.status for replica in self.replicas]
+        statuses = [replica.status for replica in self._fit or self.replicas]
         return next((status for status in statuses if status.code == 0), statuses[0])
+
+    @property
+    def _fit(self) -> Sequence[Replica]:
+        """Those that are services of this model, as far as is known."""
+        return [replica for replica in self.replicas if replica.is_fit]
 
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
         """Ask one of them. As ``Model.call``."""
@@ -347,8 +360,10 @@ class Replicas:
         route: Route[Replica],
     ) -> bytes:
         failure: BackendError | ServiceError = no_replica(self.model_id)
-        while self.replicas:
-            replica = route.choose(self.replicas)
+        if self.replicas and not self._fit:
+            failure = BackendError(self.status)
+        while fit := self._fit:
+            replica = route.choose(fit)
             if route.wants_file and image:
                 file = await image.file()
                 if file is not None:
@@ -376,11 +391,11 @@ class Replicas:
         if error.reason == Reason.QUEUE_FULL:
             if isinstance(error, BackendError):  # not our own bound on its places
                 replica.note_full()
-            return route.refused(replica, self.replicas)
+            return route.refused(replica, self._fit)
         if error.code is not grpc.StatusCode.UNAVAILABLE:
             return False
         replica.note_failed()
-        pause_s = route.failed(replica, self.replicas)
+        pause_s = route.failed(replica, self._fit)
         if pause_s:
             await asyncio.sleep(pause_s)
         return pause_s is not None
@@ -402,7 +417,7 @@ class Replicas:
 
     def _for_session(self, tried: Collection[Replica]) -> Replica | None:
         """Choose for one more session; ``None`` if none is left that may have room."""
-        left = [each for each in self.replicas if each not in tried]
+        left = [each for each in self._fit if each not in tried]
         usable = [each for each in left if each.is_up and not each.is_full]
         # No secret depends on it: gateways should not all begin with the same.
         random.shuffle(usable)
