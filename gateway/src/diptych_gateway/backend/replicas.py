@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import random
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
@@ -39,8 +39,12 @@ _SPILL_CALLS = 3
 """A home is left for the other one if that has more than so many fewer calls."""
 _CROWDED = 1.5
 """Both are left if they have more than so many times the calls of the mean replica, and 3."""
+_RECENT = 256
+_HOMES_PER_SHARE = 2.0
+"""An image with a share of the recent calls gets twice that share of the replicas as homes, so that
+none of them gets much more than others do."""
 _MOST_KNOWN = 32 * 1024
-_MOST_HOLDERS = 16
+_MOST_HOLDERS = 64
 _MOST_FAILURES = 3
 _MOST_REFUSALS = 8
 _PAUSES_S = (0.02, 0.06)
@@ -76,27 +80,47 @@ R = TypeVar("R", bound=Candidate)
 
 
 class Homes:
-    """Which replicas have answered about an image; bounded, the least recently used out first."""
+    """What one gateway knows of images: who has answered about them, and how often they are asked
+    about. Bounded, the least recently used out first."""
 
     def __init__(self) -> None:
         self._holders: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
+        self._recent: deque[bytes] = deque()
+        self._counts: Counter[bytes] = Counter()
+        self._contended: set[bytes] = set()
 
     def holders(self, digest: bytes) -> tuple[str, ...]:
         """List the addresses of those that hold an image, as far as is known."""
         return self._holders.get(digest, ())
 
     def remember(self, digest: bytes, address: str) -> None:
-        """Note that a replica holds an image now."""
+        """Note that a replica has answered about an image, and so holds it."""
         others = [each for each in self._holders.pop(digest, ()) if each != address]
         self._holders[digest] = (address, *others[: _MOST_HOLDERS - 1])
         if len(self._holders) > _MOST_KNOWN:
             self._holders.popitem(last=False)
+        self._recent.append(digest)
+        self._counts[digest] += 1
+        if len(self._recent) > _RECENT:
+            gone = self._recent.popleft()
+            self._counts[gone] -= 1
+            if not self._counts[gone]:
+                del self._counts[gone]
+                self._contended.discard(gone)
 
     def forget(self, digest: bytes, address: str) -> None:
         """Note that a replica does not hold an image any more."""
         left = tuple(each for each in self._holders.pop(digest, ()) if each != address)
         if left:
             self._holders[digest] = left
+
+    def wide(self, digest: bytes, replicas: int, *, contended: bool) -> int:
+        """Say how many homes an image has: more than two if much is asked about it, from when a
+        call found its replica ``contended``."""
+        wanted = int(_HOMES_PER_SHARE * self._counts[digest] / _RECENT * replicas)
+        if wanted > 2 and contended:
+            self._contended.add(digest)
+        return wanted if wanted > 2 and digest in self._contended else 2
 
 
 class Route(Generic[R]):
@@ -120,23 +144,29 @@ class Route(Generic[R]):
         self._failures = 0
 
     def choose(self, replicas: Sequence[R]) -> R:
-        """Choose among one or more."""
-        usable = self._usable(ranked(self._digest, replicas))
-        holders = [each for each in usable if each.address in self._homes.holders(self._digest)]
-        first = _least_busy(usable, holders)
-        likely = [e for e in holders or usable[:2] if e.address not in self._lacking]
-        self.wants_file = False
-        if self.is_named and first not in likely:
-            if likely and (first.address in self._lacking or not self._is_at_hand):
-                first = min(likely, key=lambda each: each.calls)
-            else:
-                self.wants_file = True
-        return first
+        """Choose among one or more: one that is up and not full, if there is one."""
+        order = ranked(self._digest, replicas)
+        left = [each for each in order if each.address not in self._left] or list(order)
+        full: R | None = None
+        while left:
+            best = self._best(left)
+            if best.is_up and not best.is_full and not (self._left and best.is_failing):
+                return best
+            if best.is_up:
+                full = full or best
+            left.remove(best)
+        return self._best([full] if full else order)
 
-    def _usable(self, replicas: Sequence[R]) -> Sequence[R]:
-        left = [e for e in replicas if e.address not in self._left] or replicas
-        up = [e for e in left if e.is_up] or left
-        return [e for e in up if not e.is_full] or up
+    def _best(self, replicas: Sequence[R]) -> R:
+        known = self._homes.holders(self._digest)
+        holders = [each for each in replicas if each.address in known] if known else []
+        best = _least_busy(replicas, holders, self._digest, self._homes)
+        likely = [e for e in holders or replicas[:2] if e.address not in self._lacking]
+        self.wants_file = self.is_named and best not in likely
+        if self.wants_file and likely and (best.address in self._lacking or not self._is_at_hand):
+            self.wants_file = False
+            best = min(likely, key=_calls_or_chance if holders else _calls)
+        return best
 
     def lacks(self, replica: R) -> None:
         """Note that it does not hold the image: the other home is asked, then the file sent."""
@@ -193,16 +223,28 @@ def _mixed(number: int) -> int:
     return number ^ number >> 31
 
 
-def _least_busy(usable: Sequence[R], holders: Sequence[R]) -> R:
+def _least_busy(usable: Sequence[R], holders: Sequence[R], digest: bytes, homes: Homes) -> R:
     """Choose among usable ones, best first, of which some hold the image."""
-    home = min(usable[:2], key=lambda each: each.calls)
-    best = min(holders, key=lambda each: each.calls) if holders else home
+    home = min(usable[:2], key=_calls)
+    best = min(holders, key=_calls_or_chance) if holders else home
     if home.calls + _SPILL_CALLS < best.calls:
-        best = home
-    mean = sum(each.calls for each in usable) / len(usable)
-    if best.calls > _CROWDED * mean + _SPILL_CALLS:
-        best = next(each for each in usable if each.calls <= mean)
+        return home
+    wide = homes.wide(digest, len(usable), contended=best.calls > 0)
+    if wide > 2:
+        return min(usable[:wide], key=_calls_or_chance)
+    if best.calls > _SPILL_CALLS:
+        mean = sum(map(_calls, usable)) / len(usable)
+        if best.calls > _CROWDED * mean + _SPILL_CALLS:
+            best = next(each for each in usable if each.calls <= mean)
     return best
+
+
+def _calls(replica: Candidate) -> int:
+    return replica.calls
+
+
+def _calls_or_chance(replica: Candidate) -> tuple[int, float]:
+    return replica.calls, random.random()  # no secret depends on it
 
 
 class Replicas:
