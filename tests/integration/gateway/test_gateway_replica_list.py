@@ -78,20 +78,25 @@ async def test_health_lists_replicas_that_differ(stage: Any) -> None:
     await stage.serve(Endpoint("one", where), stage.dead_endpoint("two"))
     await stage.until(lambda: not any(r.status.code for r in known(stage).replicas))
     assert known(stage).model_card.weights[0].sha256 == b"\1" * 32
+    (other,) = (r for r in known(stage).replicas if r.address == models[1].address)
     code, printed = await diptych("health", "--address", stage.address)
     assert code == 1  # the dead one
     lines = printed.splitlines()
     assert lines[1] == "  one: reachable, 3 of 3 replicas"
     assert lines[2].startswith("    warning: replicas differ: ")
-    rows = {model.address: next(li for li in lines if model.address in li) for model in models}
-    assert "serving  0 calls  0 sessions  weights 010101010101  since 20" in rows[models[0].address]
-    assert "other weights than the card that is shown" in rows[models[1].address]
-    assert "weights 020202020202" in rows[models[1].address]
+    first, second = (next(li for li in lines if m.address in li) for m in models[:2])
+    assert "serving  0 calls  0 sessions  weights 010101010101  since 20" in first
+    assert "other weights than the card that is shown" in second
+    assert "weights 020202020202" in second
     assert "nothing listens there" in lines[-1]
-    assert "  down     0 calls" in lines[-1] or "  down  0 calls" in lines[-1]
+    assert "  down  0 calls" in lines[-1]
     answer = (await stage.http().get("/api/models/one")).json()
     assert {r["weights_sha256"][0] for r in answer["replicas"]} == {"01" * 32, "02" * 32}
     assert len(answer["warnings"]) == 1
+    rows = {row["name"]: row for row in (await stage.http().get("/api/cards")).json()["rows"]}
+    status = [item["text"] for item in rows["Status"]["cells"][0]]
+    assert rows["Status"]["cells"][0][0]["note"] == "3 of 3 replicas"
+    assert f"replica {other.name}: {other.difference}" in status
     _, document = await diptych("health", "--json", "--address", stage.address)
     assert json.loads(document)["models"][0]["replicas"] == answer["replicas"]
 

@@ -47,7 +47,11 @@ class Follower:
 
     def __init__(self, replica: Replica, refresh_s: float) -> None:
         self._replica = replica
-        self._named = {"model": replica.model_id, "address": replica.address}
+        self._named = {
+            "model": replica.model_id,
+            "replica": replica.name,
+            "address": replica.address,
+        }
         self._refresh_s = refresh_s
         self._card_due_s = 0.0
         self._lost_at_s: float | None = None
