@@ -35,7 +35,7 @@ _ASK_AGAIN_S = 0.5
 _RETRY_S = 2.0
 _SILENT_LOOKS = 2
 """So many unanswered questions in a row make a replica down: one may be lost with a connection."""
-# Services end connections that are a minute old; the next one stands within milliseconds, or under
+# Services end connections that are minutes old; the next one stands within milliseconds, or under
 # load within seconds: its first word of health comes from the service's event loop.
 _RECONNECT_S = 2.5
 _CHANGING = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
