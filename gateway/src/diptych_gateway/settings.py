@@ -211,9 +211,9 @@ class Settings(BaseSettings):
     quarantine_s: float = Field(default=600.0, ge=0)
     """An image that an engine of a model ended over is sent to no replica of it for so long."""
     in_flight_bytes: int = Field(default=512 * MiB, ge=32 * MiB)
-    """Requests that may wait for one model, in bytes; further ones are refused."""
+    """Requests that may wait for one replica or cascade, in bytes; further ones are refused."""
     in_flight_requests: int = Field(default=128, ge=1)
-    """Requests that may wait for one model; further ones are refused."""
+    """Requests that may wait for one replica or cascade; further ones are refused."""
 
     default_deadline_s: float = Field(default=60.0, gt=0)
     """Deadline of a request that came without one."""
