@@ -113,7 +113,7 @@ async def call(client: AsyncClient, number: int, seen: Counter[str], stop: async
             seen["OK"] += 1
         except DiptychError as error:
             seen[f"{error.code} {error.reason} {error}"[:160]] += 1
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
 
 
 async def session_counts(parts: list[Part]) -> list[int]:
@@ -140,8 +140,9 @@ async def follow(session: AsyncVideoSession, index: int) -> bool:
 
 async def restart_under_sessions(client: AsyncClient, parts: list[Part], number: int) -> int:
     """Restart one of them; returns how many sessions of the others were lost."""
+    sessions: dict[int, AsyncVideoSession] = {}
+    lost = 0
     async with AsyncExitStack() as stack:
-        sessions = {}
         for _ in parts:
             before = await session_counts(parts)
             session = await stack.enter_async_context(client.video(model="fake", auto_resume=False))
@@ -150,7 +151,7 @@ async def restart_under_sessions(client: AsyncClient, parts: list[Part], number:
             grown = [i for i, (a, b) in enumerate(zip(before, now, strict=True)) if b > a]
             sessions[grown[0]] = session
         restarting = asyncio.create_task(again(parts[number]))
-        index, lost = 0, 0
+        index = 0
         while not restarting.done():
             index += 1
             for where, session in sessions.items():
@@ -160,7 +161,8 @@ async def restart_under_sessions(client: AsyncClient, parts: list[Part], number:
         await restarting
         if len(sessions) != len(parts):
             print(f"sessions were on {sorted(sessions)} only", flush=True)
-        stack.pop_all()
+    while sum(await session_counts(parts)):
+        await asyncio.sleep(0.05)
     return lost
 
 
