@@ -51,6 +51,8 @@ class FakeModel(pb.SegmentServiceServicer):
         self.running = 0
         self.boxes = [(10, 10, 30, 30)]
         self.answer: Answer = self.find
+        self.session: Session | None = None
+        self.sessions_begun = 0
         self.host = "127.0.0.1"
         self.port = 0
         self.options = SERVER_OPTIONS
@@ -90,7 +92,9 @@ class FakeModel(pb.SegmentServiceServicer):
             self.running -= 1
 
     def SegmentVideo(self, request_iterator: Any, context: Any) -> Any:
-        raise AssertionError("no test here opens a session with this model")
+        assert self.session, "no test here opens a session with this model"
+        self.sessions_begun += 1
+        return self.session(request_iterator, context)
 
     async def GetModelCard(self, request: Any, context: Any) -> Any:
         self.card_calls += 1
@@ -170,12 +174,9 @@ class Stage:
         await model.start()
         return model
 
-    def replica(self, of: FakeModel, host: str) -> FakeModel:
-        """Another service for a model, at the same port of another address; not started."""
-        model = FakeModel(of.model_id, of.tasks, of.holds_images)
-        model.host, model.port = host, of.port
-        self._models.append(model)
-        return model
+    async def replicas(self, model_id: str, count: int) -> list[FakeModel]:
+        """Several services of one model."""
+        return [await self.model(model_id) for _ in range(count)]
 
     def dead_endpoint(self, model_id: str) -> Endpoint:
         """A model at an address where nothing listens."""
