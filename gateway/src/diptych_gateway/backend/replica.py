@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -15,7 +17,8 @@ from google.rpc import status_pb2
 from grpc_health.v1 import health_pb2
 
 from diptych.segment import v1 as pb
-from diptych_runtime.calls import account_name, outgoing_metadata
+from diptych.wire.statuses import code_of
+from diptych_runtime.calls import REQUEST_ID_KEY, account_name, outgoing_metadata
 from diptych_runtime.engine import Reason, ServiceError
 
 from ..contract import SEGMENT, is_unary, path
@@ -29,6 +32,8 @@ _HEALTH_CHECK = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_name
 _UNARY_METHODS = (*(method for method in SEGMENT.methods if is_unary(method)), _HEALTH_CHECK)
 _VIDEO_METHOD = SEGMENT.methods_by_name["SegmentVideo"]
 _READY = grpc.ChannelConnectivity.READY
+OWN_ID = f"gateway-{os.urandom(8).hex()}"
+"""The id of what a gateway asks for itself, by which it knows its own voice."""
 _BROKEN = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 _WORK = "Segment"
 # For callers who ask for cards and figures; their requests are a few bytes each.
@@ -85,8 +90,9 @@ class Connection:
 
     def call(self, method: str, request: bytes, *, timeout_s: float) -> Awaitable[bytes]:
         """Send a unary call of raw bytes, a method of a model or ``Check`` of its health, with the
-        id and trace of the request being served; raises what grpcio raises."""
-        return self._unary[method](request, timeout=timeout_s, metadata=outgoing_metadata())
+        id and trace of the request being served, or ``OWN_ID``; raises what grpcio raises."""
+        metadata = outgoing_metadata() or ((REQUEST_ID_KEY, OWN_ID),)
+        return self._unary[method](request, timeout=timeout_s, metadata=metadata)
 
     def open_video(self, *, timeout_s: float | None) -> Any:
         """Open a ``SegmentVideo`` call of raw bytes, which is never tried again, with the id and
@@ -207,6 +213,7 @@ class Replica:
         model_id: str,
         address: str,
         *,
+        name: str = "1",
         authority: str = "",
         credentials: grpc.ChannelCredentials | None = None,
         in_flight_requests: int = 128,
@@ -217,7 +224,10 @@ class Replica:
         self.address = address
         self.authority = authority or address
         self.card: pb.ModelCard | None = None
-        self.status: status_pb2.Status = unreachable(model_id).to_status()
+        self.name = name
+        self.since = datetime.now(UTC)
+        """Since when it is up, or is not."""
+        self._status: status_pb2.Status = unreachable(model_id).to_status()
         self.sessions = 0
         """Video sessions that it has by this gateway; each is one of ``in_flight``, too."""
         self._proxy = proxy
@@ -235,6 +245,22 @@ class Replica:
 
     def _connect(self, credentials: grpc.ChannelCredentials | None) -> Connection:
         return Connection(self.address, credentials, authority=self.authority, proxy=self._proxy)
+
+    @property
+    def status(self) -> status_pb2.Status:
+        """OK while it is up, or why it is not."""
+        return self._status
+
+    @status.setter
+    def status(self, status: status_pb2.Status) -> None:
+        if bool(status.code) != bool(self._status.code):
+            self.since = datetime.now(UTC)
+        self._status = status
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether it is a service of this model, as far as is known."""
+        return code_of(self._status) is not grpc.StatusCode.FAILED_PRECONDITION
 
     @property
     def in_flight(self) -> int:

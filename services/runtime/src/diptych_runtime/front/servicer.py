@@ -10,23 +10,21 @@ from functools import partial
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from diptych import Task
 from diptych.segment import v1 as pb
 from diptych.wire.cards import card_reply
 from diptych.wire.fields import SMALL_BYTES
 from diptych.wire.replies import duration
-from diptych.wire.requests import read_request, read_size
+from diptych.wire.requests import read_size
 
 from ..calls import log_fields, request_id, tenant
 from ..engine.errors import ServiceError, not_held
-from ..grpc_server.interceptor import unreadable
 from ..ipc.lanes import Lane
 from ..machine import process_memory
 from ..quarantine import ended_engine
 from ..settings import RuntimeSettings
-from ..wire.checks import check_model, check_request
+from ..wire.checks import check_model, read_checked_request
 from ..wire.image_files import pixel_count
 from .admission import Admission, Estimates, Kind, lane_of, work_units
 from .stats import Stats
@@ -225,11 +223,7 @@ def _pending_request(
     raw: bytes, card: pb.ModelCard, received: float, deadline: float
 ) -> PendingRequest:
     """Parse and check a serialised ``SegmentRequest``."""
-    try:
-        message, encoded = read_request(raw)
-    except DecodeError as error:
-        raise unreadable(raw) from error
-    task = check_request(message, encoded, card)
+    message, encoded, task = read_checked_request(raw, card)
     return PendingRequest(
         request_id=request_id(),
         task=task,

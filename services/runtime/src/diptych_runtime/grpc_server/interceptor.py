@@ -23,7 +23,7 @@ from diptych.limits import MAX_REQUEST_BYTES
 from diptych.wire.statuses import CODES_BY_NUMBER, code_of, trailers
 
 from ..calls import REQUEST_ID_KEY, Account, Calls, RequestBytes, log_field, paid_by, request_id
-from ..engine.errors import Reason, ServiceError, draining, invalid
+from ..engine.errors import Reason, ServiceError, draining, unreadable
 from .peers import hang_up
 
 _HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
@@ -221,12 +221,6 @@ def _reader(parse: Callable[[bytes], Any] | None, *, streams: bool) -> Callable[
             yield read(raw)
 
     return read_each if streams else read
-
-
-def unreadable(raw: bytes) -> ServiceError:
-    """Make the error for bytes that are not the message of their method."""
-    text = f"expected the message of this method, got {len(raw)} bytes of something else"
-    return invalid(Reason.OPTION_INVALID, "request", text)
 
 
 class _Guard:
