@@ -10,7 +10,6 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
-from functools import partial
 from typing import Any, Generic
 
 import grpc
@@ -162,8 +161,11 @@ class Replicas(ReplicaSet):
         if method == "GetModelStats":
             if not self.replicas:
                 raise no_replica(self.model_id)
-            ask = partial(_send, method=method, request=request)
-            return await self.totals.ask(self.replicas, ask, timeout_s)
+            return await self.totals.ask(
+                self.replicas,
+                lambda each, within_s: _send(each, method, request, within_s),
+                timeout_s,
+            )
         deadline = Deadline(time.monotonic() + timeout_s, 0.0)
         route = Route[Replica](self._homes, b"")
         return await self._ask(method, request, None, deadline, route)
@@ -205,9 +207,7 @@ class Replicas(ReplicaSet):
                 elif failure and failure.reason == Reason.IMAGE_NOT_HELD:
                     break
             try:
-                reply = await _send(
-                    replica, deadline.for_backend_s(), method=method, request=request
-                )
+                reply = await _send(replica, method, request, deadline.for_backend_s())
             except (BackendError, ServiceError) as error:
                 failure = error
                 self.calls[replica.address, error.code.name] += 1
@@ -263,7 +263,7 @@ class Replicas(ReplicaSet):
         return min(among, key=lambda each: (each.sessions, each.calls), default=None)
 
 
-async def _send(replica: Replica, timeout_s: float, *, method: str, request: bytes) -> bytes:
+async def _send(replica: Replica, method: str, request: bytes, timeout_s: float) -> bytes:
     """Send a request of a caller, which takes a place and is paid for."""
     if method != "Segment":
         with replica.control_places.taken(len(request)), replica.control_places.holding(request):
