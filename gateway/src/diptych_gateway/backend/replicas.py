@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import random
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -31,6 +31,7 @@ from ..statuses import BackendError, no_replica, too_late
 from .follower import Follower
 from .images import SentImage
 from .replica import Replica
+from .totals import Totals, without_gone
 from .video_relay import VideoRelay
 
 _SPILL_CALLS = 3
@@ -224,6 +225,9 @@ class Replicas:
         self.model_id = model_id
         self.replicas: tuple[Replica, ...] = ()
         """Those that are asked, by address."""
+        self.calls: Counter[tuple[str, str]] = Counter()
+        """Unary calls that have ended, by a replica's address and the name of their code."""
+        self.totals = Totals()
         self._leaving: list[Replica] = []
         self._last_card: pb.ModelCard | None = None
         self._credentials = credentials
@@ -250,6 +254,7 @@ class Replicas:
             self._retire(replica)
         new = [self._replica(address, wanted[address]) for address in come]
         self.replicas = tuple(sorted((*stay, *new), key=lambda replica: replica.address))
+        self.calls = without_gone(self.calls, wanted)
         for replica in new:
             self._follow(replica)
 
@@ -317,7 +322,11 @@ class Replicas:
         return next((status for status in statuses if status.code == 0), statuses[0])
 
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
-        """Ask one of them. As ``Model.call``."""
+        """Ask one of them, or all for their counters. As ``Model.call``."""
+        if method == "GetModelStats":
+            if not self.replicas:
+                raise no_replica(self.model_id)
+            return await self.totals.ask(self.replicas, request, timeout_s)
         deadline = Deadline(time.monotonic() + timeout_s, 0.0)
         return await self._ask(method, request, None, deadline, Route(self._homes, b""))
 
@@ -359,9 +368,11 @@ class Replicas:
                 reply = await replica.call(method, request, timeout_s=deadline.for_backend_s())
             except (BackendError, ServiceError) as error:
                 failure = error
+                self.calls[replica.address, error.code.name] += 1
                 if not await self._goes_on(route, replica, error):
                     break
             else:
+                self.calls[replica.address, "OK"] += 1
                 route.answered(replica)
                 return reply
         raise failure

@@ -22,7 +22,6 @@ from diptych.segment import v1 as pb
 from diptych.wire.cards import read_known_model
 from diptych.wire.comparison import read_comparison
 from diptych.wire.replies import read_result
-from diptych.wire.stats import read_stats
 from diptych_runtime.calls import HeldBytes, RequestBytes, log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
 
@@ -109,8 +108,7 @@ class Api:
         asked = await asyncio.gather(
             *(metrics.ask_stats(self._registry.model(model_id)) for model_id in reachable)
         )
-        answered = zip(reachable, asked, strict=True)
-        stats = {model_id: read_stats(message) for model_id, message in answered if message}
+        stats = {name: found for name, found in zip(reachable, asked, strict=True) if found}
         return _json_response(cards_document(known, stats))
 
     async def server(self, request: Request) -> Response:
