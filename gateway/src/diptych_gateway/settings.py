@@ -41,11 +41,6 @@ class Endpoint:
         """Where that is; what the settings hold has been checked."""
         return parse_source(self.address)
 
-    @property
-    def target(self) -> str:
-        """Make what gRPC dials; a name with several addresses reaches all of them in turn."""
-        return f"dns:///{self.address}"
-
 
 def parse_endpoints(text: str) -> tuple[Endpoint, ...]:
     """Read ``name=where,name=where``, in that order; ``parse_source`` says what ``where`` may be.

@@ -184,17 +184,15 @@ class Stage:
     async def serve(self, *models: FakeModel | Endpoint, seen: bool = True, **settings: Any) -> Any:
         """A gateway for these models, those with one id being replicas; waits until it has seen the
         cards of those that run."""
-        endpoints = [
-            m if isinstance(m, Endpoint) else Endpoint(m.model_id, m.address) for m in models
-        ]
-        first = {endpoint.model_id: endpoint for endpoint in reversed(endpoints)}
-        ordered = tuple(dict.fromkeys(first[endpoint.model_id] for endpoint in endpoints))
+        where: dict[str, list[str]] = {}
+        for model in models:
+            where.setdefault(model.model_id, []).append(model.address)
+        endpoints = tuple(
+            Endpoint(model_id, "|".join(all_of)) for model_id, all_of in where.items()
+        )
         fixed = {"port": 0, "http_port": 0, "drain_s": 0.0, **settings}
         self._earlier.append(self.gateway)
-        self.gateway = Gateway(Settings(models=ordered, **fixed))
-        for service in self.gateway.registry.services:
-            mine = [e.address for e in endpoints if e.model_id == service.model_id]
-            service.set_addresses(mine)
+        self.gateway = Gateway(Settings(models=endpoints, **fixed))
         self.address = f"127.0.0.1:{await self.gateway.start()}"
         if seen:
             running = {m.address for m in models if isinstance(m, FakeModel) and m.server}

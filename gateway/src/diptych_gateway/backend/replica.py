@@ -223,10 +223,13 @@ class Replica:
         self.model_id = model_id
         self.address = address
         self.authority = authority or address
-        self.card: pb.ModelCard | None = None
         self.name = name
+        """What it is called where nobody may know its address."""
+        self.card: pb.ModelCard | None = None
         self.since = datetime.now(UTC)
         """Since when it is up, or is not."""
+        self.is_fit = True
+        """Whether it is a service of this model, as far as is known."""
         self._status: status_pb2.Status = unreachable(model_id).to_status()
         self.sessions = 0
         """Video sessions that it has by this gateway; each is one of ``in_flight``, too."""
@@ -256,11 +259,7 @@ class Replica:
         if bool(status.code) != bool(self._status.code):
             self.since = datetime.now(UTC)
         self._status = status
-
-    @property
-    def is_fit(self) -> bool:
-        """Whether it is a service of this model, as far as is known."""
-        return code_of(self._status) is not grpc.StatusCode.FAILED_PRECONDITION
+        self.is_fit = code_of(status) is not grpc.StatusCode.FAILED_PRECONDITION
 
     @property
     def in_flight(self) -> int:

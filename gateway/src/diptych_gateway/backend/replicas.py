@@ -12,9 +12,14 @@ import asyncio
 import hashlib
 import random
 import time
+<<<<<<< HEAD
 from collections import Counter, OrderedDict
+=======
+from collections import Counter, OrderedDict, deque
+>>>>>>> discovery
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from functools import lru_cache
+from itertools import count
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
@@ -31,15 +36,23 @@ from ..statuses import BackendError, no_replica, too_late
 from .follower import Follower
 from .images import SentImage
 from .replica import Replica
+<<<<<<< HEAD
 from .totals import Totals, without_gone
+=======
+from .variants import shown_card
+>>>>>>> discovery
 from .video_relay import VideoRelay
 
 _SPILL_CALLS = 3
 """A home is left for the other one if that has more than so many fewer calls."""
 _CROWDED = 1.5
 """Both are left if they have more than so many times the calls of the mean replica, and 3."""
+_RECENT = 256
+_HOMES_PER_SHARE = 2.0
+"""An image with a share of the recent calls gets twice that share of the replicas as homes, so that
+none of them gets much more than others do."""
 _MOST_KNOWN = 32 * 1024
-_MOST_HOLDERS = 16
+_MOST_HOLDERS = 64
 _MOST_FAILURES = 3
 _MOST_REFUSALS = 8
 _PAUSES_S = (0.02, 0.06)
@@ -75,27 +88,47 @@ R = TypeVar("R", bound=Candidate)
 
 
 class Homes:
-    """Which replicas have answered about an image; bounded, the least recently used out first."""
+    """What one gateway knows of images: who has answered about them, and how often they are asked
+    about. Bounded, the least recently used out first."""
 
     def __init__(self) -> None:
         self._holders: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
+        self._recent: deque[bytes] = deque()
+        self._counts: Counter[bytes] = Counter()
+        self._contended: set[bytes] = set()
 
     def holders(self, digest: bytes) -> tuple[str, ...]:
         """List the addresses of those that hold an image, as far as is known."""
         return self._holders.get(digest, ())
 
     def remember(self, digest: bytes, address: str) -> None:
-        """Note that a replica holds an image now."""
+        """Note that a replica has answered about an image, and so holds it."""
         others = [each for each in self._holders.pop(digest, ()) if each != address]
         self._holders[digest] = (address, *others[: _MOST_HOLDERS - 1])
         if len(self._holders) > _MOST_KNOWN:
             self._holders.popitem(last=False)
+        self._recent.append(digest)
+        self._counts[digest] += 1
+        if len(self._recent) > _RECENT:
+            gone = self._recent.popleft()
+            self._counts[gone] -= 1
+            if not self._counts[gone]:
+                del self._counts[gone]
+                self._contended.discard(gone)
 
     def forget(self, digest: bytes, address: str) -> None:
         """Note that a replica does not hold an image any more."""
         left = tuple(each for each in self._holders.pop(digest, ()) if each != address)
         if left:
             self._holders[digest] = left
+
+    def wide(self, digest: bytes, replicas: int, *, contended: bool) -> int:
+        """Say how many homes an image has: more than two if much is asked about it, from when a
+        call found its replica ``contended``."""
+        wanted = int(_HOMES_PER_SHARE * self._counts[digest] / _RECENT * replicas)
+        if wanted > 2 and contended:
+            self._contended.add(digest)
+        return wanted if wanted > 2 and digest in self._contended else 2
 
 
 class Route(Generic[R]):
@@ -119,23 +152,29 @@ class Route(Generic[R]):
         self._failures = 0
 
     def choose(self, replicas: Sequence[R]) -> R:
-        """Choose among one or more."""
-        usable = self._usable(ranked(self._digest, replicas))
-        holders = [each for each in usable if each.address in self._homes.holders(self._digest)]
-        first = _least_busy(usable, holders)
-        likely = [e for e in holders or usable[:2] if e.address not in self._lacking]
-        self.wants_file = False
-        if self.is_named and first not in likely:
-            if likely and (first.address in self._lacking or not self._is_at_hand):
-                first = min(likely, key=lambda each: each.calls)
-            else:
-                self.wants_file = True
-        return first
+        """Choose among one or more: one that is up and not full, if there is one."""
+        order = ranked(self._digest, replicas)
+        left = [each for each in order if each.address not in self._left] or list(order)
+        full: R | None = None
+        while left:
+            best = self._best(left)
+            if best.is_up and not best.is_full and not (self._left and best.is_failing):
+                return best
+            if best.is_up:
+                full = full or best
+            left.remove(best)
+        return self._best([full] if full else order)
 
-    def _usable(self, replicas: Sequence[R]) -> Sequence[R]:
-        left = [e for e in replicas if e.address not in self._left] or replicas
-        up = [e for e in left if e.is_up] or left
-        return [e for e in up if not e.is_full] or up
+    def _best(self, replicas: Sequence[R]) -> R:
+        known = self._homes.holders(self._digest)
+        holders = [each for each in replicas if each.address in known] if known else []
+        best = _least_busy(replicas, holders, self._digest, self._homes)
+        likely = [e for e in holders or replicas[:2] if e.address not in self._lacking]
+        self.wants_file = self.is_named and best not in likely
+        if self.wants_file and likely and (best.address in self._lacking or not self._is_at_hand):
+            self.wants_file = False
+            best = min(likely, key=_calls_or_chance if holders else _calls)
+        return best
 
     def lacks(self, replica: R) -> None:
         """Note that it does not hold the image: the other home is asked, then the file sent."""
@@ -192,16 +231,28 @@ def _mixed(number: int) -> int:
     return number ^ number >> 31
 
 
-def _least_busy(usable: Sequence[R], holders: Sequence[R]) -> R:
+def _least_busy(usable: Sequence[R], holders: Sequence[R], digest: bytes, homes: Homes) -> R:
     """Choose among usable ones, best first, of which some hold the image."""
-    home = min(usable[:2], key=lambda each: each.calls)
-    best = min(holders, key=lambda each: each.calls) if holders else home
+    home = min(usable[:2], key=_calls)
+    best = min(holders, key=_calls_or_chance) if holders else home
     if home.calls + _SPILL_CALLS < best.calls:
-        best = home
-    mean = sum(each.calls for each in usable) / len(usable)
-    if best.calls > _CROWDED * mean + _SPILL_CALLS:
-        best = next(each for each in usable if each.calls <= mean)
+        return home
+    wide = homes.wide(digest, len(usable), contended=best.calls > 0)
+    if wide > 2:
+        return min(usable[:wide], key=_calls_or_chance)
+    if best.calls > _SPILL_CALLS:
+        mean = sum(map(_calls, usable)) / len(usable)
+        if best.calls > _CROWDED * mean + _SPILL_CALLS:
+            best = next(each for each in usable if each.calls <= mean)
     return best
+
+
+def _calls(replica: Candidate) -> int:
+    return replica.calls
+
+
+def _calls_or_chance(replica: Candidate) -> tuple[int, float]:
+    return replica.calls, random.random()  # no secret depends on it
 
 
 class Replicas:
@@ -225,11 +276,18 @@ class Replicas:
         self.model_id = model_id
         self.replicas: tuple[Replica, ...] = ()
         """Those that are asked, by address."""
+<<<<<<< HEAD
         self.calls: Counter[tuple[str, str]] = Counter()
         """Unary calls that have ended, by a replica's address and the name of their code."""
         self.totals = Totals()
         self._leaving: list[Replica] = []
         self._last_card: pb.ModelCard | None = None
+=======
+        self.leaving: list[Replica] = []
+        """Those that are listed no more and only end the calls that they have."""
+        self._card: pb.ModelCard | None = None
+        self._cards: list[pb.ModelCard] = []
+>>>>>>> discovery
         self._credentials = credentials
         self._in_flight_requests = in_flight_requests
         self._in_flight_bytes = in_flight_bytes
@@ -252,16 +310,19 @@ class Replicas:
         come = sorted(wanted.keys() - {replica.address for replica in stay})
         for replica in set(self.replicas) - set(stay):
             self._retire(replica)
-        new = [self._replica(address, wanted[address]) for address in come]
+        taken = {replica.name for replica in (*stay, *self.leaving)}
+        free = (name for number in count(1) if (name := str(number)) not in taken)
+        new = [self._replica(next(free), address, wanted[address]) for address in come]
         self.replicas = tuple(sorted((*stay, *new), key=lambda replica: replica.address))
         self.calls = without_gone(self.calls, wanted)
         for replica in new:
             self._follow(replica)
 
-    def _replica(self, address: str, authority: str) -> Replica:
+    def _replica(self, name: str, address: str, authority: str) -> Replica:
         return Replica(
             self.model_id,
             address,
+            name=name,
             authority=authority,
             credentials=self._credentials,
             in_flight_requests=self._in_flight_requests,
@@ -273,7 +334,7 @@ class Replicas:
         if follower := self._followers.pop(replica, None):
             follower.cancel()
         replica.retire()
-        self._leaving = [*(each for each in self._leaving if each.in_flight), replica]
+        self.leaving = [*(each for each in self.leaving if each.in_flight), replica]
 
     def start(self, refresh_s: float) -> None:
         """Begin to follow what becomes of them; a card is read again when it is so old."""
@@ -299,27 +360,33 @@ class Replicas:
         for follower in self._followers.values():
             follower.cancel()
         await asyncio.gather(*self._followers.values(), return_exceptions=True)
-        await asyncio.gather(*(each.close() for each in (*self.replicas, *self._leaving)))
+        await asyncio.gather(*(each.close() for each in (*self.replicas, *self.leaving)))
 
     @property
     def in_flight(self) -> int:
         """Requests for work and sessions that all of them have at this moment."""
-        return sum(replica.in_flight for replica in (*self.replicas, *self._leaving))
+        return sum(replica.in_flight for replica in (*self.replicas, *self.leaving))
 
     @property
     def card(self) -> pb.ModelCard | None:
-        """The card of the first that is up, else the last one seen."""
-        up = (replica.card for replica in self.replicas if replica.status.code == 0)
-        self._last_card = next(up, None) or self._last_card
-        return self._last_card
+        """The card that most of those have that are up, else the last one; see ``shown_card``."""
+        up = [each.card for each in self.replicas if each.card and not each.status.code]
+        if [*map(id, up)] != [*map(id, self._cards)]:
+            self._card, self._cards = shown_card(up, self._card), up
+        return self._card
 
     @property
     def status(self) -> status_pb2.Status:
         """OK if one of them is up, else why the first is not."""
         if not self.replicas:
             return no_replica(self.model_id).to_status()
-        statuses = [replica.status for replica in self.replicas]
+        statuses = [replica.status for replica in self._fit or self.replicas]
         return next((status for status in statuses if status.code == 0), statuses[0])
+
+    @property
+    def _fit(self) -> Sequence[Replica]:
+        """Those that are services of this model, as far as is known."""
+        return [replica for replica in self.replicas if replica.is_fit]
 
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
         """Ask one of them, or all for their counters. As ``Model.call``."""
@@ -356,8 +423,10 @@ class Replicas:
         route: Route[Replica],
     ) -> bytes:
         failure: BackendError | ServiceError = no_replica(self.model_id)
-        while self.replicas:
-            replica = route.choose(self.replicas)
+        if self.replicas and not self._fit:
+            failure = BackendError(self.status)
+        while fit := self._fit:
+            replica = route.choose(fit)
             if route.wants_file and image:
                 file = await image.file()
                 if file is not None:
@@ -387,11 +456,11 @@ class Replicas:
         if error.reason == Reason.QUEUE_FULL:
             if isinstance(error, BackendError):  # not our own bound on its places
                 replica.note_full()
-            return route.refused(replica, self.replicas)
+            return route.refused(replica, self._fit)
         if error.code is not grpc.StatusCode.UNAVAILABLE:
             return False
         replica.note_failed()
-        pause_s = route.failed(replica, self.replicas)
+        pause_s = route.failed(replica, self._fit)
         if pause_s:
             await asyncio.sleep(pause_s)
         return pause_s is not None
@@ -413,7 +482,7 @@ class Replicas:
 
     def _for_session(self, tried: Collection[Replica]) -> Replica | None:
         """Choose for one more session; ``None`` if none is left that may have room."""
-        left = [each for each in self.replicas if each not in tried]
+        left = [each for each in self._fit if each not in tried]
         usable = [each for each in left if each.is_up and not each.is_full]
         # No secret depends on it: gateways should not all begin with the same.
         random.shuffle(usable)
