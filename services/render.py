@@ -1,4 +1,4 @@
-"""Write what follows from ``services.toml``: the Procfile, parts of Dockerfile and compose files.
+"""Write what follows from ``services.toml``: the Procfiles, parts of Dockerfile and compose files.
 
     python services/render.py            # write
     python services/render.py --check    # say what is not current, and fail
@@ -28,6 +28,11 @@ _PROCFILE = """\
 # starts its own again after a crash; what a service says by itself ends the loop: 0 told to stop,
 # 1 given up, 2 a setting to change.
 """
+_ON_RAY = """\
+# Written by `make services` from services/services.toml; run by `make ray` (honcho). Ray runs one
+# of every model that is installed. The gateway asks its directory, and both stop together.
+"""
+_DIRECTORY = "http://localhost:8000/replicas"
 _SHARED = ("diptych", "diptych_runtime", "diptych_torch")
 _LOOP = "trap : TERM; until {run}; rc=$?; [ $rc -le 2 ]; do sleep 1; done; exit $rc"
 
@@ -72,13 +77,23 @@ def procfile(services: list[Service], cascades: str) -> str:
         f"{s.model_id}: {_LOOP.format(run=f'DIPTYCH_PORT={s.port} diptych-{s.model_id}')}"
         for s in services
     ]
-    models = ",".join(f"{s.model_id}=localhost:{s.port}" for s in services)
+    lines.append(_gateway([f"{s.model_id}=localhost:{s.port}" for s in services], cascades))
+    return _PROCFILE + "\n".join(lines) + "\n"
+
+
+def on_ray(services: list[Service], cascades: str) -> str:
+    """The Procfile that has the models run by Ray on this machine."""
+    ray = "ray: exec python -m diptych_ray"
+    gateway = _gateway([f"{s.model_id}={_DIRECTORY}" for s in services], cascades)
+    return f"{_ON_RAY}{ray}\n{gateway}\n"
+
+
+def _gateway(models: list[str], cascades: str) -> str:
     run = (
-        f'DIPTYCH_PORT=50051 DIPTYCH_MODELS="${{DIPTYCH_MODELS:-{models}}}" '
+        f'DIPTYCH_PORT=50051 DIPTYCH_MODELS="${{DIPTYCH_MODELS:-{",".join(models)}}}" '
         f'DIPTYCH_CASCADES="${{DIPTYCH_CASCADES-{cascades}}}" diptych-gateway'
     )
-    lines.append(f"gateway: {_LOOP.format(run=run)}")
-    return _PROCFILE + "\n".join(lines) + "\n"
+    return f"gateway: {_LOOP.format(run=run)}"
 
 
 def images(service: Service) -> str:
@@ -180,7 +195,10 @@ def rendered() -> dict[Path, str]:
         "docker-compose.yml": {"gpu": each(on_gpu), "cpu": each(on_cpu)},
         "docker-compose.tls.yml": {"services": each(secured, "")},
     }
-    files = {ROOT / "Procfile": procfile(services, cascades)}
+    files = {
+        ROOT / "Procfile": procfile(services, cascades),
+        ROOT / "services" / "ray" / "Procfile": on_ray(services, cascades),
+    }
     for name, blocks in parts.items():
         files[ROOT / name] = _filled((ROOT / name).read_text(), blocks, name)
     return files

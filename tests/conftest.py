@@ -20,8 +20,10 @@ os.environ.setdefault("DIPTYCH_HTTP_PORT", "")
 os.environ.setdefault("DIPTYCH_TIER", "exact")
 
 HERE = Path(__file__).parent
-MARKED_FOLDERS = ("gpu", "browser", "compose", "deploy")
+MARKED_FOLDERS = ("gpu", "browser", "compose", "deploy", "ray")
 MAY_SKIP_IN_CI = ("gpu", "official_weights")
+LONG_FOLDERS = ("integration", "unit/sam2", "unit/maskrcnn", "unit/torch")
+"""Whose files take long: they come first, so that workers end with short ones, and together."""
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +37,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the folder they are in."""
+    """Mark tests by the folder they are in; those that take long come first."""
     for item in items:
         folder = top_folder(item.path)
         if folder in MARKED_FOLDERS:
             item.add_marker(folder)
+    items.sort(key=rank)
+
+
+def rank(item: pytest.Item) -> int:
+    """When a test has its turn; tests of one rank stay in order."""
+    inside = [item.path.is_relative_to(HERE / folder) for folder in LONG_FOLDERS]
+    return inside.index(True) if any(inside) else len(inside)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -39,7 +39,8 @@ def test_every_setting_is_passed_on(service: str) -> None:
     renamed = set(RENAMED) if service == "gateway" else set()
     assert set(COMMON[service]["environment"]) == (SETTINGS[service] - FIXED) | mirror | renamed
     with_value = {k for k, v in COMMON[service]["environment"].items() if v is not None}
-    ours = {"DIPTYCH_MODELS", "DIPTYCH_CASCADES"} if service == "gateway" else set()
+    of_gateway = {"DIPTYCH_MODELS", "DIPTYCH_CASCADES"}
+    ours = of_gateway if service == "gateway" else {"DIPTYCH_METRICS_PORT"}
     assert with_value == ours
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import io
 import re
 import subprocess
@@ -24,6 +25,7 @@ SHARED = {
     "diptych_runtime": "services/runtime",
     "diptych_torch": "services/torch",
     "diptych_gateway": "gateway",
+    "diptych_ray": "services/ray",
 }
 # Every other service is a model, so that a new one need not be named here.
 MODELS = {
@@ -37,11 +39,14 @@ MAY_IMPORT = {
     "diptych_runtime": {"diptych"},
     "diptych_torch": {"diptych", "diptych_runtime"},
     "diptych_gateway": {"diptych", "diptych_runtime"},
+    "diptych_ray": {"diptych", "diptych_runtime"},
     **{model: {"diptych", "diptych_runtime", "diptych_torch"} for model in MODELS},
 }
 TORCH = {"torch", "torchvision", "sam2"}
 WITH_TORCH = {"diptych_torch", *MODELS}
 WITHOUT_TORCH = sorted(set(FOLDERS) - WITH_TORCH)
+# Ray is installed for `make test-ray` alone, which imports this one's modules.
+WITH_RAY = {"diptych_ray"}
 TOP_FOLDERS = {
     *("benchmarks", "client", "demo-weights", "deploy", "docs", "gateway", "locks"),
     *("proto", "services", "tests"),
@@ -163,7 +168,7 @@ def test_dependencies_follow_the_arrow(package: str) -> None:
         assert not names & TORCH
 
 
-@pytest.mark.parametrize("package", WITHOUT_TORCH)
+@pytest.mark.parametrize("package", sorted(set(WITHOUT_TORCH) - WITH_RAY))
 def test_importing_every_module_loads_no_torch(package: str) -> None:
     program = f"""
 import importlib, pkgutil, sys
@@ -181,6 +186,15 @@ print(sorted({TORCH!r} & set(sys.modules)))
 
 def test_the_models_are_known() -> None:
     assert {"diptych_maskrcnn", "diptych_sam2"} <= set(MODELS)
+
+
+@pytest.mark.parametrize("package", MODELS)
+def test_a_model_says_what_it_is(package: str) -> None:
+    """What runs models finds them by this entry point, and names none."""
+    model_id = FOLDERS[package].rpartition("/")[2]
+    declared = distribution(package)["entry-points"]["diptych.models"]
+    assert declared == {model_id: f"{package}.__main__:SPEC"}
+    assert importlib.import_module(f"{package}.__main__").SPEC.model_id == model_id
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,6 @@ class Usage:
 
     rss: int
     """Bytes that are resident."""
-    peak: int
-    """The most so far, or since ``clear_peak``."""
     cpu_s: float
     fds: int
     threads: int
@@ -39,7 +37,6 @@ def usage(pid: int) -> Usage:
     )
     return Usage(
         rss=int(status["VmRSS"].split()[0]) * 1024,
-        peak=int(status["VmHWM"].split()[0]) * 1024,
         cpu_s=cpu_s(pid),
         fds=len(os.listdir(f"/proc/{pid}/fd")),
         threads=int(status["Threads"]),
@@ -52,11 +49,6 @@ def cpu_s(pid: int) -> float:
     """Seconds of processor, of all its threads."""
     parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(parts[11]) + int(parts[12])) / _TICKS
-
-
-def clear_peak(pid: int) -> None:
-    """Let ``Usage.peak`` begin anew."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import pytest
@@ -36,18 +35,21 @@ def make_clip(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Clip:
 
 
 def by_stock(clip: Clip, prompts: dict[int, Prompt]) -> dict[int, dict[int, Mask]]:
+    """Stock's masks of both ways, each from the prompts alone: after the way forward, the same
+    state would have its frames among the memory of the way back."""
     chosen = choose(EngineSettings())
     torch.set_num_threads(1)
-    stock = Stock(stock_of(chosen.config, chosen.weights.read_state()), clip)
-    for object_id, prompt in prompts.items():
-        stock.prompt(object_id, SHOWN, prompt)
+    predictor = stock_of(chosen.config, chosen.weights.read_state())
+    found: dict[int, dict[int, Mask]] = {}
     for reverse in (False, True):
-        for shown in stock.predictor.propagate_in_video(stock.state, reverse=reverse):
+        stock = Stock(predictor, clip)
+        for object_id, prompt in prompts.items():
+            stock.prompt(object_id, SHOWN, prompt)
+        for shown in predictor.propagate_in_video(stock.state, reverse=reverse):
             stock._keep(*shown)
-    return {
-        frame: {number: Mask.from_array(mask) for number, mask in masks.items()}
-        for frame, masks in stock.masks.items()
-    }
+        for frame, masks in stock.masks.items():
+            found[frame] = {number: Mask.from_array(mask) for number, mask in masks.items()}
+    return found
 
 
 async def test_both_ends_of_a_clip_are_those_of_stock(
@@ -77,8 +79,6 @@ async def test_both_ends_of_a_clip_are_those_of_stock(
                 ious.append(wanted.iou(mask))
             else:
                 assert wanted.area == 0
-    print(f"mean IoU {fmean(ious):.6f}, least {min(ious):.6f} of {len(ious)}")
+    print(f"least IoU {min(ious):.6f} of {len(ious)}")
     assert len(ious) > COUNT
-    assert fmean(ious) >= 0.999
-    # A pixel beside the threshold may go either way, and small masks have a thousand.
-    assert min(ious) >= 0.99
+    assert min(ious) >= 0.999

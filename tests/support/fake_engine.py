@@ -103,6 +103,7 @@ class FakeEngine:
             dtype="float32",
             tier="exact",
             software="none",
+            free_device_bytes=lambda: int(os.environ.get("FAKE_FREE_BYTES", "0")),
             default_min_score=0.0,
             default_max_segments=10,
             categories=((1, "thing"), (2, "other")),

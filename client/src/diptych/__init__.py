@@ -23,6 +23,7 @@ from ._types.cards import (
     Metric,
     ModelCard,
     OutputKind,
+    Replica,
     Variant,
     Weights,
 )
@@ -137,6 +138,7 @@ __all__ = [
     "Prompt",
     "PromptKind",
     "Provenance",
+    "Replica",
     "RequestCancelledError",
     "Segment",
     "SegmentArrays",

@@ -204,7 +204,7 @@ def _read(file: SupportsRead, name: str, size: int = 0) -> bytes:
         raise TypeError(f"{name}: expected a file that is open for bytes, got one of text")
     converted = _other_format(head) is not None
     if size > MAX_REQUEST_BYTES and not converted:
-        raise _too_large(size, name)
+        raise too_large(size, name)
     parts, length = [head], len(head)
     while (converted or length <= MAX_REQUEST_BYTES) and (part := file.read(_PART_BYTES)):
         parts.append(part)
@@ -216,7 +216,7 @@ def _of_file(data: bytes, name: str, quality: JpegQuality) -> EncodedImage:
     kind = _other_format(data)
     if kind is None:
         if len(data) > MAX_REQUEST_BYTES:
-            raise _too_large(len(data), name)
+            raise too_large(len(data), name)
         return EncodedImage(data)
     opened = open_other(data, kind, name)
     try:
@@ -229,5 +229,6 @@ def _other_format(data: bytes) -> str | None:
     return None if data.startswith(_SENT_AS_IT_IS) else other_format(data[:HEAD_BYTES])
 
 
-def _too_large(size: int, name: str) -> MessageTooLargeError:
-    return MessageTooLargeError(f"{name}: expected at most {MAX_REQUEST_BYTES} bytes, got {size}")
+def too_large(size: int, name: str, limit: int = MAX_REQUEST_BYTES) -> MessageTooLargeError:
+    """The error for what cannot be sent in one message of ``limit`` bytes."""
+    return MessageTooLargeError(f"{name}: expected at most {limit} bytes, got {size}")

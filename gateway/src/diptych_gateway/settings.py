@@ -11,7 +11,9 @@ import structlog
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from diptych_runtime.settings import OptionalFile, SettingsError
+from diptych_runtime.settings import OptionalFile, OptionalPort, SettingsError
+
+from .backend.addresses import Source, parse_source
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -25,15 +27,19 @@ _CASCADE_EXAMPLE = "mask-rcnn>sam-2"
 _AN_ORIGIN = "https://diptych.example"
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 _MODEL_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A model and where its service listens; ``address`` is ``host:port``."""
+    """A model and where its replicas are, in the words of the settings; see ``parse_source``."""
 
     model_id: str
     address: str
+
+    @property
+    def source(self) -> Source:
+        """Where that is; what the settings hold has been checked."""
+        return parse_source(self.address)
 
     @property
     def target(self) -> str:
@@ -42,7 +48,7 @@ class Endpoint:
 
 
 def parse_endpoints(text: str) -> tuple[Endpoint, ...]:
-    """Read ``name=host:port,name=host:port``, in that order.
+    """Read ``name=where,name=where``, in that order; ``parse_source`` says what ``where`` may be.
 
     Raises:
         ValueError: an entry cannot be used; the message says which and what was expected.
@@ -54,7 +60,10 @@ def parse_endpoints(text: str) -> tuple[Endpoint, ...]:
     seen: set[str] = set()
     for endpoint in endpoints:
         if endpoint.model_id in seen:
-            raise ValueError(f"name {endpoint.model_id!r} only once")
+            raise ValueError(
+                f"name {endpoint.model_id!r} only once; "
+                f"its replicas stand together, as {endpoint.model_id}=host:port|host:port"
+            )
         seen.add(endpoint.model_id)
     return endpoints
 
@@ -65,11 +74,10 @@ def _parse_endpoint(entry: str) -> Endpoint:
         raise ValueError(f"write {entry!r} as name=host:port, such as {_EXAMPLE}")
     if not _MODEL_ID.fullmatch(model_id):
         raise ValueError(f"write the name {model_id!r} in lower-kebab-case, such as mask-rcnn")
-    match = _ADDRESS.fullmatch(address)
-    if not match or not 1 <= int(match["port"]) <= 65535:
-        raise ValueError(
-            f"write the address {address!r} of {model_id} as host:port, such as localhost:50061"
-        )
+    try:
+        parse_source(address)
+    except ValueError as error:
+        raise ValueError(f"write the address {address!r} of {model_id} {error}") from None
     return Endpoint(model_id, address)
 
 
@@ -156,9 +164,6 @@ def _to_origins(value: object) -> object:
     return parse_origins(value) if isinstance(value, str) else value
 
 
-OptionalPort = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
-
-
 class Settings(BaseSettings):
     """Every ``DIPTYCH_*`` variable that the gateway reads."""
 
@@ -169,7 +174,9 @@ class Settings(BaseSettings):
     models: Annotated[tuple[Endpoint, ...], NoDecode, BeforeValidator(_to_endpoints)] = Field(
         default=(), min_length=1, validate_default=True
     )
-    """The models, as ``name=host:port,name=host:port``; their order is that of every list."""
+    """The models, as ``name=host:port,name=host:port``; their order is that of every list. Replicas
+    of one are at all addresses that its host has, or at ``host:port|host:port``, or where a
+    directory lists them, ``http://host:port/path``."""
     cascades: Annotated[tuple[Pair, ...], NoDecode, BeforeValidator(_to_pairs)] = ()
     """Pairs of models that answer as one more, as ``detector>segmenter,detector>segmenter``."""
     host: str = "127.0.0.1"

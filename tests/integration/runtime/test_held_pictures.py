@@ -94,11 +94,13 @@ async def test_a_wrong_prompt_on_a_held_picture(stub: Stub) -> None:
     assert (await stub.Segment(point_request(encoded))).segments
 
 
-async def test_the_longest_unused_picture_is_forgotten() -> None:
+async def test_the_longest_unused_picture_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a setting, what may be held is a quarter of what is free on the device."""
     pixels = [picture(seed=seed) for seed in range(4)]
     files = [png(p) for p in pixels]
     budget = 3 * (max(map(len, files)) + pixels[0].nbytes)
-    async with running_service(cache_bytes=budget) as service, stub_of(service.port) as stub:
+    monkeypatch.setenv("FAKE_FREE_BYTES", str(4 * budget))
+    async with running_service() as service, stub_of(service.port) as stub:
         for encoded in files[:3]:
             await stub.Segment(point_request(encoded))
         await stub.Segment(by_digest(files[0]))  # the second one is now the longest unused

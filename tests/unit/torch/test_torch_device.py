@@ -32,6 +32,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H200")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 7)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (5, 8))
 
 
 @pytest.fixture
@@ -101,6 +102,7 @@ def test_a_gpu_that_multiplies_bfloat16_is_fast_by_itself() -> None:
     assert compute == Compute(GPU, Tier.FAST)
     fields = compute.card_fields()
     assert fields["peak_device_bytes"]() == 7
+    assert fields["free_device_bytes"]() == 5
     assert fields["device"] == "cuda:0 NVIDIA H200"
     assert (fields["dtype"], fields["tier"]) == ("bfloat16", "fast")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .errors import DiptychError
@@ -194,6 +195,30 @@ class ModelCard:
 
 
 @dataclass(frozen=True)
+class Replica:
+    """One service of a model, as the gateway that was asked sees it."""
+
+    name: str
+    """What this gateway calls it, as long as it runs; says nothing of where it is."""
+    address: str
+    """``host:port``; empty for callers without a token for everything."""
+    error: DiptychError | None
+    """Why it is sent no calls; ``None`` if it is."""
+    since: datetime | None
+    """Since when that is so, in UTC."""
+    in_flight: int
+    """Calls that it has from this gateway, sessions included."""
+    sessions: int
+    """Video sessions among them."""
+    weights_sha256: tuple[str, ...]
+    """Of the weights that it has loaded, in hexadecimal, one per network."""
+    difference: str
+    """How its card differs from the one that is shown of the model; empty if it does not."""
+    leaving: bool
+    """Whether it is listed no more, and only ends the calls that it has."""
+
+
+@dataclass(frozen=True)
 class KnownModel:
     """What the gateway knows of a model."""
 
@@ -202,3 +227,7 @@ class KnownModel:
     """The last one seen if it cannot be reached; ``None`` if it never was."""
     error: DiptychError | None
     """Why it cannot be reached; ``None`` if it can."""
+    replicas: tuple[Replica, ...] = ()
+    """Its services; empty for a cascade, and from a gateway that does not say it."""
+    warnings: tuple[str, ...] = ()
+    """What whoever runs it should look at though it may answer, a sentence each."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, TypedDict
 
-from .._types.cards import ModelCard
+from .._types.cards import ModelCard, Replica
 from .._types.errors import Violation
 from .._types.results import Agreement, Provenance, Timings
 
@@ -164,3 +164,7 @@ class ModelDocument(TypedDict):
     """The last one seen if it cannot be reached; null if it never was."""
     error: ErrorDocument | None
     """Why it cannot be reached; null if it can."""
+    replicas: list[Replica]
+    """Its services; empty for a cascade."""
+    warnings: list[str]
+    """What whoever runs it should look at though it may answer, a sentence each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
 
 from google.rpc import status_pb2
 
@@ -19,6 +20,7 @@ from .._types.cards import (
     Metric,
     ModelCard,
     OutputKind,
+    Replica,
     Variant,
     Weights,
 )
@@ -59,10 +61,49 @@ def cards_reply(models: Iterable[pb.KnownModel]) -> pb.ListModelCardsResponse:
 
 
 def known_model_message(
-    model_id: str, card: pb.ModelCard | None, status: status_pb2.Status | None = None
+    model_id: str,
+    card: pb.ModelCard | None,
+    status: status_pb2.Status | None = None,
+    replicas: Iterable[pb.Replica] = (),
+    warnings: Iterable[str] = (),
 ) -> pb.KnownModel:
-    """What the gateway knows of a model: its last card, and OK or why it cannot be reached."""
-    return pb.KnownModel(model_id=model_id, model_card=card, status=status)
+    """What the gateway knows of a model: its last card, OK or why it cannot be reached, its
+    services and what is wrong with them."""
+    return pb.KnownModel(
+        model_id=model_id, model_card=card, status=status, replicas=replicas, warnings=warnings
+    )
+
+
+def replica_message(
+    name: str,
+    address: str,
+    status: status_pb2.Status,
+    since: datetime,
+    *,
+    in_flight: int,
+    sessions: int,
+    card: pb.ModelCard | None,
+    difference: str,
+    leaving: bool,
+) -> pb.Replica:
+    """What the gateway knows of one service of a model; see ``Replica``."""
+    message = pb.Replica(
+        name=name,
+        address=address,
+        status=status,
+        in_flight_count=in_flight,
+        session_count=sessions,
+        weights_sha256=weights_of(card) if card else (),
+        difference=difference,
+        leaving=leaving,
+    )
+    message.since.FromDatetime(since)
+    return message
+
+
+def weights_of(card: pb.ModelCard) -> tuple[bytes, ...]:
+    """The SHA-256 digests of the weights that a card names, one per network."""
+    return tuple(weights.sha256 for weights in card.weights)
 
 
 def read_known_model(message: pb.KnownModel) -> KnownModel:
@@ -71,6 +112,23 @@ def read_known_model(message: pb.KnownModel) -> KnownModel:
         model_id=message.model_id,
         card=read_card(message.model_card) if message.HasField("model_card") else None,
         error=error_from_status(message.status) if message.status.code else None,
+        replicas=tuple(map(_replica, message.replicas)),
+        warnings=tuple(message.warnings),
+    )
+
+
+def _replica(message: pb.Replica) -> Replica:
+    since = message.since.ToDatetime(timezone.utc) if message.HasField("since") else None
+    return Replica(
+        name=message.name,
+        address=message.address,
+        error=error_from_status(message.status) if message.status.code else None,
+        since=since,
+        in_flight=message.in_flight_count,
+        sessions=message.session_count,
+        weights_sha256=tuple(digest.hex() for digest in message.weights_sha256),
+        difference=message.difference,
+        leaving=message.leaving,
     )
 
 

@@ -8,11 +8,12 @@ import grpc
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection
 
+from diptych_runtime.calls import account
 from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.watched import WatchedFiles
 
 from ..contract import METHODS, path
-from .tokens import Scope, Tokens
+from .tokens import ALL_SCOPES, Scope, Tokens
 from .usage import Accounts, Visit
 
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
@@ -71,7 +72,14 @@ class TokenGate:
         token = self._tokens.value.identify(authorization[0] if authorization else None)
         log["token"] = token.name
         token.check_scope(scope)
-        account = self.accounts.of(token.name, token.limits)
-        visit = Visit(account, session=scope is Scope.VIDEO)
-        account.admit(session=visit.session)
+        payer = self.accounts.of(token.name, token.limits)
+        visit = Visit(payer, scope is Scope.VIDEO, is_full=token.scopes == ALL_SCOPES)
+        payer.admit(session=visit.session)
         return visit
+
+
+def may_know_addresses() -> bool:
+    """Whether the caller being served may know where replicas are: whose token is for everything,
+    and everyone where no tokens are asked for, as with all that has no scope."""
+    caller = account()
+    return caller is None or (isinstance(caller, Visit) and caller.is_full)

@@ -122,6 +122,8 @@ class Visit:
 
     account: Account
     session: bool
+    is_full: bool
+    """Whether its token is for everything."""
 
     @property
     def name(self) -> str:

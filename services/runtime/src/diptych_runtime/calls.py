@@ -84,22 +84,24 @@ class Call:
 _current: contextvars.ContextVar[Call] = contextvars.ContextVar("diptych_call")
 
 
+def new_request_id() -> str:
+    """Make the id of a request whose caller has chosen none."""
+    return os.urandom(8).hex()
+
+
 def request_id() -> str:
     """Return the id of the request being served; empty outside of one."""
-    current = _current.get(None)
-    return current.request_id if current else ""
+    return current.request_id if (current := _current.get(None)) else ""
 
 
 def tenant() -> str:
     """Return the tenant that the request being served is for; empty for none."""
-    current = _current.get(None)
-    return current.tenant if current else ""
+    return current.tenant if (current := _current.get(None)) else ""
 
 
 def outgoing_metadata() -> Metadata:
     """Return the metadata of a call on behalf of the request being served; none outside of one."""
-    current = _current.get(None)
-    return current.metadata if current else ()
+    return current.metadata if (current := _current.get(None)) else ()
 
 
 def log_fields(**fields: object) -> None:
@@ -111,8 +113,7 @@ def log_fields(**fields: object) -> None:
 
 def log_field(name: str) -> object:
     """Read a field of the log line of the request being served; ``None`` if it has none such."""
-    current = _current.get(None)
-    return current.fields.get(name) if current else None
+    return current.fields.get(name) if (current := _current.get(None)) else None
 
 
 @contextmanager
@@ -131,10 +132,15 @@ def paid_by(account: Account | None) -> Iterator[None]:
         yield
 
 
+def account() -> Account | None:
+    """Return who pays for the request being served; ``None`` for nobody."""
+    return current.account if (current := _current.get(None)) else None
+
+
 def account_name() -> str:
     """Return the name of who pays for the request being served; empty for nobody."""
-    current = _current.get(None)
-    return current.account.name if current and current.account else ""
+    payer = account()
+    return payer.name if payer else ""
 
 
 def charge(device_s: float) -> None:
@@ -351,7 +357,7 @@ def _identity(headers: Iterable[tuple[str, str | bytes]]) -> tuple[str, Metadata
             tenant = value
     chosen = ids[0] if len(ids) == 1 else ""
     if not isinstance(chosen, str) or not _VALID_ID.fullmatch(chosen):
-        chosen = os.urandom(8).hex()
+        chosen = new_request_id()
     return chosen, _sendable(trace), tenant
 
 

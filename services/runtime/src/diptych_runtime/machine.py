@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import resource
 import sys
@@ -14,6 +15,13 @@ _KIB = 1024
 _OWN_FILES = 128
 _CPUINFO = Path("/proc/cpuinfo")
 _VMSTAT = Path("/proc/vmstat")
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+_MIB = 1024 * 1024
+_DEVICE_SHARE = 4
+_MEMORY_SHARE = 8
+_FEW_BYTES, _MOST_BYTES = 256 * _MIB, 8192 * _MIB
+_CACHE_BYTES = 512 * _MIB  # where nothing says how much memory there is
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,62 @@ def _memory_kills() -> int:
         return next((int(count) for name, count in fields if name == "oom_kill"), 0)
     except (OSError, ValueError):
         return 0
+
+
+def memory_bytes() -> int:
+    """Return how much memory this process may take: the machine's, or less where a container has
+    less; 0 where nothing says it."""
+    try:
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        machine = 0
+    return min((size for size in (machine, *_cgroup_limits()) if size > 0), default=0)
+
+
+def _cgroup_limits() -> list[int]:
+    """Read the limits of the groups that this process is in, and of those around them."""
+    try:
+        lines = _OWN_CGROUPS.read_text().splitlines()
+    except OSError:
+        return []
+    limits = []
+    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") > 1):
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, name = (
+            (_CGROUPS / "memory", "memory.limit_in_bytes")
+            if controllers
+            else (_CGROUPS, "memory.max")
+        )
+        own = root / path.strip("/")
+        # A container may see only the root of its own, under a path of the machine's.
+        for group in (own, *own.parents):
+            with contextlib.suppress(OSError, ValueError):  # "max", or no such group here
+                limits.append(int((group / name).read_text()))
+            if group == root:
+                break
+    return limits
+
+
+def cache_budget(wanted: int | None, free_device_bytes: int) -> int:
+    """Return how many bytes of images and features may be held: those wanted, or a share.
+
+    A quarter of what was free on the device: others may compute on it too, and requests need
+    several times what is held of them. At most half of the memory, where the files are. Without a
+    device an eighth of the memory, from 256 MiB to 8 GiB: more processes are on the machine.
+
+    Args:
+        wanted: As the operator set it; ``None`` for a share.
+        free_device_bytes: Of a device other than the processor, once the model was loaded; 0 for
+            the processor.
+    """
+    if wanted is not None:
+        return wanted
+    memory = memory_bytes()
+    if free_device_bytes:
+        share = free_device_bytes // _DEVICE_SHARE
+        return min(share, memory // 2) if memory else share
+    return min(max(memory // _MEMORY_SHARE, _FEW_BYTES), _MOST_BYTES) if memory else _CACHE_BYTES
 
 
 def raise_file_limit() -> int:

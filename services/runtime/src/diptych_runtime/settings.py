@@ -15,6 +15,9 @@ S = TypeVar("S", bound=BaseSettings)
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 """The path of a file. Empty means unset, as in ``NAME=`` of a compose file."""
 
+OptionalPort = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""A number. Empty means unset."""
+
 
 class RuntimeSettings(BaseSettings):
     """Every ``DIPTYCH_*`` variable that all model services share."""
@@ -31,6 +34,8 @@ class RuntimeSettings(BaseSettings):
     """Least severe lines that the log has."""
     reflection: bool = True
     """Serve gRPC reflection."""
+    metrics_port: OptionalPort = Field(default=None, ge=0, le=65535)
+    """Port that tells Prometheus about the service at ``/metrics``; unset or 0 tells nobody."""
     tls_cert: OptionalFile = None
     """PEM file with the certificate to show; unset serves without TLS."""
     tls_key: OptionalFile = None
@@ -55,8 +60,10 @@ class RuntimeSettings(BaseSettings):
 
     max_batch: int = Field(default=32, ge=1, le=1024)
     """Prompts on held images that may be answered together; 1 answers each alone."""
-    cache_bytes: int = Field(default=512 * MiB, ge=0)
-    """Memory for images and their features."""
+    cache_bytes: int | None = Field(default=None, ge=0)
+    """Memory for images and their features; unset: a quarter of what is free on the GPU once the
+    model is loaded, at most half of the memory; without a GPU an eighth of the memory, from 256 MiB
+    to 8 GiB."""
     step_timeout_s: float = Field(default=120.0, gt=0)
     """An engine that makes no progress for so long while it has work is killed."""
     load_timeout_s: float = Field(default=600.0, gt=0)

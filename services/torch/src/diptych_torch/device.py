@@ -27,6 +27,7 @@ class ComputeFields(TypedDict):
     tier: str
     software: str
     peak_device_bytes: Callable[[], int]
+    free_device_bytes: Callable[[], int]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Compute:
             tier=self.tier,
             software=", ".join(f"{name} {_version(name)}" for name in ("torch", *libraries)),
             peak_device_bytes=peak_bytes_reader(self.device),
+            free_device_bytes=free_bytes_reader(self.device),
         )
 
 
@@ -109,6 +111,11 @@ def capability(device: torch.device) -> tuple[int, int] | None:
 def peak_bytes_reader(device: torch.device) -> Callable[[], int]:
     """Return what reads the most memory of a GPU that this process has taken; 0 for the CPU."""
     return partial(torch.cuda.max_memory_reserved, device) if device.type == "cuda" else int
+
+
+def free_bytes_reader(device: torch.device) -> Callable[[], int]:
+    """Return what reads the memory of a GPU that no process has taken; 0 for the CPU."""
+    return (lambda: torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else int
 
 
 def _version(library: str) -> str:

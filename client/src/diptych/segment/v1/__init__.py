@@ -10,6 +10,7 @@ from .gateway_service_pb2 import ListModelCardsRequest as ListModelCardsRequest
 from .gateway_service_pb2 import ListModelCardsResponse as ListModelCardsResponse
 from .gateway_service_pb2 import Match as Match
 from .gateway_service_pb2 import ModelResult as ModelResult
+from .gateway_service_pb2 import Replica as Replica
 from .gateway_service_pb2 import StreamCompareRequest as StreamCompareRequest
 from .gateway_service_pb2 import StreamCompareResponse as StreamCompareResponse
 from .gateway_service_pb2_grpc import GatewayServiceServicer as GatewayServiceServicer

@@ -25,40 +25,43 @@ _sym_db = _symbol_database.Default()
 from diptych.segment.v1 import model_card_pb2 as diptych_dot_segment_dot_v1_dot_model__card__pb2
 from diptych.segment.v1 import segment_service_pb2 as diptych_dot_segment_dot_v1_dot_segment__service__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(diptych/segment/v1/gateway_service.proto\x12\x12\x64iptych.segment.v1\x1a#diptych/segment/v1/model_card.proto\x1a(diptych/segment/v1/segment_service.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"~\n\x0e\x43ompareRequest\x12\x33\n\x07request\x18\x01 \x01(\x0b\x32\".diptych.segment.v1.SegmentRequest\x12\x11\n\tmodel_ids\x18\x02 \x03(\t\x12\x16\n\tmatch_iou\x18\x03 \x01(\x02H\x00\x88\x01\x01\x42\x0c\n\n_match_iou\"v\n\x0f\x43ompareResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.diptych.segment.v1.ModelResult\x12\x31\n\nagreements\x18\x02 \x03(\x0b\x32\x1d.diptych.segment.v1.Agreement\"K\n\x14StreamCompareRequest\x12\x33\n\x07\x63ompare\x18\x01 \x01(\x0b\x32\".diptych.segment.v1.CompareRequest\"\x89\x01\n\x15StreamCompareResponse\x12\x31\n\x06result\x18\x01 \x01(\x0b\x32\x1f.diptych.segment.v1.ModelResultH\x00\x12\x34\n\nagreements\x18\x02 \x01(\x0b\x32\x1e.diptych.segment.v1.AgreementsH\x00\x42\x07\n\x05\x65vent\"\x17\n\x15ListModelCardsRequest\"H\n\x16ListModelCardsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.diptych.segment.v1.KnownModel\"\xb4\x01\n\x0bModelResult\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x37\n\x08response\x18\x02 \x01(\x0b\x32#.diptych.segment.v1.SegmentResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12*\n\x07\x65lapsed\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07outcome\"u\n\nKnownModel\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x31\n\nmodel_card\x18\x02 \x01(\x0b\x32\x1d.diptych.segment.v1.ModelCard\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\"?\n\nAgreements\x12\x31\n\nagreements\x18\x01 \x03(\x0b\x32\x1d.diptych.segment.v1.Agreement\"\x92\x02\n\tAgreement\x12\x12\n\nmodel_id_a\x18\x01 \x01(\t\x12\x12\n\nmodel_id_b\x18\x02 \x01(\t\x12\x31\n\x05\x62\x61sis\x18\x03 \x01(\x0e\x32\".diptych.segment.v1.AgreementBasis\x12*\n\x07matches\x18\x04 \x03(\x0b\x32\x19.diptych.segment.v1.Match\x12\x0e\n\x06only_a\x18\x05 \x03(\x05\x12\x0e\n\x06only_b\x18\x06 \x03(\x05\x12\x1b\n\x0emean_match_iou\x18\x07 \x01(\x02H\x00\x88\x01\x01\x12\x1b\n\x0e\x66oreground_iou\x18\x08 \x01(\x02H\x01\x88\x01\x01\x42\x11\n\x0f_mean_match_iouB\x11\n\x0f_foreground_iou\"6\n\x05Match\x12\x0f\n\x07index_a\x18\x01 \x01(\x05\x12\x0f\n\x07index_b\x18\x02 \x01(\x05\x12\x0b\n\x03iou\x18\x03 \x01(\x02*\x88\x01\n\x0e\x41greementBasis\x12\x1f\n\x1b\x41GREEMENT_BASIS_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41GREEMENT_BASIS_MASK_IOU\x10\x01\x12\x1b\n\x17\x41GREEMENT_BASIS_BOX_IOU\x10\x02\x12\x1a\n\x16\x41GREEMENT_BASIS_PROMPT\x10\x03\x32\xb5\x02\n\x0eGatewayService\x12R\n\x07\x43ompare\x12\".diptych.segment.v1.CompareRequest\x1a#.diptych.segment.v1.CompareResponse\x12\x66\n\rStreamCompare\x12(.diptych.segment.v1.StreamCompareRequest\x1a).diptych.segment.v1.StreamCompareResponse0\x01\x12g\n\x0eListModelCards\x12).diptych.segment.v1.ListModelCardsRequest\x1a*.diptych.segment.v1.ListModelCardsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(diptych/segment/v1/gateway_service.proto\x12\x12\x64iptych.segment.v1\x1a#diptych/segment/v1/model_card.proto\x1a(diptych/segment/v1/segment_service.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"~\n\x0e\x43ompareRequest\x12\x33\n\x07request\x18\x01 \x01(\x0b\x32\".diptych.segment.v1.SegmentRequest\x12\x11\n\tmodel_ids\x18\x02 \x03(\t\x12\x16\n\tmatch_iou\x18\x03 \x01(\x02H\x00\x88\x01\x01\x42\x0c\n\n_match_iou\"v\n\x0f\x43ompareResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.diptych.segment.v1.ModelResult\x12\x31\n\nagreements\x18\x02 \x03(\x0b\x32\x1d.diptych.segment.v1.Agreement\"K\n\x14StreamCompareRequest\x12\x33\n\x07\x63ompare\x18\x01 \x01(\x0b\x32\".diptych.segment.v1.CompareRequest\"\x89\x01\n\x15StreamCompareResponse\x12\x31\n\x06result\x18\x01 \x01(\x0b\x32\x1f.diptych.segment.v1.ModelResultH\x00\x12\x34\n\nagreements\x18\x02 \x01(\x0b\x32\x1e.diptych.segment.v1.AgreementsH\x00\x42\x07\n\x05\x65vent\"\x17\n\x15ListModelCardsRequest\"H\n\x16ListModelCardsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.diptych.segment.v1.KnownModel\"\xb4\x01\n\x0bModelResult\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x37\n\x08response\x18\x02 \x01(\x0b\x32#.diptych.segment.v1.SegmentResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12*\n\x07\x65lapsed\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07outcome\"\xb6\x01\n\nKnownModel\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x31\n\nmodel_card\x18\x02 \x01(\x0b\x32\x1d.diptych.segment.v1.ModelCard\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12-\n\x08replicas\x18\x04 \x03(\x0b\x32\x1b.diptych.segment.v1.Replica\x12\x10\n\x08warnings\x18\x05 \x03(\t\"\xe4\x01\n\x07Replica\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fin_flight_count\x18\x05 \x01(\x05\x12\x15\n\rsession_count\x18\x06 \x01(\x05\x12\x16\n\x0eweights_sha256\x18\x07 \x03(\x0c\x12\x12\n\ndifference\x18\x08 \x01(\t\x12\x0f\n\x07leaving\x18\t \x01(\x08\"?\n\nAgreements\x12\x31\n\nagreements\x18\x01 \x03(\x0b\x32\x1d.diptych.segment.v1.Agreement\"\x92\x02\n\tAgreement\x12\x12\n\nmodel_id_a\x18\x01 \x01(\t\x12\x12\n\nmodel_id_b\x18\x02 \x01(\t\x12\x31\n\x05\x62\x61sis\x18\x03 \x01(\x0e\x32\".diptych.segment.v1.AgreementBasis\x12*\n\x07matches\x18\x04 \x03(\x0b\x32\x19.diptych.segment.v1.Match\x12\x0e\n\x06only_a\x18\x05 \x03(\x05\x12\x0e\n\x06only_b\x18\x06 \x03(\x05\x12\x1b\n\x0emean_match_iou\x18\x07 \x01(\x02H\x00\x88\x01\x01\x12\x1b\n\x0e\x66oreground_iou\x18\x08 \x01(\x02H\x01\x88\x01\x01\x42\x11\n\x0f_mean_match_iouB\x11\n\x0f_foreground_iou\"6\n\x05Match\x12\x0f\n\x07index_a\x18\x01 \x01(\x05\x12\x0f\n\x07index_b\x18\x02 \x01(\x05\x12\x0b\n\x03iou\x18\x03 \x01(\x02*\x88\x01\n\x0e\x41greementBasis\x12\x1f\n\x1b\x41GREEMENT_BASIS_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41GREEMENT_BASIS_MASK_IOU\x10\x01\x12\x1b\n\x17\x41GREEMENT_BASIS_BOX_IOU\x10\x02\x12\x1a\n\x16\x41GREEMENT_BASIS_PROMPT\x10\x03\x32\xb5\x02\n\x0eGatewayService\x12R\n\x07\x43ompare\x12\".diptych.segment.v1.CompareRequest\x1a#.diptych.segment.v1.CompareResponse\x12\x66\n\rStreamCompare\x12(.diptych.segment.v1.StreamCompareRequest\x1a).diptych.segment.v1.StreamCompareResponse0\x01\x12g\n\x0eListModelCards\x12).diptych.segment.v1.ListModelCardsRequest\x1a*.diptych.segment.v1.ListModelCardsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'diptych.segment.v1.gateway_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AGREEMENTBASIS']._serialized_start=1465
-  _globals['_AGREEMENTBASIS']._serialized_end=1601
-  _globals['_COMPAREREQUEST']._serialized_start=200
-  _globals['_COMPAREREQUEST']._serialized_end=326
-  _globals['_COMPARERESPONSE']._serialized_start=328
-  _globals['_COMPARERESPONSE']._serialized_end=446
-  _globals['_STREAMCOMPAREREQUEST']._serialized_start=448
-  _globals['_STREAMCOMPAREREQUEST']._serialized_end=523
-  _globals['_STREAMCOMPARERESPONSE']._serialized_start=526
-  _globals['_STREAMCOMPARERESPONSE']._serialized_end=663
-  _globals['_LISTMODELCARDSREQUEST']._serialized_start=665
-  _globals['_LISTMODELCARDSREQUEST']._serialized_end=688
-  _globals['_LISTMODELCARDSRESPONSE']._serialized_start=690
-  _globals['_LISTMODELCARDSRESPONSE']._serialized_end=762
-  _globals['_MODELRESULT']._serialized_start=765
-  _globals['_MODELRESULT']._serialized_end=945
-  _globals['_KNOWNMODEL']._serialized_start=947
-  _globals['_KNOWNMODEL']._serialized_end=1064
-  _globals['_AGREEMENTS']._serialized_start=1066
-  _globals['_AGREEMENTS']._serialized_end=1129
-  _globals['_AGREEMENT']._serialized_start=1132
-  _globals['_AGREEMENT']._serialized_end=1406
-  _globals['_MATCH']._serialized_start=1408
-  _globals['_MATCH']._serialized_end=1462
-  _globals['_GATEWAYSERVICE']._serialized_start=1604
-  _globals['_GATEWAYSERVICE']._serialized_end=1913
+  _globals['_AGREEMENTBASIS']._serialized_start=1795
+  _globals['_AGREEMENTBASIS']._serialized_end=1931
+  _globals['_COMPAREREQUEST']._serialized_start=233
+  _globals['_COMPAREREQUEST']._serialized_end=359
+  _globals['_COMPARERESPONSE']._serialized_start=361
+  _globals['_COMPARERESPONSE']._serialized_end=479
+  _globals['_STREAMCOMPAREREQUEST']._serialized_start=481
+  _globals['_STREAMCOMPAREREQUEST']._serialized_end=556
+  _globals['_STREAMCOMPARERESPONSE']._serialized_start=559
+  _globals['_STREAMCOMPARERESPONSE']._serialized_end=696
+  _globals['_LISTMODELCARDSREQUEST']._serialized_start=698
+  _globals['_LISTMODELCARDSREQUEST']._serialized_end=721
+  _globals['_LISTMODELCARDSRESPONSE']._serialized_start=723
+  _globals['_LISTMODELCARDSRESPONSE']._serialized_end=795
+  _globals['_MODELRESULT']._serialized_start=798
+  _globals['_MODELRESULT']._serialized_end=978
+  _globals['_KNOWNMODEL']._serialized_start=981
+  _globals['_KNOWNMODEL']._serialized_end=1163
+  _globals['_REPLICA']._serialized_start=1166
+  _globals['_REPLICA']._serialized_end=1394
+  _globals['_AGREEMENTS']._serialized_start=1396
+  _globals['_AGREEMENTS']._serialized_end=1459
+  _globals['_AGREEMENT']._serialized_start=1462
+  _globals['_AGREEMENT']._serialized_end=1736
+  _globals['_MATCH']._serialized_start=1738
+  _globals['_MATCH']._serialized_end=1792
+  _globals['_GATEWAYSERVICE']._serialized_start=1934
+  _globals['_GATEWAYSERVICE']._serialized_end=2243
 # @@protoc_insertion_point(module_scope)

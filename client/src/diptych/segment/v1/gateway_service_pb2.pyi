@@ -12,6 +12,7 @@ import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import google.protobuf.timestamp_pb2
 import google.rpc.status_pb2
 import sys
 import typing
@@ -241,6 +242,8 @@ class KnownModel(google.protobuf.message.Message):
     MODEL_ID_FIELD_NUMBER: builtins.int
     MODEL_CARD_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
+    REPLICAS_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
     model_id: builtins.str
     """Which model."""
     @property
@@ -251,17 +254,88 @@ class KnownModel(google.protobuf.message.Message):
     def status(self) -> google.rpc.status_pb2.Status:
         """OK, or why it cannot be reached."""
 
+    @property
+    def replicas(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Replica]:
+        """Its services. Empty for a model that is made of others, and from gateways that do not say it."""
+
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What whoever runs it should look at though it may answer, a sentence each: that replicas
+        differ, or that they were last looked for in vain.
+        """
+
     def __init__(
         self,
         *,
         model_id: builtins.str = ...,
         model_card: diptych.segment.v1.model_card_pb2.ModelCard | None = ...,
         status: google.rpc.status_pb2.Status | None = ...,
+        replicas: collections.abc.Iterable[Global___Replica] | None = ...,
+        warnings: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["model_card", b"model_card", "status", b"status"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["model_card", b"model_card", "model_id", b"model_id", "status", b"status"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["model_card", b"model_card", "model_id", b"model_id", "replicas", b"replicas", "status", b"status", "warnings", b"warnings"]) -> None: ...
 
 Global___KnownModel: typing_extensions.TypeAlias = KnownModel
+
+@typing.final
+class Replica(google.protobuf.message.Message):
+    """One service of a model, as the gateway that was asked sees it. Other gateways may call it by
+    another name, and send it calls of their own.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ADDRESS_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    IN_FLIGHT_COUNT_FIELD_NUMBER: builtins.int
+    SESSION_COUNT_FIELD_NUMBER: builtins.int
+    WEIGHTS_SHA256_FIELD_NUMBER: builtins.int
+    DIFFERENCE_FIELD_NUMBER: builtins.int
+    LEAVING_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """What this gateway calls it, as long as it runs; says nothing of where it is."""
+    address: builtins.str
+    """Where it is, as `host:port`; empty for callers without a token for everything."""
+    in_flight_count: builtins.int
+    """Calls that it has from this gateway, sessions included."""
+    session_count: builtins.int
+    """Video sessions among them."""
+    difference: builtins.str
+    """How its card differs from the card that is shown of the model; empty if it does not."""
+    leaving: builtins.bool
+    """Whether it is listed no more: it ends the calls that it has, and is sent no other."""
+    @property
+    def status(self) -> google.rpc.status_pb2.Status:
+        """OK if it is sent calls, or why it is not."""
+
+    @property
+    def since(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Since when that is so."""
+
+    @property
+    def weights_sha256(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """SHA-256 digests of the weights that it has loaded, one per network; empty before it was seen."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        address: builtins.str = ...,
+        status: google.rpc.status_pb2.Status | None = ...,
+        since: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        in_flight_count: builtins.int = ...,
+        session_count: builtins.int = ...,
+        weights_sha256: collections.abc.Iterable[builtins.bytes] | None = ...,
+        difference: builtins.str = ...,
+        leaving: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["since", b"since", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "difference", b"difference", "in_flight_count", b"in_flight_count", "leaving", b"leaving", "name", b"name", "session_count", b"session_count", "since", b"since", "status", b"status", "weights_sha256", b"weights_sha256"]) -> None: ...
+
+Global___Replica: typing_extensions.TypeAlias = Replica
 
 @typing.final
 class Agreements(google.protobuf.message.Message):

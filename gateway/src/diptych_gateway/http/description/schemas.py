@@ -14,6 +14,7 @@ import itertools
 import sys
 import types
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypedDict, Union, get_args, get_origin, get_type_hints
 
 from diptych import DiptychError
@@ -54,6 +55,8 @@ class Schemas:
             return {"type": "array", "items": self.of(arguments[0])}
         if kind in _SIMPLE:
             return {"type": _SIMPLE[kind]}
+        if kind is datetime:
+            return {"type": "string", "format": "date-time"}
         return self._named(ErrorDocument if issubclass(kind, DiptychError) else kind)
 
     def _named(self, kind: Any) -> Schema:

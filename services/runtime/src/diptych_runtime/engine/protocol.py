@@ -90,6 +90,9 @@ class LoadedModel:
     """Of the networks, for the log and for whoever checks a file."""
     peak_device_bytes: Callable[[], int] = lambda: 0
     """The most memory of a device other than the processor that was taken; from any thread."""
+    free_device_bytes: Callable[[], int] = lambda: 0
+    """Memory of such a device that no process has taken now; images are held in a share of what is
+    left once the model is loaded and warm."""
 
 
 @dataclass(frozen=True)
