@@ -5,10 +5,19 @@ Not every machine has a name with two addresses.
 
 import os
 import sys
+from typing import Any
 
-from diptych_gateway import __main__, settings
+from diptych_gateway import __main__, server
+from diptych_gateway.backend.replicas import Replicas
+
+
+class Several(Replicas):
+    """All of them, whatever address the settings have."""
+
+    def __init__(self, model_id: str, addresses: Any, **settings: Any) -> None:
+        super().__init__(model_id, os.environ["REPLICAS"].split(","), **settings)
+
 
 if __name__ == "__main__":
-    replicas = os.environ["REPLICAS"]
-    settings.Endpoint.target = property(lambda _: f"ipv4:{replicas}")  # type: ignore[assignment]
+    server.Replicas = Several  # type: ignore[misc]
     sys.exit(__main__.main([]))

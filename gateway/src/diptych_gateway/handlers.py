@@ -18,8 +18,7 @@ from diptych.wire.cards import cards_reply
 from diptych_runtime.calls import log_fields
 from diptych_runtime.grpc_server.interceptor import abort_with
 
-from .backend import passthrough
-from .backend.passthrough import ImageCache
+from .backend.images import ImageCache, SentImage
 from .backend.registry import Registry
 from .backend.video_relay import read_start
 from .compare.comparison import plan
@@ -69,9 +68,10 @@ class Handlers:
         request, encoded = await parse_segment_request(raw)
         log_fields(model=request.model_id[:100], request_bytes=len(raw))
         model = self._registry.model(request.model_id)
-        return await passthrough.segment_and_hold(
-            model, raw, request.image, encoded, deadline, self._cache
-        )
+        image = SentImage(request.image, self._cache, encoded)
+        reply = await model.segment(raw, image, deadline)
+        await image.hold_for(reply)
+        return reply
 
     async def segment_video(
         self, requests: AsyncIterator[bytes], context: _Context
@@ -105,7 +105,7 @@ class Handlers:
         log_fields(model=model_id[:100])
         model = self._registry.model(model_id)
         deadline = Deadline.of(context, self._settings)
-        return await passthrough.call(model, method, raw, deadline)
+        return await model.call(method, raw, timeout_s=deadline.for_backend_s())
 
     async def compare(self, raw: bytes, context: _Context) -> bytes:
         """Answer a ``CompareRequest``: every result in the order asked, then the agreements."""

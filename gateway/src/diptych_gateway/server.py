@@ -22,9 +22,9 @@ from diptych_runtime.machine import connections_of, raise_file_limit
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watched import WatchedFiles
 
-from .backend.endpoint import ModelEndpoint
-from .backend.passthrough import ImageCache
+from .backend.images import ImageCache
 from .backend.registry import Registry
+from .backend.replicas import Replicas
 from .cascade.cascade import Cascade
 from .contract import SERVICES
 from .handlers import Handlers
@@ -50,9 +50,7 @@ class Gateway:
         self._tokens = watch_tokens(settings.tokens_file) if settings.tokens_file else None
         self._credentials = _watch_credentials(settings)
         self._following: list[asyncio.Task[None]] = []
-        self.image_cache = ImageCache(
-            settings.image_cache_bytes, quarantine_s=settings.quarantine_s
-        )
+        self.image_cache = ImageCache(settings.image_cache_bytes)
         self.registry = self._make_registry()
         self._metrics = Metrics(self.registry, self.image_cache)
         for name, files in (("tokens", self._tokens), ("services", self._credentials)):
@@ -84,14 +82,15 @@ class Gateway:
 
     def _make_registry(self) -> Registry:
         settings = self._settings
-        endpoints = {
-            each.model_id: ModelEndpoint(
+        services = {
+            each.model_id: Replicas(
                 each.model_id,
-                each.target,
+                [each.address],
                 credentials=self._credentials.value if self._credentials else None,
                 in_flight_requests=settings.in_flight_requests,
                 in_flight_bytes=settings.in_flight_bytes,
                 proxy=settings.proxy_to_services,
+                quarantine_s=settings.quarantine_s,
             )
             for each in settings.models
         }
@@ -100,15 +99,15 @@ class Gateway:
         cascades = [
             Cascade(
                 pair.model_id,
-                endpoints[pair.detector],
-                endpoints[pair.segmenter],
+                services[pair.detector],
+                services[pair.segmenter],
                 cache=self.image_cache,
                 in_flight_requests=settings.in_flight_requests,
                 in_flight_bytes=settings.in_flight_bytes,
             )
             for pair in settings.cascades
         ]
-        return Registry([*endpoints.values()], cascades, refresh_s=settings.card_refresh_s)
+        return Registry([*services.values()], cascades, refresh_s=settings.card_refresh_s)
 
     def _http_server(self, gate: TokenGate | None, tls: ServerTls | None) -> HttpServer:
         return HttpServer(

@@ -11,7 +11,7 @@ import structlog
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from diptych_runtime.settings import OptionalFile, SettingsError
+from diptych_runtime.settings import OptionalFile, OptionalPort, SettingsError
 
 from .backend.addresses import Source, parse_source
 
@@ -162,9 +162,6 @@ def parse_origins(text: str) -> tuple[str, ...]:
 
 def _to_origins(value: object) -> object:
     return parse_origins(value) if isinstance(value, str) else value
-
-
-OptionalPort = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
 
 
 class Settings(BaseSettings):

@@ -151,7 +151,9 @@ class Stage:
         self._models: list[FakeModel] = []
         self._channels: list[Any] = []
         self._http: list[httpx.AsyncClient] = []
+        self._earlier: list[Any] = []
         self.gateway: Any = None
+        """The last one that was started, as ``address`` is."""
         self.address = ""
 
     async def model(
@@ -180,17 +182,29 @@ class Stage:
         return Endpoint(model_id, "127.0.0.1:1")
 
     async def serve(self, *models: FakeModel | Endpoint, seen: bool = True, **settings: Any) -> Any:
-        """A gateway for these models; waits until it has seen the cards of those that run."""
-        endpoints = tuple(
+        """A gateway for these models, those with one id being replicas; waits until it has seen the
+        cards of those that run."""
+        endpoints = [
             m if isinstance(m, Endpoint) else Endpoint(m.model_id, m.address) for m in models
-        )
+        ]
+        first = {endpoint.model_id: endpoint for endpoint in reversed(endpoints)}
+        ordered = tuple(dict.fromkeys(first[endpoint.model_id] for endpoint in endpoints))
         fixed = {"port": 0, "http_port": 0, "drain_s": 0.0, **settings}
-        self.gateway = Gateway(Settings(models=endpoints, **fixed))
+        self._earlier.append(self.gateway)
+        self.gateway = Gateway(Settings(models=ordered, **fixed))
+        for service in self.gateway.registry.services:
+            mine = [e.address for e in endpoints if e.model_id == service.model_id]
+            service.set_addresses(mine)
         self.address = f"127.0.0.1:{await self.gateway.start()}"
         if seen:
-            running = {m.model_id for m in models if isinstance(m, FakeModel) and m.server}
-            await self.until(lambda: running <= self.reachable())
+            running = {m.address for m in models if isinstance(m, FakeModel) and m.server}
+            await self.until(lambda: running <= self.up())
         return self.compare_stub()
+
+    def up(self) -> set[str]:
+        """Addresses of the replicas that the gateway holds for up."""
+        services = self.gateway.registry.services
+        return {each.address for service in services for each in service.replicas if each.is_up}
 
     def reachable(self) -> set[str]:
         return {k.model_id for k in self.gateway.registry.known_models() if not k.status.code}
@@ -245,8 +259,9 @@ class Stage:
             await channel.close()
         for client in self._http:
             await client.aclose()
-        if self.gateway:
-            await self.gateway.stop()
+        for gateway in (self.gateway, *self._earlier):
+            if gateway:
+                await gateway.stop()
         for model in self._models:
             await model.stop()
 

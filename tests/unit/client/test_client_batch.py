@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import pty
+import re
 import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,7 +188,7 @@ def test_those_that_failed_are_asked_again_when_told(
     ]
 
 
-@pytest.mark.parametrize("left", [0.6, 0.0], ids=["cut off", "empty"])
+@pytest.mark.parametrize("left", [0.99, 0.6, 0.0], ids=["nearly whole", "cut off", "empty"])
 def test_a_part_that_was_cut_off_is_done_again(
     run: Run, album: Path, service: FakeSegmentService, left: float
 ) -> None:
@@ -199,22 +203,24 @@ def test_a_part_that_was_cut_off_is_done_again(
     assert paths_of(Path("found")) == [row["path"] for row in whole]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGKILL] * 3, [signal.SIGTERM, signal.SIGINT]], ids=["killed", "ended"]
+)
 def test_killed_and_gone_on_with(
-    service: FakeSegmentService, tmp_path: Path, number: signal.Signals
+    service: FakeSegmentService, tmp_path: Path, signals: list[signal.Signals]
 ) -> None:
-    """Three times: each picture has one row, and of one part at most is asked again."""
+    """Each picture has one row, and with each end one part at most is asked again."""
     # BATCH_PICTURES=1000 is the full form.
     pictures = int(os.environ.get("BATCH_PICTURES", "100"))
-    rows, kills = pictures // 5, 3 if number == signal.SIGKILL else 1
+    rows = pictures // 5
     make_album(tmp_path / "album", pictures)
     service.delay_s = 0.02
     words = [*COMMAND, "batch", *the_start("--rows", rows, "--address", service.address)]
-    for kill in range(1, kills + 1):
+    for count, number in enumerate(signals, start=1):
         process = subprocess.Popen([*map(str, words)], cwd=tmp_path, stdout=subprocess.DEVNULL)
-        service.wait_for_requests(kill * pictures * 3 // 10, timeout=60)
+        service.wait_for_requests(count * pictures * 3 // 10, timeout=60)
         process.send_signal(number)
-        assert process.wait(30) == (130 if number != signal.SIGKILL else -number)
+        assert process.wait(30) == (-number if number == signal.SIGKILL else 130)
         assert not any(name.startswith(".") for name in names_of(tmp_path / "found"))
     service.delay_s = 0
     subprocess.run([*map(str, words)], cwd=tmp_path, check=True, capture_output=True)
@@ -222,7 +228,7 @@ def test_killed_and_gone_on_with(
     assert len(paths) == len(set(paths)) == pictures
     counts = asked(service)
     assert len(counts) == pictures
-    assert sum(count - 1 for count in counts.values()) <= kills * rows
+    assert sum(count - 1 for count in counts.values()) <= len(signals) * rows
 
 
 def test_what_a_sudden_end_left_behind_is_removed_later(run: Run, album: Path) -> None:
@@ -407,13 +413,18 @@ def test_a_picture_that_no_engine_survives_is_asked_three_times(
 
 
 def test_no_answer_in_time_is_a_row(run: Run, album: Path, service: FakeSegmentService) -> None:
+    over = threading.Event()
+
     def answer(call: FakeCall) -> list[Segment]:
         if call.image == png(3):
-            service._stopped.wait(0.5)
+            over.wait(30)
         return []
 
     service.answer_with(answer)
-    done = run(*the_start("--timeout", 0.25))
+    try:
+        done = run(*the_start("--timeout", 1))
+    finally:
+        over.set()
     assert "6 answered, 1 failed (1 DEADLINE_EXCEEDED)" in done.stdout
     assert asked(service)[png(3)] == 3
 
@@ -510,6 +521,9 @@ def test_a_file_in_the_place_of_the_folder(run: Run, album: Path) -> None:
     assert done.exit_code == 2
     assert "found is a file: expected a folder" in done.stderr
     assert Path("found").read_text() == "years of work"
+    for name, said in (("", "expected a name"), ("-", "not written to stdout")):
+        done = run("album", "--model", "one", "--out", name)
+        assert (done.exit_code, said in done.stderr) == (2, True)
     done = run("album", "--model", "one", "--out", "/proc/found")
     assert done.exit_code == 1
     assert "/proc" in done.stderr
@@ -530,3 +544,28 @@ def test_the_job_is_written_down(run: Run, album: Path) -> None:
     job = json.loads(Path("found/_diptych-batch.json").read_text())
     assert (job["source"], job["picture_count"], job["model"]) == ("album", 7, "one")
     assert os.path.getsize("found/_diptych-batch.json") < 2000
+
+
+def test_progress_is_on_a_terminal_alone(service: FakeSegmentService, tmp_path: Path) -> None:
+    make_album(tmp_path / "album", 5)
+    terminal, other_end = pty.openpty()
+    words = [sys.executable, "-m", "diptych.cli", "batch", *map(str, the_start())]
+    done = subprocess.run(
+        [*words, "--address", service.address],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=other_end,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        timeout=60,
+    )
+    os.close(other_end)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says EIO at the end of a terminal
+        while part := os.read(terminal, 4096):
+            shown += part
+    os.close(terminal)
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"found: 5 pictures, 5 answered, 0 failed; ")
+    assert b"Segmenting" in shown
+    assert b"pictures/s" in shown
+    assert re.search(rb"-?\d?:\d\d:", shown)  # the time left

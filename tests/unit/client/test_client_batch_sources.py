@@ -243,6 +243,26 @@ def test_a_bucket_without_rights(run: Run, here: Path, what: str) -> None:
         )
 
 
+def test_a_part_that_cannot_be_read_now_is_not_done_again(
+    run: Run, here: Path, service: FakeSegmentService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_bucket("refusing://photos", range(3))
+    assert run("refusing://photos", "refusing://found").exit_code == 0
+    fs, opened = fsspec.filesystem("refusing"), Refusing.open
+
+    def cut(self: Refusing, path: str, *args: object) -> object:
+        if path.endswith(".parquet"):
+            raise OSError("connection reset by peer")
+        return opened(self, path, *args)
+
+    monkeypatch.setattr(Refusing, "open", cut)
+    done = run("refusing://photos", "refusing://found")
+    assert done.exit_code == 1
+    assert "000000.parquet cannot be read: connection reset by peer" in done.stderr
+    assert len(service.requests) == 3
+    assert len(fs.ls("/found")) == 2
+
+
 def test_an_address_whose_package_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     done = run("s3://bucket/photos", "found")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -134,17 +135,21 @@ class Parts:
                 yield need("pyarrow.parquet").read_table(file, columns=columns)
 
     def _read(self, name: str) -> Part | None:
-        pa = need("pyarrow")
+        """A finished part, ``None`` for a file that is no whole one."""
+        columns = ["path", "error_code"]
         try:
-            (table,) = self.tables([name], ["path", "error_code"])
-            paths, codes = (column.to_pylist() for column in table.columns)
-        except (pa.ArrowException, EOFError, UnicodeError, ValueError):
-            return None
-        except OSError as error:
-            # What Arrow says of broken compression has no number; a disk's errors have.
-            if error.errno is None and type(error) is OSError:
+            (table,) = self.tables([name], columns)
+        except Exception:
+            # Of the storage or of the file? What can be read whole and is no Parquet is damaged.
+            with self.folder.open(name) as file:
+                data = file.read()
+            try:
+                table = need("pyarrow.parquet").read_table(io.BytesIO(data), columns=columns)
+            except Exception:  # broken files lead Arrow to errors of many kinds
                 return None
-            raise
+        if table.column_names != columns:
+            return None
+        paths, codes = (column.to_pylist() for column in table.columns)
         failed = {path: code for path, code in zip(paths, codes, strict=True) if code}
         return Part(name, tuple(paths), failed)
 

@@ -25,13 +25,14 @@ _ROWS_PER_GROUP = 500  # rows of a part that readers can skip or read on their o
 def schema() -> Any:
     """The columns of a part, as a schema of Arrow; ``docs/batch.md`` describes them."""
     pa = need("pyarrow")
-    rle = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])
+    # No lists of fixed length: Parquet of older readers has none that may be null.
+    rle = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])
     keypoint = [("name", pa.string()), ("x", pa.float32()), ("y", pa.float32())]
     segment = [
         ("category_id", pa.int32()),
         ("label", pa.string()),
         ("score", pa.float32()),
-        ("bbox_xywh", pa.list_(pa.float32(), 4)),
+        ("bbox_xywh", pa.list_(pa.float32())),
         ("area", pa.int64()),
         ("rle", rle),
         ("keypoints", pa.list_(pa.struct([*keypoint, ("score", pa.float32())]))),

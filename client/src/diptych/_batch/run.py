@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ from .sources import Picture, Source
 from .storage import Folder
 
 _ERRORS_KEPT = 1000
+_MOST_THREADS = 64
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,9 @@ async def run_batch(client: AsyncClient, plan: Plan, watcher: Watcher) -> Summar
         DiptychError: the server answers no more, or nothing of this kind.
         OSError, ValueError: the folder cannot be used, or is another job's.
     """
+    # Else a machine of two processors reads six pictures at a time, however far away they are.
+    pool = ThreadPoolExecutor(min(plan.jobs, _MOST_THREADS) + 2, thread_name_prefix="diptych-batch")
+    asyncio.get_running_loop().set_default_executor(pool)
     heard: list[int] = []
     with _cancelled_by_signals(heard):
         try:

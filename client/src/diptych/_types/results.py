@@ -300,3 +300,7 @@ class ModelStats:
     """The most memory of a GPU that the engine has taken."""
     batch_sizes: Mapping[int, int] = field(default_factory=dict)
     """Answers by how many requests the model answered at once."""
+    queue_wait_s: float = 0.0
+    """How long a new request would wait for the model now, by the service's estimate."""
+    device_s: float = 0.0
+    """Time that the model worked on requests."""

@@ -17,7 +17,7 @@ from .._batch.sources import Source, open_source
 from .._batch.storage import need, open_folder
 from ._exits import FAILED, INTERRUPTED, describe, exit_code_of_all
 from ._options import Number, ask_arguments, ask_options, connection_options
-from ._outputs import is_drawn
+from ._outputs import checked_name, is_drawn
 from ._progress import progress
 from ._security import security
 
@@ -45,7 +45,11 @@ class _ShardType(click.ParamType):  # type: ignore[type-arg]  # not generic befo
 @click.argument("source", metavar="SOURCE")
 @click.option("--model", help="Id of the model; a model service knows its own.")
 @click.option(
-    "--out", required=True, metavar="FOLDER", help="For the results: a path, or an address."
+    "--out",
+    required=True,
+    metavar="FOLDER",
+    callback=checked_name,
+    help="For the results: a path, or an address.",
 )
 @click.option(
     "--shard",

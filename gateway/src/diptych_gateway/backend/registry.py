@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import grpc
@@ -11,9 +10,8 @@ from diptych.segment import v1 as pb
 from diptych.wire.cards import known_model_message
 from diptych_runtime.engine import Reason, ServiceError, invalid
 
-from .endpoint import ModelEndpoint
-from .follower import Follower
 from .model import Model
+from .replicas import Replicas
 from .video_relay import OpenSessions
 
 _MAX_NAMED = 20
@@ -29,39 +27,32 @@ class Registry:
 
     def __init__(
         self,
-        endpoints: Sequence[ModelEndpoint],
+        services: Sequence[Replicas],
         cascades: Sequence[Model] = (),
         *,
         refresh_s: float = 60.0,
     ) -> None:
-        self._endpoints = tuple(endpoints)
-        self._models: dict[str, Model] = {m.model_id: m for m in (*endpoints, *cascades)}
+        self.services = tuple(services)
+        """The models that are services, each with its replicas."""
+        self._models: dict[str, Model] = {m.model_id: m for m in (*services, *cascades)}
         self._refresh_s = refresh_s
-        self._followers: list[asyncio.Task[None]] = []
         self.sessions = OpenSessions()
         """Video sessions with any of them."""
 
     def start(self) -> None:
         """Begin to follow every service; returns at once, whether any is there or not."""
-        self._followers = [
-            asyncio.create_task(
-                Follower(endpoint, self._refresh_s).run(), name=f"status of {endpoint.model_id}"
-            )
-            for endpoint in self._endpoints
-        ]
+        for service in self.services:
+            service.start(self._refresh_s)
 
     def renew(self, credentials: grpc.ChannelCredentials) -> None:
         """Go over to connections with other credentials."""
-        for endpoint in self._endpoints:
-            endpoint.renew(credentials)
+        for service in self.services:
+            service.renew(credentials)
 
     async def close(self) -> None:
         """Stop following and close every connection."""
-        for follower in self._followers:
-            follower.cancel()
-        await asyncio.gather(*self._followers, return_exceptions=True)
-        for endpoint in self._endpoints:
-            await endpoint.close()
+        for service in self.services:
+            await service.close()
 
     def model(self, model_id: str) -> Model:
         """Find a model by its id.

@@ -24,7 +24,7 @@ from .policy import IN_SERVICE
 _ANYWHERE = ("0.0.0.0", "::", "[::]")  # noqa: S104  # compared with, not listened on
 _SAY_S = 2.0
 STOP_RESERVE_S = 15.0
-"""Beyond the drain: Serve's own wait before it, the notice to gateways, the end of the engine."""
+"""Beyond the drain: the notice to gateways, the reserve of the server, the end of the engine."""
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 

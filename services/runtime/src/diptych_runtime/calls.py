@@ -91,20 +91,17 @@ def new_request_id() -> str:
 
 def request_id() -> str:
     """Return the id of the request being served; empty outside of one."""
-    current = _current.get(None)
-    return current.request_id if current else ""
+    return current.request_id if (current := _current.get(None)) else ""
 
 
 def tenant() -> str:
     """Return the tenant that the request being served is for; empty for none."""
-    current = _current.get(None)
-    return current.tenant if current else ""
+    return current.tenant if (current := _current.get(None)) else ""
 
 
 def outgoing_metadata() -> Metadata:
     """Return the metadata of a call on behalf of the request being served; none outside of one."""
-    current = _current.get(None)
-    return current.metadata if current else ()
+    return current.metadata if (current := _current.get(None)) else ()
 
 
 def log_fields(**fields: object) -> None:
@@ -116,8 +113,7 @@ def log_fields(**fields: object) -> None:
 
 def log_field(name: str) -> object:
     """Read a field of the log line of the request being served; ``None`` if it has none such."""
-    current = _current.get(None)
-    return current.fields.get(name) if current else None
+    return current.fields.get(name) if (current := _current.get(None)) else None
 
 
 @contextmanager
@@ -138,8 +134,7 @@ def paid_by(account: Account | None) -> Iterator[None]:
 
 def account() -> Account | None:
     """Return who pays for the request being served; ``None`` for nobody."""
-    current = _current.get(None)
-    return current.account if current else None
+    return current.account if (current := _current.get(None)) else None
 
 
 def account_name() -> str:

@@ -22,7 +22,7 @@ from google.rpc import status_pb2
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.wire.statuses import CODES_BY_NUMBER, code_of, trailers
 
-from ..calls import REQUEST_ID_KEY, Account, Calls, RequestBytes, paid_by, request_id
+from ..calls import REQUEST_ID_KEY, Account, Calls, RequestBytes, log_field, paid_by, request_id
 from ..engine.errors import Reason, ServiceError, draining, unreadable
 from .peers import hang_up
 
@@ -294,6 +294,15 @@ class _Guard:
             seconds=round(seconds, 4),
             **self._call.fields,
         )
+
+
+def failure_reason() -> str:
+    """Read why the call being served failed: a reason of the error table, ``"other"``, or nothing.
+
+    For labels of metrics, which must be few whatever a service says.
+    """
+    reason = str(log_field("reason") or log_field("backend_reason") or "")
+    return reason if not reason or reason in Reason.__members__ else "other"
 
 
 _MakeGuard = Callable[[grpc.aio.ServicerContext[Any, Any]], _Guard]
