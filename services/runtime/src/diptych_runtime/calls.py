@@ -84,11 +84,6 @@ class Call:
 _current: contextvars.ContextVar[Call] = contextvars.ContextVar("diptych_call")
 
 
-def new_request_id() -> str:
-    """Make the id of a request whose caller has chosen none."""
-    return os.urandom(8).hex()
-
-
 def request_id() -> str:
     """Return the id of the request being served; empty outside of one."""
     return current.request_id if (current := _current.get(None)) else ""
@@ -357,7 +352,7 @@ def _identity(headers: Iterable[tuple[str, str | bytes]]) -> tuple[str, Metadata
             tenant = value
     chosen = ids[0] if len(ids) == 1 else ""
     if not isinstance(chosen, str) or not _VALID_ID.fullmatch(chosen):
-        chosen = new_request_id()
+        chosen = os.urandom(8).hex()
     return chosen, _sendable(trace), tenant
 
 
