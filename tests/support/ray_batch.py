@@ -1,8 +1,9 @@
-"""A batch on Ray Data, in a process that may be killed at any time, and be started again.
+"""The batch on Ray Data that the documentation shows, in a process that may be killed.
 
     python ray_batch.py PICTURES CHECKPOINT OUT
 
-Prints ``done`` at the end.
+It has folders instead of a bucket, a processor instead of GPUs, and small steps. Prints ``done``
+at the end.
 """
 
 from __future__ import annotations
@@ -10,9 +11,30 @@ from __future__ import annotations
 import os
 import sys
 
-ROWS_AT_A_TIME = 5
+from documentation import DOCS, blocks
+
 _CHECKPOINT_MEMORY = 50 * 2**20
 _OBJECTS_MEMORY = 150 * 2**20
+_HERE = {
+    "num_gpus=1": "num_cpus=1",
+    "concurrency=4": "concurrency=1",
+    "batch_size=16": "batch_size=5",
+    '("sam-2",)': '("mask-rcnn",)',
+    "include_paths=True": "include_paths=True, override_num_blocks=12",
+}
+
+
+def shown(pictures: str, checkpoint: str, out: str) -> str:
+    """The program of the page, with what is different here."""
+    ((program, _),) = [
+        block for block in blocks("py", [DOCS / "batch.md"]) if "Segmenter" in block[0]
+    ]
+    places = {"photos": pictures, "checkpoint": checkpoint, "found": out}
+    changes = {f"s3://bucket/{name}": place for name, place in places.items()} | _HERE
+    for there, here in changes.items():
+        assert program.count(there) == 1, there
+        program = program.replace(there, here)
+    return program
 
 
 def main() -> None:
@@ -27,9 +49,6 @@ def main() -> None:
     import ray  # it reads the environment
     from ray.data.checkpoint import CheckpointConfig
 
-    from diptych_ray.batch import Segmenter
-
-    folder, checkpoint, out = sys.argv[1:]
     ray.init(
         address="local",
         num_cpus=3,
@@ -38,18 +57,7 @@ def main() -> None:
         log_to_driver=False,
     )
     CheckpointConfig.CHECKPOINT_ACTOR_MEMORY_BYTES = _CHECKPOINT_MEMORY
-    context = ray.data.DataContext.get_current()
-    context.checkpoint_config = CheckpointConfig(
-        "path", checkpoint, delete_checkpoint_on_success=False
-    )
-    pictures = ray.data.read_binary_files(folder, include_paths=True, override_num_blocks=12)
-    found = pictures.map_batches(
-        Segmenter,
-        fn_constructor_args=("mask-rcnn",),
-        batch_size=ROWS_AT_A_TIME,
-        concurrency=1,
-    )
-    found.write_parquet(out)
+    exec(compile(shown(*sys.argv[1:]), "docs/batch.md", "exec"), {"__name__": "page"})
     print("done", flush=True)
 
 
