@@ -193,6 +193,12 @@ def test_what_no_picture_could_be_asked(
         Segmenter(model, **ask)
 
 
+def test_rows_without_paths_are_not_guessed_at() -> None:
+    segmenter = Segmenter("mask-rcnn")
+    with pytest.raises(ValueError, match=r"include_paths=True.*got bytes"):
+        segmenter({"bytes": [b""]})
+
+
 @pytest.mark.parametrize(
     ("ask", "error"),
     [

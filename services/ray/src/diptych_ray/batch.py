@@ -66,7 +66,13 @@ class Segmenter:
 
         Raises:
             DiptychError: the model does not do the task, or an option is out of its range.
+            ValueError: rows have other columns.
         """
+        if not {"path", "bytes"} <= batch.keys():
+            raise ValueError(
+                "expected rows with path and bytes, as of read_binary_files(..., "
+                f"include_paths=True), got {', '.join(batch)}"
+            )
         return table_of(list(self._threads.map(self._row, batch["path"], batch["bytes"])))
 
     def _row(self, path: str, data: bytes) -> Row:
