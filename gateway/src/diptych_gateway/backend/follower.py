@@ -30,6 +30,7 @@ _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 _PULSE_S = 1.0
 _ANSWER_S = 2.5
 _ASK_AGAIN_S = 0.5
+_LOOK_AGAIN_S = 0.05  # at connections, which asks nobody: they stand within milliseconds
 _RETRY_S = 2.0
 _SILENT_LOOKS = 2
 """So many unanswered questions in a row make a model down. With replicas the second is another's:
@@ -80,7 +81,7 @@ class Follower:
             reconnects = state in _CHANGING and now_s < self._lost_at_s + _RECONNECT_S
             if self._up and not reconnects:
                 self._set_down(unreachable(self._endpoint.model_id).to_status())
-            return _ASK_AGAIN_S if reconnects else _PULSE_S
+            return _LOOK_AGAIN_S if reconnects else _PULSE_S
         self._lost_at_s = None
         wants_card = not self._up or now_s >= self._card_due_s
         status = await (self._read_card() if wants_card else self._pulse())
