@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from documentation import blocks
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from PIL import Image
 from processes import another_child, children
@@ -206,6 +207,16 @@ def test_a_runner_answers_as_the_service_does(stack: Stack, tmp_path: Path, mode
             served, ran = client.segment(picture, **ask), runner.segment(picture, **ask)
             assert served.segments, ask
             assert told(ran) == told(served), ask
+
+
+def test_a_runner_is_used_as_the_documentation_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ((program, _),) = [block for block in blocks("py") if "Runner(" in block[0]]
+    Image.open(SCENES / "1.png").convert("RGB").resize((800, 600)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "docs/python.md", "exec"), {"__name__": "page"})
+    assert capsys.readouterr().out.split()[-1] == "cpu"
 
 
 def test_the_client_of_before_is_served(stack: Stack, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +127,12 @@ async def test_who_may_know_where_replicas_are(stage: Any, tmp_path: Path) -> No
 async def test_addresses_that_are_no_replica(stage: Any, directory: DirectoryServer) -> None:
     """Each is told with a reason, and is sent nothing; the one replica among them answers."""
     model, other = await stage.model("one"), await stage.model("another")
-    bare = grpc.aio.server()
-    port = bare.add_insecure_port("127.0.0.1:0")
-    await bare.start()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    async with AsyncExitStack() as stack:
+        bare = grpc.aio.server()
+        port = bare.add_insecure_port("127.0.0.1:0")
+        await bare.start()
+        stack.push_async_callback(bare.stop, 0)
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         silent = "{}:{}".format(*listener.getsockname())
         directory.answer = listing(one=[model.address])
         await stage.serve(Endpoint("one", directory.url))
@@ -156,7 +159,6 @@ async def test_addresses_that_are_no_replica(stage: Any, directory: DirectorySer
     assert {answer.model_id for answer in answers} == {"one"}
     assert len(model.requests) == 20
     assert not other.requests
-    await bare.stop(0)
 
 
 async def test_nothing_is_asked_of_another_model_alone(stage: Any) -> None:
