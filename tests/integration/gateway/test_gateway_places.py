@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from diptych.segment import v1 as pb
+from diptych_gateway.backend import images
 from diptych_runtime.engine import Reason, ServiceError
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -115,6 +116,26 @@ async def test_gateways_in_turn_have_each_image_encoded_once(stage: Any, replica
             asked += 1
     assert sorted(encoder_runs(models).values()) == [1] * 12
     assert sum(bool(model.images) for model in models) > 1
+
+
+@pytest.mark.parametrize(("replicas", "hashed"), [(1, 0), (2, 1)])
+async def test_an_image_is_hashed_once_and_only_for_several_replicas(
+    stage: Any, monkeypatch: pytest.MonkeyPatch, replicas: int, hashed: int
+) -> None:
+    models = [each for name in ("one", "two") for each in await stage.replicas(name, replicas)]
+    stub = await stage.serve(*models)
+    sha256, count = images._sha256, 0
+
+    async def counted(encoded: bytes) -> bytes:
+        nonlocal count
+        count += 1
+        return await sha256(encoded)
+
+    monkeypatch.setattr(images, "_sha256", counted)
+    await stub.Compare(pb.CompareRequest(request=stage.request(), model_ids=["one", "two"]))
+    assert count == hashed
+    await stage.segment_stub().Segment(stage.request(model_id="one", image=picture(1)))
+    assert count == 2 * hashed
 
 
 async def test_a_file_that_is_at_hand_is_sent_where_nobody_holds_the_digest(stage: Any) -> None:
