@@ -11,9 +11,11 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
+from harness.proxy import HOLE, Proxy
 
 from diptych.segment import v1 as pb
 from diptych_gateway.backend import images
+from diptych_gateway.settings import Endpoint
 from diptych_runtime.engine import Reason, ServiceError
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -167,6 +169,27 @@ async def test_replicas_that_end_one_after_the_other_lose_no_call(stage: Any) ->
         assert Counter(await asyncio.gather(*calls)) == {"OK": 60}
         await ending.start()
         await stage.until(lambda: len(stage.up()) == 2)
+
+
+async def test_calls_in_a_black_hole_go_on_elsewhere(stage: Any) -> None:
+    gone, other = await stage.replicas("one", 2)
+    async with Proxy(gone.port) as proxy:
+        endpoints = [Endpoint("one", f"127.0.0.1:{port}") for port in (proxy.port, other.port)]
+        await stage.serve(*endpoints, seen=False)
+        await stage.until(lambda: len(stage.up()) == 2)
+        release = holding(gone, PLACES)
+        stub = stage.segment_stub()
+        calls = [
+            asyncio.create_task(
+                outcome(stub.Segment(stage.request(model_id="one", image=picture(n)), timeout=600))
+            )
+            for n in range(20)
+        ]
+        await stage.until(lambda: gone.running > 0 and sum(c.done() for c in calls) > 0)
+        proxy.swallow()
+        proxy.mode = HOLE
+        assert Counter(await asyncio.gather(*calls)) == {"OK": 20}
+        release.set()
 
 
 async def test_a_rolling_restart_loses_no_call_and_no_session_of_others(stage: Any) -> None:
