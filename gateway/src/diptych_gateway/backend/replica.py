@@ -235,15 +235,6 @@ class Replica:
         """Note that a call has failed which may be tried again."""
         self._trust = max(self._trust - 1.0, 0.0)
 
-    async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
-        """Ask for a card or figures for a caller.
-
-        Raises:
-            BackendError, ServiceError, LookupError: as ``send``; or callers ask too much already.
-        """
-        with self.control_places.taken(len(request)), self.control_places.holding(request):
-            return await self.send(self.control, method, request, timeout_s)
-
     async def ask(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
         """Ask for the gateway itself, which takes no place: callers cannot use those up.
 

@@ -271,7 +271,8 @@ class Replicas(ReplicaSet):
 async def _send(replica: Replica, method: str, request: bytes, timeout_s: float) -> bytes:
     """Send a caller's request; work takes a place and is paid for."""
     if method != "Segment":
-        return await replica.call(method, request, timeout_s=timeout_s)
+        with replica.control_places.taken(len(request)), replica.control_places.holding(request):
+            return await replica.send(replica.control, method, request, timeout_s)
     with replica.places.taken(len(request)), replica.places.holding(request):
         reply = await replica.send(replica.work, method, request, timeout_s)
     if account_name():
