@@ -25,8 +25,9 @@ from google.protobuf.message import DecodeError, Message
 from diptych.segment import v1 as pb
 from diptych.wire.fields import SMALL_BYTES
 from diptych.wire.requests import read_checked, read_request, read_size
-from diptych_runtime.calls import account_name, charge
+from diptych_runtime.calls import account_name
 from diptych_runtime.engine import Reason, ServiceError, invalid
+from diptych_runtime.payers import charge
 
 from .settings import Settings
 

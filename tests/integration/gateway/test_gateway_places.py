@@ -131,23 +131,21 @@ async def test_a_file_that_is_at_hand_is_sent_where_nobody_holds_the_digest(stag
     assert missing.startswith("NOT_FOUND")
 
 
-async def test_a_replica_that_ends_loses_no_call(stage: Any) -> None:
-    models = await stage.replicas("one", 3)
+async def test_replicas_that_end_one_after_the_other_lose_no_call(stage: Any) -> None:
+    models = await stage.replicas("one", 2)
     await stage.serve(*models)
-    releases = [holding(model, PLACES) for model in models]
     stub = stage.segment_stub()
-    calls = [
-        asyncio.create_task(
-            outcome(stub.Segment(stage.request(model_id="one", image=picture(n)), timeout=60))
-        )
-        for n in range(60)
-    ]
-    await stage.until(lambda: sum(model.running for model in models) == 60)
-    assert models[0].running > 10
-    for release in releases[1:]:
-        release.set()
-    await models[0].stop()
-    assert Counter(await asyncio.gather(*calls)) == {"OK": 60}
+    for ending, other in (models, models[::-1]):
+        releases = [holding(model, PLACES) for model in models]
+        images = [stage.request(model_id="one", image=picture(n)) for n in range(60)]
+        calls = [asyncio.create_task(outcome(stub.Segment(each, timeout=60))) for each in images]
+        await stage.until(lambda: sum(model.running for model in models) == 60)
+        assert ending.running > 10
+        releases[models.index(other)].set()
+        await ending.stop()
+        assert Counter(await asyncio.gather(*calls)) == {"OK": 60}
+        await ending.start()
+        await stage.until(lambda: len(stage.up()) == 2)
 
 
 async def test_a_rolling_restart_loses_no_call_and_no_session_of_others(stage: Any) -> None:

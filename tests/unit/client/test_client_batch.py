@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from batches import asked, make_album, names_of, paths_of, png, rows_of
 from click.testing import CliRunner, Result
+from documentation import DOCS, blocks
 from interruptible import COMMAND
 from pycocotools.coco import COCO
 
@@ -27,6 +28,7 @@ from diptych import AsyncClient, Keypoint, Mask, Segment
 from diptych._arguments import make_options
 from diptych._batch.pace import Pace
 from diptych._batch.parts import Shard
+from diptych._batch.rows import schema
 from diptych._batch.run import Plan, Summary, Watcher, run_batch
 from diptych._batch.sources import Picture, open_source
 from diptych._batch.storage import open_folder
@@ -462,6 +464,17 @@ def test_nobody_there_and_wrong_models_end_it_before_it_begins(
     assert paths_of(Path("found")) == []
 
 
+def test_many_errors_are_not_all_shown(run: Run, tmp_path: Path) -> None:
+    Path("bad").mkdir()
+    for number in range(25):
+        Path(f"bad/{number:02}.png").write_bytes(b"no picture")
+    done = run("bad", "--model", "one", "--out", "found")
+    lines = done.stderr.splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "diptych: more errors are in the results only"
+    assert [row["error_code"] for row in rows_of(Path("found"))] == ["IMAGE_UNREADABLE"] * 25
+
+
 def test_exit_codes(run: Run, album: Path, service: FakeSegmentService) -> None:
     (album / "broken.png").write_bytes(b"no picture")
     assert run(*the_start()).exit_code == 0
@@ -569,3 +582,23 @@ def test_progress_is_on_a_terminal_alone(service: FakeSegmentService, tmp_path: 
     assert b"Segmenting" in shown
     assert b"pictures/s" in shown
     assert re.search(rb"-?\d?:\d\d:", shown)  # the time left
+
+
+def test_the_columns_are_those_of_the_documentation(
+    run: Run, album: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (DOCS / "batch.md").read_text()
+    tables = [
+        part.split("\n\n")[0] for part in re.split(r"\n\| (?:column|of a segment) ", text)[1:]
+    ]
+    firsts = [re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for table in tables]
+    columns, fields = (re.findall(r"`(\w+)`", " ".join(first)) for first in firsts)
+    assert columns == schema().names
+    assert fields == [field.name for field in schema().field("segments").type.value_type]
+    (program,) = [block for block, page in blocks("py") if page == "docs/batch.md"]
+    assert run(*the_start()).exit_code == 0
+    exec(compile(program, "batch.md", "exec"), {})
+    assert (
+        len(re.findall(r"^album/\S+ rectangle 0.8\S+ \(30, 40\)$", capsys.readouterr().out, re.M))
+        == 7
+    )

@@ -81,33 +81,32 @@ class Asker:
             DiptychError: none of the others would be answered either.
             OSError, ValueError: the same, for a token that cannot be read.
         """
-        try:
-            result = await self._result(picture)
-        except _FailedError as failed:
-            return row_of_error(picture.path, failed.error, card.id, card_sha256), failed.error
-        row = await asyncio.to_thread(row_of_result, picture.path, result, card_sha256)
-        return row, None
-
-    async def _result(self, picture: Picture) -> SegmentResult:
         waits = attempts = 0
         while True:
-            async with self._pace:
-                # Read again for each attempt, so that what waits takes no memory.
-                data = await _read(picture)
-                try:
-                    result = await self._ask(data)
-                except _LATER as error:
-                    later = error
-                else:
-                    self._hear()
-                    return result
-                self._pace.refused()
-            if isinstance(later, DeadlineExceededError) or later.reason in _BY_PICTURE:
-                attempts += 1
+            try:
+                return await self._attempt(picture, card_sha256), None
+            except _FailedError as failed:
+                error = failed.error
+                return row_of_error(picture.path, error, card.id, card_sha256), error
+            except _LATER as later:
+                late = isinstance(later, DeadlineExceededError)
+                attempts += late or later.reason in _BY_PICTURE
                 if attempts >= _ATTEMPTS:
-                    raise _FailedError(later)
-            await self._wait(later, waits)
+                    return row_of_error(picture.path, later, card.id, card_sha256), later
+                await self._wait(later, waits)
             waits += 1
+
+    async def _attempt(self, picture: Picture, card_sha256: str) -> Row:
+        async with self._pace:
+            # Read again for each attempt, so that what waits takes no memory.
+            data = await _read(picture)
+            try:
+                result = await self._ask(data)
+            except _LATER:
+                self._pace.refused()
+                raise
+            self._hear()
+            return await asyncio.to_thread(row_of_result, picture.path, result, card_sha256)
 
     async def _ask(self, data: bytes) -> SegmentResult:
         options = self._options

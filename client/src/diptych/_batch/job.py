@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 
 from .._arguments import RequestOptions
@@ -86,11 +87,8 @@ def settle(folder: Folder, job: Job, *, changed: bool) -> None:
                 f"{folder.url}: expected an empty folder, or one of this job, got one with "
                 f"{parts[0]!r} and without {NAME}"
             )
-        try:
+        with suppress(FileExistsError):  # another shard was quicker
             _write(folder, job, replace=False)
-            return
-        except FileExistsError:  # another shard was quicker
-            pass
     there = _read(folder)
     if there == job:
         return

@@ -23,7 +23,6 @@ from .rows import Row
 from .sources import Picture, Source
 from .storage import Folder
 
-_ERRORS_KEPT = 1000
 _MOST_THREADS = 64
 
 
@@ -59,8 +58,6 @@ class Summary:
     answered: int = 0
     segments: int = 0
     failed: Counter[str] = field(default_factory=Counter)
-    errors: list[Exception] = field(default_factory=list)
-    """The first of them."""
     damaged: tuple[str, ...] = ()
     """Files that were no whole parts."""
     missing: int = 0
@@ -148,30 +145,28 @@ class _Batch:
         """Ask for the pictures of a unit and write its part, before the next is begun."""
         tasks = [asyncio.create_task(self._row(picture)) for picture in unit.pictures]
         try:
-            found = await asyncio.gather(*tasks)
+            rows = await asyncio.gather(*tasks)
         except BaseException:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
-        rows = [row for row, _ in found]
         await asyncio.to_thread(self.parts.write, unit, rows)
-        for row, error in found:
-            self._count(row, error)
+        for row in rows:
+            self._count(row)
 
-    async def _row(self, picture: Picture) -> tuple[Row, Exception | None]:
+    async def _row(self, picture: Picture) -> Row:
         row, error = await self.asker.row(picture, self.card, self.card_sha256)
+        # Not kept: what it was raised through holds the picture.
         self.watcher.advanced(picture.path, error)
-        return row, error
+        return row
 
-    def _count(self, row: Row, error: Exception | None) -> None:
-        if error is None:
+    def _count(self, row: Row) -> None:
+        if "error_code" in row:
+            self.summary.failed[row["error_code"]] += 1
+        else:
             self.summary.answered += 1
             self.summary.segments += len(row["segments"])
-            return
-        self.summary.failed[row["error_code"]] += 1
-        if len(self.summary.errors) < _ERRORS_KEPT:
-            self.summary.errors.append(error)
 
 
 def _summary(mine: Iterable[Picture], finished: Finished, units: list[Unit]) -> Summary:

@@ -19,8 +19,13 @@ from .._types.errors import DiptychError, MissingExtraError
 _PUT_WHOLE = frozenset(
     {"abfs", "abfss", "adl", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
 )
-_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
-_PACKAGES |= {"abfss": "adlfs", "az": "adlfs", "sftp": "paramiko", "ssh": "paramiko"}
+_PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("abfs", "abfss", "az"), "adlfs"),
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    **dict.fromkeys(("sftp", "ssh"), "paramiko"),
+}
 _UNFINISHED = ".diptych-????????????.part"
 _STALE_S = 3600
 Fill = Callable[[IO[bytes]], object]
@@ -89,11 +94,7 @@ def said(url: str, done: str) -> Iterator[None]:
     except Exception as error:  # each file system has errors of its own
         why = _short(error) or type(error).__name__
         kind_of = ValueError if isinstance(error, ValueError) else OSError
-        raise _of_kind(kind_of, f"{url} cannot be {done}: {why}") from error
-
-
-def _of_kind(kind: type[Exception], text: str) -> Exception:
-    return kind(text)
+        raise kind_of(f"{url} cannot be {done}: {why}") from error
 
 
 def _short(error: Exception) -> str:

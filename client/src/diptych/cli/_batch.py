@@ -15,7 +15,7 @@ from .._batch.parts import Shard
 from .._batch.run import InterruptedBatchError, Plan, Summary, Watcher, run_batch
 from .._batch.sources import Source, open_source
 from .._batch.storage import need, open_folder
-from ._exits import FAILED, INTERRUPTED, describe, exit_code_of_all
+from ._exits import FAILED, describe, exit_code
 from ._options import Number, ask_arguments, ask_options, connection_options
 from ._outputs import checked_name, is_drawn
 from ._progress import progress
@@ -119,7 +119,6 @@ def batch(
       diptych batch photos --model mask-rcnn --coco --out found
       diptych batch "photos/*.jpg" --model sam-2 --box 10,10,90,90 --shard 0/2 --out shards
     """
-    ctx = click.get_current_context()
     arguments = ask_arguments(**ask)
     try:
         need("pyarrow.parquet")
@@ -148,16 +147,16 @@ def batch(
     with _Shown(f"{folder.url}: ") as shown:
         try:
             summary = asyncio.run(_ask(client, plan, shown))
-        except InterruptedBatchError:
-            shown.summarize("interrupted, to be gone on with by the same command; ")
-            ctx.exit(INTERRUPTED)
+        except InterruptedBatchError as error:
+            shown.summarize("to be gone on with by the same command; ")
+            raise KeyboardInterrupt from error
         except ValueError as error:
             raise click.UsageError(f"{error}.") from error
         except (DiptychError, OSError):
             shown.summarize("stopped; ")
             raise
     shown.summarize()
-    ctx.exit(_exit_code(summary, strict))
+    click.get_current_context().exit(_exit_code(summary, shown.codes, strict))
 
 
 async def _ask(client: AsyncClient, plan: Plan, shown: _Shown) -> Summary:
@@ -173,6 +172,8 @@ class _Shown(Watcher):
         self._summary: Summary | None = None
         self._stack = ExitStack()
         self._errors = 0
+        self.codes: set[int] = set()
+        """Exit codes of the errors."""
 
     def __enter__(self) -> _Shown:
         return self
@@ -192,10 +193,13 @@ class _Shown(Watcher):
         self._bar.advance()
         if error is None:
             return
+        self.codes.add(exit_code(error))
         self._errors += 1
         if self._errors <= _SHOWN_ERRORS:
-            click.echo(f"diptych: {path}: {describe(error)}", err=True)
-        if self._errors == _SHOWN_ERRORS:
+            text = describe(error)
+            shown = text if text.startswith(path) else f"{path}: {text}"
+            click.echo(f"diptych: {shown}", err=True)
+        elif self._errors == _SHOWN_ERRORS + 1:
             click.echo("diptych: more errors are in the results only", err=True)
 
     def summarize(self, before: str = "") -> None:
@@ -229,10 +233,10 @@ def _count(number: int) -> str:
     return f"{number} picture{'' if number == 1 else 's'}"
 
 
-def _exit_code(summary: Summary, strict: bool) -> int:
+def _exit_code(summary: Summary, codes: set[int], strict: bool) -> int:
     failed = summary.failed.total() + summary.failed_before
     if failed and failed == summary.pictures:
-        return exit_code_of_all(summary.errors) if summary.errors else FAILED
+        return min(codes) if len(codes) == 1 else FAILED
     return FAILED if strict and failed else 0
 
 

@@ -170,6 +170,7 @@ class Replica:
         """Since when it is up, or is not."""
         self.is_fit = True
         """Whether it is a service of this model, as far as is known."""
+        self._trust = _TRUST
         self._status: status_pb2.Status = unreachable(model_id).to_status()
         self.sessions = 0
         """Video sessions that it has by this gateway; each is one of ``in_flight``, too."""
@@ -184,7 +185,6 @@ class Replica:
             model_id, requests=_CONTROL_CALLS, request_bytes=_CONTROL_BYTES
         )
         self._full_until_s = 0.0
-        self._trust = _TRUST
 
     def _connect(self, credentials: grpc.ChannelCredentials | None) -> Connection:
         return Connection(self.address, credentials, authority=self.authority, proxy=self._proxy)
@@ -198,6 +198,7 @@ class Replica:
     def status(self, status: status_pb2.Status) -> None:
         if bool(status.code) != bool(self._status.code):
             self.since = datetime.now(UTC)
+            self._trust = _TRUST  # it has begun anew
         self._status = status
         self.is_fit = code_of(status) is not grpc.StatusCode.FAILED_PRECONDITION
 

@@ -46,6 +46,7 @@ class ReplicaSet:
         self.calls: Counter[tuple[str, str]] = Counter()
         """Unary calls that have ended, by a replica's address and the name of their code."""
         self.totals = Totals()
+        """What all that there have been have counted."""
         self.leaving: list[Replica] = []
         """Those that are listed no more and only end the calls that they have."""
         self._card: pb.ModelCard | None = None

@@ -166,7 +166,11 @@ class Replicas(ReplicaSet):
         if method == "GetModelStats":
             if not self.fit:
                 raise self.no_replica()
-            return await self.totals.ask(self.fit, request, timeout_s)
+            return await self.totals.ask(
+                self.fit,
+                lambda each, within_s: _send(each, method, request, within_s),
+                timeout_s,
+            )
         deadline = Deadline(time.monotonic() + timeout_s, 0.0)
         route = Route[Replica](self._homes, b"")
         return await self._ask(method, request, None, deadline, route)
