@@ -22,7 +22,7 @@ from websockets.exceptions import InvalidStatus
 
 from diptych import Client, ServerError
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.replica import OWN_ID
+from diptych_gateway.backend.channels import OWN_ID
 from diptych_gateway.settings import Pair
 
 GATEWAY = "import sys; from diptych_gateway.__main__ import main; sys.exit(main([]))"
