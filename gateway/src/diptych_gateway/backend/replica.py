@@ -163,10 +163,14 @@ class Replica:
         self.model_id = model_id
         self.address = address
         self.authority = authority or address
-        self.card: pb.ModelCard | None = None
         self.name = name
+        """What it is called where nobody may know its address."""
+        self.card: pb.ModelCard | None = None
         self.since = datetime.now(UTC)
         """Since when it is up, or is not."""
+        self.is_fit = True
+        """Whether it is a service of this model, as far as is known."""
+        self._trust = _TRUST
         self._status: status_pb2.Status = unreachable(model_id).to_status()
         self.sessions = 0
         """Video sessions that it has by this gateway; each is one of ``in_flight``, too."""
@@ -181,7 +185,6 @@ class Replica:
             model_id, requests=_CONTROL_CALLS, request_bytes=_CONTROL_BYTES
         )
         self._full_until_s = 0.0
-        self._trust = _TRUST
 
     def _connect(self, credentials: grpc.ChannelCredentials | None) -> Connection:
         return Connection(self.address, credentials, authority=self.authority, proxy=self._proxy)
@@ -195,12 +198,9 @@ class Replica:
     def status(self, status: status_pb2.Status) -> None:
         if bool(status.code) != bool(self._status.code):
             self.since = datetime.now(UTC)
+            self._trust = _TRUST  # it has begun anew
         self._status = status
-
-    @property
-    def is_fit(self) -> bool:
-        """Whether it is a service of this model, as far as is known."""
-        return code_of(self._status) is not grpc.StatusCode.FAILED_PRECONDITION
+        self.is_fit = code_of(status) is not grpc.StatusCode.FAILED_PRECONDITION
 
     @property
     def in_flight(self) -> int:
@@ -234,6 +234,15 @@ class Replica:
     def note_failed(self) -> None:
         """Note that a call has failed which may be tried again."""
         self._trust = max(self._trust - 1.0, 0.0)
+
+    async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
+        """Ask for a card or figures for a caller.
+
+        Raises:
+            BackendError, ServiceError, LookupError: as ``send``; or callers ask too much already.
+        """
+        with self.control_places.taken(len(request)), self.control_places.holding(request):
+            return await self.send(self.control, method, request, timeout_s)
 
     async def ask(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
         """Ask for the gateway itself, which takes no place: callers cannot use those up.

@@ -21,7 +21,7 @@ from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.quarantine import Quarantine
 
 from ..request import Deadline, charge_reply
-from ..statuses import BackendError, no_replica, too_late
+from ..statuses import BackendError, too_late
 from .homes import Candidate, Homes, R, ranked
 from .images import SentImage
 from .replica import Replica
@@ -156,16 +156,17 @@ class Replicas(ReplicaSet):
         self._quarantine = Quarantine(quarantine_s)
         self._homes = Homes()
 
+    @property
+    def fit(self) -> Sequence[Replica]:
+        """Those that are services of this model, as far as is known."""
+        return [replica for replica in self.replicas if replica.is_fit]
+
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
         """Ask one of them, or all for their counters. As ``Model.call``."""
         if method == "GetModelStats":
-            if not self.replicas:
-                raise no_replica(self.model_id)
-            return await self.totals.ask(
-                self.replicas,
-                lambda each, within_s: _send(each, method, request, within_s),
-                timeout_s,
-            )
+            if not self.fit:
+                raise self.no_replica()
+            return await self.totals.ask(self.fit, request, timeout_s)
         deadline = Deadline(time.monotonic() + timeout_s, 0.0)
         route = Route[Replica](self._homes, b"")
         return await self._ask(method, request, None, deadline, route)
@@ -177,7 +178,7 @@ class Replicas(ReplicaSet):
         """
         if self._quarantine.digests:
             self._quarantine.check((await image.digest()).hex())
-        digest = await image.digest() if len(self.replicas) > 1 else b""
+        digest = await image.digest() if len(self.fit) > 1 else b""
         named, at_hand = image.is_named, image.is_at_hand
         route = Route[Replica](self._homes, digest, is_named=named, is_at_hand=at_hand)
         try:
@@ -196,10 +197,8 @@ class Replicas(ReplicaSet):
         route: Route[Replica],
     ) -> bytes:
         failure: BackendError | ServiceError | None = None
-        while self.replicas:
-            replica = self.replicas[0]
-            if len(self.replicas) > 1 or failure:
-                replica = route.choose(self.replicas)
+        while fit := self.fit:
+            replica = route.choose(fit) if len(fit) > 1 or failure else fit[0]
             if route.wants_file and image:
                 file = await image.file()
                 if file is not None:
@@ -210,14 +209,14 @@ class Replicas(ReplicaSet):
                 reply = await _send(replica, method, request, deadline.for_backend_s())
             except (BackendError, ServiceError) as error:
                 failure = error
-                self.calls[replica.address, error.code.name] += 1
+                self.calls[replica.name, error.code.name] += 1
                 if not await self._goes_on(route, replica, error):
                     break
             else:
-                self.calls[replica.address, "OK"] += 1
+                self.calls[replica.name, "OK"] += 1
                 route.answered(replica)
                 return reply
-        raise failure or no_replica(self.model_id)
+        raise failure or self.no_replica()
 
     async def _goes_on(
         self, route: Route[Replica], replica: Replica, error: BackendError | ServiceError
@@ -229,11 +228,11 @@ class Replicas(ReplicaSet):
         if error.reason == Reason.QUEUE_FULL:
             if isinstance(error, BackendError):  # not our own bound on its places
                 replica.note_full()
-            return route.refused(replica, self.replicas)
+            return route.refused(replica, self.fit)
         if error.code is not grpc.StatusCode.UNAVAILABLE:
             return False
         replica.note_failed()
-        pause_s = route.failed(replica, self.replicas)
+        pause_s = route.failed(replica, self.fit)
         if pause_s:
             await asyncio.sleep(pause_s)
         return pause_s is not None
@@ -245,6 +244,8 @@ class Replicas(ReplicaSet):
         timeout_s = deadline.for_backend_s() if deadline else None
         if timeout_s is not None and timeout_s <= 0:
             raise too_late(self.model_id)
+        if not self.fit:
+            raise self.no_replica()
         return VideoRelay(
             self.model_id,
             self._for_session,
@@ -255,7 +256,7 @@ class Replicas(ReplicaSet):
 
     def _for_session(self, tried: Collection[Replica]) -> Replica | None:
         """Choose for one more session; ``None`` if none is left that may have room."""
-        left = [each for each in self.replicas if each not in tried]
+        left = [each for each in self.fit if each not in tried]
         usable = [each for each in left if each.is_up and not each.is_full]
         # No secret depends on it: gateways should not all begin with the same.
         random.shuffle(usable)
@@ -264,10 +265,9 @@ class Replicas(ReplicaSet):
 
 
 async def _send(replica: Replica, method: str, request: bytes, timeout_s: float) -> bytes:
-    """Send a request of a caller, which takes a place and is paid for."""
+    """Send a caller's request; work takes a place and is paid for."""
     if method != "Segment":
-        with replica.control_places.taken(len(request)), replica.control_places.holding(request):
-            return await replica.send(replica.control, method, request, timeout_s)
+        return await replica.call(method, request, timeout_s=timeout_s)
     with replica.places.taken(len(request)), replica.places.holding(request):
         reply = await replica.send(replica.work, method, request, timeout_s)
     if account_name():
