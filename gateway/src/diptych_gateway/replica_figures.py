@@ -64,9 +64,9 @@ class ReplicaFigures(Collector):
             "When the service began to count, in seconds since 1970.",
             labels=_LABELS,
         )
-        for labels, stats in rows:
+        for values, stats in rows:
             if stats.counting_since:
-                since.add_metric(labels, stats.counting_since.timestamp())
+                since.add_metric(values, stats.counting_since.timestamp())
         yield since
 
     def _calls(self) -> Metric:
