@@ -13,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from diptych import ModelStats, StageTime, Task
 from diptych.segment import v1 as pb
+from diptych_gateway.backend.addresses import Fixed
+from diptych_gateway.backend.discovery import Discovery
 from diptych_gateway.backend.images import ImageCache
 from diptych_gateway.backend.registry import Registry
 from diptych_gateway.backend.replicas import Replicas
@@ -35,10 +37,11 @@ async def gateway_page() -> str:
         counting_since=datetime.now(timezone.utc),
     )
     model = Replicas("one", ["127.0.0.1:1"])
-    metrics = Metrics(Registry([model]), ImageCache(0))
+    discovery = Discovery("one", Fixed(("127.0.0.1:1",)))
+    metrics = Metrics(Registry([model], discoveries={"one": discovery}), ImageCache(0))
     metrics.counted["one"] = model.totals.add({"127.0.0.1:1": stats})
     model.totals.newest = {"127.0.0.1:1": stats}
-    model.calls["127.0.0.1:1", "OK"] += 1
+    model.calls["1", "OK"] += 1
     metrics.process.add_files("tokens", lambda: True)
     Calls().enter((), {"token": "ann"}, probe=False)
     metrics.grpc_call(METHOD, grpc.StatusCode.OK, 0.1)

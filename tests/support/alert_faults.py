@@ -21,11 +21,11 @@ _LABELS = {
     "model": "one",
     "job": "diptych-gateway",
     "files": "tokens",
-    "replica": "10.0.0.2:50061",
+    "replica": "2",
 }
 _UP = 'up{instance="gateway:8080",job="diptych-gateway"}'
 _MODEL = 'diptych_model_{}{{instance="gateway:8080",model="one"}}'
-_REPLICA = 'diptych_replica_{}{{instance="gateway:8080",model="one",replica="10.0.0.{}:50061"}}'
+_REPLICA = 'diptych_replica_{}{{instance="gateway:8080",model="one",replica="{}"}}'
 _SERVICE = '{}{{instance="10.0.0.2:9464"}}'
 _GATEWAY = 'diptych_gateway_{}{{instance="gateway:8080"}}'
 _ERRORS = (
@@ -39,7 +39,7 @@ _LOST = _ERRORS.format("ABORTED", "SESSION_LOST")
 _IS_UP, _ONE_UP = _MODEL.format("up"), _REPLICA.format("up", 2)
 _SINCE = _REPLICA.format("counting_since_seconds", 2)
 _WAIT, _OTHER_WAIT = (_REPLICA.format("queue_seconds", number) for number in (2, 3))
-_WEIGHTS = _MODEL.format("weights")
+_WEIGHTS, _LOOKUP = _MODEL.format("weights"), _MODEL.format("lookup_fails")
 _ENGINE = _MODEL.format("engine_restarts_total")
 _LAG = _GATEWAY.format("loop_lag_seconds_sum")
 _UNUSABLE = 'diptych_gateway_unusable_files{instance="gateway:8080",files="tokens"}'
@@ -61,6 +61,7 @@ HEALTHY = {
     _WAIT: "15+0x80",
     _OTHER_WAIT: "0.5+0x80",
     _WEIGHTS: "1+0x80",
+    _LOOKUP: "0+0x80",
     _ENGINE: "1+0x80",
     'diptych_gateway_requests_total{instance="gateway:8080",transport="grpc",method="Segment",'
     'code="OK"}': "0+150x80",
@@ -142,6 +143,12 @@ FAULTS_SEEN = (
         "replicas with different weights",
         {_WEIGHTS: "1+0x10 2+0x70"},
         "DiptychReplicasUnlike",
+        ("instance", "model"),
+    ),
+    Fault(
+        "a directory of replicas that does not answer",
+        {_LOOKUP: "0+0x40 1+0x40"},
+        "DiptychLookupFails",
         ("instance", "model"),
     ),
     Fault(

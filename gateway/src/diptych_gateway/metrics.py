@@ -132,7 +132,7 @@ class Metrics:
             asking = [group.create_task(self._ask(model)) for model in self._models.models()]
         snapshot = CollectorRegistry()
         snapshot.register(_Snapshot([task.result() for task in asking], self._cache))
-        snapshot.register(ReplicaFigures(self._models.services))
+        snapshot.register(ReplicaFigures(self._models))
         return generate_latest(self._registry) + generate_latest(snapshot)
 
     async def _ask(self, model: Model) -> _Model:

@@ -14,6 +14,9 @@ from counters import fallen, samples
 from diptych import ModelStats, StageTime
 from diptych.segment import v1 as pb
 from diptych.wire.stats import read_stats, stats_message, stats_request
+from diptych_gateway import replica_figures
+from diptych_gateway.backend.addresses import Name
+from diptych_gateway.backend.discovery import Discovery
 from diptych_gateway.backend.images import ImageCache
 from diptych_gateway.backend.registry import Registry
 from diptych_gateway.backend.replicas import Replicas
@@ -122,7 +125,8 @@ async def test_each_replica_has_its_own_figures(stage: Any) -> None:
         for _ in range(4):
             await one.model.call("GetModelCard", b"", timeout_s=30)
         figures = samples(await one.page())
-        shown = [f"replica={address}" for address in one.addresses]
+        names = {each.address: each.name for each in one.model.replicas}
+        shown = [f"replica={names[address]}" for address in one.addresses]
         waits = [figures["diptych_replica_queue_seconds", "model=one", name] for name in shown]
         assert waits == [1.0, 100.0]
         assert figures["diptych_model_queue_seconds", "model=one"] == 100.0
@@ -136,6 +140,9 @@ async def test_each_replica_has_its_own_figures(stage: Any) -> None:
             for name in shown
         ]
         assert sum(calls) == 4
+
+        for address, name in zip(one.addresses, shown, strict=True):
+            assert figures["diptych_replica_info", f"address={address}", "model=one", name] == 1
 
         await one.replicas[0].fake.stop()
         await one.up(1)
@@ -174,3 +181,27 @@ async def test_a_client_is_told_the_same_sums(stage: Any) -> None:
             raw = await one.model.call("GetModelStats", request, timeout_s=30)
             stats = read_stats(pb.GetModelStatsResponse.FromString(raw))
             assert (stats.encoder_run_count, stats.outcomes) == (1010, {"OK": 1010})
+
+
+async def test_where_replicas_are_is_told_only_to_who_may_know_it(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watched(stage, 1, 1) as one:
+        page = await one.page()
+        assert all(address in page for address in one.addresses)
+        monkeypatch.setattr(replica_figures, "may_know_addresses", lambda: False)
+        page = await one.page()
+        assert not any(address in page for address in one.addresses)
+        assert page.count("diptych_replica_up{") == 2
+
+
+async def test_a_lookup_that_fails_is_told() -> None:
+    def resolve(host: str, port: int) -> list[str]:
+        raise OSError("no such name")
+
+    discovery = Discovery("one", Name("nowhere.test", 1), resolver=resolve)
+    metrics = Metrics(Registry([], discoveries={"one": discovery}), ImageCache(0))
+    key = ("diptych_model_lookup_fails", "model=one")
+    assert samples((await metrics.text()).decode())[key] == 0
+    await discovery.look()
+    assert samples((await metrics.text()).decode())[key] == 1

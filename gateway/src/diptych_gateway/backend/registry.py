@@ -43,7 +43,8 @@ class Registry:
         """The models that are services, each with its replicas."""
         self._models: dict[str, Model] = {m.model_id: m for m in (*services, *cascades)}
         self._refresh_s = refresh_s
-        self._discoveries = discoveries
+        self.discoveries = discoveries
+        """Where replicas are looked up, by the id of the model."""
         self._looking: list[asyncio.Task[None]] = []
         self.sessions = OpenSessions()
         """Video sessions with any of them."""
@@ -52,7 +53,7 @@ class Registry:
         """Begin to follow every service; returns at once, whether any is there or not."""
         for service in self.services:
             service.start(self._refresh_s)
-            if discovery := self._discoveries.get(service.model_id):
+            if discovery := self.discoveries.get(service.model_id):
                 looking = discovery.run(service.set_addresses)
                 name = f"replicas of {service.model_id}"
                 self._looking.append(asyncio.create_task(looking, name=name))
@@ -119,7 +120,7 @@ class Registry:
 
     def _warnings(self, service: Replicas) -> Iterator[str]:
         """Say what whoever runs a model should look at, whether it answers or not."""
-        discovery = self._discoveries.get(service.model_id)
+        discovery = self.discoveries.get(service.model_id)
         if discovery and discovery.problem:
             since = f"{discovery.since:%Y-%m-%d %H:%M:%S} UTC"
             yield (

@@ -17,7 +17,7 @@ from diptych_runtime.engine import ServiceError
 from ..statuses import BackendError, no_replica
 from .follower import Follower
 from .replica import Replica
-from .totals import Totals, without_gone
+from .totals import Totals
 from .variants import shown_card
 
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
@@ -44,7 +44,8 @@ class ReplicaSet:
         self.replicas: tuple[Replica, ...] = ()
         """Those that are asked, by address."""
         self.calls: Counter[tuple[str, str]] = Counter()
-        """Unary calls that have ended, by a replica's address and the name of their code."""
+        """Unary calls that have ended, by a replica's name and that of their code; who is given
+        the name of another that has gone goes on with its calls, so they are few and never fall."""
         self.totals = Totals()
         """What all that there have been have counted."""
         self.leaving: list[Replica] = []
@@ -76,7 +77,6 @@ class ReplicaSet:
         free = (name for number in count(1) if (name := str(number)) not in taken)
         new = [self._replica(next(free), address, wanted[address]) for address in come]
         self.replicas = tuple(sorted((*stay, *new), key=lambda replica: replica.address))
-        self.calls = without_gone(self.calls, wanted)
         for replica in new:
             self._follow(replica)
 

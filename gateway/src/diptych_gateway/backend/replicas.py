@@ -213,11 +213,11 @@ class Replicas(ReplicaSet):
                 reply = await _send(replica, method, request, deadline.for_backend_s())
             except (BackendError, ServiceError) as error:
                 failure = error
-                self.calls[replica.address, error.code.name] += 1
+                self.calls[replica.name, error.code.name] += 1
                 if not await self._goes_on(route, replica, error):
                     break
             else:
-                self.calls[replica.address, "OK"] += 1
+                self.calls[replica.name, "OK"] += 1
                 route.answered(replica)
                 return reply
         raise failure or self.no_replica()

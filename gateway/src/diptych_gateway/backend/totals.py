@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias, cast
 
@@ -27,9 +27,6 @@ MOST_REPLICAS = 512
 """So many replicas are remembered, those that have gone among them."""
 MOST_NAMES = 2000
 """So many different counters a model may have: services that make names up are not followed."""
-MOST_GONE = 64
-"""So many replicas that are not there any more have calls of their own."""
-GONE = "gone"
 _ANSWER_S = 2.0
 _COUNTERS = (
     *("image_cache_hit_count", "encoder_run_count", "engine_restart_count"),
@@ -79,9 +76,9 @@ class Totals:
         up = [replica for replica in replicas if replica.is_up] or replicas[:1]
         # One that hangs is not waited for when others have answered: they are what there is.
         within_s = timeout_s if len(up) == 1 else min(timeout_s, _ANSWER_S)
+        calls = (ask(replica, within_s) for replica in up)
         answers: dict[str, ModelStats] = {}
         failures: list[BaseException] = []
-        calls = (ask(replica, within_s) for replica in up)
         found = await asyncio.gather(*calls, return_exceptions=True)
         for replica, raw in zip(up, found, strict=True):
             try:
@@ -152,20 +149,6 @@ class Totals:
             device=", ".join(dict.fromkeys(stats.device for stats in now if stats.device)),
             **cast("dict[str, Any]", values),
         )
-
-
-def without_gone(
-    calls: Counter[tuple[str, str]], present: Container[str]
-) -> Counter[tuple[str, str]]:
-    """Put calls of replicas that are not there any more, by address and code, under ``GONE`` when
-    they are those of too many: so they are few, and their sum stays what it is."""
-    gone = dict.fromkeys(address for address, _ in calls if address not in present)
-    gone.pop(GONE, None)
-    many = set(list(gone)[: max(len(gone) - MOST_GONE, 0)])
-    kept: Counter[tuple[str, str]] = Counter()
-    for (address, code), count in calls.items():
-        kept[GONE if address in many else address, code] += count
-    return kept
 
 
 def _counts(stats: ModelStats) -> dict[_Name, float]:
