@@ -15,11 +15,13 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from diptych.segment import v1 as pb
 from diptych.wire.cards import cards_reply
-from diptych_runtime.calls import log_fields
+from diptych_runtime.calls import log_fields, request_id
+from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.grpc_server.interceptor import abort_with
 
 from .backend.images import ImageCache, SentImage
 from .backend.registry import Registry
+from .backend.replica import OWN_ID
 from .backend.video_relay import read_start
 from .compare.comparison import plan
 from .compare.fanout import FanOut
@@ -94,6 +96,8 @@ class Handlers:
     async def get_model_card(self, raw: bytes, context: _Context) -> bytes:
         """Pass a ``GetModelCardRequest`` on to its model."""
         request = await parse_request(pb.GetModelCardRequest, raw)
+        if request_id() == OWN_ID:
+            raise ServiceError(Reason.MODEL_UNKNOWN, "this is the gateway that asks")
         return await self._pass_on("GetModelCard", request.model_id, raw, context)
 
     async def get_model_stats(self, raw: bytes, context: _Context) -> bytes:

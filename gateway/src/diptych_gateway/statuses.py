@@ -34,8 +34,8 @@ _CAUSES = (
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is not by the authority in DIPTYCH_SERVICES_CA"),
     ("Hostname Verification", "its certificate has another name"),
     ("Connection refused", "nothing listens there"),
-    ("Socket closed", "it ends each connection, as with TLS on one side only"),
-    ("Handshake read failed", "it ends each connection, as with TLS on one side only"),
+    ("Socket closed", "it ends connections, as for TLS or a certificate that it is not given"),
+    ("Handshake read failed", "it ends connections when they begin to speak TLS"),
     ("before receiving SETTINGS", "what listens there says nothing"),
     ("errors resolving", "its name is not known"),
     ("http2 header with status", "an HTTP server answers there, and no model service"),
@@ -162,5 +162,5 @@ def cause_of(error: Exception) -> str:
 
 def no_replica_of(model_id: str, why: str) -> status_pb2.Status:
     """The status of an address that is no service of a model."""
-    text = f"what answers for {model_id!r} {why}: it is sent no calls"
+    text = f"what answers for {model_id!r} {why}; it is sent no calls"
     return status_message(grpc.StatusCode.FAILED_PRECONDITION, text)

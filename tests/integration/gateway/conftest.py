@@ -51,6 +51,8 @@ class FakeModel(pb.SegmentServiceServicer):
         self.running = 0
         self.boxes = [(10, 10, 30, 30)]
         self.answer: Answer = self.find
+        self.session: Session | None = None
+        self.sessions_begun = 0
         self.host = "127.0.0.1"
         self.port = 0
         self.options = SERVER_OPTIONS
@@ -90,7 +92,9 @@ class FakeModel(pb.SegmentServiceServicer):
             self.running -= 1
 
     def SegmentVideo(self, request_iterator: Any, context: Any) -> Any:
-        raise AssertionError("no test here opens a session with this model")
+        assert self.session, "no test here opens a session with this model"
+        self.sessions_begun += 1
+        return self.session(request_iterator, context)
 
     async def GetModelCard(self, request: Any, context: Any) -> Any:
         self.card_calls += 1
@@ -170,12 +174,9 @@ class Stage:
         await model.start()
         return model
 
-    def replica(self, of: FakeModel, host: str) -> FakeModel:
-        """Another service for a model, at the same port of another address; not started."""
-        model = FakeModel(of.model_id, of.tasks, of.holds_images)
-        model.host, model.port = host, of.port
-        self._models.append(model)
-        return model
+    async def replicas(self, model_id: str, count: int) -> list[FakeModel]:
+        """Several services of one model."""
+        return [await self.model(model_id) for _ in range(count)]
 
     def dead_endpoint(self, model_id: str) -> Endpoint:
         """A model at an address where nothing listens."""
@@ -184,17 +185,15 @@ class Stage:
     async def serve(self, *models: FakeModel | Endpoint, seen: bool = True, **settings: Any) -> Any:
         """A gateway for these models, those with one id being replicas; waits until it has seen the
         cards of those that run."""
-        endpoints = [
-            m if isinstance(m, Endpoint) else Endpoint(m.model_id, m.address) for m in models
-        ]
-        first = {endpoint.model_id: endpoint for endpoint in reversed(endpoints)}
-        ordered = tuple(dict.fromkeys(first[endpoint.model_id] for endpoint in endpoints))
+        where: dict[str, list[str]] = {}
+        for model in models:
+            where.setdefault(model.model_id, []).append(model.address)
+        endpoints = tuple(
+            Endpoint(model_id, "|".join(all_of)) for model_id, all_of in where.items()
+        )
         fixed = {"port": 0, "http_port": 0, "drain_s": 0.0, **settings}
         self._earlier.append(self.gateway)
-        self.gateway = Gateway(Settings(models=ordered, **fixed))
-        for service in self.gateway.registry.services:
-            mine = [e.address for e in endpoints if e.model_id == service.model_id]
-            service.set_addresses(mine)
+        self.gateway = Gateway(Settings(models=endpoints, **fixed))
         self.address = f"127.0.0.1:{await self.gateway.start()}"
         if seen:
             running = {m.address for m in models if isinstance(m, FakeModel) and m.server}
@@ -232,6 +231,7 @@ class Stage:
         """A client of the gateway's HTTP server."""
         scheme = "https" if "verify" in options else "http"
         base_url = f"{scheme}://127.0.0.1:{self.gateway.http_port}"
+        options.setdefault("verify", False)  # or each client reads the authorities of the world
         client = httpx.AsyncClient(base_url=base_url, timeout=60, trust_env=False, **options)
         self._http.append(client)
         return client
@@ -266,10 +266,22 @@ class Stage:
             await model.stop()
 
 
+class Hurried:
+    """What uvicorn takes for asyncio, so that it ends within milliseconds."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.01))
+
+
 @pytest.fixture
 async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     # Nobody watches health when a test ends; the drain of the process test keeps its notice.
     monkeypatch.setattr("diptych_runtime.grpc_server.server.NOTICE_S", 0.0)
+    # uvicorn looks ten times a second whether it is to end.
+    monkeypatch.setattr("uvicorn.server.asyncio", Hurried())
     stage = Stage()
     yield stage
     await stage.close()

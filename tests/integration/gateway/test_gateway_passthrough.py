@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from typing import Any
 
 import grpc
@@ -11,7 +12,9 @@ import pytest
 from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.replica import Replica
+from diptych_gateway.backend.images import ImageCache, SentImage
+from diptych_gateway.backend.replicas import Replicas
+from diptych_gateway.request import Deadline
 from diptych_runtime.engine import Reason, ServiceError, Violation
 
 MiB = 1024 * 1024
@@ -263,12 +266,14 @@ async def test_a_channel_closed_under_a_call_is_an_error_not_a_cancellation(stag
         await asyncio.sleep(3600)
 
     model.answer = frozen
-    replica = Replica("one", model.address)
+    replicas = Replicas("one", [model.address])
     request = stage.request(model_id="one").SerializeToString()
-    calling = asyncio.ensure_future(replica.call("Segment", request, timeout_s=30))
+    image = SentImage(stage.request().image, ImageCache(0))
+    deadline = Deadline(time.monotonic() + 30, 0.0)
+    calling = asyncio.ensure_future(replicas.segment(request, image, deadline))
     await stage.until(lambda: model.running == 1)
-    await replica.close()
+    await replicas.close()
     with pytest.raises(ServiceError) as caught:
         await calling
     assert caught.value.reason is Reason.MODEL_LOADING
-    assert replica.in_flight == 0
+    assert replicas.in_flight == 0

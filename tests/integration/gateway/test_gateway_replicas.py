@@ -13,7 +13,6 @@ from grpc_health.v1 import health_pb2
 from diptych import AsyncClient
 from diptych.segment import v1 as pb
 from diptych_gateway.backend.images import ImageCache, SentImage
-from diptych_gateway.backend.replica import Replica
 from diptych_gateway.backend.replicas import Replicas
 from diptych_gateway.request import Deadline
 from diptych_gateway.settings import Endpoint, Settings
@@ -57,16 +56,19 @@ class Load:
         self._count = 0
         self.failed: list[Exception] = []
 
-    async def ask(self) -> None:
+    async def ask(self) -> str:
+        """Send one; returns the model's name, or nothing if that failed."""
         self._count += 1
         image = pb.Image(encoded=b"%d" % self._count)
         request = pb.SegmentRequest(model_id="one", image=image)
         sent = SentImage(image, self._cache)
         deadline = Deadline.within(30, SETTINGS)
         try:
-            await self._replicas.segment(request.SerializeToString(), sent, deadline)
+            raw = await self._replicas.segment(request.SerializeToString(), sent, deadline)
         except Exception as error:
             self.failed.append(error)
+            return ""
+        return pb.SegmentResponse.FromString(raw).model_id
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -133,15 +135,12 @@ async def test_a_call_outlives_its_connection(stage: Any) -> None:
         return await answer(request, context)
 
     model.answer = slow
-    replica = Replica("one", model.address)
-    call = asyncio.create_task(
-        replica.call("Segment", stage.request().SerializeToString(), timeout_s=30)
-    )
-    await asyncio.sleep(1)  # many times the age
-    release.set()
-    assert pb.SegmentResponse.FromString(await call).model_id == "one"
+    async with followed(model) as replicas:
+        call = asyncio.create_task(Load(replicas).ask())
+        await asyncio.sleep(1)  # many times the age
+        release.set()
+        assert await call == "one"
     assert len(model.requests) == 1
-    await replica.close()
 
 
 async def test_a_client_of_several_addresses_leaves_one_that_drains(

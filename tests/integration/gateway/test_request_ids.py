@@ -13,6 +13,7 @@ import grpc
 import httpx
 import numpy as np
 import pytest
+import pytest_asyncio
 from fake_engine import RAISE
 from processes import ServiceProcess, service_process
 from serving_helpers import error_info, picture, png, point_request
@@ -56,7 +57,7 @@ class Chain:
         }
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def chain() -> AsyncIterator[Chain]:
     async with AsyncExitStack() as stack:
         logged = {"DIPTYCH_LOG_LEVEL": "debug"}
@@ -84,6 +85,7 @@ def form(pixels: np.ndarray) -> dict[str, Any]:
     }
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("chosen", ["", "from-the-caller.1"])
 async def test_over_http(chain: Chain, chosen: str) -> None:
     headers = {"x-request-id": chosen} if chosen else {}
@@ -111,6 +113,7 @@ async def test_over_http(chain: Chain, chosen: str) -> None:
         assert "request failed" in [line["event"] for line in lines["engine"]]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("chosen", ["", "from-the-caller.2"])
 async def test_over_grpc(chain: Chain, chosen: str) -> None:
     metadata = (("x-request-id", chosen),) if chosen else ()
@@ -136,6 +139,7 @@ async def test_over_grpc(chain: Chain, chosen: str) -> None:
         assert "request failed" in [line["event"] for line in lines["engine"]]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_the_client_has_the_id_that_the_logs_have(chain: Chain) -> None:
     def ask(pixels: np.ndarray) -> str:
         with Client(chain.grpc_address) as client:

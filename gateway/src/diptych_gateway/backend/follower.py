@@ -20,20 +20,23 @@ from grpc_health.v1 import health_pb2
 from diptych.segment import v1 as pb
 from diptych.wire.cards import card_request
 from diptych.wire.statuses import code_of, ok_status
-from diptych_runtime.engine import ServiceError
+from diptych_runtime.engine import Reason, ServiceError
 
-from ..statuses import BackendError, failed, to_status, unreachable
+from ..contract import SEGMENT
+from ..statuses import BackendError, cause_of, failed, no_replica_of, to_status, unreachable
 from .replica import Replica
+from .variants import unfit
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 _PULSE_S = 1.0
 _ANSWER_S = 2.5
 _ASK_AGAIN_S = 0.5
+_LOOK_AGAIN_S = 0.05  # at connections, which asks nobody: they stand within milliseconds
 _RETRY_S = 2.0
 _SILENT_LOOKS = 2
 """So many unanswered questions in a row make a replica down: one may be lost with a connection."""
-# Services end connections that are a minute old; the next one stands within milliseconds, or under
+# Services end connections that are minutes old; the next one stands within milliseconds, or under
 # load within seconds: its first word of health comes from the service's event loop.
 _RECONNECT_S = 2.5
 _CHANGING = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
@@ -45,7 +48,11 @@ class Follower:
 
     def __init__(self, replica: Replica, refresh_s: float) -> None:
         self._replica = replica
-        self._named = {"model": replica.model_id, "address": replica.address}
+        self._named = {
+            "model": replica.model_id,
+            "replica": replica.name,
+            "address": replica.address,
+        }
         self._refresh_s = refresh_s
         self._card_due_s = 0.0
         self._lost_at_s: float | None = None
@@ -78,9 +85,9 @@ class Follower:
         if state is not grpc.ChannelConnectivity.READY:
             self._lost_at_s = now_s if self._lost_at_s is None else self._lost_at_s
             reconnects = state in _CHANGING and now_s < self._lost_at_s + _RECONNECT_S
-            if self._up and not reconnects:
-                self._set_down(unreachable(self._replica.model_id).to_status())
-            return _ASK_AGAIN_S if reconnects else _PULSE_S
+            if not reconnects:
+                await self._explain(state)
+            return _LOOK_AGAIN_S if reconnects else _PULSE_S
         self._lost_at_s = None
         wants_card = not self._up or now_s >= self._card_due_s
         status = await (self._read_card() if wants_card else self._pulse())
@@ -93,9 +100,23 @@ class Follower:
         self._set_down(status)
         return _RETRY_S
 
+    async def _explain(self, state: grpc.ChannelConnectivity) -> None:
+        """Set it down, with what gRPC says of a connection that has failed."""
+        why = ""
+        if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            try:
+                await self._replica.ask("Check", b"", timeout_s=_ANSWER_S)
+            except (BackendError, ServiceError) as error:
+                why = cause_of(error)
+        if why or self._up or not self._replica.is_fit:
+            self._set_down(unreachable(self._replica.model_id, why).to_status())
+
     def _set_down(self, status: status_pb2.Status) -> None:
-        if self._up:
+        before = self._replica.status
+        if not before.code:
             _log.warning("model lost", **self._named, cause=status.message)
+        elif status.message != before.message:
+            _log.warning("model is not there", **self._named, cause=status.message)
         self._replica.status = status
 
     async def _pulse(self) -> status_pb2.Status | None:
@@ -121,19 +142,30 @@ class Follower:
             raw = await replica.ask("GetModelCard", request, timeout_s=_ANSWER_S)
             card = pb.GetModelCardResponse.FromString(raw).model_card
         except (BackendError, ServiceError) as error:
+            if status := self._no_replica(error):
+                return status
             _log.warning("card not read", **self._named, cause=str(error))
             return to_status(error, "")
         except DecodeError:
             _log.error("card is no card", **self._named)
             return failed(model_id).to_status()
+        if why := unfit(card, model_id):
+            return no_replica_of(model_id, why)
         if not self._up:
             _log.info("model found", **self._named)
-        if card.id != model_id and (replica.card is None or replica.card.id != card.id):
-            _log.warning("card has another id", **self._named, card_id=card.id)
         replica.card = card
         replica.status = ok_status()
         self._card_due_s = time.monotonic() + self._refresh_s * _about_one()
         return None
+
+    def _no_replica(self, error: BackendError | ServiceError) -> status_pb2.Status | None:
+        """Say that what answers is no service of the model, if that is what its error means."""
+        why = ""
+        if error.code is grpc.StatusCode.UNIMPLEMENTED:
+            why = cause_of(error) or f"does not offer {SEGMENT.full_name}"
+        elif error.reason == Reason.MODEL_UNKNOWN:
+            why = f"does not know it: {error}"
+        return no_replica_of(self._replica.model_id, why) if why else None
 
 
 def _about_one() -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -18,11 +17,10 @@ from grpc_health.v1 import health_pb2
 
 from diptych.segment import v1 as pb
 from diptych.wire.statuses import code_of
-from diptych_runtime.calls import REQUEST_ID_KEY, account_name, outgoing_metadata
-from diptych_runtime.engine import Reason, ServiceError
+from diptych_runtime.calls import REQUEST_ID_KEY, outgoing_metadata
 
 from ..contract import SEGMENT, is_unary, path
-from ..request import charge_reply
+from ..request import Permits
 from ..statuses import from_rpc_error, too_late, unreachable
 from .channels import CHANNEL_OPTIONS
 
@@ -35,7 +33,6 @@ _READY = grpc.ChannelConnectivity.READY
 OWN_ID = f"gateway-{os.urandom(8).hex()}"
 """The id of what a gateway asks for itself, by which it knows its own voice."""
 _BROKEN = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
-_WORK = "Segment"
 # For callers who ask for cards and figures; their requests are a few bytes each.
 _CONTROL_CALLS = 64
 _CONTROL_BYTES = 4 * 1024 * 1024
@@ -141,63 +138,6 @@ class Connection:
         await self._channel.close()
 
 
-class Permits:
-    """Bounds the calls to one replica, or to a cascade: further ones are refused, not queued.
-
-    A token holds at most as much as is left free (dynamic thresholds, Choudhury and Hahne, IEEE/ACM
-    Transactions on Networking 6, 1998): alone half of it, and of n greedy ones each 1 / (n + 1),
-    so that room is left for the next. What no token pays for takes all of it.
-    """
-
-    def __init__(self, model_id: str, *, requests: int, request_bytes: int) -> None:
-        self._model_id = model_id
-        self._max_requests = requests
-        self._max_bytes = request_bytes
-        self._bytes = 0
-        self._requests_of: Counter[str] = Counter()
-        self._bytes_of: Counter[str] = Counter()
-        self.in_flight = 0
-
-    @contextmanager
-    def taken(self, request_bytes: int = 0) -> Iterator[None]:
-        """Count one more call while it is held.
-
-        Raises:
-            ServiceError: the model, or the caller's share of it, has too many already, or too many
-                bytes with these.
-        """
-        name = account_name()
-        free, free_bytes = self._max_requests - self.in_flight, self._max_bytes - self._bytes
-        held = self._requests_of[name] if name else 0
-        held_bytes = self._bytes_of[name] if name else 0
-        if held >= free or held_bytes + request_bytes > free_bytes:
-            raise ServiceError(
-                Reason.QUEUE_FULL,
-                f"model {self._model_id!r} has {self.in_flight} requests waiting already",
-                metadata={"modelId": self._model_id},
-                retry_after_s=1.0,
-            )
-        self.in_flight += 1
-        self._requests_of[name] += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            self._requests_of[name] -= 1
-
-    @contextmanager
-    def holding(self, message: bytes) -> Iterator[None]:
-        """Count the bytes of a message while it is sent or kept."""
-        name = account_name()
-        self._bytes += len(message)
-        self._bytes_of[name] += len(message)
-        try:
-            yield
-        finally:
-            self._bytes -= len(message)
-            self._bytes_of[name] -= len(message)
-
-
 class Replica:
     """One address of a model. Make it inside the event loop that uses it.
 
@@ -223,25 +163,28 @@ class Replica:
         self.model_id = model_id
         self.address = address
         self.authority = authority or address
-        self.card: pb.ModelCard | None = None
         self.name = name
+        """What it is called where nobody may know its address."""
+        self.card: pb.ModelCard | None = None
         self.since = datetime.now(UTC)
         """Since when it is up, or is not."""
+        self.is_fit = True
+        """Whether it is a service of this model, as far as is known."""
+        self._trust = _TRUST
         self._status: status_pb2.Status = unreachable(model_id).to_status()
         self.sessions = 0
         """Video sessions that it has by this gateway; each is one of ``in_flight``, too."""
         self._proxy = proxy
-        self._work = self._connect(credentials)
-        self._control = self._connect(credentials)
+        self.work = self._connect(credentials)
+        """The connection of requests for work and of sessions, which take ``places``."""
+        self.control = self._connect(credentials)
+        """That of cards, figures and health; callers' take ``control_places``."""
         self._handover: asyncio.Task[None] | None = None
-        self._permits = Permits(
-            model_id, requests=in_flight_requests, request_bytes=in_flight_bytes
-        )
-        self._control_permits = Permits(
+        self.places = Permits(model_id, requests=in_flight_requests, request_bytes=in_flight_bytes)
+        self.control_places = Permits(
             model_id, requests=_CONTROL_CALLS, request_bytes=_CONTROL_BYTES
         )
         self._full_until_s = 0.0
-        self._trust = _TRUST
 
     def _connect(self, credentials: grpc.ChannelCredentials | None) -> Connection:
         return Connection(self.address, credentials, authority=self.authority, proxy=self._proxy)
@@ -255,27 +198,24 @@ class Replica:
     def status(self, status: status_pb2.Status) -> None:
         if bool(status.code) != bool(self._status.code):
             self.since = datetime.now(UTC)
+            self._trust = _TRUST  # it has begun anew
         self._status = status
-
-    @property
-    def is_fit(self) -> bool:
-        """Whether it is a service of this model, as far as is known."""
-        return code_of(self._status) is not grpc.StatusCode.FAILED_PRECONDITION
+        self.is_fit = code_of(status) is not grpc.StatusCode.FAILED_PRECONDITION
 
     @property
     def in_flight(self) -> int:
         """Requests for work and sessions that it has by this gateway."""
-        return self._permits.in_flight
+        return self.places.in_flight
 
     @property
     def calls(self) -> int:
         """Requests for work that it has by this gateway."""
-        return self._permits.in_flight - self.sessions
+        return self.places.in_flight - self.sessions
 
     @property
     def is_up(self) -> bool:
         """Whether it has answered lately and nothing is known to be wrong since."""
-        return self.status.code == 0 and self._work.state() not in _BROKEN
+        return self.status.code == 0 and self.work.state() not in _BROKEN
 
     @property
     def is_full(self) -> bool:
@@ -296,40 +236,38 @@ class Replica:
         self._trust = max(self._trust - 1.0, 0.0)
 
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
-        """Send a serialised request; returns the serialised reply.
+        """Ask for a card or figures for a caller.
+
+        Raises:
+            BackendError, ServiceError, LookupError: as ``send``; or callers ask too much already.
+        """
+        with self.control_places.taken(len(request)), self.control_places.holding(request):
+            return await self.send(self.control, method, request, timeout_s)
+
+    async def ask(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
+        """Ask for the gateway itself, which takes no place: callers cannot use those up.
+
+        Besides the methods of a model ``Check`` of its health can be asked.
+        """
+        return await self.send(self.control, method, request, timeout_s)
+
+    async def send(
+        self, connection: Connection, method: str, request: bytes, timeout_s: float
+    ) -> bytes:
+        """Send a serialised request on ``work`` or ``control``; returns the serialised reply.
 
         A replica that cannot be reached fails at once instead of using up the time.
 
         Raises:
             BackendError: the service's own status.
-            ServiceError: it cannot be reached, is late, or has too many requests waiting.
+            ServiceError: it cannot be reached, or is late.
             LookupError: the contract has no such method for a model.
         """
         if timeout_s <= 0:
             raise too_late(self.model_id)
-        work = method == _WORK
-        permits = self._permits if work else self._control_permits
-        connection = self._work if work else self._control
-        with permits.taken(len(request)), permits.holding(request):
-            reply = await self._send(connection, method, request, timeout_s)
-        self._trust = min(self._trust + _TRUST_REGAINED, _TRUST)
-        if work and account_name():
-            await charge_reply(pb.SegmentResponse, reply)
-        return reply
-
-    async def ask(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
-        """``call`` for the gateway itself, which takes no permit: callers cannot use those up.
-
-        Besides the methods of a model ``Check`` of its health can be asked.
-        """
-        return await self._send(self._control, method, request, timeout_s)
-
-    async def _send(
-        self, connection: Connection, method: str, request: bytes, timeout_s: float
-    ) -> bytes:
         try:
             with connection.in_use():
-                return await connection.call(method, request, timeout_s=timeout_s)
+                reply = await connection.call(method, request, timeout_s=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, self.model_id) from error
         except asyncio.CancelledError:
@@ -338,6 +276,8 @@ class Replica:
                 raise
             # Nobody cancelled the caller: the channel was closed under the call.
             raise unreachable(self.model_id) from None
+        self._trust = min(self._trust + _TRUST_REGAINED, _TRUST)
+        return reply
 
     @contextmanager
     def session(self) -> Iterator[Connection]:
@@ -346,8 +286,8 @@ class Replica:
         Raises:
             ServiceError: as ``Permits.taken``.
         """
-        connection = self._work
-        with self._permits.taken(), connection.in_use():
+        connection = self.work
+        with self.places.taken(), connection.in_use():
             self.sessions += 1
             try:
                 yield connection
@@ -356,16 +296,16 @@ class Replica:
 
     def holding(self, message: bytes) -> AbstractContextManager[None]:
         """Count the bytes of a session's message while it is written."""
-        return self._permits.holding(message)
+        return self.places.holding(message)
 
     def state(self) -> grpc.ChannelConnectivity:
         """Read the state of the connections, READY only if both are; connects what is not."""
-        states = (self._control.state(), self._work.state())
+        states = (self.control.state(), self.work.state())
         return next((state for state in states if state is not _READY), _READY)
 
     async def control_changed(self) -> None:
         """Return once the control connection has another state, or is another connection."""
-        await self._control.state_other_than(self._control.state())
+        await self.control.state_other_than(self.control.state())
 
     def renew(self, credentials: grpc.ChannelCredentials) -> None:
         """Go over to connections with other credentials; no call notices."""
@@ -378,7 +318,7 @@ class Replica:
         """Let these take the calls once they are ready, or once those before are not any more."""
         late = asyncio.get_running_loop().call_later(_HANDOVER_LATE_S, self._log_late_handover)
         try:
-            while not _ready(work, control) and _ready(self._work, self._control):
+            while not _ready(work, control) and _ready(self.work, self.control):
                 await asyncio.sleep(_HANDOVER_POLL_S)
         except asyncio.CancelledError:
             work.retire()
@@ -386,8 +326,8 @@ class Replica:
             raise
         finally:
             late.cancel()
-        before = (self._work, self._control)
-        self._work, self._control = work, control
+        before = (self.work, self.control)
+        self.work, self.control = work, control
         for connection in before:
             connection.retire()
 
@@ -399,15 +339,15 @@ class Replica:
         """Close each connection as soon as no call or session needs it any more."""
         if self._handover is not None:
             self._handover.cancel()
-        self._work.retire()
-        self._control.retire()
+        self.work.retire()
+        self.control.retire()
 
     async def close(self) -> None:
         """End the calls that run and the connections."""
         if self._handover is not None:
             self._handover.cancel()
             await asyncio.gather(self._handover, return_exceptions=True)
-        await asyncio.gather(self._work.close(), self._control.close())
+        await asyncio.gather(self.work.close(), self.control.close())
 
 
 def _ready(*connections: Connection) -> bool:

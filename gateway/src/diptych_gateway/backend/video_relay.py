@@ -37,6 +37,7 @@ _ELSEWHERE = (
     Reason.ENGINE_LOST,
 )
 """Why a replica does not take a session that another may take."""
+_MOST_TRIES = 8
 
 
 async def read_start(requests: AsyncIterator[bytes], *, within_s: float) -> tuple[bytes, str]:
@@ -119,7 +120,7 @@ class VideoRelay:
         replica = self._choose(tried)
         while replica is not None:
             tried.append(replica)
-            another = self._choose(tried)
+            another = self._choose(tried) if len(tried) < _MOST_TRIES else None
             try:
                 with ExitStack() as session:
                     reply = await self._begin(replica, session, alone=another is None)

@@ -32,9 +32,8 @@ from diptych_runtime.front.stats import Stats
 
 from ..backend.images import ImageCache, SentImage
 from ..backend.model import Model
-from ..backend.replica import Permits
 from ..backend.video_relay import VideoRelay
-from ..request import Deadline, parse_request, serialize
+from ..request import Deadline, Permits, parse_request, serialize
 from ..statuses import BackendError, failed, of_part, task_unsupported, too_late
 from . import redraw
 from .card import compose, unfit

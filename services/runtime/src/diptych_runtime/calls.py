@@ -15,8 +15,8 @@ import asyncio
 import contextvars
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol, TypeAlias, TypeVar
@@ -84,9 +84,9 @@ class Call:
 _current: contextvars.ContextVar[Call] = contextvars.ContextVar("diptych_call")
 
 
-def new_request_id() -> str:
-    """Make the id of a request whose caller has chosen none."""
-    return os.urandom(8).hex()
+def current_call() -> Call | None:
+    """Return the call being served; ``None`` outside of one."""
+    return _current.get(None)
 
 
 def request_id() -> str:
@@ -116,22 +116,6 @@ def log_field(name: str) -> object:
     return current.fields.get(name) if (current := _current.get(None)) else None
 
 
-@contextmanager
-def paid_by(account: Account | None) -> Iterator[None]:
-    """Have somebody pay for the request being served, which counts while the context is held.
-
-    Raises:
-        ServiceError: RATE_LIMIT: it has too many already.
-    """
-    current = _current.get(None)
-    if current is None or account is None:
-        yield
-        return
-    current.account = account
-    with account.serving():
-        yield
-
-
 def account() -> Account | None:
     """Return who pays for the request being served; ``None`` for nobody."""
     return current.account if (current := _current.get(None)) else None
@@ -141,16 +125,6 @@ def account_name() -> str:
     """Return the name of who pays for the request being served; empty for nobody."""
     payer = account()
     return payer.name if payer else ""
-
-
-def charge(device_s: float) -> None:
-    """Charge who pays for the request being served, and log it."""
-    current = _current.get(None)
-    if current and current.account:
-        current.account.charge(device_s)
-        before = current.fields.get("device_seconds")
-        total = device_s + (before if isinstance(before, float) else 0.0)
-        current.fields["device_seconds"] = round(total, 6)
 
 
 class Calls:
@@ -357,7 +331,7 @@ def _identity(headers: Iterable[tuple[str, str | bytes]]) -> tuple[str, Metadata
             tenant = value
     chosen = ids[0] if len(ids) == 1 else ""
     if not isinstance(chosen, str) or not _VALID_ID.fullmatch(chosen):
-        chosen = new_request_id()
+        chosen = os.urandom(8).hex()
     return chosen, _sendable(trace), tenant
 
 

@@ -24,6 +24,8 @@ WITHIN_S = 5.0
 """Time for a request to come, and again for its answer to be taken."""
 FRESH_S = 0.5
 """For so long figures are not read again: reading takes a thousand times what sending does."""
+_GAP_S = 0.02
+"""After each connection, so that a flood of them costs a fixed share of the event loop."""
 _PAUSE_S = 1.0
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -85,8 +87,7 @@ class MetricsPage:
             task = asyncio.create_task(self._serve(peer))
             self._open[task] = None
             task.add_done_callback(lambda done: self._open.pop(done, None))
-            # What waits to be accepted is taken without a pause: others get their turn here.
-            await asyncio.sleep(0)
+            await asyncio.sleep(_GAP_S)
 
     async def _serve(self, peer: socket.socket) -> None:
         """Answer the one request of a connection; whatever fails ends only that."""

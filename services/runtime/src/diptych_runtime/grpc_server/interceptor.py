@@ -22,8 +22,9 @@ from google.rpc import status_pb2
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.wire.statuses import CODES_BY_NUMBER, code_of, trailers
 
-from ..calls import REQUEST_ID_KEY, Account, Calls, RequestBytes, log_field, paid_by, request_id
+from ..calls import REQUEST_ID_KEY, Account, Calls, RequestBytes, log_field, request_id
 from ..engine.errors import Reason, ServiceError, draining, unreadable
+from ..payers import paid_by
 from .peers import hang_up
 
 _HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
