@@ -11,7 +11,18 @@ import supervision
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from diptych import Box, Keypoint, Mask, MissingExtraError, Segment, SegmentResult
+from diptych import (
+    Box,
+    Keypoint,
+    Mask,
+    MaskEncoding,
+    MissingExtraError,
+    Segment,
+    SegmentResult,
+)
+from diptych._batch.rows import row_of_result
+from diptych.documents.results import result_document
+from diptych.wire.replies import read_result, result_message
 
 SIZE = (4, 6)
 MASK = Mask.from_array(np.pad(np.ones((2, 3), bool), ((1, 1), (2, 1))))
@@ -38,6 +49,26 @@ def test_coco_annotations() -> None:
     assert isinstance(cat["segmentation"]["counts"], str)
     assert np.array_equal(coco_mask.decode(cat["segmentation"]), MASK.to_array())
     assert (nothing["id"], nothing["bbox"], nothing["area"]) == (101, [0, 0, 0, 0], 0)
+
+
+def test_an_empty_mask_keeps_its_box() -> None:
+    box, nothing = Box(1, 1, 4, 3), Mask.from_array(np.zeros(SIZE, bool))
+    result = SegmentResult("model", (Segment(0.5, box, nothing, "cat", 17),), SIZE)
+    (annotation,) = result.to_coco()
+    assert (annotation["bbox"], annotation["area"]) == ([1, 1, 3, 2], 0)
+    assert not coco_mask.decode(annotation["segmentation"]).any()
+    assert result_document(result)["segments"][0]["bbox"] == [1, 1, 3, 2]
+    assert result.to_numpy().xyxy.tolist() == result.to_supervision().xyxy.tolist() == [[*box.xyxy]]
+    assert row_of_result("cat.jpg", result, "")["segments"][0]["bbox_xywh"] == [1, 1, 3, 2]
+    for encoding in set(MaskEncoding) - {MaskEncoding.NONE}:
+        (back,) = read_result(result_message(result, encoding)).segments
+        assert back == result.segments[0]
+
+
+def test_a_mask_alone_has_the_box_around_it() -> None:
+    result = SegmentResult("model", (Segment(0.5, None, MASK, area=6),), SIZE)
+    assert result.to_coco()[0]["bbox"] == [2, 1, 3, 2]
+    assert result.to_supervision().xyxy.tolist() == [[2, 1, 5, 3]]
 
 
 def test_coco_keypoints() -> None:
