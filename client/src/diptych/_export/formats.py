@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,14 +57,38 @@ def to_numpy(segments: Sequence[Segment], size: tuple[int, int]) -> SegmentArray
     )
 
 
+CategoryIds = int | Mapping[str, int]
+"""The category of everything, or that of each label."""
+
+
 def to_coco(
-    segments: Sequence[Segment], size: tuple[int, int], image_id: int, first_id: int
+    segments: Sequence[Segment],
+    size: tuple[int, int],
+    image_id: int,
+    first_id: int,
+    category_id: CategoryIds | None = None,
 ) -> list[dict[str, Any]]:
     """See ``SegmentResult.to_coco``."""
     return [
         _annotation(segment, size, image_id, first_id + index)
+        | ({} if category_id is None else {"category_id": _category(segment, category_id)})
         for index, segment in enumerate(segments)
     ]
+
+
+def _category(segment: Segment, ids: CategoryIds) -> int:
+    try:
+        return operator.index(ids[segment.label] if isinstance(ids, Mapping) else ids)
+    except KeyError:
+        known = ", ".join(map(repr, ids)) if isinstance(ids, Mapping) else ""
+        raise ValueError(
+            f"category_id: expected an id for each label, got none for {segment.label!r}, "
+            f"only for {known or 'none'}"
+        ) from None
+    except TypeError:
+        raise TypeError(
+            f"category_id: expected an integer, or one for each label, got {ids!r}"
+        ) from None
 
 
 def _annotation(
