@@ -26,12 +26,21 @@ LONG_FOLDERS = ("integration", "unit/sam2", "unit/maskrcnn", "unit/torch")
 """Whose files take long: they come first, so that workers end with short ones, and together."""
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Both model services with demo weights and the gateway, all SERVING."""
-    from stack import running_stack  # few of the tests need it
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Both model services with demo weights, SERVING; who ends one starts it again."""
+    from stack import running_services  # few of the tests need it
 
-    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+    with running_services(tmp_path_factory.mktemp("services")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stack(services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The services and a gateway, all SERVING."""
+    from stack import running_stack
+
+    with running_stack(services, tmp_path_factory.mktemp("stack")) as running:
         yield running
 
 

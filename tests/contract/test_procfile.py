@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
-
-import pytest
 
 PROCFILE = Path(__file__).parents[2] / "Procfile"
 LINES = dict(
@@ -27,6 +26,7 @@ eval "$THEN"
 
 def start(name: str, folder: Path, then: str) -> subprocess.Popen[bytes]:
     """Run one line with stand-ins that crash the first time and do ``then`` afterwards."""
+    folder.mkdir()
     for command in (f"diptych-{line}" for line in LINES):
         (folder / command).write_text(STAND_IN)
         (folder / command).chmod(0o755)
@@ -43,25 +43,33 @@ def runs(folder: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
-@pytest.mark.parametrize("name", LINES)
-@pytest.mark.parametrize("status", [0, 1, 2])
-def test_a_crash_starts_it_again_and_its_own_end_does_not(
-    name: str, status: int, tmp_path: Path
-) -> None:
-    with start(name, tmp_path, f"exit {status}") as line:
-        assert line.wait(30) == status
-    assert runs(tmp_path) == 2
+def test_a_crash_starts_it_again_and_its_own_end_does_not(tmp_path: Path) -> None:
+    folders = {
+        (name, status): tmp_path / f"{name}-{status}" for name in LINES for status in (0, 1, 2)
+    }
+    with ExitStack() as together:  # each waits a second before it starts again
+        lines = {
+            (name, status): together.enter_context(start(name, folder, f"exit {status}"))
+            for (name, status), folder in folders.items()
+        }
+        for (name, status), line in lines.items():
+            assert line.wait(30) == status, name
+    assert {key: runs(folder) for key, folder in folders.items()} == dict.fromkeys(folders, 2)
 
 
-@pytest.mark.parametrize("name", LINES)
-def test_a_stop_waits_until_it_has_drained(name: str, tmp_path: Path) -> None:
-    ready, drained = tmp_path / "ready", tmp_path / "drained"
-    trap = f"trap 'sleep 1; touch {drained}; exit 0' TERM"
-    drain = f"{trap}; touch {ready}; while :; do sleep 0.1; done"
-    with start(name, tmp_path, drain) as line:
-        until = time.monotonic() + 30
-        while not ready.exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        os.killpg(line.pid, signal.SIGTERM)
-        assert line.wait(30) == 0
-    assert drained.exists()
+def test_a_stop_waits_until_it_has_drained(tmp_path: Path) -> None:
+    with ExitStack() as together:
+        lines = {}
+        for name in LINES:
+            ready, drained = tmp_path / name / "ready", tmp_path / name / "drained"
+            trap = f"trap 'sleep 1; touch {drained}; exit 0' TERM"
+            drain = f"{trap}; touch {ready}; while :; do sleep 0.1; done"
+            lines[name] = together.enter_context(start(name, tmp_path / name, drain))
+        for name, line in lines.items():
+            until = time.monotonic() + 30
+            while not (tmp_path / name / "ready").exists() and time.monotonic() < until:
+                time.sleep(0.05)
+            os.killpg(line.pid, signal.SIGTERM)
+        for name, line in lines.items():
+            assert line.wait(30) == 0, name
+            assert (tmp_path / name / "drained").exists(), name

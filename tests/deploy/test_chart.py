@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -14,14 +11,16 @@ from helm_chart import (
     CHART,
     EXAMPLES,
     ROOT,
-    TOOLS,
     Object,
     Schemas,
+    containers,
+    deployment,
     example,
     helm,
     of_kind,
     rendered,
     template,
+    variables,
 )
 from kube_consistency import COMPONENT, SCRIPTS, faults, pod_labels, ports
 from service_list import MODELS
@@ -35,43 +34,12 @@ NAMES = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
 OUTSIDE = frozenset(
     ["diptych-tokens", "diptych-gateway-tls", "diptych-models-tls", "diptych-gateway-client-tls"]
 )
-THIRD = ("--set-json", 'models.bright={"env": {"DIPTYCH_MAX_SESSIONS": "2"}}')
-EVERYTHING = (
-    *("--set", "networkPolicies=true", "--set", "monitoring.podMonitors=true"),
-    *("--set", "autoscaling.enabled=true", "--set", "autoscaling.prometheus=http://prometheus"),
-)
-
-
-@pytest.fixture(scope="module")
-def schemas() -> Iterator[Schemas]:
-    """What knows the kinds of objects."""
-    if not (TOOLS / "helm").exists():
-        pytest.skip("`make test-deploy` installs helm and the schemas")
-    asked = Schemas()
-    yield asked
-    asked.close()
 
 
 @pytest.fixture(scope="module", params=["defaults", *NAMES])
 def found(request: pytest.FixtureRequest, schemas: Schemas) -> list[Object]:
     """The objects of the chart as it is, and with each of the examples."""
     return rendered() if request.param == "defaults" else rendered(*example(request.param))
-
-
-def containers(thing: Object) -> list[Any]:
-    """All containers of what makes pods."""
-    pod = thing["spec"]["template"]["spec"]
-    return [*pod.get("initContainers", ()), *pod["containers"]]
-
-
-def variables(thing: Object) -> dict[str, str]:
-    """The environment of the last container, in which the process runs."""
-    return {v["name"]: v["value"] for v in containers(thing)[-1].get("env", ())}
-
-
-def deployment(found: list[Object], part: str) -> Object:
-    """The Deployment of a part."""
-    return of_kind(found, "Deployment")[f"eyes-{part}"]
 
 
 def test_objects_fit_the_schemas_and_one_another(found: list[Object], schemas: Schemas) -> None:
@@ -164,6 +132,23 @@ def test_ports_are_those_of_the_processes(found: list[Object]) -> None:
         }
 
 
+def test_metrics_are_where_compose_has_them_and_of_names_that_are_exported(
+    schemas: Schemas,
+) -> None:
+    common = (ROOT / "docker-compose.common.yml").read_text()
+    (port,) = re.findall(r"DIPTYCH_METRICS_PORT: \$\{DIPTYCH_METRICS_PORT-(\d+)\}", common)
+    found = rendered(*example("autoscaled"))
+    assert {str(ports(deployment(found, model))["metrics"]) for model in MODELS} == {port}
+    # The page's tables are made of what runs.
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    scalers = of_kind(found, "ScaledObject").values()
+    queries = [trigger["metadata"]["query"] for s in scalers for trigger in s["spec"]["triggers"]]
+    assert len(queries) == len(MODELS)
+    for query in queries:
+        (name,) = re.findall(r"diptych_[a-z_]+", query)
+        assert f"| `{name}` | gauge |  |" in page
+
+
 def test_pods_get_the_time_to_stop_that_they_take(found: list[Object]) -> None:
     for thing in of_kind(found, "Deployment").values():
         (container,) = thing["spec"]["template"]["spec"]["containers"]
@@ -181,7 +166,9 @@ def test_models_get_the_time_to_start_that_they_take(found: list[Object]) -> Non
     longest = RuntimeSettings.model_fields["load_timeout_s"].default
     for model in MODELS:
         probe = containers(deployment(found, model))[-1]["startupProbe"]
-        assert probe["periodSeconds"] * probe["failureThreshold"] >= longest
+        most = probe["periodSeconds"] * probe["failureThreshold"]
+        assert most >= longest
+        assert deployment(found, model)["spec"]["progressDeadlineSeconds"] > most
 
 
 def test_what_processes_write_is_in_memory_or_on_volumes(found: list[Object]) -> None:
@@ -197,86 +184,6 @@ def test_what_processes_write_is_in_memory_or_on_volumes(found: list[Object]) ->
         for container in containers(job):
             mounts = {m["mountPath"]: m.get("readOnly", False) for m in container["volumeMounts"]}
             assert mounts == {"/tmp": False, weights: False}
-
-
-def test_a_gpu_is_asked_for_where_one_is_wanted(schemas: Schemas) -> None:
-    for name, gpu in (("gpu", 1), ("cpu", None)):
-        for model in MODELS:
-            pod = deployment(rendered(*example(name)), model)["spec"]["template"]["spec"]
-            limits = pod["containers"][0]["resources"]["limits"]
-            assert limits.get("nvidia.com/gpu") == gpu
-            assert ("tolerations" in pod) is bool(gpu)
-    assert pod.get("runtimeClassName") is None
-    mig = rendered("--set", "models.sam-2.gpu=nvidia.com/mig-1g.10gb")
-    limits = containers(deployment(mig, "sam-2"))[-1]["resources"]["limits"]
-    assert {k for k in limits if k.startswith("nvidia")} == {"nvidia.com/mig-1g.10gb"}
-
-
-def test_published_weights_are_pulled_before_they_are_loaded(schemas: Schemas) -> None:
-    found = rendered(*example("gpu"))
-    for model, package in ((name, MODELS[name].package) for name in MODELS):
-        module = importlib.import_module(f"{package}.weights.official")
-        official = {weights.name for weights in module.OFFICIAL}
-        (job,) = (job for job in of_kind(found, "Job").values() if f"eyes-{model}-w" in _name(job))
-        pulled = [container["args"] for container in containers(job)]
-        assert {"pull"} == {word for word, _ in pulled}
-        names = {name for _, name in pulled}
-        assert names <= official
-        waits, _ = containers(deployment(found, model))
-        assert names <= set(waits["command"])
-        chosen = {v for v in variables(deployment(found, model)).values() if v in official}
-        assert chosen == names
-
-
-def _name(thing: Object) -> str:
-    return str(thing["metadata"]["name"])
-
-
-def test_a_third_model_is_one_entry(schemas: Schemas) -> None:
-    before, after = rendered(*EVERYTHING), rendered(*EVERYTHING, *THIRD)
-    assert schemas.faults(after) == []
-    assert faults(after) == []
-    kinds = [thing["kind"] for thing in after if thing not in before and "bright" in _name(thing)]
-    assert sorted(kinds) == sorted(
-        thing["kind"] for thing in before if _name(thing) == "eyes-sam-2"
-    )
-    assert sorted(kinds) == [
-        *("Deployment", "NetworkPolicy", "PodDisruptionBudget"),
-        *("PodMonitor", "ScaledObject", "Service"),
-    ]
-    changed = {_name(thing) for thing in after if thing not in before}
-    assert changed == {"eyes-bright", "eyes-gateway"}
-    assert "bright=eyes-bright:" in variables(deployment(after, "gateway"))["DIPTYCH_MODELS"]
-
-
-def test_a_model_can_be_left_out(schemas: Schemas) -> None:
-    less = ("--set", "models.mask-rcnn=null", "--set-json", "gateway.cascades=[]")
-    found = rendered(*less)
-    assert set(of_kind(found, "Deployment")) == {"eyes-gateway", "eyes-sam-2"}
-    assert faults(found) == []
-
-
-def test_names_are_short_enough_and_stay(schemas: Schemas) -> None:
-    long = ("--set-json", "models." + "m" * 40 + '={"weights": {"pull": ["demo"]}}')
-    for release in ("e", "r" * 53):
-        found = rendered(*EVERYTHING, *long, release=release)
-        assert faults(found) == []
-        assert schemas.faults(found) == []
-    names = {(t["kind"], _name(t)) for t in rendered(*example("gpu")) if t["kind"] != "Job"}
-    newer = rendered(*example("gpu"), "--set", "image.tag=v9", "--set", "drainSeconds=60")
-    assert names == {(t["kind"], _name(t)) for t in newer if t["kind"] != "Job"}
-
-
-def test_what_an_upgrade_cannot_change_does_not_change(schemas: Schemas) -> None:
-    """Selectors of Deployments, and Jobs: a Job that would differ has another name."""
-    changes = ("--set", "image.tag=v9", "--set", "drainSeconds=60", "--set", "models.sam-2.env.A=b")
-    before, after = rendered(*example("gpu")), rendered(*example("gpu"), *changes)
-    for name, thing in of_kind(before, "Deployment").items():
-        assert thing["spec"]["selector"] == of_kind(after, "Deployment")[name]["spec"]["selector"]
-    jobs = of_kind(before, "Job")
-    assert jobs
-    assert not jobs.keys() & of_kind(after, "Job").keys()
-    assert jobs == of_kind(rendered(*example("gpu"), "--set", "drainSeconds=60"), "Job")
 
 
 def test_probes_know_tls(schemas: Schemas) -> None:

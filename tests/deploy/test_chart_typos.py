@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from helm_chart import CHART, ROOT, TOOLS, Schemas, example, objects, template
+from helm_chart import CHART, ROOT, Schemas, example, objects, template
 from kube_consistency import faults
 
 DOCS = ROOT / "docs" / "kubernetes.md"
@@ -68,10 +68,10 @@ PLANTED = {
         "component: sam-2\n      ports",
         "expected the g",
     ),
-    "selector": ("maxUnavailable: 1\n  selector:\n    matchLabels:\n      app", "", "Disruption"),
+    "selector": ("AlwaysAllow\n  selector:\n    matchLabels:\n      app", "", "Disruption"),
     "replicas under KEDA": (
-        "spec:\n  # A surge",
-        "spec:\n  replicas: 2\n  # A surge",
+        "spec:\n  # By default",
+        "spec:\n  replicas: 2\n  # By default",
         "set the replicas",
     ),
 }
@@ -79,16 +79,6 @@ SELECTOR_TYPO = (
     "\n      app.kubernetes.io/name: diptych",
     "\n      app.kubernetes.io/name: dyptich",
 )
-
-
-@pytest.fixture(scope="module")
-def schemas() -> Iterator[Schemas]:
-    """What knows the kinds of objects."""
-    if not (TOOLS / "helm").exists():
-        pytest.skip("`make test-deploy` installs helm and the schemas")
-    asked = Schemas()
-    yield asked
-    asked.close()
 
 
 @pytest.fixture(scope="module")
@@ -143,12 +133,17 @@ RUBBISH: dict[str, tuple[Any, str]] = {
     "fraction": ({"gateway": {"replicas": 1.5}}, "replicas"),
     "id with capitals": ({"models": {"SAM_2": {}}}, "SAM_2"),
     "id of the gateway": ({"models": {"gateway": {}}}, "this name is the gateway's"),
-    "no model": ({"models": {"sam-2": None, "mask-rcnn": None}}, "models"),
+    "no model": (
+        {"models": {"sam-2": None, "mask-rcnn": None}, "gateway": {"cascades": []}},
+        "models: expected at least one model",
+    ),
+    "a model twice": ({"gateway": {"elsewhere": {"sam-2": "a:1"}}}, "a model is either there or"),
+    "two places in one": ({"gateway": {"elsewhere": {"bright": "a:1,b:2"}}}, "bright"),
     "number of GPUs": ({"models": {"sam-2": {"gpu": "2"}}}, "gpu"),
     "a size without a unit": ({"modelDefaults": {"weights": {"size": "10"}}}, "size"),
     "cascade of nobody": (
         {"gateway": {"cascades": ["mask-rcnn>sam-3"]}},
-        '"sam-3", which is not under models',
+        '"sam-3", which is no model here',
     ),
     "cascade that is none": ({"gateway": {"cascades": ["sam-2"]}}, "cascades"),
     "a variable twice": (
@@ -225,6 +220,21 @@ def helm_lines() -> list[str]:
     shown = "\n".join(re.findall(r"^```text\n(.*?)^```$", DOCS.read_text(), re.M | re.S))
     lines = [line.strip() for line in shown.replace("\\\n", " ").splitlines()]
     return [line.partition(" #")[0] for line in lines if line.startswith("helm ")]
+
+
+def shown_values() -> list[str]:
+    """The values that the documentation shows."""
+    return re.findall(r"^```yaml\n(.*?)^```$", DOCS.read_text(), re.M | re.S)
+
+
+@pytest.mark.parametrize("values", shown_values())
+def test_values_of_the_documentation_render(values: str, schemas: Schemas, tmp_path: Any) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(values)
+    found = objects(template("--values", str(file)).stdout)
+    assert found
+    assert schemas.faults(found) == []
+    assert faults(found, frozenset(["our-weights"])) == []
 
 
 @pytest.mark.parametrize("line", helm_lines())

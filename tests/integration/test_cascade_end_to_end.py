@@ -23,9 +23,10 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """As for the other tests, with the cascade of ``make up``."""
-    with running_stack(tmp_path_factory.mktemp("cascade"), "mask-rcnn>sam-2") as running:
+    folder = tmp_path_factory.mktemp("cascade")
+    with running_stack(services, folder, "mask-rcnn>sam-2") as running:
         yield running
 
 

@@ -152,9 +152,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The services as ``make up`` starts them."""
-    with running_stack(tmp_path_factory.mktemp("stack"), "mask-rcnn>sam-2") as running:
+    folder = tmp_path_factory.mktemp("stack")
+    with running_stack(services, folder, "mask-rcnn>sam-2") as running:
         yield running
 
 

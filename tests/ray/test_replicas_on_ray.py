@@ -80,9 +80,9 @@ def test_load_scales_a_model_up_and_down(nodes: Nodes, logs: Path) -> None:
         running_gateway(["fake"], nodes.directory, logs / "gateway.log") as gateway,
         users(1, gateway, prompt, pause_s=0.05) as quick,
     ):
-        with users(5, gateway, work) as slow:
+        with users(4, gateway, work) as slow:
             nodes.wait(lambda listed: len(listed.get("fake", ())) == 2)
-            slow.wait(slow.answered + 5)
+            slow.wait(slow.answered + 4)
         nodes.wait(lambda listed: len(listed.get("fake", ())) == 1)
         quick.wait(quick.answered + 50)
     print(f"\nscaled: {quick}; slow ones: {slow}")

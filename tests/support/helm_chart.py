@@ -67,6 +67,22 @@ def of_kind(found: Sequence[Object], kind: str) -> dict[str, Object]:
     return {thing["metadata"]["name"]: thing for thing in found if thing["kind"] == kind}
 
 
+def containers(thing: Object) -> list[Any]:
+    """All containers of what makes pods."""
+    pod = thing["spec"]["template"]["spec"]
+    return [*pod.get("initContainers", ()), *pod["containers"]]
+
+
+def variables(thing: Object) -> dict[str, str]:
+    """The environment of the last container, in which the process runs."""
+    return {v["name"]: v["value"] for v in containers(thing)[-1].get("env", ())}
+
+
+def deployment(found: list[Object], part: str) -> Object:
+    """The Deployment of a part."""
+    return of_kind(found, "Deployment")[f"eyes-{part}"]
+
+
 class Schemas:
     """Asks the schemas of clusters in the environment that has them."""
 

@@ -23,7 +23,6 @@ SCRIPTS = {
 }
 # Read by the client's health check, and by `pull`; no settings class has them.
 BESIDE = {"DIPTYCH_ADDRESS", "DIPTYCH_CA_FILE", "DIPTYCH_CERT_FILE", "DIPTYCH_KEY_FILE"}
-BESIDE |= {"DIPTYCH_METRICS_PORT"}
 FOR_WEIGHTS = {"DIPTYCH_WEIGHTS_MIRROR", "DIPTYCH_WEIGHTS_DIR"}
 SECURITY = {
     "allowPrivilegeEscalation": False,
@@ -34,13 +33,13 @@ NUMBERS = {"runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001, "fsGro
 
 
 def faults(found: Sequence[Object], outside: frozenset[str] = frozenset()) -> list[str]:
-    """What does not fit, one sentence each; ``outside`` are Secrets and claims of others."""
+    """What does not fit, a sentence each; ``outside``: Secrets, claims and models of others."""
     wrong = list(_names(found))
     for name, thing in (*of_kind(found, "Deployment").items(), *of_kind(found, "Job").items()):
         wrong += (f"{thing['kind']} {name}: {line}" for line in _pod(thing, found, outside))
-    for check in (_services, _selections, _policies, _scalers, _routes, _dialled):
+    for check in (_services, _selections, _policies, _scalers, _routes):
         wrong += check(found)
-    return wrong
+    return [*wrong, *_dialled(found, outside)]
 
 
 def pod_labels(thing: Object) -> dict[str, str]:
@@ -219,7 +218,7 @@ def _routes(found: Sequence[Object]) -> Iterator[str]:
                     yield f"GRPCRoute {name}: there is no {backend}"
 
 
-def _dialled(found: Sequence[Object]) -> Iterator[str]:
+def _dialled(found: Sequence[Object], outside: frozenset[str]) -> Iterator[str]:
     """What the gateway dials are headless Services, one for each other Deployment."""
     services = of_kind(found, "Service")
     models = set(of_kind(found, "Deployment"))
@@ -229,7 +228,8 @@ def _dialled(found: Sequence[Object]) -> Iterator[str]:
         if "DIPTYCH_MODELS" not in variables:
             continue
         models.remove(name)
-        for entry in variables["DIPTYCH_MODELS"].split(","):
+        entries = variables["DIPTYCH_MODELS"].split(",")
+        for entry in (entry for entry in entries if entry not in outside):
             host, _, port = entry.partition("=")[2].partition(":")
             models.discard(host)
             spec = services.get(host, {"spec": {}})["spec"]

@@ -70,7 +70,7 @@ class Stack:
             "DIPTYCH_PORT": str(self.ports[name]),
             "DIPTYCH_MODELS": models,
             "DIPTYCH_CASCADES": self.cascades,
-            "DIPTYCH_HTTP_PORT": str(self.ports["http"]),
+            "DIPTYCH_HTTP_PORT": str(self.ports.get("http", "")),
             "DIPTYCH_THREADS": "1",
         }
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -93,19 +93,33 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path, cascades: str = "") -> Iterator[Stack]:
-    """Both model services and the gateway, all SERVING."""
-    names = [*MODELS, "gateway"]
-    ports = {name: free_port() for name in [*names, "http"]}
-    stack = Stack(ports, folder, cascades=cascades)
+def running_services(folder: Path) -> Iterator[Stack]:
+    """Both model services, SERVING, without a gateway."""
+    stack = Stack({name: free_port() for name in MODELS}, folder)
     try:
-        for name in names:
+        for name in MODELS:
             stack.start(name)
-        for name in names:
+        for name in MODELS:
             wait_serving(stack.address(name))
-        wait_cards(stack)
         yield stack
     finally:
+        stack.stop()
+
+
+@contextmanager
+def running_stack(services: Stack, folder: Path, cascades: str = "") -> Iterator[Stack]:
+    """A gateway of one's own before services that others may use as well, all SERVING."""
+    ports = services.ports | {name: free_port() for name in ("gateway", "http")}
+    stack = Stack(ports, folder, cascades=cascades)
+    try:
+        stack.start("gateway")
+        wait_serving(stack.address("gateway"))
+        wait_cards(stack)
+        stack.processes |= services.processes
+        yield stack
+    finally:
+        for name in MODELS:  # others go on with them
+            stack.processes.pop(name, None)
         stack.stop()
 
 

@@ -68,6 +68,13 @@ PointLike = Point | Sequence[float]
 BoxLike = Box | Sequence[float]
 """A ``Box``, or ``(x_min, y_min, x_max, y_max)``."""
 
+NO_PROMPTS = (
+    "expected at least one, got none; leave it out, or say task='instance-segmentation', "
+    "to find everything"
+)
+"""Why prompts that were given and are none are refused: a program that found nothing to ask for
+would get everything that there is."""
+
 
 @dataclass(frozen=True)
 class RequestOptions:
@@ -83,9 +90,9 @@ class RequestOptions:
 def make_options(
     model: str | None = None,
     task: Task | str | None = None,
-    prompts: Iterable[Prompt] = (),
-    points: Iterable[PointLike] = (),
-    boxes: Iterable[BoxLike] = (),
+    prompts: Iterable[Prompt] | None = None,
+    points: Iterable[PointLike] | None = None,
+    boxes: Iterable[BoxLike] | None = None,
     output: OutputOptions | None = None,
     automatic: AutomaticOptions | None = None,
 ) -> RequestOptions:
@@ -95,14 +102,19 @@ def make_options(
     Without a task it is prompted segmentation if there are prompts, else instance segmentation.
 
     Raises:
-        ValueError, TypeError: for an unknown task, or for a point or a box of another shape.
+        ValueError, TypeError: for an unknown task, for a point or a box of another shape, or for
+            prompts that were given and are none, without a task.
     """
     objects = _objects(
-        tuple(prompts),
-        Prompt(points=tuple(make_point(point) for point in points)),
-        tuple(Prompt(box=make_box(box)) for box in boxes),
+        tuple(() if prompts is None else prompts),
+        Prompt(points=tuple(make_point(point) for point in (() if points is None else points))),
+        tuple(Prompt(box=make_box(box)) for box in (() if boxes is None else boxes)),
     )
     if task is None:
+        lists = {"prompts": prompts, "points": points, "boxes": boxes}
+        given = [name for name, value in lists.items() if value is not None]
+        if given and not objects:
+            raise ValueError(f"{' and '.join(given)}: {NO_PROMPTS}")
         task = Task.PROMPTED_SEGMENTATION if objects else Task.INSTANCE_SEGMENTATION
     return RequestOptions(model or "", _task(task), objects, output or OutputOptions(), automatic)
 

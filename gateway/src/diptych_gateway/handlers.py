@@ -19,9 +19,9 @@ from diptych_runtime.calls import log_fields, request_id
 from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.grpc_server.interceptor import abort_with
 
+from .backend.channels import OWN_ID
 from .backend.images import ImageCache, SentImage
 from .backend.registry import Registry
-from .backend.replica import OWN_ID
 from .backend.video_relay import read_start
 from .compare.comparison import plan
 from .compare.fanout import FanOut

@@ -231,6 +231,7 @@ class Stage:
         """A client of the gateway's HTTP server."""
         scheme = "https" if "verify" in options else "http"
         base_url = f"{scheme}://127.0.0.1:{self.gateway.http_port}"
+        options.setdefault("verify", False)  # or each client reads the authorities of the world
         client = httpx.AsyncClient(base_url=base_url, timeout=60, trust_env=False, **options)
         self._http.append(client)
         return client
@@ -265,10 +266,22 @@ class Stage:
             await model.stop()
 
 
+class Hurried:
+    """What uvicorn takes for asyncio, so that it ends within milliseconds."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.01))
+
+
 @pytest.fixture
 async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     # Nobody watches health when a test ends; the drain of the process test keeps its notice.
     monkeypatch.setattr("diptych_runtime.grpc_server.server.NOTICE_S", 0.0)
+    # uvicorn looks ten times a second whether it is to end.
+    monkeypatch.setattr("uvicorn.server.asyncio", Hurried())
     stage = Stage()
     yield stage
     await stage.close()

@@ -11,8 +11,11 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
+from harness.proxy import HOLE, Proxy
 
 from diptych.segment import v1 as pb
+from diptych_gateway.backend import images
+from diptych_gateway.settings import Endpoint
 from diptych_runtime.engine import Reason, ServiceError
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -117,6 +120,26 @@ async def test_gateways_in_turn_have_each_image_encoded_once(stage: Any, replica
     assert sum(bool(model.images) for model in models) > 1
 
 
+@pytest.mark.parametrize(("replicas", "hashed"), [(1, 0), (2, 1)])
+async def test_an_image_is_hashed_once_and_only_for_several_replicas(
+    stage: Any, monkeypatch: pytest.MonkeyPatch, replicas: int, hashed: int
+) -> None:
+    models = [each for name in ("one", "two") for each in await stage.replicas(name, replicas)]
+    stub = await stage.serve(*models)
+    sha256, count = images._sha256, 0
+
+    async def counted(encoded: bytes) -> bytes:
+        nonlocal count
+        count += 1
+        return await sha256(encoded)
+
+    monkeypatch.setattr(images, "_sha256", counted)
+    await stub.Compare(pb.CompareRequest(request=stage.request(), model_ids=["one", "two"]))
+    assert count == hashed
+    await stage.segment_stub().Segment(stage.request(model_id="one", image=picture(1)))
+    assert count == 2 * hashed
+
+
 async def test_a_file_that_is_at_hand_is_sent_where_nobody_holds_the_digest(stage: Any) -> None:
     models = await stage.replicas("one", 3)
     await stage.serve(*models)
@@ -146,6 +169,27 @@ async def test_replicas_that_end_one_after_the_other_lose_no_call(stage: Any) ->
         assert Counter(await asyncio.gather(*calls)) == {"OK": 60}
         await ending.start()
         await stage.until(lambda: len(stage.up()) == 2)
+
+
+async def test_calls_in_a_black_hole_go_on_elsewhere(stage: Any) -> None:
+    gone, other = await stage.replicas("one", 2)
+    async with Proxy(gone.port) as proxy:
+        endpoints = [Endpoint("one", f"127.0.0.1:{port}") for port in (proxy.port, other.port)]
+        await stage.serve(*endpoints, seen=False)
+        await stage.until(lambda: len(stage.up()) == 2)
+        release = holding(gone, PLACES)
+        stub = stage.segment_stub()
+        calls = [
+            asyncio.create_task(
+                outcome(stub.Segment(stage.request(model_id="one", image=picture(n)), timeout=600))
+            )
+            for n in range(20)
+        ]
+        await stage.until(lambda: gone.running > 0 and sum(c.done() for c in calls) > 0)
+        proxy.swallow()
+        proxy.mode = HOLE
+        assert Counter(await asyncio.gather(*calls)) == {"OK": 20}
+        release.set()
 
 
 async def test_a_rolling_restart_loses_no_call_and_no_session_of_others(stage: Any) -> None:

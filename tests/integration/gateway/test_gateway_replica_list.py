@@ -8,6 +8,7 @@ import json
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,35 @@ async def test_replicas_come_and_go_as_the_directory_says(
     assert not known(stage).warnings
 
 
+async def test_one_that_is_listed_no_more_ends_its_calls(
+    stage: Any, directory: DirectoryServer
+) -> None:
+    first, second = await stage.model("one"), await stage.model("one")
+    answer, release = first.answer, asyncio.Event()
+
+    async def slow(request: pb.SegmentRequest, context: Any) -> pb.SegmentResponse:
+        await release.wait()
+        return await answer(request, context)
+
+    first.answer = slow
+    directory.answer = listing(one=[first.address])
+    await stage.serve(Endpoint("one", directory.url))
+    await stage.until(lambda: "one" in stage.reachable())
+    call = stage.segment_stub().Segment(stage.request(model_id="one"))
+    await stage.until(lambda: bool(first.running))
+    directory.answer = listing(one=[second.address])
+    await stage.until(lambda: len(known(stage).replicas) == 2)
+    leaving, stays = known(stage).replicas
+    assert (leaving.address, leaving.leaving, leaving.in_flight_count) == (first.address, True, 1)
+    assert (stays.address, stays.leaving, stays.name) == (second.address, False, "2")
+    await stage.until(lambda: not known(stage).replicas[1].status.code)
+    _, printed = await diptych("health", "--address", stage.address)
+    assert "  leaving  1 call" in printed
+    release.set()
+    assert (await call).model_id == "one"
+    await stage.until(lambda: [r.address for r in known(stage).replicas] == [second.address])
+
+
 async def test_health_lists_replicas_that_differ(stage: Any) -> None:
     models = [await stage.model("one") for _ in range(3)]
     for model, digit in zip(models, (1, 2, 1), strict=True):
@@ -126,10 +156,12 @@ async def test_who_may_know_where_replicas_are(stage: Any, tmp_path: Path) -> No
 async def test_addresses_that_are_no_replica(stage: Any, directory: DirectoryServer) -> None:
     """Each is told with a reason, and is sent nothing; the one replica among them answers."""
     model, other = await stage.model("one"), await stage.model("another")
-    bare = grpc.aio.server()
-    port = bare.add_insecure_port("127.0.0.1:0")
-    await bare.start()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    async with AsyncExitStack() as stack:
+        bare = grpc.aio.server()
+        port = bare.add_insecure_port("127.0.0.1:0")
+        await bare.start()
+        stack.push_async_callback(bare.stop, 0)
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         silent = "{}:{}".format(*listener.getsockname())
         directory.answer = listing(one=[model.address])
         await stage.serve(Endpoint("one", directory.url))
@@ -156,7 +188,6 @@ async def test_addresses_that_are_no_replica(stage: Any, directory: DirectorySer
     assert {answer.model_id for answer in answers} == {"one"}
     assert len(model.requests) == 20
     assert not other.requests
-    await bare.stop(0)
 
 
 async def test_nothing_is_asked_of_another_model_alone(stage: Any) -> None:

@@ -329,6 +329,9 @@ async def test_a_server_that_stops_answers_what_is_under_way_and_goes(
 
     await open_model(slow, drain_s=30.0)
     monkeypatch.setattr("diptych_gateway.http.video_socket._LAST_ANSWERS_S", 29.0)
+    calls = stage.gateway.http._sockets.calls
+    settle = calls.settle  # the session does not end by itself, for however long it is let
+    monkeypatch.setattr(calls, "settle", lambda _: settle(0.2))
     port = stage.gateway.http_port
     async with socket_talk(port) as talk, socket_talk(port) as silent:
         await talk.start()

@@ -13,6 +13,7 @@ import grpc
 import httpx
 import numpy as np
 import pytest
+import pytest_asyncio
 from fake_engine import RAISE
 from processes import ServiceProcess, service_process
 from serving_helpers import error_info, picture, png, point_request
@@ -21,6 +22,7 @@ from websockets.exceptions import InvalidStatus
 
 from diptych import Client, ServerError
 from diptych.segment import v1 as pb
+from diptych_gateway.backend.channels import OWN_ID
 from diptych_gateway.settings import Pair
 
 GATEWAY = "import sys; from diptych_gateway.__main__ import main; sys.exit(main([]))"
@@ -56,7 +58,7 @@ class Chain:
         }
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def chain() -> AsyncIterator[Chain]:
     async with AsyncExitStack() as stack:
         logged = {"DIPTYCH_LOG_LEVEL": "debug"}
@@ -84,6 +86,7 @@ def form(pixels: np.ndarray) -> dict[str, Any]:
     }
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("chosen", ["", "from-the-caller.1"])
 async def test_over_http(chain: Chain, chosen: str) -> None:
     headers = {"x-request-id": chosen} if chosen else {}
@@ -111,6 +114,7 @@ async def test_over_http(chain: Chain, chosen: str) -> None:
         assert "request failed" in [line["event"] for line in lines["engine"]]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("chosen", ["", "from-the-caller.2"])
 async def test_over_grpc(chain: Chain, chosen: str) -> None:
     metadata = (("x-request-id", chosen),) if chosen else ()
@@ -136,6 +140,7 @@ async def test_over_grpc(chain: Chain, chosen: str) -> None:
         assert "request failed" in [line["event"] for line in lines["engine"]]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_the_client_has_the_id_that_the_logs_have(chain: Chain) -> None:
     def ask(pixels: np.ndarray) -> str:
         with Client(chain.grpc_address) as client:
@@ -205,10 +210,10 @@ async def test_every_unary_call_carries_id_and_trace(stage: Any, method: str) ->
     assert spied.of(method) == [{"x-request-id": "mine", **dict(TRACE)}]
 
 
-async def test_a_card_that_nobody_asked_for_has_no_id_of_a_request(stage: Any) -> None:
+async def test_a_card_that_nobody_asked_for_has_the_id_of_the_gateway(stage: Any) -> None:
     spied = Spied()
     await stage.serve(await spied_model(stage, spied, "one"))
-    assert spied.of("GetModelCard")[0] == {}
+    assert spied.of("GetModelCard")[0] == {"x-request-id": OWN_ID}
 
 
 async def test_what_is_no_id_is_replaced(stage: Any) -> None:

@@ -54,6 +54,11 @@ BARE = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("diptych._transport.calls._RETRY_WAITS_S", (0.01,) * 4)
+
+
 @pytest.mark.parametrize(("reason", "code", "kind"), TABLE)
 def test_row(
     client: Any, service: FakeSegmentService, small_png: bytes, reason: str, code: str, kind: str
@@ -63,7 +68,7 @@ def test_row(
         "expected this, got that",
         metadata={"modelId": "one"},
         violations=[Violation("prompts[3].box", "is inverted")],
-        retry_after_s=2.5,
+        retry_after_s=0.25,
     )
     with pytest.raises(DiptychError) as caught:
         client.segment(small_png, model="one")
@@ -76,7 +81,7 @@ def test_row(
         assert error.metadata == {"modelId": "one"}
         assert error.request_id.startswith("fake-")
         assert error.violations == (Violation("prompts[3].box", "is inverted"),)
-        assert error.retry_after_s == 2.5
+        assert error.retry_after_s == 0.25
     assert isinstance(caught.value.__cause__, grpc.RpcError)
 
 

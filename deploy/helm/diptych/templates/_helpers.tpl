@@ -101,7 +101,7 @@ takes two of one name and uses the last; here it is an error.
 
 {{/* Every model listens here: each pod has an address of its own. */}}
 {{- define "diptych.modelPort" -}}50061{{- end -}}
-{{- define "diptych.metricsPort" -}}9090{{- end -}}
+{{- define "diptych.metricsPort" -}}9464{{- end -}}
 
 {{/* What a model has, from its entry and from modelDefaults, as YAML. */}}
 {{- define "diptych.model" -}}

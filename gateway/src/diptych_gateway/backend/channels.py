@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 
 from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+from diptych_runtime.calls import REQUEST_ID_KEY
 from diptych_runtime.grpc_server.server import CLIENT_PING_MS
+
+OWN_ID = f"gateway-{os.urandom(8).hex()}"
+"""The id of what a gateway asks for itself, by which it knows its own voice."""
+OWN_METADATA = ((REQUEST_ID_KEY, OWN_ID),)
 
 # pick_first ignores health; with round_robin a service that drains gets no new calls. Which of
 # several replicas is asked, and which after it, is decided in ``replicas``: no retries here.

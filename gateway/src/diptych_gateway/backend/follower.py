@@ -32,6 +32,7 @@ _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 _PULSE_S = 1.0
 _ANSWER_S = 2.5
 _ASK_AGAIN_S = 0.5
+_LOOK_AGAIN_S = 0.05  # at connections, which asks nobody: they stand within milliseconds
 _RETRY_S = 2.0
 _SILENT_LOOKS = 2
 """So many unanswered questions in a row make a replica down: one may be lost with a connection."""
@@ -86,7 +87,7 @@ class Follower:
             reconnects = state in _CHANGING and now_s < self._lost_at_s + _RECONNECT_S
             if not reconnects:
                 await self._explain(state)
-            return _ASK_AGAIN_S if reconnects else _PULSE_S
+            return _LOOK_AGAIN_S if reconnects else _PULSE_S
         self._lost_at_s = None
         wants_card = not self._up or now_s >= self._card_due_s
         status = await (self._read_card() if wants_card else self._pulse())

@@ -144,6 +144,6 @@ class SentImage:
             await self._cache.put(self._encoded, digest)
 
     async def hold_for(self, reply: bytes) -> None:
-        """``hold``, by the digest in a serialised ``SegmentResponse``."""
+        """``hold``, by the digest if that is known, else by that in a ``SegmentResponse``."""
         if self._encoded:
-            await self.hold(await _image_digest(reply))
+            await self.hold(self._digest or await _image_digest(reply))

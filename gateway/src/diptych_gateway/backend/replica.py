@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,12 +16,12 @@ from grpc_health.v1 import health_pb2
 
 from diptych.segment import v1 as pb
 from diptych.wire.statuses import code_of
-from diptych_runtime.calls import REQUEST_ID_KEY, outgoing_metadata
+from diptych_runtime.calls import outgoing_metadata
 
 from ..contract import SEGMENT, is_unary, path
 from ..request import Permits
 from ..statuses import from_rpc_error, too_late, unreachable
-from .channels import CHANNEL_OPTIONS
+from .channels import CHANNEL_OPTIONS, OWN_METADATA
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -30,8 +29,6 @@ _HEALTH_CHECK = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_name
 _UNARY_METHODS = (*(method for method in SEGMENT.methods if is_unary(method)), _HEALTH_CHECK)
 _VIDEO_METHOD = SEGMENT.methods_by_name["SegmentVideo"]
 _READY = grpc.ChannelConnectivity.READY
-OWN_ID = f"gateway-{os.urandom(8).hex()}"
-"""The id of what a gateway asks for itself, by which it knows its own voice."""
 _BROKEN = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 # For callers who ask for cards and figures; their requests are a few bytes each.
 _CONTROL_CALLS = 64
@@ -88,7 +85,7 @@ class Connection:
     def call(self, method: str, request: bytes, *, timeout_s: float) -> Awaitable[bytes]:
         """Send a unary call of raw bytes, a method of a model or ``Check`` of its health, with the
         id and trace of the request being served, or ``OWN_ID``; raises what grpcio raises."""
-        metadata = outgoing_metadata() or ((REQUEST_ID_KEY, OWN_ID),)
+        metadata = outgoing_metadata() or OWN_METADATA
         return self._unary[method](request, timeout=timeout_s, metadata=metadata)
 
     def open_video(self, *, timeout_s: float | None) -> Any:
@@ -234,15 +231,6 @@ class Replica:
     def note_failed(self) -> None:
         """Note that a call has failed which may be tried again."""
         self._trust = max(self._trust - 1.0, 0.0)
-
-    async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
-        """Ask for a card or figures for a caller.
-
-        Raises:
-            BackendError, ServiceError, LookupError: as ``send``; or callers ask too much already.
-        """
-        with self.control_places.taken(len(request)), self.control_places.holding(request):
-            return await self.send(self.control, method, request, timeout_s)
 
     async def ask(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
         """Ask for the gateway itself, which takes no place: callers cannot use those up.

@@ -166,7 +166,11 @@ class Replicas(ReplicaSet):
         if method == "GetModelStats":
             if not self.fit:
                 raise self.no_replica()
-            return await self.totals.ask(self.fit, request, timeout_s)
+            return await self.totals.ask(
+                self.fit,
+                lambda each, within_s: _send(each, method, request, within_s),
+                timeout_s,
+            )
         deadline = Deadline(time.monotonic() + timeout_s, 0.0)
         route = Route[Replica](self._homes, b"")
         return await self._ask(method, request, None, deadline, route)
@@ -267,7 +271,8 @@ class Replicas(ReplicaSet):
 async def _send(replica: Replica, method: str, request: bytes, timeout_s: float) -> bytes:
     """Send a caller's request; work takes a place and is paid for."""
     if method != "Segment":
-        return await replica.call(method, request, timeout_s=timeout_s)
+        with replica.control_places.taken(len(request)), replica.control_places.holding(request):
+            return await replica.send(replica.control, method, request, timeout_s)
     with replica.places.taken(len(request)), replica.places.holding(request):
         reply = await replica.send(replica.work, method, request, timeout_s)
     if account_name():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias, cast
 
@@ -60,8 +60,15 @@ class Totals:
         self.newest: Mapping[str, ModelStats] = {}
         """What each replica said that answered when all were asked last."""
 
-    async def ask(self, replicas: Sequence[Replica], request: bytes, timeout_s: float) -> bytes:
-        """Have replicas answer a ``GetModelStatsRequest``; returns what the model says as one.
+    async def ask(
+        self,
+        replicas: Sequence[Replica],
+        ask: Callable[[Replica, float], Awaitable[bytes]],
+        timeout_s: float,
+    ) -> bytes:
+        """Have replicas asked ``GetModelStats``; returns what the model says as one.
+
+        ``ask`` asks one of them, within so many seconds, and raises what it answers with.
 
         Raises:
             BackendError, ServiceError: none of them answers; the reason of the first.
@@ -69,9 +76,9 @@ class Totals:
         up = [replica for replica in replicas if replica.is_up] or replicas[:1]
         # One that hangs is not waited for when others have answered: they are what there is.
         within_s = timeout_s if len(up) == 1 else min(timeout_s, _ANSWER_S)
-        calls = (each.call("GetModelStats", request, timeout_s=within_s) for each in up)
         answers: dict[str, ModelStats] = {}
         failures: list[BaseException] = []
+        calls = (ask(replica, within_s) for replica in up)
         found = await asyncio.gather(*calls, return_exceptions=True)
         for replica, raw in zip(up, found, strict=True):
             try:

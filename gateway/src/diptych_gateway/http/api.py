@@ -178,7 +178,7 @@ class Api:
         """At least one model answers."""
         if self._draining():
             raise draining()
-        ready = [known.model_id for known in self._known() if not known.status.code]
+        ready = [model.model_id for model in self._registry.models() if not model.status.code]
         if not ready:
             text = "no model can be reached: they are starting, stopping or down"
             raise ServiceError(Reason.MODEL_LOADING, text, retry_after_s=1.0)

@@ -84,11 +84,6 @@ class Call:
 _current: contextvars.ContextVar[Call] = contextvars.ContextVar("diptych_call")
 
 
-def new_request_id() -> str:
-    """Make the id of a request whose caller has chosen none."""
-    return os.urandom(8).hex()
-
-
 def current_call() -> Call | None:
     """Return the call being served; ``None`` outside of one."""
     return _current.get(None)
@@ -336,7 +331,7 @@ def _identity(headers: Iterable[tuple[str, str | bytes]]) -> tuple[str, Metadata
             tenant = value
     chosen = ids[0] if len(ids) == 1 else ""
     if not isinstance(chosen, str) or not _VALID_ID.fullmatch(chosen):
-        chosen = new_request_id()
+        chosen = os.urandom(8).hex()
     return chosen, _sendable(trace), tenant
 
 

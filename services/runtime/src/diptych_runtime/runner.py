@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,6 @@ from diptych.wire.requests import BoxLike, PointLike, make_options
 from diptych.wire.serialized import segment_bytes
 from diptych.wire.statuses import error_from_status
 
-from .calls import new_request_id
 from .engine.errors import Reason, ServiceError
 from .engine.protocol import Answer, DeviceLostError, Engine
 from .machine import cache_budget
@@ -53,8 +53,8 @@ class Runner:
     busy.
 
     Args:
-        engine: An engine that is not loaded yet, or its factory as ``module:function``, such as
-            ``diptych_sam2.engine:create``, which reads the settings of the environment.
+        engine: An engine that is not loaded yet, or its factory as ``module:function``: each model
+            has one, ``engine:create`` in its package, which reads the settings of the environment.
         settings: Limits of pictures and prompts, and the memory for pictures and their features;
             those of the environment if not given.
 
@@ -86,9 +86,9 @@ class Runner:
         image: ImageLike,
         *,
         task: Task | str | None = None,
-        prompts: Iterable[Prompt] = (),
-        points: Iterable[PointLike] = (),
-        boxes: Iterable[BoxLike] = (),
+        prompts: Iterable[Prompt] | None = None,
+        points: Iterable[PointLike] | None = None,
+        boxes: Iterable[BoxLike] | None = None,
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
         jpeg_quality: int | Literal["auto"] | None = "auto",
@@ -117,7 +117,7 @@ class Runner:
         """
         if self._closed:
             raise RuntimeError("the runner is closed")
-        request_id = new_request_id()
+        request_id = os.urandom(8).hex()  # as in ``calls``
         received = time.monotonic()
         deadline = math.inf if timeout is None else received + timeout
         try:
