@@ -20,7 +20,6 @@ from diptych_sam2.network.memory import FrameMemory, MemoryWindow, ObjectMemory
 from diptych_sam2.network.video import VideoNetwork
 from diptych_sam2.video.session import Sam2VideoSession
 
-
 COUNT = 160
 """Frames: eight times as many as a memory reaches back."""
 
