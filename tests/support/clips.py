@@ -69,14 +69,14 @@ def make_broadcast(path: Path, count: int) -> Path:
         stream = container.add_stream("mpeg2video", rate=25, options={"flags": "+ildct+ilme"})
         stream.height, stream.width = SIZE
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(16, 11)
+        stream.codec_context.sample_aspect_ratio = Fraction(8, 9)
         for index in range(count):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame(index), format="rgb24")))
         container.mux(stream.encode(None))
     with av.open(str(path)) as container:
         shown = next(container.decode(video=0))
         assert shown.interlaced_frame
-        assert container.streams.video[0].sample_aspect_ratio == Fraction(16, 11)
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(8, 9)
     return path
 
 
