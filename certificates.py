@@ -104,17 +104,23 @@ class Authority:
         """Its own certificate and key."""
         return _pair(self._certificate, self._key)
 
-    def for_server(self, names: Sequence[str] | None = None, *, days: int = _DAYS) -> Pair:
-        """A certificate for servers under these names and addresses; ``server_names()`` if none."""
+    def for_server(
+        self, names: Sequence[str] | None = None, *, days: int = _DAYS, also_client: bool = False
+    ) -> Pair:
+        """A certificate for servers under these names and addresses; ``server_names()`` if none.
+
+        With ``also_client`` a server may show it where it calls others.
+        """
         names = names or server_names()
-        return self._sign(names[0], ExtendedKeyUsageOID.SERVER_AUTH, names, days)
+        also = [ExtendedKeyUsageOID.CLIENT_AUTH] if also_client else []
+        return self._sign(names[0], [ExtendedKeyUsageOID.SERVER_AUTH, *also], names, days)
 
     def for_client(self, name: str, *, days: int = _DAYS) -> Pair:
         """A certificate that clients show."""
-        return self._sign(name, ExtendedKeyUsageOID.CLIENT_AUTH, (), days)
+        return self._sign(name, [ExtendedKeyUsageOID.CLIENT_AUTH], (), days)
 
     def _sign(
-        self, name: str, purpose: x509.ObjectIdentifier, names: Sequence[str], days: int
+        self, name: str, usages: list[x509.ObjectIdentifier], names: Sequence[str], days: int
     ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = self._certificate.subject
@@ -122,7 +128,7 @@ class Authority:
         builder = (
             builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
             .add_extension(_key_usage(signs_certificates=False), True)
-            .add_extension(x509.ExtendedKeyUsage([purpose]), False)
+            .add_extension(x509.ExtendedKeyUsage(usages), False)
         )
         if names:
             alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])

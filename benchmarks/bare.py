@@ -35,6 +35,7 @@ REPLY = pb.SegmentResponse(
     ],
     image_size=pb.ImageSize(width_px=64, height_px=64),
 ).SerializeToString()
+CARD = pb.GetModelCardResponse(model_card=pb.ModelCard(id="bare")).SerializeToString()
 _DIGEST_BYTES = 32
 _DIGEST_HEAD = bytes((pb.SegmentResponse.IMAGE_SHA256_FIELD_NUMBER << 3 | 2, _DIGEST_BYTES))
 SEND_OPTIONS = [("grpc.max_send_message_length", MAX_REQUEST_BYTES)]
@@ -45,6 +46,11 @@ Answer = Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[bytes]]
 async def _answer(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
     # Another picture, another digest, as a gateway expects it; the true one would take hashing.
     return REPLY + _DIGEST_HEAD + os.urandom(_DIGEST_BYTES)
+
+
+async def _card(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    # A gateway sends nothing to who has none.
+    return CARD
 
 
 def _passed_on(channel: grpc.aio.Channel) -> Answer:
@@ -58,12 +64,15 @@ def _passed_on(channel: grpc.aio.Channel) -> Answer:
 
 
 async def serve(port: int, to: str) -> None:
-    """Serve ``Segment`` until the process is ended."""
+    """Serve ``Segment``, and a card, until the process is ended."""
     answer: Answer = _answer
     if to:
         answer = _passed_on(grpc.aio.insecure_channel(to, options=SEND_OPTIONS))
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_REQUEST_BYTES)])
-    handlers = {"Segment": grpc.unary_unary_rpc_method_handler(answer)}
+    handlers = {
+        "Segment": grpc.unary_unary_rpc_method_handler(answer),
+        "GetModelCard": grpc.unary_unary_rpc_method_handler(_card),
+    }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()

@@ -29,7 +29,7 @@ from diptych_runtime.engine import (
 )
 from diptych_runtime.main import ServiceSpec, run
 from diptych_runtime.worker import batching
-from diptych_runtime.worker.process import create_engine
+from diptych_runtime.worker.loading import create_engine
 
 MODEL_ID = "batching"
 _COST_VARIABLE = "DIPTYCH_BATCHING_COST"

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "services"))
 
 from render import read_list  # noqa: E402
 
-BASES = ("build", "dev", "docs", "proto", "torch")
+BASES = ("build", "deploy", "dev", "docs", "proto", "torch")
 """Locks that are no image's whole environment."""
 PYTHON = "3.11.5"  # the first that all of the documentation's tools take
 _SHARED = ("client", "services/runtime")
@@ -50,7 +50,7 @@ def environments() -> dict[str, list[str]]:
     }
     for model in models:
         wanted[model.rpartition("/")[2]] = _folders(*_SHARED, "services/torch", model)
-    wanted["dev"] += ["-e ./client[viz,supervision,video,heif]", *_folders(*ours[1:])]
+    wanted["dev"] += ["-e ./client[viz,supervision,video,heif,batch]", *_folders(*ours[1:])]
     return wanted
 
 
@@ -93,6 +93,8 @@ def compile_lock(name: str, wanted: list[str]) -> str:
         command += ["--no-build-isolation-package", "sam2"]
         # The stubs' generator is older on purpose.
         command += [] if name == "proto" else ["-c", str(CONSTRAINTS)]
+        overrides = LOCKS / f"{name}.overrides"
+        command += ["--override", str(overrides)] if overrides.is_file() else []
         for ours in our_names():
             command += ["--no-emit-package", ours]
         environment = {**os.environ, "SAM2_BUILD_CUDA": "0"}

@@ -82,9 +82,8 @@ def procfile(services: list[Service], cascades: str) -> str:
 
 
 def on_ray(services: list[Service], cascades: str) -> str:
-    """The Procfile that has the models run by Ray on this machine, reached by it alone."""
-    local = "DIPTYCH_HOST=127.0.0.1 RAY_USAGE_STATS_ENABLED=0"
-    ray = f"ray: {local} exec serve run diptych_ray:app"
+    """The Procfile that has the models run by Ray on this machine."""
+    ray = "ray: exec python -m diptych_ray"
     gateway = _gateway([f"{s.model_id}={_DIRECTORY}" for s in services], cascades)
     return f"{_ON_RAY}{ray}\n{gateway}\n"
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import random
 import sys
 import tempfile
@@ -187,20 +186,14 @@ async def measure(rounds: int, calls: int, drain_s: float) -> Seen:
 
 async def start(folder: Path, variables: dict[str, str], services: int = 2) -> list[Part]:
     """So many services of one model, and two gateways that ask them all."""
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
     replicas = [service("fake", folder, environment=variables) for _ in range(services)]
     for number, replica in enumerate(replicas[1:], start=2):
         replica.name, replica.log = f"fake{number}", folder / f"fake{number}.log"
     await asyncio.gather(*(each.start() for each in replicas))
-    addresses = ",".join(each.address for each in replicas)
-    variables = {
-        "DIPTYCH_MODELS": f"fake={replicas[0].address}",
-        "DIPTYCH_DRAIN_S": "5",
-        **variables,
-        "REPLICAS": addresses,
-    }
+    addresses = "|".join(each.address for each in replicas)
+    variables = {"DIPTYCH_MODELS": f"fake={addresses}", "DIPTYCH_DRAIN_S": "5", **variables}
     gateways = [
-        Part(name, "several", folder, variables, listening="serving", ready="model found")
+        Part(name, "diptych_gateway", folder, variables, listening="serving", ready="model found")
         for name in ("gateway", "gateway2")
     ]
     await asyncio.gather(*(each.start() for each in gateways))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import errors_table
 import licences_table
+import metrics_tables
 import settings_tables
 
 DOCS = Path(__file__).resolve().parents[1]
@@ -25,6 +26,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     **settings_tables.TABLES,
     **errors_table.TABLES,
     **licences_table.TABLES,
+    **metrics_tables.TABLES,
 }
 
 

@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "locks"))
 from resolve import BASES, LOCKS, environments, pins  # noqa: E402
 
 _EMPTY = ("cuda-toolkit",)
+_BUILT_BY_USERS = ("ray",)  # nothing of it is in the environment of the documentation
 _CLASSIFIER = "License :: "
 # What two makers call the same, by the names of the SPDX list.
 _SPDX = {
@@ -31,7 +32,7 @@ def licences_table() -> str:
     Raises:
         SystemExit: the environment has another version than the locks.
     """
-    images = [name for name in environments() if name not in BASES]
+    images = [name for name in environments() if name not in (*BASES, *_BUILT_BY_USERS)]
     found: dict[tuple[str, str], list[str]] = {}
     for image in images:
         for pin in pins((LOCKS / f"{image}.txt").read_text()).items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from typing import Any
 import honcho.environ
 import pytest
 import yaml
-from pydantic_settings import BaseSettings
 from service_list import MODELS
+from setting_names import ALL
 
 from diptych_gateway.settings import RENAMED, parse_endpoints
 from diptych_gateway.settings import Settings as GatewaySettings
@@ -29,26 +28,8 @@ FIXED = {
     *("DIPTYCH_HOST", "DIPTYCH_PORT", "DIPTYCH_HTTP_PORT"),
     *("DIPTYCH_DEVICE", "DIPTYCH_WEIGHTS_DIR"),
 }
-
-
 FILES = re.compile(r"DIPTYCH_(TLS|SERVICES)_\w+|DIPTYCH_TOKENS_FILE")
 """Settings that name files, which docker-compose.tls.yml brings into the containers."""
-
-
-def names(settings: type[BaseSettings]) -> set[str]:
-    return {f"DIPTYCH_{name.upper()}" for name in settings.model_fields}
-
-
-def engine_settings(model_id: str) -> type[BaseSettings]:
-    module = importlib.import_module(f"{MODELS[model_id].package}.settings")
-    found: type[BaseSettings] = module.EngineSettings
-    return found
-
-
-ALL = {
-    "gateway": names(GatewaySettings),
-    **{name: names(RuntimeSettings) | names(engine_settings(name)) for name in MODELS},
-}
 SETTINGS = {name: {s for s in all_of if not FILES.fullmatch(s)} for name, all_of in ALL.items()}
 
 
@@ -58,7 +39,8 @@ def test_every_setting_is_passed_on(service: str) -> None:
     renamed = set(RENAMED) if service == "gateway" else set()
     assert set(COMMON[service]["environment"]) == (SETTINGS[service] - FIXED) | mirror | renamed
     with_value = {k for k, v in COMMON[service]["environment"].items() if v is not None}
-    ours = {"DIPTYCH_MODELS", "DIPTYCH_CASCADES"} if service == "gateway" else set()
+    of_gateway = {"DIPTYCH_MODELS", "DIPTYCH_CASCADES"}
+    ours = of_gateway if service == "gateway" else {"DIPTYCH_METRICS_PORT"}
     assert with_value == ours
 
 

@@ -17,7 +17,16 @@ MAX_README_BYTES = 9_000
 MAX_DECISIONS = 30
 WANTED = {
     *("index", "python", "command-line", "video", "page", "models", "http", "grpc", "errors"),
-    *("deploy", "settings", "security", "performance", "evaluation", "design", "changelog"),
+    *(
+        "deploy",
+        "kubernetes",
+        "settings",
+        "security",
+        "performance",
+        "evaluation",
+        "design",
+        "changelog",
+    ),
     *("extend/model", "extend/rpc", "extend/export-format", "extend/option", "extend/page-view"),
     *("api/diptych", "api/engine", "decisions/index"),
 }

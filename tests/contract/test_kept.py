@@ -1,6 +1,9 @@
 """What users had before the house was rebuilt is still there: names, contract, settings.
 
-``assets/before`` was written from the last state before it. Additions are welcome.
+``assets/before`` was written from the last state before it. Additions are welcome. Its
+``client.zip`` is a later client, the last before the gateway knew replicas, which programs may
+still have: ``git archive`` of ``client/src`` without samples and stubs for type checkers.
+``integration/test_end_to_end.py`` runs it against today's gateway and services.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gateway behind real proxies, by the files that are in ``deploy/proxy``."""
+"""The gateway behind real proxies, by the files in ``deploy/proxy``; what tests charts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helm_chart import TOOLS, Schemas
 from pki import Pki
 from stack import free_port, wait_serving
 
@@ -116,6 +117,16 @@ def running(
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def schemas() -> Iterator[Schemas]:
+    """What knows the kinds of Kubernetes' objects; where it is, helm is too."""
+    if not (TOOLS / "helm").exists():
+        pytest.skip("`make test-deploy` installs helm and the schemas")
+    asked = Schemas()
+    yield asked
+    asked.close()
 
 
 @pytest.fixture(scope="module", params=NAMES)

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from documentation import blocks
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from PIL import Image
 from processes import another_child, children
+from service_list import MODELS
 from stack import Stack, wait_cards, wait_serving
 
 import diptych
-from diptych import Client, Mask, Task
+from diptych import AutomaticOptions, Client, Mask, MaskEncoding, OutputOptions, Prompt, Task
 from diptych.segment import v1 as pb
+from diptych_runtime.runner import Runner
 
 SCENES = Path(__file__).parents[1] / "assets" / "scenes"
+BEFORE_PROGRAM = Path(__file__).parents[1] / "support" / "client_of_before.py"
+BEFORE = Path(__file__).parents[1] / "assets" / "before"
+EVERYTHING = OutputOptions(all_candidates=True, low_res_logits=True)
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -158,6 +169,78 @@ def test_many_threads_get_their_own_answers(client: Client) -> None:
         item for item, got in zip(mixed, answers, strict=True) if masks(got) != masks(alone[item])
     ]
     assert not wrong
+
+
+RING = Prompt(mask=Mask.from_array(np.arange(256 * 256).reshape(256, 256) < 9_000))
+ASKS: dict[str, list[dict[str, Any]]] = {
+    "sam-2": [
+        {"points": [(70, 90)]},
+        {"boxes": [(20, 30, 120, 140), (100, 90, 200, 220)]},
+        {"points": [(70, 90), (10, 10, False)], "output": EVERYTHING},
+        {"prompts": [RING]},
+        {"automatic": AutomaticOptions(points_per_side=6)},
+    ],
+    "mask-rcnn": [
+        {},
+        {"task": Task.OBJECT_DETECTION},
+        {"task": Task.KEYPOINT_DETECTION, "output": OutputOptions(min_score=0.0)},
+        {"boxes": [(20, 30, 120, 140)]},
+        {"points": [(70, 90)], "output": OutputOptions(mask_encoding=MaskEncoding.PNG)},
+    ],
+}
+"""What is asked of each model, in a service and in this process."""
+
+
+@pytest.mark.parametrize("model", ASKS)
+def test_a_runner_answers_as_the_service_does(stack: Stack, tmp_path: Path, model: str) -> None:
+    """Byte for byte: scores, boxes, masks, logits, keypoints, warnings, provenance."""
+    turned = tmp_path / "turned.jpg"
+    pixels = np.roll(np.asarray(Image.open(SCENES / "0.png").convert("RGB")), 7, axis=1)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(turned, exif=exif)
+    pictures = (turned, np.ascontiguousarray(pixels[:, ::-1]))
+    engine = f"{MODELS[model].package}.engine:create"
+    with Client(stack.address(model), timeout=120) as client, Runner(engine) as runner:
+        assert runner.model_card() == client.model_card()
+        for ask, picture in itertools.product(ASKS[model], pictures):
+            served, ran = client.segment(picture, **ask), runner.segment(picture, **ask)
+            assert served.segments, ask
+            assert told(ran) == told(served), ask
+
+
+def test_a_runner_is_used_as_the_documentation_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ((program, _),) = [block for block in blocks("py") if "Runner(" in block[0]]
+    Image.open(SCENES / "1.png").convert("RGB").resize((800, 600)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "docs/python.md", "exec"), {"__name__": "page"})
+    assert capsys.readouterr().out.split()[-1] == "cpu"
+
+
+def test_the_client_of_before_is_served(stack: Stack, tmp_path: Path) -> None:
+    """A program of the last state before is not changed, and need not be."""
+    zipfile.ZipFile(BEFORE / "client.zip").extractall(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    program = [sys.executable, str(BEFORE_PROGRAM), stack.address("gateway")]
+    done = subprocess.run(
+        [*program, str(SCENES / "3.png")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def told(result: diptych.SegmentResult) -> bytes:
+    """All of an answer but its id and what depends on the clock."""
+    message = pb.SegmentResponse()
+    message.CopyFrom(result.raw)
+    message.ClearField("timings")
+    message.ClearField("request_id")
+    return message.SerializeToString(deterministic=True)
 
 
 def test_a_killed_engine_process_comes_back(stack: Stack, client: Client) -> None:

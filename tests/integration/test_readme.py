@@ -24,11 +24,13 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from batches import rows_of
 from click.testing import CliRunner
 from documentation import ROOT, blocks, shell_lines
 from looks import colored, is_box, look_at_figure, mask_of, rows
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools.coco import COCO
 from stack import Stack, running_stack
 
 from diptych import (
@@ -483,6 +485,37 @@ def told(place: Place, printed: str) -> None:
         assert found["presence"] > 0.9
 
 
+def kept(place: Place, printed: str) -> None:
+    assert printed.startswith("found: 2 pictures, 2 answered, 0 failed; ")
+    found = {row["path"]: row["segments"] for row in rows_of(place.folder / "found")}
+    coco = COCO(place.folder / "found" / "annotations.json")
+    assert [one["file_name"] for one in coco.loadImgs([1, 2])] == ["0.jpg", "3.jpg"]
+    for number, name in enumerate(("0.jpg", "3.jpg"), start=1):
+        result = place.client.segment(f"photos/{name}", model="mask-rcnn")
+        rows, annotations = found[f"photos/{name}"], coco.loadAnns(coco.getAnnIds([number]))
+        assert {"person", "ring"} <= {row["label"] for row in rows}
+        for row, one, segment in zip(rows, annotations, result.segments, strict=True):
+            assert segment.mask is not None
+            assert (row["label"], row["area"]) == (segment.label, segment.area)
+            assert one["segmentation"] == row["rle"]
+            assert (coco.annToMask(one) == segment.mask.to_array()).all()
+            assert coco.loadCats([one["category_id"]])[0]["name"] == segment.label
+
+
+def kept_in_shards(place: Place, printed: str) -> None:
+    found = rows_of(place.folder / "shards")
+    rest = place.run(
+        "diptych batch photos/*.jpg --model sam-2 --box 10,10,90,90 --shard 1/2 --out shards"
+    )
+    assert [text.split()[1] for text in (printed, rest)] == [str(len(found)), str(2 - len(found))]
+    rows = rows_of(place.folder / "shards")
+    assert [row["path"] for row in rows] == ["photos/0.jpg", "photos/3.jpg"]
+    for row in rows:
+        (segment,) = row["segments"]
+        result = place.client.segment(row["path"], model="sam-2", boxes=[(10, 10, 90, 90)])
+        assert mask_of({"segmentation": segment["rle"]}) == result.segments[0].mask
+
+
 EXAMPLES: dict[str, Callable[[Place, str], None]] = {
     "diptych video sample --model sam-2 --box 0:161,37,208,84 --out followed.mp4": followed_one,
     "diptych video clip.mp4 --model sam-2 --point 1@0:210,350 --point 1@40:250,300,0": corrected,
@@ -490,6 +523,10 @@ EXAMPLES: dict[str, Callable[[Place, str], None]] = {
     "--out all.mp4": both_ways,
     "diptych video frames --compare --box 0:100,80,220,260 --out side.mp4": side_by_side_frames,
     "diptych video clip.mp4 --model sam-2 --point 0:210,350 --json > masks.jsonl": told,
+    "diptych batch photos --model mask-rcnn --coco --out found": kept,
+    'diptych batch "photos/*.jpg" --model sam-2 --box 10,10,90,90 --shard 0/2 --out shards': (
+        kept_in_shards
+    ),
 }
 
 

@@ -43,7 +43,7 @@ def test_a_command_line_names_models() -> None:
         ({"modls": {}}, "modls={}: Extra inputs are not permitted"),
         ({"models": {}}, "models={}: "),
         ({"models": 7}, "models=7: "),
-        ({"models": {"sam-9": None}}, "expected some of mask-rcnn, sam-2"),
+        ({"models": {"sam-9": None}}, "which are installed here, got sam-9"),
         ({"models": {"sam-2": {"gpu": 1}}}, "models.sam-2.gpu=1: "),
         ({"models": {"sam-2": {"gpus": 2}}}, "an engine drives one device: expected gpus up to 1"),
         ({"models": {"sam-2": {"replicas": 0}}}, "models.sam-2.replicas=0: "),

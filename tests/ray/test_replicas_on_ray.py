@@ -73,16 +73,19 @@ def test_a_node_is_killed_under_three_users(nodes: Nodes, logs: Path) -> None:
     assert calls.lost == []
 
 
-def test_load_scales_a_model_up_and_down(nodes: Nodes, logs: Path) -> None:
+def test_load_scales_a_model_up_and_down(
+    nodes: Nodes, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diptych_ray.application._LOOK_BACK_S", 4.0)  # replicas report each second
     scaled = {"max_replicas": 2, "load_per_replica": 2, "upscale_delay_s": 1}
     nodes.deploy({"fake": {**FAKE, **scaled, "downscale_delay_s": 2}})
     with (
         running_gateway(["fake"], nodes.directory, logs / "gateway.log") as gateway,
         users(1, gateway, prompt, pause_s=0.05) as quick,
     ):
-        with users(5, gateway, work) as slow:
+        with users(4, gateway, work) as slow:
             nodes.wait(lambda listed: len(listed.get("fake", ())) == 2)
-            slow.wait(slow.answered + 5)
+            slow.wait(slow.answered + 4)
         nodes.wait(lambda listed: len(listed.get("fake", ())) == 1)
         quick.wait(quick.answered + 50)
     print(f"\nscaled: {quick}; slow ones: {slow}")

@@ -68,6 +68,13 @@ PointLike = Point | Sequence[float]
 BoxLike = Box | Sequence[float]
 """A ``Box``, or ``(x_min, y_min, x_max, y_max)``."""
 
+NO_PROMPTS = (
+    "expected at least one, got none; leave it out, or say task='instance-segmentation', "
+    "to find everything"
+)
+"""Why prompts that were given and are none are refused: a program that found nothing to ask for
+would get everything that there is."""
+
 
 @dataclass(frozen=True)
 class RequestOptions:
@@ -83,9 +90,9 @@ class RequestOptions:
 def make_options(
     model: str | None = None,
     task: Task | str | None = None,
-    prompts: Iterable[Prompt] = (),
-    points: Iterable[PointLike] = (),
-    boxes: Iterable[BoxLike] = (),
+    prompts: Iterable[Prompt] | None = None,
+    points: Iterable[PointLike] | None = None,
+    boxes: Iterable[BoxLike] | None = None,
     output: OutputOptions | None = None,
     automatic: AutomaticOptions | None = None,
 ) -> RequestOptions:
@@ -95,14 +102,19 @@ def make_options(
     Without a task it is prompted segmentation if there are prompts, else instance segmentation.
 
     Raises:
-        ValueError, TypeError: for an unknown task, or for a point or a box of another shape.
+        ValueError, TypeError: for an unknown task, for a point or a box of another shape, or for
+            prompts that were given and are none, without a task.
     """
     objects = _objects(
-        tuple(prompts),
-        Prompt(points=tuple(make_point(point) for point in points)),
-        tuple(Prompt(box=make_box(box)) for box in boxes),
+        tuple(() if prompts is None else prompts),
+        Prompt(points=tuple(make_point(point) for point in (() if points is None else points))),
+        tuple(Prompt(box=make_box(box)) for box in (() if boxes is None else boxes)),
     )
     if task is None:
+        lists = {"prompts": prompts, "points": points, "boxes": boxes}
+        given = [name for name, value in lists.items() if value is not None]
+        if given and not objects:
+            raise ValueError(f"{' and '.join(given)}: {NO_PROMPTS}")
         task = Task.PROMPTED_SEGMENTATION if objects else Task.INSTANCE_SEGMENTATION
     return RequestOptions(model or "", _task(task), objects, output or OutputOptions(), automatic)
 
@@ -204,7 +216,7 @@ def _read(file: SupportsRead, name: str, size: int = 0) -> bytes:
         raise TypeError(f"{name}: expected a file that is open for bytes, got one of text")
     converted = _other_format(head) is not None
     if size > MAX_REQUEST_BYTES and not converted:
-        raise _too_large(size, name)
+        raise too_large(size, name)
     parts, length = [head], len(head)
     while (converted or length <= MAX_REQUEST_BYTES) and (part := file.read(_PART_BYTES)):
         parts.append(part)
@@ -216,7 +228,7 @@ def _of_file(data: bytes, name: str, quality: JpegQuality) -> EncodedImage:
     kind = _other_format(data)
     if kind is None:
         if len(data) > MAX_REQUEST_BYTES:
-            raise _too_large(len(data), name)
+            raise too_large(len(data), name)
         return EncodedImage(data)
     opened = open_other(data, kind, name)
     try:
@@ -229,5 +241,6 @@ def _other_format(data: bytes) -> str | None:
     return None if data.startswith(_SENT_AS_IT_IS) else other_format(data[:HEAD_BYTES])
 
 
-def _too_large(size: int, name: str) -> MessageTooLargeError:
-    return MessageTooLargeError(f"{name}: expected at most {MAX_REQUEST_BYTES} bytes, got {size}")
+def too_large(size: int, name: str, limit: int = MAX_REQUEST_BYTES) -> MessageTooLargeError:
+    """The error for what cannot be sent in one message of ``limit`` bytes."""
+    return MessageTooLargeError(f"{name}: expected at most {limit} bytes, got {size}")

@@ -96,9 +96,9 @@ class Client(ClipMethods):
         *,
         model: str | None = None,
         task: Task | str | None = None,
-        prompts: Iterable[Prompt] = (),
-        points: Iterable[PointLike] = (),
-        boxes: Iterable[BoxLike] = (),
+        prompts: Iterable[Prompt] | None = None,
+        points: Iterable[PointLike] | None = None,
+        boxes: Iterable[BoxLike] | None = None,
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
         jpeg_quality: JpegQuality = "auto",
@@ -110,7 +110,9 @@ class Client(ClipMethods):
             image: a path, bytes, an open file, an array, a tensor, or a PIL image.
             model: id of the model; a model service knows its own.
             task: prompted segmentation if anything is prompted, else instance segmentation.
-            prompts: wanted objects in full; they come first in the answer.
+            prompts: wanted objects in full; they come first in the answer. Where ``prompts``,
+                ``points`` or ``boxes`` are given, and all of them are empty, ``task`` has to be
+                said.
             points: ``(x, y)`` or ``(x, y, positive)``, in pixels; together they are one object.
             boxes: ``(x_min, y_min, x_max, y_max)`` in pixels, one object each.
             output: what the answer holds.
@@ -122,7 +124,7 @@ class Client(ClipMethods):
 
         Raises:
             DiptychError: in one of its kinds.
-            OSError, TypeError, ValueError: if the image or an argument cannot be read.
+            OSError, TypeError, ValueError: if the image or an argument cannot be read or used.
         """
         options = make_options(model, task, prompts, points, boxes, output, automatic)
         return self._segment(image, options, jpeg_quality, timeout)
@@ -134,9 +136,9 @@ class Client(ClipMethods):
         concurrency: int = 4,
         model: str | None = None,
         task: Task | str | None = None,
-        prompts: Iterable[Prompt] = (),
-        points: Iterable[PointLike] = (),
-        boxes: Iterable[BoxLike] = (),
+        prompts: Iterable[Prompt] | None = None,
+        points: Iterable[PointLike] | None = None,
+        boxes: Iterable[BoxLike] | None = None,
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
         jpeg_quality: JpegQuality = "auto",
@@ -159,9 +161,9 @@ class Client(ClipMethods):
         task: Task | str | None = None,
         models: Sequence[str] = (),
         match_iou: float | None = None,
-        prompts: Iterable[Prompt] = (),
-        points: Iterable[PointLike] = (),
-        boxes: Iterable[BoxLike] = (),
+        prompts: Iterable[Prompt] | None = None,
+        points: Iterable[PointLike] | None = None,
+        boxes: Iterable[BoxLike] | None = None,
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
         jpeg_quality: JpegQuality = "auto",
@@ -187,9 +189,9 @@ class Client(ClipMethods):
         task: Task | str | None = None,
         models: Sequence[str] = (),
         match_iou: float | None = None,
-        prompts: Iterable[Prompt] = (),
-        points: Iterable[PointLike] = (),
-        boxes: Iterable[BoxLike] = (),
+        prompts: Iterable[Prompt] | None = None,
+        points: Iterable[PointLike] | None = None,
+        boxes: Iterable[BoxLike] | None = None,
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
         jpeg_quality: JpegQuality = "auto",

@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Union
@@ -100,9 +100,17 @@ class FileWriter:
         Raises:
             OSError: as ``check`` says, or there is no room.
         """
+        self.write_with(path, lambda place: place.write_bytes(data))
+
+    def write_with(self, path: PathLike, fill: Callable[[Path], object]) -> None:
+        """Write a whole file, or nothing, with what ``fill`` writes into the file that it is given.
+
+        Raises:
+            OSError: as ``check`` says, or there is no room.
+        """
         unfinished = self._begin(path)
         try:
-            unfinished.place.write_bytes(data)
+            fill(unfinished.place)
             unfinished.keep()
         except BaseException as error:
             unfinished.drop()

@@ -15,11 +15,12 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from diptych.segment import v1 as pb
 from diptych.wire.cards import cards_reply
-from diptych_runtime.calls import log_fields
+from diptych_runtime.calls import log_fields, request_id
+from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.grpc_server.interceptor import abort_with
 
-from .backend import passthrough
-from .backend.passthrough import ImageCache
+from .backend.channels import OWN_ID
+from .backend.images import ImageCache, SentImage
 from .backend.registry import Registry
 from .backend.video_relay import read_start
 from .compare.comparison import plan
@@ -69,9 +70,10 @@ class Handlers:
         request, encoded = await parse_segment_request(raw)
         log_fields(model=request.model_id[:100], request_bytes=len(raw))
         model = self._registry.model(request.model_id)
-        return await passthrough.segment_and_hold(
-            model, raw, request.image, encoded, deadline, self._cache
-        )
+        image = SentImage(request.image, self._cache, encoded)
+        reply = await model.segment(raw, image, deadline)
+        await image.hold_for(reply)
+        return reply
 
     async def segment_video(
         self, requests: AsyncIterator[bytes], context: _Context
@@ -94,6 +96,8 @@ class Handlers:
     async def get_model_card(self, raw: bytes, context: _Context) -> bytes:
         """Pass a ``GetModelCardRequest`` on to its model."""
         request = await parse_request(pb.GetModelCardRequest, raw)
+        if request_id() == OWN_ID:
+            raise ServiceError(Reason.MODEL_UNKNOWN, "this is the gateway that asks")
         return await self._pass_on("GetModelCard", request.model_id, raw, context)
 
     async def get_model_stats(self, raw: bytes, context: _Context) -> bytes:
@@ -105,7 +109,7 @@ class Handlers:
         log_fields(model=model_id[:100])
         model = self._registry.model(model_id)
         deadline = Deadline.of(context, self._settings)
-        return await passthrough.call(model, method, raw, deadline)
+        return await model.call(method, raw, timeout_s=deadline.for_backend_s())
 
     async def compare(self, raw: bytes, context: _Context) -> bytes:
         """Answer a ``CompareRequest``: every result in the order asked, then the agreements."""

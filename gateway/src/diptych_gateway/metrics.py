@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import grpc
 from google.protobuf.message import DecodeError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    SummaryMetricFamily,
-)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from diptych import ModelStats
 from diptych.segment import v1 as pb
 from diptych.wire.reasons import CODES
-from diptych.wire.stats import stats_request
+from diptych.wire.stats import read_stats, stats_request
 from diptych_runtime.calls import log_field
-from diptych_runtime.engine import Reason, ServiceError
+from diptych_runtime.engine import ServiceError
+from diptych_runtime.figures.model import Row, counters, gauges
+from diptych_runtime.figures.process import ProcessFigures
+from diptych_runtime.grpc_server.interceptor import failure_reason
 
+from .backend.images import ImageCache
 from .backend.model import Model
-from .backend.passthrough import ImageCache
 from .backend.registry import Registry
 from .contract import METHODS
-from .process_figures import ProcessFigures
+from .replica_figures import ReplicaFigures
 from .statuses import BackendError
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
@@ -37,33 +36,20 @@ _STATS_TIMEOUT_S = 2.0
 _MOST_TOKENS = 100
 _WATCHED = [(code.name, reason.value) for reason, code in CODES.items()]
 _OTHER = "other"
-_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
+_MODEL = "diptych_model"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-
-_Read = Callable[[pb.GetModelStatsResponse], float]
-_GAUGES: tuple[tuple[str, str, _Read], ...] = (
-    ("queue_length", "Requests that wait.", lambda s: s.queue_length),
-    ("running", "Requests being worked on.", lambda s: s.running_count),
-    ("sessions", "Open video sessions.", lambda s: s.session_count),
-    ("held_images", "Pictures whose features are held.", lambda s: s.held_image_count),
-    ("held_bytes", "What held pictures and their features take.", lambda s: s.held_bytes),
-    ("memory_bytes", "What the engine process takes.", lambda s: s.engine_memory_bytes),
-)
-_COUNTERS: tuple[tuple[str, str, _Read], ...] = (
-    ("image_cache_hits", "Answers without the encoder.", lambda s: s.image_cache_hit_count),
-    ("encoder_runs", "Runs of the encoder.", lambda s: s.encoder_run_count),
-    ("engine_restarts", "Lost engine processes.", lambda s: s.engine_restart_count),
-)
 
 
 @dataclass(frozen=True)
 class _Model:
-    """One model at this moment; ``stats`` is ``None`` if it is down or did not answer."""
+    """One model at this moment; ``stats`` is ``None`` if it is down or did not answer, ``counted``
+    what it said when it did last."""
 
     model_id: str
     in_flight: int
     up: bool
-    stats: pb.GetModelStatsResponse | None
+    stats: ModelStats | None
+    counted: ModelStats | None
 
 
 class Metrics:
@@ -96,7 +82,9 @@ class Metrics:
             registry=self._registry,
         )
         self._tokens: set[str] = set()
-        self.process = ProcessFigures(self._registry)
+        self.counted: dict[str, ModelStats | None] = {}
+        """What models said when they answered last, by their ids."""
+        self.process = ProcessFigures(self._registry, "diptych_gateway")
         self._seconds = Histogram(
             "diptych_gateway_request_seconds",
             "Time from a request's arrival to the end of its answer.",
@@ -127,7 +115,7 @@ class Metrics:
     def _count(self, transport: str, method: str, code: str, seconds: float, *, ok: bool) -> None:
         self._requests.labels(transport, method, code).inc()
         self._seconds.labels(transport, method).observe(seconds)
-        reason = "" if ok else _reason()
+        reason = "" if ok else failure_reason()
         if not ok:
             self._errors.labels(transport, code, reason).inc()
         if token := str(log_field("token") or ""):
@@ -141,30 +129,27 @@ class Metrics:
     async def text(self) -> bytes:
         """Write all figures as Prometheus reads them; asks every model."""
         async with asyncio.TaskGroup() as group:
-            asking = [group.create_task(_ask(model)) for model in self._models.models()]
+            asking = [group.create_task(self._ask(model)) for model in self._models.models()]
         snapshot = CollectorRegistry()
         snapshot.register(_Snapshot([task.result() for task in asking], self._cache))
+        snapshot.register(ReplicaFigures(self._models))
         return generate_latest(self._registry) + generate_latest(snapshot)
 
-
-def _reason() -> str:
-    """Read why the request being served failed: one of the error table's, or nothing."""
-    reason = str(log_field("reason") or log_field("backend_reason") or "")
-    return reason if not reason or reason in Reason.__members__ else _OTHER
-
-
-async def _ask(model: Model) -> _Model:
-    in_flight, up = model.in_flight, not model.status.code
-    return _Model(model.model_id, in_flight, up, await ask_stats(model) if up else None)
+    async def _ask(self, model: Model) -> _Model:
+        name, in_flight, up = model.model_id, model.in_flight, not model.status.code
+        stats = await ask_stats(model) if up else None
+        # A counter that is gone for a while would have fallen, for whoever adds some up.
+        counted = self.counted[name] = stats or self.counted.get(name)
+        return _Model(name, in_flight, up, stats, counted)
 
 
-async def ask_stats(model: Model) -> pb.GetModelStatsResponse | None:
-    """Ask a model for its counters; ``None`` if it does not answer within 2 seconds."""
+async def ask_stats(model: Model) -> ModelStats | None:
+    """Ask a model for its counters; ``None`` if it says none within 2 seconds."""
     request = stats_request(model.model_id).SerializeToString()
     try:
         raw = await model.call("GetModelStats", request, timeout_s=_STATS_TIMEOUT_S)
-        return pb.GetModelStatsResponse.FromString(raw)
-    except (BackendError, ServiceError, DecodeError):
+        return read_stats(pb.GetModelStatsResponse.FromString(raw))
+    except (BackendError, ServiceError, DecodeError, ValueError, OverflowError):
         return None
 
 
@@ -185,7 +170,7 @@ class _Snapshot(Collector):
             "diptych_gateway_in_flight", "Requests that wait for a model.", labels=["model"]
         )
         up = GaugeMetricFamily(
-            "diptych_model_up", "Whether the model answers, as /readyz has it.", labels=["model"]
+            f"{_MODEL}_up", "Whether the model answers, as /readyz has it.", labels=["model"]
         )
         for model in self._models:
             waiting.add_metric([model.model_id], model.in_flight)
@@ -194,52 +179,23 @@ class _Snapshot(Collector):
         yield from self._of_models()
 
     def _of_models(self) -> Iterator[Metric]:
-        answered = [(model.model_id, model.stats) for model in self._models if model.stats]
-        for name, text, read in _GAUGES:
-            gauge = GaugeMetricFamily(f"diptych_model_{name}", text, labels=["model"])
-            for model_id, stats in answered:
-                gauge.add_metric([model_id], read(stats))
-            yield gauge
-        for name, text, read in _COUNTERS:
-            counter = CounterMetricFamily(f"diptych_model_{name}", text, labels=["model"])
-            for model_id, stats in answered:
-                counter.add_metric([model_id], read(stats))
-            yield counter
+        labels = ["model"]
+        yield from gauges(
+            _MODEL, labels, [((m.model_id,), m.stats) for m in self._models if m.stats]
+        )
+        rows: list[Row] = [((m.model_id,), m.counted) for m in self._models if m.counted]
+        yield from counters(_MODEL, labels, rows)
         since = GaugeMetricFamily(
-            "diptych_model_counting_since_seconds",
-            "When the service began to count, in seconds since 1970.",
-            labels=["model"],
+            f"{_MODEL}_counting_since_seconds",
+            "Since when all of this is counted, in seconds since 1970.",
+            labels=labels,
         )
-        for model_id, stats in answered:
-            since.add_metric([model_id], stats.counting_since.ToNanoseconds() / 1e9)
-        yield since
         outcomes = CounterMetricFamily(
-            "diptych_model_requests", "Requests to the model.", labels=["model", "code"]
+            f"{_MODEL}_requests", "Requests to the model.", labels=[*labels, "code"]
         )
-        stages = SummaryMetricFamily(
-            "diptych_model_stage_seconds", "Time in a stage.", labels=["model", "stage"]
-        )
-        for model_id, stats in answered:
-            for outcome in stats.outcomes:
-                outcomes.add_metric([model_id, outcome.outcome], outcome.count)
-            for stage in stats.stages:
-                total_s = stage.total.ToNanoseconds() / 1e9
-                stages.add_metric([model_id, stage.stage], stage.count, total_s)
-        yield from (outcomes, stages, _batch_sizes(answered))
-
-
-def _batch_sizes(answered: Sequence[tuple[str, pb.GetModelStatsResponse]]) -> Metric:
-    found = HistogramMetricFamily(
-        "diptych_model_batch_size",
-        "Answers, by how many requests the model answered at once.",
-        labels=["model"],
-    )
-    for model_id, stats in answered:
-        counts = {entry.size: entry.answer_count for entry in stats.batch_sizes}
-        buckets = [
-            (str(float(most)), float(sum(n for size, n in counts.items() if size <= most)))
-            for most in _BATCH_SIZES
-        ]
-        buckets.append(("+Inf", float(sum(counts.values()))))
-        found.add_metric([model_id], buckets, sum(size * n for size, n in counts.items()))
-    return found
+        for (model_id,), stats in rows:
+            if stats.counting_since:
+                since.add_metric([model_id], stats.counting_since.timestamp())
+            for outcome, count in stats.outcomes.items():
+                outcomes.add_metric([model_id, outcome], count)
+        yield from (since, outcomes)

@@ -1,4 +1,5 @@
-"""What every request to the gateway has: a message, read off the loop if large, and a deadline.
+"""What every request to the gateway has: a message, read off the loop if large, a deadline, and a
+place at the model that it is for.
 
 From its one deadline every part of its work takes what is left. gRPC sends a timeout with three
 digits and rounds it up (``timeout_encoding.cc`` of its core): 12.345 s arrive as 12.4 s, 301.2 s
@@ -12,6 +13,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,8 +25,9 @@ from google.protobuf.message import DecodeError, Message
 from diptych.segment import v1 as pb
 from diptych.wire.fields import SMALL_BYTES
 from diptych.wire.requests import read_checked, read_request, read_size
-from diptych_runtime.calls import charge
+from diptych_runtime.calls import account_name
 from diptych_runtime.engine import Reason, ServiceError, invalid
+from diptych_runtime.payers import charge
 
 from .settings import Settings
 
@@ -94,6 +99,63 @@ def _unit_s(timeout_s: float) -> float:
     """Return a unit of the third digit, at least 1 ms."""
     digits = math.floor(math.log10(max(timeout_s, 0.1)))
     return float(10.0 ** (digits - 2))
+
+
+class Permits:
+    """Bounds the calls to one replica, or to a cascade: further ones are refused, not queued.
+
+    A token holds at most as much as is left free (dynamic thresholds, Choudhury and Hahne, IEEE/ACM
+    Transactions on Networking 6, 1998): alone half of it, and of n greedy ones each 1 / (n + 1),
+    so that room is left for the next. What no token pays for takes all of it.
+    """
+
+    def __init__(self, model_id: str, *, requests: int, request_bytes: int) -> None:
+        self._model_id = model_id
+        self._max_requests = requests
+        self._max_bytes = request_bytes
+        self._bytes = 0
+        self._requests_of: Counter[str] = Counter()
+        self._bytes_of: Counter[str] = Counter()
+        self.in_flight = 0
+
+    @contextmanager
+    def taken(self, request_bytes: int = 0) -> Iterator[None]:
+        """Count one more call while it is held.
+
+        Raises:
+            ServiceError: the model, or the caller's share of it, has too many already, or too many
+                bytes with these.
+        """
+        name = account_name()
+        free, free_bytes = self._max_requests - self.in_flight, self._max_bytes - self._bytes
+        held = self._requests_of[name] if name else 0
+        held_bytes = self._bytes_of[name] if name else 0
+        if held >= free or held_bytes + request_bytes > free_bytes:
+            raise ServiceError(
+                Reason.QUEUE_FULL,
+                f"model {self._model_id!r} has {self.in_flight} requests waiting already",
+                metadata={"modelId": self._model_id},
+                retry_after_s=1.0,
+            )
+        self.in_flight += 1
+        self._requests_of[name] += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self._requests_of[name] -= 1
+
+    @contextmanager
+    def holding(self, message: bytes) -> Iterator[None]:
+        """Count the bytes of a message while it is sent or kept."""
+        name = account_name()
+        self._bytes += len(message)
+        self._bytes_of[name] += len(message)
+        try:
+            yield
+        finally:
+            self._bytes -= len(message)
+            self._bytes_of[name] -= len(message)
 
 
 async def parse(kind: type[M], raw: bytes) -> M:

@@ -22,9 +22,11 @@ from diptych_runtime.machine import connections_of, raise_file_limit
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watched import WatchedFiles
 
-from .backend.endpoint import ModelEndpoint
-from .backend.passthrough import ImageCache
+from .backend.addresses import Fixed, Name, Source
+from .backend.discovery import Discovery
+from .backend.images import ImageCache
 from .backend.registry import Registry
+from .backend.replicas import Replicas
 from .cascade.cascade import Cascade
 from .contract import SERVICES
 from .handlers import Handlers
@@ -50,9 +52,7 @@ class Gateway:
         self._tokens = watch_tokens(settings.tokens_file) if settings.tokens_file else None
         self._credentials = _watch_credentials(settings)
         self._following: list[asyncio.Task[None]] = []
-        self.image_cache = ImageCache(
-            settings.image_cache_bytes, quarantine_s=settings.quarantine_s
-        )
+        self.image_cache = ImageCache(settings.image_cache_bytes)
         self.registry = self._make_registry()
         self._metrics = Metrics(self.registry, self.image_cache)
         for name, files in (("tokens", self._tokens), ("services", self._credentials)):
@@ -84,31 +84,37 @@ class Gateway:
 
     def _make_registry(self) -> Registry:
         settings = self._settings
-        endpoints = {
-            each.model_id: ModelEndpoint(
+        discoveries, services = {}, {}
+        for each in settings.models:
+            source, proxy = _reached(each, settings)
+            discovery = Discovery(each.model_id, source, ca=settings.services_ca)
+            discoveries[each.model_id] = discovery
+            services[each.model_id] = Replicas(
                 each.model_id,
-                each.target,
+                discovery.addresses,
                 credentials=self._credentials.value if self._credentials else None,
                 in_flight_requests=settings.in_flight_requests,
                 in_flight_bytes=settings.in_flight_bytes,
-                proxy=settings.proxy_to_services,
+                proxy=proxy,
+                quarantine_s=settings.quarantine_s,
             )
-            for each in settings.models
-        }
-        for each in settings.models:
-            _say_proxy(each, settings.proxy_to_services)
         cascades = [
             Cascade(
                 pair.model_id,
-                endpoints[pair.detector],
-                endpoints[pair.segmenter],
+                services[pair.detector],
+                services[pair.segmenter],
                 cache=self.image_cache,
                 in_flight_requests=settings.in_flight_requests,
                 in_flight_bytes=settings.in_flight_bytes,
             )
             for pair in settings.cascades
         ]
-        return Registry([*endpoints.values()], cascades, refresh_s=settings.card_refresh_s)
+        return Registry(
+            [*services.values()],
+            cascades,
+            refresh_s=settings.card_refresh_s,
+            discoveries=discoveries,
+        )
 
     def _http_server(self, gate: TokenGate | None, tls: ServerTls | None) -> HttpServer:
         return HttpServer(
@@ -180,10 +186,17 @@ def _credentials(
     return grpc.ssl_channel_credentials(ca, key, certificate)
 
 
-def _say_proxy(endpoint: Endpoint, used: bool) -> None:
-    """Write down by which proxy a model is asked, or could be: it looks as if the model were down
-    when that is wrong."""
-    found = proxy_for(endpoint.address.rpartition(":")[0])
+def _reached(endpoint: Endpoint, settings: Settings) -> tuple[Source, bool]:
+    """Say where the replicas of a model are, and whether the proxy of the environment is used.
+
+    Writes down by which a model is asked, or could be: it looks as if it were down when that is
+    wrong. A proxy looks names up itself, so that one stands for one replica there.
+    """
+    source, used = endpoint.source, settings.proxy_to_services
+    found = next((proxy for host in source.hosts if (proxy := proxy_for(host))), None)
     if found is not None:
         event = "model is asked by a proxy" if used else "proxy is not used for a model"
         _log.info(event, model=endpoint.model_id, proxy=found.url, variable=found.variable)
+    if isinstance(source, Name) and used:
+        return (Fixed((source.address,)), True) if found else (source, False)
+    return source, used

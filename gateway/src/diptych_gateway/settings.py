@@ -11,7 +11,7 @@ import structlog
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from diptych_runtime.settings import OptionalFile, SettingsError
+from diptych_runtime.settings import OptionalFile, OptionalPort, SettingsError
 
 from .backend.addresses import Source, parse_source
 
@@ -40,11 +40,6 @@ class Endpoint:
     def source(self) -> Source:
         """Where that is; what the settings hold has been checked."""
         return parse_source(self.address)
-
-    @property
-    def target(self) -> str:
-        """Make what gRPC dials; a name with several addresses reaches all of them in turn."""
-        return f"dns:///{self.address}"
 
 
 def parse_endpoints(text: str) -> tuple[Endpoint, ...]:
@@ -164,9 +159,6 @@ def _to_origins(value: object) -> object:
     return parse_origins(value) if isinstance(value, str) else value
 
 
-OptionalPort = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
-
-
 class Settings(BaseSettings):
     """Every ``DIPTYCH_*`` variable that the gateway reads."""
 
@@ -219,9 +211,9 @@ class Settings(BaseSettings):
     quarantine_s: float = Field(default=600.0, ge=0)
     """An image that an engine of a model ended over is sent to no replica of it for so long."""
     in_flight_bytes: int = Field(default=512 * MiB, ge=32 * MiB)
-    """Requests that may wait for one model, in bytes; further ones are refused."""
+    """Requests that may wait for one replica or cascade, in bytes; further ones are refused."""
     in_flight_requests: int = Field(default=128, ge=1)
-    """Requests that may wait for one model; further ones are refused."""
+    """Requests that may wait for one replica or cascade; further ones are refused."""
 
     default_deadline_s: float = Field(default=60.0, gt=0)
     """Deadline of a request that came without one."""

@@ -20,12 +20,27 @@ from diptych.wire.statuses import (
     status_message,
     status_of_call,
 )
+from diptych_runtime.calls import request_id
 from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.quarantine import ENDED_ENGINE
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 _RETRY_AFTER_S = 1.0
+_CAUSES = (
+    ("http1.x server", "HTTP/1 is spoken there, not gRPC; it may be the port of a page"),
+    ("SETTINGS frame as the first", "something else than gRPC is spoken there"),
+    ("WRONG_VERSION_NUMBER", "no TLS is spoken there, and DIPTYCH_SERVICES_CA asks for it"),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not by the authority in DIPTYCH_SERVICES_CA"),
+    ("Hostname Verification", "its certificate has another name"),
+    ("Connection refused", "nothing listens there"),
+    ("Socket closed", "it ends connections, as for TLS or a certificate that it is not given"),
+    ("Handshake read failed", "it ends connections when they begin to speak TLS"),
+    ("before receiving SETTINGS", "what listens there says nothing"),
+    ("errors resolving", "its name is not known"),
+    ("http2 header with status", "an HTTP server answers there, and no model service"),
+)
+"""Parts of what gRPC says (1.85.1), and what they mean."""
 
 
 class BackendError(Exception):
@@ -41,16 +56,31 @@ class BackendError(Exception):
         return read_details(self.status).reason
 
     @property
+    def code(self) -> grpc.StatusCode:
+        """The code of the status."""
+        return code_of(self.status)
+
+    @property
     def has_ended_engine(self) -> bool:
         """Whether the image that it was asked about is to be tried on no replica."""
         return ENDED_ENGINE in read_details(self.status).metadata
 
 
-def unreachable(model_id: str) -> ServiceError:
+def unreachable(model_id: str, why: str = "") -> ServiceError:
     """The error for a model whose service does not answer."""
     return ServiceError(
         Reason.MODEL_LOADING,
-        f"model {model_id!r} cannot be reached: it is starting, stopping or down",
+        f"model {model_id!r} cannot be reached: {why or 'it is starting, stopping or down'}",
+        metadata={"modelId": model_id},
+        retry_after_s=_RETRY_AFTER_S,
+    )
+
+
+def no_replica(model_id: str) -> ServiceError:
+    """The error for a model of which no address is known."""
+    return ServiceError(
+        Reason.MODEL_LOADING,
+        f"model {model_id!r} has no replica: no address of it is known",
         metadata={"modelId": model_id},
         retry_after_s=_RETRY_AFTER_S,
     )
@@ -99,7 +129,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, model_id: str) -> BackendError |
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         # CANCELLED from the server means that it stopped before it took the call: our own
         # cancellation never comes here, it raises CancelledError.
-        _log.info("model unreachable", model=model_id, code=code.name, cause=message)
+        if request_id():  # what the gateway asks for itself is asked again every second
+            _log.info("model unreachable", model=model_id, code=code.name, cause=message)
         return unreachable(model_id)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return too_late(model_id)
@@ -119,3 +150,17 @@ def _shortened(status: status_pb2.Status) -> status_pb2.Status:
     if status.ByteSize() <= MAX_STATUS_BYTES:
         return status
     return status_message(code_of(status), status.message, read_details(status))
+
+
+def cause_of(error: Exception) -> str:
+    """Say why a call to a service failed, in words for an operator and without where it is; empty
+    if gRPC, whose error it was made of, says nothing that is known."""
+    origin = error.__cause__
+    said = (origin.details() or "") if isinstance(origin, grpc.aio.AioRpcError) else ""
+    return next((cause for part, cause in _CAUSES if part in said), "")
+
+
+def no_replica_of(model_id: str, why: str) -> status_pb2.Status:
+    """The status of an address that is no service of a model."""
+    text = f"what answers for {model_id!r} {why}; it is sent no calls"
+    return status_message(grpc.StatusCode.FAILED_PRECONDITION, text)

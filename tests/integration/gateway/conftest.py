@@ -51,6 +51,8 @@ class FakeModel(pb.SegmentServiceServicer):
         self.running = 0
         self.boxes = [(10, 10, 30, 30)]
         self.answer: Answer = self.find
+        self.session: Session | None = None
+        self.sessions_begun = 0
         self.host = "127.0.0.1"
         self.port = 0
         self.options = SERVER_OPTIONS
@@ -90,7 +92,9 @@ class FakeModel(pb.SegmentServiceServicer):
             self.running -= 1
 
     def SegmentVideo(self, request_iterator: Any, context: Any) -> Any:
-        raise AssertionError("no test here opens a session with this model")
+        assert self.session, "no test here opens a session with this model"
+        self.sessions_begun += 1
+        return self.session(request_iterator, context)
 
     async def GetModelCard(self, request: Any, context: Any) -> Any:
         self.card_calls += 1
@@ -151,7 +155,9 @@ class Stage:
         self._models: list[FakeModel] = []
         self._channels: list[Any] = []
         self._http: list[httpx.AsyncClient] = []
+        self._earlier: list[Any] = []
         self.gateway: Any = None
+        """The last one that was started, as ``address`` is."""
         self.address = ""
 
     async def model(
@@ -168,29 +174,36 @@ class Stage:
         await model.start()
         return model
 
-    def replica(self, of: FakeModel, host: str) -> FakeModel:
-        """Another service for a model, at the same port of another address; not started."""
-        model = FakeModel(of.model_id, of.tasks, of.holds_images)
-        model.host, model.port = host, of.port
-        self._models.append(model)
-        return model
+    async def replicas(self, model_id: str, count: int) -> list[FakeModel]:
+        """Several services of one model."""
+        return [await self.model(model_id) for _ in range(count)]
 
     def dead_endpoint(self, model_id: str) -> Endpoint:
         """A model at an address where nothing listens."""
         return Endpoint(model_id, "127.0.0.1:1")
 
     async def serve(self, *models: FakeModel | Endpoint, seen: bool = True, **settings: Any) -> Any:
-        """A gateway for these models; waits until it has seen the cards of those that run."""
+        """A gateway for these models, those with one id being replicas; waits until it has seen the
+        cards of those that run."""
+        where: dict[str, list[str]] = {}
+        for model in models:
+            where.setdefault(model.model_id, []).append(model.address)
         endpoints = tuple(
-            m if isinstance(m, Endpoint) else Endpoint(m.model_id, m.address) for m in models
+            Endpoint(model_id, "|".join(all_of)) for model_id, all_of in where.items()
         )
         fixed = {"port": 0, "http_port": 0, "drain_s": 0.0, **settings}
+        self._earlier.append(self.gateway)
         self.gateway = Gateway(Settings(models=endpoints, **fixed))
         self.address = f"127.0.0.1:{await self.gateway.start()}"
         if seen:
-            running = {m.model_id for m in models if isinstance(m, FakeModel) and m.server}
-            await self.until(lambda: running <= self.reachable())
+            running = {m.address for m in models if isinstance(m, FakeModel) and m.server}
+            await self.until(lambda: running <= self.up())
         return self.compare_stub()
+
+    def up(self) -> set[str]:
+        """Addresses of the replicas that the gateway holds for up."""
+        services = self.gateway.registry.services
+        return {each.address for service in services for each in service.replicas if each.is_up}
 
     def reachable(self) -> set[str]:
         return {k.model_id for k in self.gateway.registry.known_models() if not k.status.code}
@@ -246,8 +259,9 @@ class Stage:
             await channel.close()
         for client in self._http:
             await client.aclose()
-        if self.gateway:
-            await self.gateway.stop()
+        for gateway in (self.gateway, *self._earlier):
+            if gateway:
+                await gateway.stop()
         for model in self._models:
             await model.stop()
 

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.passthrough import ImageCache
+from diptych_gateway.backend.images import ImageCache
 
 FOREVER = 3600.0
 

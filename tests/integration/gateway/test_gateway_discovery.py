@@ -40,8 +40,8 @@ async def test_what_needs_no_looking_is_there_at_once() -> None:
     found = Discovery("sam-2", parse_source("a:1|[::1]:2"))
     assert found.addresses == ("a:1", "[::1]:2")
     assert not await found.look()
-    await found.run(lambda _: pytest.fail("nothing changes"))
-    assert (found.problem, found.server_name) == ("", "")
+    await found.run(lambda *_: pytest.fail("nothing changes"))
+    assert (found.problem, found.names) == ("", {})
 
 
 async def test_localhost_is_one_place() -> None:
@@ -49,7 +49,7 @@ async def test_localhost_is_one_place() -> None:
     found = Discovery("sam-2", Name("localhost", 50061))
     assert await found.look()
     assert found.addresses == ("127.0.0.1:50061",)
-    assert found.server_name == "localhost"
+    assert found.names == {"127.0.0.1:50061": "localhost:50061"}
 
 
 def test_without_ipv4_it_is_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ async def test_a_name_is_asked_again_and_again(monkeypatch: pytest.MonkeyPatch) 
     resolver = Resolver(["10.0.0.8", "10.0.0.7", "10.0.0.8"])
     found = Discovery("sam-2", Name("sam-2", 1), resolver=resolver)
     seen: list[Sequence[str]] = []
-    following = asyncio.create_task(found.run(seen.append))
+    following = asyncio.create_task(found.run(lambda addresses, _: seen.append(addresses)))
     while resolver.asked < 3:
         await asyncio.sleep(0.005)
     assert seen == [("10.0.0.7:1", "10.0.0.8:1")]  # in no order of a name server's own

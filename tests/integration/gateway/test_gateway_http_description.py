@@ -282,8 +282,7 @@ async def _see_the_end(seeing: Seeing, monkeypatch: pytest.MonkeyPatch) -> None:
 
     one.answer = wait
     await seeing.serve(one)
-    for name in ("_ask", "ask_stats"):
-        monkeypatch.setattr(f"diptych_gateway.metrics.{name}", wait)
+    monkeypatch.setattr("diptych_gateway.metrics.ask_stats", wait)
     asking = [asyncio.create_task(seeing.ask("GET", path)) for path in ("/metrics", "/api/cards")]
     asking += [
         asyncio.create_task(seeing.ask("POST", path, **stage.form(**options_of(path))))

@@ -113,6 +113,8 @@ async def test_errors_of_a_model_have_the_status_of_the_table(stage: Any) -> Non
         ('{"prompts": [{"points": [["a", 2]]}]}', "PROMPT_INVALID", "prompts[0].points[0][0]"),
         ('{"prompts": [{"points": [[1, 2, 7]]}]}', "PROMPT_INVALID", "prompts[0].points[0]"),
         ('{"prompts": [{"box": [1, 2, 3]}]}', "PROMPT_INVALID", "prompts[0].box[3]"),
+        ('{"prompts": []}', "PROMPT_INVALID", "prompts"),
+        ('{"task": null, "prompts": []}', "PROMPT_INVALID", "prompts"),
         (
             '{"prompts": [{"mask": {"size": [4, 4], "counts": "1"}}]}',
             "PROMPT_INVALID",

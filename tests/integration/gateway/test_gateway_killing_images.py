@@ -26,22 +26,14 @@ from diptych_gateway.settings import Endpoint
 from diptych_runtime.quarantine import ENDED_ENGINE
 
 
-class Several(Endpoint):
-    """A model whose services are all addresses of a list."""
-
-    @property
-    def target(self) -> str:
-        return f"ipv4:{self.address}"
-
-
 @pytest.fixture
 async def replicas(stage: Any) -> AsyncIterator[list[Any]]:
     """Stubs of two model services behind one gateway."""
     async with AsyncExitStack() as stack:
         services = [await stack.enter_async_context(running_service()) for _ in range(2)]
-        addresses = ",".join(f"127.0.0.1:{service.port}" for service in services)
-        await stage.serve(Several("fake", addresses), seen=False)
-        await stage.until(lambda: stage.reachable() == {"fake"})
+        endpoints = [Endpoint("fake", f"127.0.0.1:{service.port}") for service in services]
+        await stage.serve(*endpoints, seen=False)
+        await stage.until(lambda: len(stage.up()) == 2)
         yield [await stack.enter_async_context(stub_of(service.port)) for service in services]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from typing import Any
 
 import grpc
@@ -11,7 +12,9 @@ import pytest
 from google.rpc import status_pb2
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.endpoint import ModelEndpoint
+from diptych_gateway.backend.images import ImageCache, SentImage
+from diptych_gateway.backend.replicas import Replicas
+from diptych_gateway.request import Deadline
 from diptych_runtime.engine import Reason, ServiceError, Violation
 
 MiB = 1024 * 1024
@@ -256,23 +259,6 @@ async def test_too_many_waiting_requests_are_refused(stage: Any, reason_of: Any)
         assert (await call).model_id == "one"
 
 
-async def test_two_replicas_share_the_work_and_one_may_go(stage: Any) -> None:
-    replicas = [await stage.model("one"), await stage.model("one")]
-    addresses = ",".join(model.address for model in replicas)
-    endpoint = ModelEndpoint("one", f"ipv4:{addresses}")
-    request = stage.request(model_id="one").SerializeToString()
-    try:
-        while not all(model.requests for model in replicas):
-            await endpoint.call("Segment", request, timeout_s=20)
-        await replicas[0].stop()
-        served = len(replicas[1].requests)
-        for _ in range(20):
-            await endpoint.call("Segment", request, timeout_s=20)
-        assert len(replicas[1].requests) == served + 20
-    finally:
-        await endpoint.close()
-
-
 async def test_a_channel_closed_under_a_call_is_an_error_not_a_cancellation(stage: Any) -> None:
     model = await stage.model("one")
 
@@ -280,12 +266,14 @@ async def test_a_channel_closed_under_a_call_is_an_error_not_a_cancellation(stag
         await asyncio.sleep(3600)
 
     model.answer = frozen
-    endpoint = ModelEndpoint("one", f"dns:///{model.address}")
+    replicas = Replicas("one", [model.address])
     request = stage.request(model_id="one").SerializeToString()
-    calling = asyncio.ensure_future(endpoint.call("Segment", request, timeout_s=30))
+    image = SentImage(stage.request().image, ImageCache(0))
+    deadline = Deadline(time.monotonic() + 30, 0.0)
+    calling = asyncio.ensure_future(replicas.segment(request, image, deadline))
     await stage.until(lambda: model.running == 1)
-    await endpoint.close()
+    await replicas.close()
     with pytest.raises(ServiceError) as caught:
         await calling
     assert caught.value.reason is Reason.MODEL_LOADING
-    assert endpoint.in_flight == 0
+    assert replicas.in_flight == 0

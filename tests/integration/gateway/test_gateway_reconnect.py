@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.endpoint import ModelEndpoint
 from diptych_gateway.backend.registry import Registry
+from diptych_gateway.backend.replicas import Replicas
 from diptych_gateway.statuses import unreachable
 
 AGE_MS = 200
@@ -41,8 +41,7 @@ class Service:
 async def test_a_connection_that_is_replaced_is_no_lost_model() -> None:
     service = Service()
     await service.server.start()
-    endpoint = ModelEndpoint("one", f"127.0.0.1:{service.port}")
-    registry = Registry([endpoint])
+    registry = Registry([Replicas("one", [f"127.0.0.1:{service.port}"])])
     registry.start()
     lost = unreachable("one").to_status().code
     while registry.known_models()[0].status.code == lost:

@@ -1,4 +1,4 @@
-"""Several services under one name: they share the load, and may come and go."""
+"""Several services of one model: which is asked, what is tried elsewhere, who comes and goes."""
 
 from __future__ import annotations
 
@@ -9,51 +9,66 @@ from typing import Any
 
 import pytest
 from grpc_health.v1 import health_pb2
-from names import Names, running_names
 
 from diptych import AsyncClient
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.endpoint import ModelEndpoint
+from diptych_gateway.backend.images import ImageCache, SentImage
+from diptych_gateway.backend.replicas import Replicas
+from diptych_gateway.request import Deadline
+from diptych_gateway.settings import Endpoint, Settings
 from diptych_runtime.grpc_server.server import SERVER_OPTIONS
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVING = health_pb2.HealthCheckResponse.SERVING
 AGE = "grpc.max_connection_age_ms"
-# Less than the 30 s for which gRPC would by default not look a name up again.
 SOON_S = 20
+SETTINGS = Settings(models=(Endpoint("one", "localhost:1"),))
 
 
 @pytest.fixture
-async def replicas(stage: Any) -> list[Any]:
-    """Three services on one port of three addresses; the first two run."""
-    first = await stage.model("one")
-    second, third = (stage.replica(first, f"127.0.0.{number}") for number in (3, 4))
-    await second.start()
+async def models(stage: Any) -> list[Any]:
+    """Three services of one model; the first two run."""
+    first, second, third = [await stage.model("one") for _ in range(3)]
+    await third.stop()
     return [first, second, third]
 
 
 @asynccontextmanager
-async def endpoint_of(names: Names, port: int) -> AsyncIterator[ModelEndpoint]:
-    endpoint = ModelEndpoint("one", names.target(port))
+async def followed(*models: Any) -> AsyncIterator[Replicas]:
+    """A model that is these, all of them up."""
+    replicas = Replicas("one", [model.address for model in models])
+    replicas.start(refresh_s=60)
     try:
-        yield endpoint
+        while not all(replica.is_up for replica in replicas.replicas):
+            await asyncio.sleep(0.01)
+        yield replicas
     finally:
-        await endpoint.close()
+        await replicas.close()
 
 
 class Load:
-    """Calls without a pause, four at a time; ``failed`` stays empty if none is lost."""
+    """Calls without a pause, four at a time, each about a new image; ``failed`` stays empty if
+    none is lost."""
 
-    def __init__(self, endpoint: ModelEndpoint, request: bytes) -> None:
-        self._endpoint = endpoint
-        self._request = request
+    def __init__(self, replicas: Replicas) -> None:
+        self._replicas = replicas
+        self._cache = ImageCache(0)
+        self._count = 0
         self.failed: list[Exception] = []
 
-    async def ask(self) -> None:
+    async def ask(self) -> str:
+        """Send one; returns the model's name, or nothing if that failed."""
+        self._count += 1
+        image = pb.Image(encoded=b"%d" % self._count)
+        request = pb.SegmentRequest(model_id="one", image=image)
+        sent = SentImage(image, self._cache)
+        deadline = Deadline.within(30, SETTINGS)
         try:
-            await self._endpoint.call("Segment", self._request, timeout_s=30)
+            raw = await self._replicas.segment(request.SerializeToString(), sent, deadline)
         except Exception as error:
             self.failed.append(error)
+            return ""
+        return pb.SegmentResponse.FromString(raw).model_id
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -80,56 +95,29 @@ def grows(model: Any) -> Callable[[], bool]:
     return lambda: len(model.requests) > before + 20
 
 
-async def test_two_under_one_name_share_the_load(stage: Any, replicas: list[Any]) -> None:
-    first, second, _ = replicas
-    async with (
-        running_names("127.0.0.1", "127.0.0.3") as names,
-        endpoint_of(names, first.port) as endpoint,
-    ):
-        load = Load(endpoint, stage.request().SerializeToString())
-        while not (first.requests and second.requests):  # both are connected
-            await load.ask()
-        before = [len(model.requests) for model in (first, second)]
+async def test_two_share_the_load(models: list[Any]) -> None:
+    first, second, _ = models
+    async with followed(first, second) as replicas:
+        load = Load(replicas)
         for _ in range(200):
             await load.ask()
-        shares = [len(m.requests) - b for m, b in zip((first, second), before, strict=True)]
     assert not load.failed
+    shares = [len(model.requests) for model in (first, second)]
     assert sum(shares) == 200
-    assert all(80 <= share <= 120 for share in shares), shares
+    assert all(60 <= share <= 140 for share in shares), shares
 
 
-async def test_one_goes_and_another_comes(stage: Any, replicas: list[Any]) -> None:
-    first, second, third = replicas
-    async with (
-        running_names("127.0.0.1", "127.0.0.3") as names,
-        endpoint_of(names, first.port) as endpoint,
-    ):
-        load = Load(endpoint, stage.request().SerializeToString())
+async def test_one_goes_and_another_comes(stage: Any, models: list[Any]) -> None:
+    first, second, third = models
+    async with followed(first, second) as replicas:
+        load = Load(replicas)
         async with load.running():
             await stage.until(lambda: bool(first.requests and second.requests))
             await second.health.set("", NOT_SERVING)
-            names.addresses = ["127.0.0.1"]
             await second.server.stop(5)
             second.server = None
             await third.start()
-            names.addresses = ["127.0.0.1", "127.0.0.4"]
-            await stage.until(grows(third))
-            await stage.until(grows(first))
-    assert not load.failed
-
-
-async def test_one_that_joins_is_found(stage: Any, replicas: list[Any]) -> None:
-    """Nothing fails when one joins, so nothing but the age of a connection makes gRPC look."""
-    first, _, third = replicas
-    await first.stop()
-    first.options = (*SERVER_OPTIONS, (AGE, 500))
-    await first.start()
-    async with running_names("127.0.0.1") as names, endpoint_of(names, first.port) as endpoint:
-        load = Load(endpoint, stage.request().SerializeToString())
-        async with load.running():
-            await stage.until(grows(first))
-            await third.start()
-            names.addresses = ["127.0.0.1", "127.0.0.4"]
+            replicas.set_addresses([first.address, third.address])
             await stage.until(grows(third))
             await stage.until(grows(first))
     assert not load.failed
@@ -147,23 +135,20 @@ async def test_a_call_outlives_its_connection(stage: Any) -> None:
         return await answer(request, context)
 
     model.answer = slow
-    endpoint = ModelEndpoint("one", model.address)
-    call = asyncio.create_task(
-        endpoint.call("Segment", stage.request().SerializeToString(), timeout_s=30)
-    )
-    await asyncio.sleep(1)  # many times the age
-    release.set()
-    assert pb.SegmentResponse.FromString(await call).model_id == "one"
+    async with followed(model) as replicas:
+        call = asyncio.create_task(Load(replicas).ask())
+        await asyncio.sleep(1)  # many times the age
+        release.set()
+        assert await call == "one"
     assert len(model.requests) == 1
-    await endpoint.close()
 
 
 async def test_a_client_of_several_addresses_leaves_one_that_drains(
-    stage: Any, replicas: list[Any]
+    stage: Any, models: list[Any]
 ) -> None:
-    first, second, _ = replicas
+    first, second, _ = models
     image = stage.request().image.encoded
-    target = f"ipv4:127.0.0.1:{first.port},127.0.0.3:{second.port}"
+    target = f"ipv4:{first.address},{second.address}"
     async with AsyncClient(target) as client:
 
         async def ask() -> None:

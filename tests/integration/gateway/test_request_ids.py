@@ -22,6 +22,7 @@ from websockets.exceptions import InvalidStatus
 
 from diptych import Client, ServerError
 from diptych.segment import v1 as pb
+from diptych_gateway.backend.channels import OWN_ID
 from diptych_gateway.settings import Pair
 
 GATEWAY = "import sys; from diptych_gateway.__main__ import main; sys.exit(main([]))"
@@ -209,10 +210,10 @@ async def test_every_unary_call_carries_id_and_trace(stage: Any, method: str) ->
     assert spied.of(method) == [{"x-request-id": "mine", **dict(TRACE)}]
 
 
-async def test_a_card_that_nobody_asked_for_has_no_id_of_a_request(stage: Any) -> None:
+async def test_a_card_that_nobody_asked_for_has_the_id_of_the_gateway(stage: Any) -> None:
     spied = Spied()
     await stage.serve(await spied_model(stage, spied, "one"))
-    assert spied.of("GetModelCard")[0] == {}
+    assert spied.of("GetModelCard")[0] == {"x-request-id": OWN_ID}
 
 
 async def test_what_is_no_id_is_replaced(stage: Any) -> None:

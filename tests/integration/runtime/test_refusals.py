@@ -6,13 +6,14 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 import grpc
 import numpy as np
 import pytest
 import pytest_asyncio
+from fake_engine import create
 from PIL import Image
 from serving_helpers import (
     error_info,
@@ -26,10 +27,13 @@ from serving_helpers import (
     violations,
 )
 
-from diptych import Mask, Prompt
+from diptych import DiptychError, Mask, Prompt
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
 from diptych.wire.requests import prompt_message
+from diptych.wire.statuses import error_from_status
+from diptych_runtime.runner import Runner
+from diptych_runtime.settings import RuntimeSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -382,6 +386,19 @@ async def plain() -> AsyncIterator[pb.SegmentServiceStub]:
         yield stub
 
 
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    """The same engine, limits and checks in this process."""
+    with Runner(create(), RuntimeSettings()) as runner:
+        yield runner
+
+
+def said(error: DiptychError) -> dict[str, object]:
+    """All that an error says but the id of its request."""
+    assert error.request_id
+    return {"kind": type(error), "text": str(error), **vars(error), "request_id": ""}
+
+
 def check(error: grpc.aio.AioRpcError, row: Row) -> None:
     """The refusal is the one of the row, and says nothing of the process."""
     info = error_info(error)
@@ -397,10 +414,14 @@ def check(error: grpc.aio.AioRpcError, row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-async def test_refusal(stub: pb.SegmentServiceStub, row: Row) -> None:
+async def test_refusal(stub: pb.SegmentServiceStub, runner: Runner, row: Row) -> None:
     request = point_request(GOOD_PICTURE)
     row.change(request)
-    check(await error_of(stub.Segment(request, timeout=60)), row)
+    error = await error_of(stub.Segment(request, timeout=60))
+    check(error, row)
+    with pytest.raises(DiptychError) as refused:
+        runner.answer(request.SerializeToString())
+    assert said(refused.value) == said(error_from_status(status_of(error)))
     answer = await stub.Segment(point_request(GOOD_PICTURE), timeout=60)
     assert len(answer.segments) == 1
 

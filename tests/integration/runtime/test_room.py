@@ -15,7 +15,7 @@ from harness.http2 import Http2
 from serving_helpers import error_info, eventually
 
 from diptych.limits import MAX_REQUEST_BYTES
-from diptych_gateway.backend.connection import CHANNEL_OPTIONS
+from diptych_gateway.backend.channels import CHANNEL_OPTIONS
 from diptych_runtime import calls
 from diptych_runtime.calls import RequestBytes
 from diptych_runtime.engine.errors import Reason, ServiceError

@@ -72,6 +72,15 @@ def test_task_follows_from_prompts(
     ]
 
 
+@pytest.mark.parametrize("call", ["segment", "segment_many", "compare", "stream_compare"])
+def test_no_prompts_are_refused_and_not_sent(
+    client: Any, service: FakeSegmentService, small_png: bytes, call: str
+) -> None:
+    with pytest.raises(ValueError, match="boxes: expected at least one, got none"):
+        getattr(client, call)([small_png] if call == "segment_many" else small_png, boxes=[])
+    assert service.requests == ()
+
+
 def test_prompts_points_and_boxes_keep_their_order(
     client: Any, service: FakeSegmentService, small_png: bytes
 ) -> None:

@@ -19,6 +19,28 @@ def test_nothing_prompted_is_instance_segmentation() -> None:
     assert make_options(task="keypoint-detection", points=[(0, 0)]).task is Task.KEYPOINT_DETECTION
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"boxes": []}, "boxes: expected at least one, got none; leave it out"),
+        ({"points": iter(())}, "points: expected"),
+        ({"prompts": ()}, "prompts: expected"),
+        ({"points": np.zeros((0, 2)), "boxes": np.zeros((0, 4))}, "points and boxes: expected"),
+    ],
+)
+def test_lists_of_no_prompts_do_not_ask_for_everything(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=f"{named}.*task='instance-segmentation'"):
+        make_options(**given)
+
+
+def test_lists_of_no_prompts_beside_others_or_a_task_say_nothing() -> None:
+    assert len(make_options(points=[], prompts=[], boxes=[(0, 0, 1, 1)]).prompts) == 1
+    assert make_options(boxes=None).task is Task.INSTANCE_SEGMENTATION
+    for task in (Task.INSTANCE_SEGMENTATION, Task.PROMPTED_SEGMENTATION):  # the latter is refused
+        options = make_options(task=task, boxes=[])
+        assert (options.task, options.prompts) == (task, ())
+
+
 def test_points_are_one_object_and_boxes_one_each() -> None:
     options = make_options(points=iter([(1, 2), (3, 4)]), boxes=[(0, 0, 1, 1), (0, 0, 2, 2)])
     assert options.prompts == (

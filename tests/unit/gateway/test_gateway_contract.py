@@ -10,10 +10,11 @@ import pytest
 from grpc_reflection.v1alpha import reflection
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.endpoint import ModelEndpoint
+from diptych.wire.statuses import ok_status
+from diptych_gateway.backend.images import ImageCache
 from diptych_gateway.backend.model import Model
-from diptych_gateway.backend.passthrough import ImageCache
 from diptych_gateway.backend.registry import Registry
+from diptych_gateway.backend.replicas import Replicas
 from diptych_gateway.cascade.cascade import Cascade
 from diptych_gateway.contract import METHODS, SERVICES
 from diptych_gateway.handlers import Handlers
@@ -61,13 +62,13 @@ async def nothing() -> AsyncIterator[bytes]:
 
 
 @pytest.fixture
-async def models() -> AsyncIterator[tuple[ModelEndpoint, Cascade]]:
-    endpoints = [ModelEndpoint(name, "127.0.0.1:1") for name in ("finder", "drawer")]
+async def models() -> AsyncIterator[tuple[Replicas, Cascade]]:
+    services = [Replicas(name, ["127.0.0.1:1"]) for name in ("finder", "drawer")]
     limits = {"in_flight_requests": 1, "in_flight_bytes": 1}
-    cascade = Cascade("both", *endpoints, cache=ImageCache(0), **limits)
-    yield endpoints[0], cascade
-    for endpoint in endpoints:
-        await endpoint.close()
+    cascade = Cascade("both", *services, cache=ImageCache(0), **limits)
+    yield services[0], cascade
+    for service in services:
+        await service.close()
 
 
 async def test_a_method_that_is_none_is_refused(models: tuple[Model, Model]) -> None:
@@ -79,8 +80,8 @@ async def test_a_method_that_is_none_is_refused(models: tuple[Model, Model]) -> 
 
 
 async def test_a_cascade_does_no_videos(models: tuple[Model, Model]) -> None:
-    endpoint, cascade = models
-    endpoint.video(b"", nothing(), None)
+    service, cascade = models
+    service.video(b"", nothing(), None)
     with pytest.raises(ServiceError) as caught:
         cascade.video(b"", nothing(), None)
     assert caught.value.reason is Reason.TASK_UNSUPPORTED
@@ -88,13 +89,14 @@ async def test_a_cascade_does_no_videos(models: tuple[Model, Model]) -> None:
 
 
 async def test_the_registry_does_not_tell_them_apart(models: tuple[Any, Any]) -> None:
-    endpoint, cascade = models
-    registry = Registry([endpoint], [cascade])
-    assert registry.models() == [endpoint, cascade]
+    service, cascade = models
+    registry = Registry([service], [cascade])
+    assert registry.models() == [service, cascade]
     assert registry.model("both") is cascade
     task = pb.Task.TASK_INSTANCE_SEGMENTATION
     assert registry.for_task(task) == ("finder", "both")
-    endpoint.card = pb.ModelCard(id="finder")
+    service.replicas[0].card = pb.ModelCard(id="finder")
+    service.replicas[0].status = ok_status()
     assert registry.for_task(task) == ("both",)
     assert [known.model_id for known in registry.known_models()] == ["finder", "both"]
-    assert all(known.status.code for known in registry.known_models())
+    assert [bool(known.status.code) for known in registry.known_models()] == [False, True]

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from diptych.segment import v1 as pb
-from diptych_gateway.backend.passthrough import ImageCache, segment_and_hold
-from diptych_gateway.request import Deadline
+from diptych_gateway.backend.images import ImageCache, SentImage
 
 
 def digest(picture: bytes) -> bytes:
@@ -70,15 +67,6 @@ async def test_a_digest_that_is_none_is_computed() -> None:
     assert await cache.get(digest(b"this")) == b"this"
 
 
-class Babbler:
-    """A model whose replies are none."""
-
-    model_id = "babbler"
-
-    async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
-        return b"\xff"
-
-
 @pytest.mark.parametrize("around", [10, 100_000])
 async def test_a_file_inside_a_message_is_held_alone(around: int) -> None:
     message = b"file" * 10 + bytes(around)
@@ -92,8 +80,5 @@ async def test_a_file_inside_a_message_is_held_alone(around: int) -> None:
 
 async def test_an_image_is_held_whatever_the_reply_is() -> None:
     cache = ImageCache(100)
-    model: Any = Babbler()
-    deadline = Deadline(time.monotonic() + 60, 0.0)
-    image = pb.Image(encoded=b"this")
-    assert await segment_and_hold(model, b"", image, b"this", deadline, cache) == b"\xff"
+    await SentImage(pb.Image(), cache, b"this").hold_for(b"\xff")
     assert await cache.get(digest(b"this")) == b"this"

@@ -8,11 +8,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from diptych_gateway.backend.passthrough import ImageCache
+from diptych_gateway.backend.images import ImageCache
 from diptych_gateway.backend.registry import Registry
 from diptych_gateway.metrics import Metrics
-from diptych_gateway.process_figures import memory_limit
 from diptych_runtime.calls import Calls
+from diptych_runtime.figures.process import memory_limit
 from diptych_runtime.grpc_server.interceptor import Observer
 
 METHOD = "/diptych.segment.v1.SegmentService/Segment"

@@ -5,6 +5,7 @@ import os
 import pytest
 from structlog.testing import capture_logs
 
+from diptych_gateway.backend.addresses import Name
 from diptych_gateway.settings import (
     Endpoint,
     Pair,
@@ -28,7 +29,7 @@ def test_models_in_their_order() -> None:
         Endpoint("sam-2", "sam2:50062"),
         Endpoint("mask-rcnn", "[::1]:50061"),
     )
-    assert Endpoint("a", "b:1").target == "dns:///b:1"
+    assert Endpoint("a", "b:1").source == Name("b", 1)
 
 
 @pytest.mark.parametrize(

@@ -71,4 +71,4 @@ def test_what_differs_is_named() -> None:
 
 def test_another_model_is_no_replica() -> None:
     assert unfit(OLD, "sam-2") == ""
-    assert unfit(OLD, "mask-rcnn") == "this is 'sam-2' and not 'mask-rcnn': it is sent no calls"
+    assert unfit(OLD, "mask-rcnn") == "calls itself 'sam-2'"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diptych_gateway.backend import endpoint
-from diptych_gateway.backend.endpoint import Permits
+from diptych_gateway import request
+from diptych_gateway.request import Permits
 from diptych_gateway.security.limits import Limits
 from diptych_gateway.security.tokens import parse_tokens
 from diptych_gateway.security.usage import Accounts
@@ -113,7 +113,7 @@ def test_no_token_takes_what_is_left_for_the_next(
     held: dict[str, list[contextlib.ExitStack]] = {}
     caller = ""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(endpoint, "account_name", lambda: caller)
+        patch.setattr(request, "account_name", lambda: caller)
         for number, takes in steps:
             caller = f"token-{number}"
             mine = held.setdefault(caller, [])
@@ -142,7 +142,7 @@ def test_greedy_tokens_that_take_turns_leave_an_equal_part_free(
 ) -> None:
     model = Permits("m", requests=120, request_bytes=120)
     caller = ""
-    monkeypatch.setattr(endpoint, "account_name", lambda: caller)
+    monkeypatch.setattr(request, "account_name", lambda: caller)
     with contextlib.ExitStack() as stack:
         for turn in range(120 * greedy):
             caller = f"token-{turn % greedy}"

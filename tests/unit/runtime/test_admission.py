@@ -407,3 +407,25 @@ def test_an_image_of_many_pixels_is_more_work() -> None:
     )
     assert small == pytest.approx(1, abs=0.01)
     assert large > 2.5 * small
+
+
+async def test_the_wait_that_is_told_is_the_one_that_deadlines_are_held_against() -> None:
+    clock = Clock()
+    queue = admission(clock)
+    assert [queue.wait_s(lane) for lane in Lane] == [0, 0, 0]
+    inside = await full(queue)
+    waiting = [Visitor(queue, estimate_s=2.0, tenant=tenant) for tenant in ("", "", "other")]
+    await settle()
+    assert [queue.wait_s(lane) for lane in (Lane.HELD, Lane.NEW)] == [0, 0]
+    assert queue.wait_s(Lane.BULK) == 2 * 1.0 + 3 * 2.0
+    clock.now += 0.5  # of the first one's second
+    assert queue.wait_s(Lane.BULK) == 7.5
+    late = Visitor(queue, estimate_s=1.0, deadline=clock.now + 7.5 + 1.0)
+    assert (await refused(late)).reason is Reason.QUEUE_FULL
+    in_time = Visitor(queue, estimate_s=1.0, deadline=clock.now + 1.1 * (7.5 + 1.0))
+    await settle()
+    assert not in_time.task.done()
+    for visitor in (*inside, *waiting, in_time):
+        visitor.leave.set()
+    await asyncio.gather(*(visitor.task for visitor in (*inside, *waiting, in_time)))
+    assert queue.wait_s(Lane.BULK) == 0

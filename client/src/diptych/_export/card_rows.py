@@ -269,7 +269,17 @@ def _measured(model: _Model) -> Iterable[CardItem]:
 
 
 def _status(model: _Model) -> Iterable[CardItem]:
-    if model.known.error is None:
-        return [CardItem("reachable")]
-    seen = "last seen card; " if model.card else ""
-    return [CardItem(f"{seen}{model.known.error}")]
+    """Whether it can be reached, which replicas are not as its card says, and what is wrong."""
+    known = model.known
+    listed = [replica for replica in known.replicas if not replica.leaving]
+    up = sum(not replica.error for replica in listed)
+    if known.error is None:
+        note = f"{up} of {len(listed)} replicas" if len(listed) > 1 else ""
+        yield CardItem("reachable", note=note)
+    else:
+        seen = "last seen card; " if model.card else ""
+        yield CardItem(f"{seen}{known.error}")
+    for replica in listed:
+        if replica.difference:
+            yield CardItem(f"replica {replica.name}: {replica.difference}")
+    yield from map(CardItem, known.warnings)

@@ -12,8 +12,8 @@ from typing import TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from .._arguments import EncodedImage
-from .._types.errors import DiptychError, MessageTooLargeError
+from .._arguments import EncodedImage, too_large
+from .._types.errors import DiptychError
 from ..segment import v1 as pb
 from ..wire.reasons import Reason
 from ..wire.requests import image_by_bytes, image_by_digest
@@ -180,7 +180,7 @@ class BaseTransport:
         self.check_open()
         size, limit = request.ByteSize(), self._options.max_request_bytes
         if size > limit:
-            raise MessageTooLargeError(f"request: expected at most {limit} bytes, got {size}")
+            raise too_large(size, "request", limit)
 
     def error(self, failure: grpc.RpcError, deadline: Deadline) -> DiptychError:
         """The exception for a failed call."""

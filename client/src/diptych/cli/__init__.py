@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ._batch import batch
 from ._cards import cards
 from ._compare import compare
 from ._exits import EPILOG, ExitCodeGroup
@@ -24,5 +25,5 @@ def main() -> None:
     """
 
 
-for _command in (segment, compare, video, cards, health):
+for _command in (segment, compare, video, batch, cards, health):
     main.add_command(_command)

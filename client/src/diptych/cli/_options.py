@@ -180,9 +180,10 @@ def ask_arguments(
         prompts, points, boxes = [_one_object(prompts, points, boxes)], (), ()
     return {
         "task": task,
-        "prompts": prompts,
-        "points": points,
-        "boxes": boxes,
+        # An option that was not given is not a list of nothing.
+        "prompts": prompts or None,
+        "points": points or None,
+        "boxes": boxes or None,
         "output": OutputOptions(
             min_score=min_score, max_segments=max_segments, all_candidates=all_candidates
         ),

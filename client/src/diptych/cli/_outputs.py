@@ -31,7 +31,7 @@ def out_options(text: str) -> Callable[[_F], _F]:
 
     def decorate(function: _F) -> _F:
         # A string: a path would forget the slash at the end, which says that a folder is meant.
-        out = click.option("--out", type=click.Path(), callback=_named, help=text)
+        out = click.option("--out", type=click.Path(), callback=checked_name, help=text)
         return out(overwrite_option(function))
 
     return decorate
@@ -42,7 +42,10 @@ overwrite_option = click.option(
 )
 
 
-def _named(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def checked_name(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    """The value of ``--out``, unless it is no name."""
     if value == "":
         raise click.BadParameter("expected a name, got an empty one.", context, parameter)
     if value == "-":

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import rich.progress
 
 _T = TypeVar("_T")
 
 
-def with_progress(
-    items: Iterable[_T], total: int | None, description: str, *, unit: str = ""
-) -> Iterator[_T]:
-    """Passes items through; on a terminal with a bar, and with ``unit``, how many a second."""
+class _Silent:
+    """Progress where nobody looks."""
+
+    def advance(self) -> None:
+        """One more is done."""
+
+
+class _Bar(_Silent):
+    def __init__(self, bar: rich.progress.Progress, task: rich.progress.TaskID) -> None:
+        self._bar, self._task = bar, task
+
+    def advance(self) -> None:
+        self._bar.advance(self._task)
+
+
+@contextmanager
+def progress(total: int | None, description: str, *, unit: str = "") -> Iterator[_Silent]:
+    """A bar on stderr while it is entered, if that is a terminal; ``unit`` is for its rate."""
     if not sys.stderr.isatty():
-        yield from items
+        yield _Silent()
         return
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn, Task
@@ -28,7 +46,15 @@ def with_progress(
     # stdout is the same terminal, wrong if it is a pipe.
     console, same_terminal = Console(stderr=True), sys.stdout.isatty()
     columns = (*Progress.get_default_columns(), Rate())
-    with Progress(
-        *columns, console=console, transient=True, redirect_stdout=same_terminal
-    ) as progress:
-        yield from progress.track(items, total=total, description=description)
+    with Progress(*columns, console=console, transient=True, redirect_stdout=same_terminal) as bar:
+        yield _Bar(bar, bar.add_task(description, total=total))
+
+
+def with_progress(
+    items: Iterable[_T], total: int | None, description: str, *, unit: str = ""
+) -> Iterator[_T]:
+    """Passes items through; on a terminal with a bar, and with ``unit``, how many a second."""
+    with progress(total, description, unit=unit) as bar:
+        for item in items:
+            yield item
+            bar.advance()

@@ -8,9 +8,24 @@ copied the interpreter does nothing else.
 
 from __future__ import annotations
 
+from .._arguments import ImageLike, RequestOptions, encode_image, too_large
+from .._pictures.encoding import JpegQuality
 from .._types.prompts import MaskEncoding
+from ..limits import MAX_REQUEST_BYTES
 from ..segment import v1 as pb
-from .requests import encoding_value
+from .requests import encoding_value, image_by_bytes, segment_request
+
+
+def segment_bytes(image: ImageLike, options: RequestOptions, quality: JpegQuality) -> bytes:
+    """Make the serialised ``SegmentRequest`` that a client sends for an image.
+
+    Raises:
+        DiptychError, OSError, TypeError, ValueError: the image cannot be read, or not be sent.
+    """
+    request = segment_request(options, image_by_bytes(encode_image(image, quality).data))
+    if request.ByteSize() > MAX_REQUEST_BYTES:
+        raise too_large(request.ByteSize(), "request")
+    return request.SerializeToString()
 
 
 def with_model_id(request: bytes, model_id: str) -> bytes:

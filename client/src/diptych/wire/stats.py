@@ -47,6 +47,8 @@ def stats_message(stats: ModelStats) -> pb.GetModelStatsResponse:
             pb.BatchSize(size=size, answer_count=count)
             for size, count in sorted(stats.batch_sizes.items())
         ],
+        queue_wait=duration(stats.queue_wait_s),
+        device_time=duration(stats.device_s),
         **{name: getattr(stats, name) for name in _COUNTERS},
     )
     if stats.counting_since is not None:
@@ -66,6 +68,8 @@ def read_stats(message: pb.GetModelStatsResponse) -> ModelStats:
         if message.HasField("counting_since")
         else None,
         batch_sizes={entry.size: entry.answer_count for entry in message.batch_sizes},
+        queue_wait_s=seconds(message.queue_wait),
+        device_s=seconds(message.device_time),
         **{name: getattr(message, name) for name in _COUNTERS},
     )
 

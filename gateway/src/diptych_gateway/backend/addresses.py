@@ -22,6 +22,11 @@ class Fixed:
 
     addresses: tuple[str, ...]
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names or addresses of the machines, as far as they are known beforehand."""
+        return tuple(address.rpartition(":")[0] for address in self.addresses)
+
 
 @dataclass(frozen=True)
 class Name:
@@ -30,12 +35,27 @@ class Name:
     host: str
     port: int
 
+    @property
+    def address(self) -> str:
+        """As it is written."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """As that of ``Fixed``."""
+        return (self.host,)
+
 
 @dataclass(frozen=True)
 class Directory:
     """One replica at each address that an HTTP server lists at the time, as JSON."""
 
     url: str
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """As that of ``Fixed``: none."""
+        return ()
 
 
 Source: TypeAlias = Fixed | Name | Directory

@@ -10,7 +10,7 @@ import asyncio
 import random
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,17 +66,21 @@ class Discovery:
         self._resolving: asyncio.Future[Sequence[str]] | None = None
 
     @property
-    def server_name(self) -> str:
-        """What certificates of the replicas have to name; empty for the host of each address."""
-        return self._source.host if isinstance(self._source, Name) else ""
+    def names(self) -> Mapping[str, str]:
+        """What the certificate of an address has to name, as ``host:port``, where it is not that
+        address."""
+        if not isinstance(self._source, Name):
+            return {}
+        return dict.fromkeys(self.addresses, self._source.address)
 
-    async def run(self, found: Callable[[Sequence[str]], None]) -> None:
-        """Look every 5 s until cancelled; ``found`` is called when the addresses are others."""
+    async def run(self, found: Callable[[Sequence[str], Mapping[str, str]], None]) -> None:
+        """Look every 5 s until cancelled; ``found`` gets the addresses and their ``names`` when
+        they are others."""
         if isinstance(self._source, Fixed):
             return
         while True:
             if await self.look():
-                found(self.addresses)
+                found(self.addresses, self.names)
             await asyncio.sleep(LOOK_S * random.uniform(0.9, 1.1))  # gateways at different times
 
     async def look(self) -> bool:
@@ -145,7 +149,7 @@ class Discovery:
 def _written(source: Source) -> str:
     if isinstance(source, Fixed):
         return "|".join(source.addresses)
-    return source.url if isinstance(source, Directory) else f"{source.host}:{source.port}"
+    return source.url if isinstance(source, Directory) else source.address
 
 
 def _in_thread(work: Callable[[], Sequence[str]]) -> asyncio.Future[Sequence[str]]:

@@ -1,4 +1,4 @@
-"""Keeps the card and the status of one service as they are.
+"""Keeps the card and the status of one replica as they are.
 
 ``/readyz``, ``diptych_model_up`` and the statuses of cards all say what stands here. A service is
 up while its connections stand, its health says SERVING, and it answers when it is asked, every
@@ -20,10 +20,12 @@ from grpc_health.v1 import health_pb2
 from diptych.segment import v1 as pb
 from diptych.wire.cards import card_request
 from diptych.wire.statuses import code_of, ok_status
-from diptych_runtime.engine import ServiceError
+from diptych_runtime.engine import Reason, ServiceError
 
-from ..statuses import BackendError, failed, to_status, unreachable
-from .endpoint import ModelEndpoint
+from ..contract import SEGMENT
+from ..statuses import BackendError, cause_of, failed, no_replica_of, to_status, unreachable
+from .replica import Replica
+from .variants import unfit
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -33,9 +35,8 @@ _ASK_AGAIN_S = 0.5
 _LOOK_AGAIN_S = 0.05  # at connections, which asks nobody: they stand within milliseconds
 _RETRY_S = 2.0
 _SILENT_LOOKS = 2
-"""So many unanswered questions in a row make a model down. With replicas the second is another's:
-one that hangs among some that answer does not make all of them down."""
-# Services end connections that are a minute old; the next one stands within milliseconds, or under
+"""So many unanswered questions in a row make a replica down: one may be lost with a connection."""
+# Services end connections that are minutes old; the next one stands within milliseconds, or under
 # load within seconds: its first word of health comes from the service's event loop.
 _RECONNECT_S = 2.5
 _CHANGING = (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING)
@@ -43,10 +44,15 @@ _SILENCE = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
 
 
 class Follower:
-    """Looks at one service until cancelled; its card is read again when it is ``refresh_s`` old."""
+    """Looks at one replica until cancelled; its card is read again when it is ``refresh_s`` old."""
 
-    def __init__(self, endpoint: ModelEndpoint, refresh_s: float) -> None:
-        self._endpoint = endpoint
+    def __init__(self, replica: Replica, refresh_s: float) -> None:
+        self._replica = replica
+        self._named = {
+            "model": replica.model_id,
+            "replica": replica.name,
+            "address": replica.address,
+        }
         self._refresh_s = refresh_s
         self._card_due_s = 0.0
         self._lost_at_s: float | None = None
@@ -61,7 +67,7 @@ class Follower:
                     # Whoever answers on a new connection may have another card.
                     self._card_due_s = 0.0
                     # One watch at a time: grpcio keeps an abandoned one until the state changes.
-                    change = asyncio.create_task(self._endpoint.control_changed())
+                    change = asyncio.create_task(self._replica.control_changed())
                 pause_s = await self._look()
                 await asyncio.wait({change}, timeout=pause_s * _about_one())
         finally:
@@ -70,17 +76,17 @@ class Follower:
 
     @property
     def _up(self) -> bool:
-        return code_of(self._endpoint.status) is grpc.StatusCode.OK
+        return code_of(self._replica.status) is grpc.StatusCode.OK
 
     async def _look(self) -> float:
         """Look once; returns the seconds until it is worth to look again."""
-        state = self._endpoint.state()
+        state = self._replica.state()
         now_s = time.monotonic()
         if state is not grpc.ChannelConnectivity.READY:
             self._lost_at_s = now_s if self._lost_at_s is None else self._lost_at_s
             reconnects = state in _CHANGING and now_s < self._lost_at_s + _RECONNECT_S
-            if self._up and not reconnects:
-                self._set_down(unreachable(self._endpoint.model_id).to_status())
+            if not reconnects:
+                await self._explain(state)
             return _LOOK_AGAIN_S if reconnects else _PULSE_S
         self._lost_at_s = None
         wants_card = not self._up or now_s >= self._card_due_s
@@ -94,47 +100,72 @@ class Follower:
         self._set_down(status)
         return _RETRY_S
 
+    async def _explain(self, state: grpc.ChannelConnectivity) -> None:
+        """Set it down, with what gRPC says of a connection that has failed."""
+        why = ""
+        if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            try:
+                await self._replica.ask("Check", b"", timeout_s=_ANSWER_S)
+            except (BackendError, ServiceError) as error:
+                why = cause_of(error)
+        if why or self._up or not self._replica.is_fit:
+            self._set_down(unreachable(self._replica.model_id, why).to_status())
+
     def _set_down(self, status: status_pb2.Status) -> None:
-        if self._up:
-            _log.warning("model lost", model=self._endpoint.model_id, cause=status.message)
-        self._endpoint.status = status
+        before = self._replica.status
+        if not before.code:
+            _log.warning("model lost", **self._named, cause=status.message)
+        elif status.message != before.message:
+            _log.warning("model is not there", **self._named, cause=status.message)
+        self._replica.status = status
 
     async def _pulse(self) -> status_pb2.Status | None:
         """Ask whether it serves; returns ``None`` if it does, else its status."""
         try:
-            raw = await self._endpoint.ask("Check", b"", timeout_s=_ANSWER_S)
+            raw = await self._replica.ask("Check", b"", timeout_s=_ANSWER_S)
             health = health_pb2.HealthCheckResponse.FromString(raw)
         except (BackendError, ServiceError) as error:
             status = to_status(error, "")
             # As gRPC's own health check has it, which the connection makes too.
             return None if code_of(status) is grpc.StatusCode.UNIMPLEMENTED else status
         except DecodeError:
-            return failed(self._endpoint.model_id).to_status()
+            return failed(self._replica.model_id).to_status()
         if health.status == health_pb2.HealthCheckResponse.SERVING:
             return None
-        return unreachable(self._endpoint.model_id).to_status()
+        return unreachable(self._replica.model_id).to_status()
 
     async def _read_card(self) -> status_pb2.Status | None:
         """Read its card; returns ``None`` if that worked, else its status."""
-        endpoint, model_id = self._endpoint, self._endpoint.model_id
+        replica, model_id = self._replica, self._replica.model_id
         request = card_request(model_id).SerializeToString()
         try:
-            raw = await endpoint.ask("GetModelCard", request, timeout_s=_ANSWER_S)
+            raw = await replica.ask("GetModelCard", request, timeout_s=_ANSWER_S)
             card = pb.GetModelCardResponse.FromString(raw).model_card
         except (BackendError, ServiceError) as error:
-            _log.warning("card not read", model=model_id, cause=str(error))
+            if status := self._no_replica(error):
+                return status
+            _log.warning("card not read", **self._named, cause=str(error))
             return to_status(error, "")
         except DecodeError:
-            _log.error("card is no card", model=model_id)
+            _log.error("card is no card", **self._named)
             return failed(model_id).to_status()
+        if why := unfit(card, model_id):
+            return no_replica_of(model_id, why)
         if not self._up:
-            _log.info("model found", model=model_id)
-        if card.id != model_id and (endpoint.card is None or endpoint.card.id != card.id):
-            _log.warning("card has another id", model=model_id, card_id=card.id)
-        endpoint.card = card
-        endpoint.status = ok_status()
+            _log.info("model found", **self._named)
+        replica.card = card
+        replica.status = ok_status()
         self._card_due_s = time.monotonic() + self._refresh_s * _about_one()
         return None
+
+    def _no_replica(self, error: BackendError | ServiceError) -> status_pb2.Status | None:
+        """Say that what answers is no service of the model, if that is what its error means."""
+        why = ""
+        if error.code is grpc.StatusCode.UNIMPLEMENTED:
+            why = cause_of(error) or f"does not offer {SEGMENT.full_name}"
+        elif error.reason == Reason.MODEL_UNKNOWN:
+            why = f"does not know it: {error}"
+        return no_replica_of(self._replica.model_id, why) if why else None
 
 
 def _about_one() -> float:

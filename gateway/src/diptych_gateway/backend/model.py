@@ -1,4 +1,4 @@
-"""What the gateway asks of anything that answers under a model's id: a service, or a cascade."""
+"""What the gateway asks of anything that answers under a model's id: services, or a cascade."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from google.rpc import status_pb2
 from diptych.segment import v1 as pb
 
 from ..request import Deadline
+from .images import SentImage
 from .video_relay import VideoRelay
 
 
@@ -33,12 +34,19 @@ class Model(Protocol):
         """OK, or why the model cannot be reached."""
 
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
-        """Answer ``Segment``, ``GetModelCard`` or ``GetModelStats`` within ``timeout_s``.
+        """Answer ``GetModelCard`` or ``GetModelStats`` within ``timeout_s``.
 
         Raises:
             BackendError: a service's own status.
             ServiceError: it cannot be reached, is late, or has too many requests waiting.
             LookupError: the contract has no such method for a model.
+        """
+
+    async def segment(self, request: bytes, image: SentImage, deadline: Deadline) -> bytes:
+        """Answer a ``SegmentRequest``, whose image is ``image``.
+
+        Raises:
+            BackendError, ServiceError: as ``call``; or the image is in quarantine.
         """
 
     def video(

@@ -52,7 +52,7 @@ def unfit(card: pb.ModelCard, model_id: str) -> str:
     """Say why a service is no replica of a model; empty if it is one."""
     if card.id == model_id:
         return ""
-    return f"this is {card.id[:100]!r} and not {model_id!r}: it is sent no calls"
+    return f"calls itself {card.id[:100]!r}"
 
 
 def _short(digest: bytes) -> str:

@@ -9,8 +9,9 @@ more than one message in each direction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import grpc
@@ -23,8 +24,20 @@ from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.engine.errors import draining
 
 from ..request import charge_reply, parse_request
-from ..statuses import from_rpc_error, unreachable
-from .connection import Connection
+from ..statuses import BackendError, from_rpc_error, no_replica, unreachable
+from .replica import Replica
+
+_ENDED = (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError)
+"""What a write raises when the model has ended the session."""
+_ELSEWHERE = (
+    Reason.SESSION_LIMIT,
+    Reason.QUEUE_FULL,
+    Reason.MODEL_LOADING,
+    Reason.DRAINING,
+    Reason.ENGINE_LOST,
+)
+"""Why a replica does not take a session that another may take."""
+_MOST_TRIES = 8
 
 
 async def read_start(requests: AsyncIterator[bytes], *, within_s: float) -> tuple[bytes, str]:
@@ -52,33 +65,33 @@ async def read_start(requests: AsyncIterator[bytes], *, within_s: float) -> tupl
 class VideoRelay:
     """Passes one session on. Make it for one call and iterate ``answers`` once.
 
-    ``permit`` is held while the session runs; ``holding`` counts the bytes of a message while it
-    is written.
+    ``choose`` gives the replica for it, none of those that it is told were tried: one that has no
+    room, or is gone, says so in its first answer, and until then the client's first message is all
+    that it has been sent.
     """
 
     def __init__(
         self,
         model_id: str,
-        permit: AbstractContextManager[Connection],
-        holding: Callable[[bytes], AbstractContextManager[None]],
+        choose: Callable[[Collection[Replica]], Replica | None],
         *,
         start: bytes,
         requests: AsyncIterator[bytes],
         timeout_s: float | None,
     ) -> None:
         self._model_id = model_id
-        self._permit = permit
-        self._holding = holding
+        self._choose = choose
+        self._replica: Replica
         self._start = start
         self._requests = requests
-        self._timeout_s = timeout_s
+        self._until_s = None if timeout_s is None else time.monotonic() + timeout_s
         self._call: Any = None
         self._end: StreamEnd
         self._replies: AsyncIterator[bytes]
         self._writing: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[bytes | None] | None = None
         self._leaving: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._is_told = False
+        self._is_told = self._is_cancelled = False
         self._request_count = self._reply_count = 0
 
     async def answers(self) -> AsyncGenerator[bytes, None]:
@@ -88,20 +101,53 @@ class VideoRelay:
             BackendError: the model's own status.
             ServiceError: it cannot be reached, is late, was lost, or has too many calls already.
         """
-        with self._permit as connection:
-            self._call = connection.open_video(timeout_s=self._timeout_s)
-            self._end = StreamEnd(self._call)
-            self._replies = aiter(self._call)
-            self._writing = asyncio.create_task(self._write_all())
+        with ExitStack() as held:
             try:
-                while (reply := await self._next()) is not None:
+                reply = await self._first(held)
+                while reply is not None:
                     if account_name():
                         await charge_reply(pb.SegmentVideoResponse, reply)
                     yield reply
+                    reply = await self._next()
                 self._check_writing()
             finally:
                 self.cancel()
                 log_fields(messages=self._request_count, replies=self._reply_count)
+
+    async def _first(self, held: ExitStack) -> bytes | None:
+        """Begin with a replica that takes the session; returns its first answer."""
+        tried: list[Replica] = []
+        replica = self._choose(tried)
+        while replica is not None:
+            tried.append(replica)
+            another = self._choose(tried) if len(tried) < _MOST_TRIES else None
+            try:
+                with ExitStack() as session:
+                    reply = await self._begin(replica, session, alone=another is None)
+                    held.push(session.pop_all())
+                    return reply
+            except (BackendError, ServiceError) as error:
+                if another is None or self._is_cancelled or error.reason not in _ELSEWHERE:
+                    raise
+            replica = another
+        raise no_replica(self._model_id)
+
+    async def _begin(self, replica: Replica, session: ExitStack, *, alone: bool) -> bytes | None:
+        """Open the session with a replica; ``alone``: what it is sent need not be sent again."""
+        connection = session.enter_context(replica.session())
+        left_s = None if self._until_s is None else self._until_s - time.monotonic()
+        self._replica, self._call = replica, connection.open_video(timeout_s=left_s)
+        self._end = StreamEnd(self._call)
+        self._replies = aiter(self._call)
+        self._request_count = 0
+        if alone:
+            self._writing = asyncio.create_task(self._write_all())
+            return await self._next()
+        with suppress(*_ENDED):
+            await self._write(self._start)
+        reply = await self._next()
+        self._writing = asyncio.create_task(self._write_all())
+        return reply
 
     def go_away(self, grace_s: float) -> None:
         """Have the client told that the gateway ends the session in so many seconds."""
@@ -110,6 +156,7 @@ class VideoRelay:
 
     def cancel(self) -> None:
         """End the model's part, if it has not ended; may be called at any time."""
+        self._is_cancelled = True
         for task in (self._writing, self._reading):
             if task is not None:
                 task.cancel()
@@ -156,11 +203,12 @@ class VideoRelay:
     async def _write_all(self) -> None:
         """Write every message of the client, then half-close as it did."""
         try:
-            await self._write(self._start)
+            if not self._request_count:
+                await self._write(self._start)
             async for raw in self._requests:
                 await self._write(raw)
             await self._call.done_writing()
-        except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
+        except _ENDED:
             # The model has ended the session; its status is read with the answers.
             return
         except Exception:
@@ -173,7 +221,7 @@ class VideoRelay:
             self._writing.result()
 
     async def _write(self, raw: bytes) -> None:
-        with self._holding(raw):
+        with self._replica.holding(raw):
             await self._call.write(raw)
         self._request_count += 1
 

@@ -30,12 +30,10 @@ from diptych_runtime.calls import request_id
 from diptych_runtime.engine import Reason, ServiceError, invalid
 from diptych_runtime.front.stats import Stats
 
-from ..backend import passthrough
-from ..backend.endpoint import Permits
+from ..backend.images import ImageCache, SentImage
 from ..backend.model import Model
-from ..backend.passthrough import ImageCache
 from ..backend.video_relay import VideoRelay
-from ..request import Deadline, parse_request, serialize
+from ..request import Deadline, Permits, parse_request, serialize
 from ..statuses import BackendError, failed, of_part, task_unsupported, too_late
 from . import redraw
 from .card import compose, unfit
@@ -89,14 +87,8 @@ class Cascade:
 
     async def call(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
         """Answer as ``Model.call``; card and figures are known while both models can be reached."""
-        if method == "Segment":
-            deadline = Deadline(time.monotonic() + timeout_s, reserve_s=0.0)
-            with self._counted(), self._permits.taken(len(request)), self._permits.holding(request):
-                return await self._segment(request, deadline)
         if method not in ("GetModelCard", "GetModelStats"):
-            raise LookupError(
-                f"expected Segment, GetModelCard or GetModelStats, got {method[:100]!r}"
-            )
+            raise LookupError(f"expected GetModelCard or GetModelStats, got {method[:100]!r}")
         if self.status.code:
             raise BackendError(self.status)
         if method == "GetModelCard":
@@ -105,16 +97,22 @@ class Cascade:
         stats.running_count = self.in_flight
         return stats.SerializeToString()
 
+    async def segment(self, request: bytes, image: SentImage, deadline: Deadline) -> bytes:
+        """Ask both. As ``Model.segment``."""
+        own = Deadline(time.monotonic() + deadline.for_backend_s(), reserve_s=0.0)
+        with self._counted(), self._permits.taken(len(request)), self._permits.holding(request):
+            return await self._segment(request, image, own)
+
     def video(
         self, start: bytes, requests: AsyncIterator[bytes], deadline: Deadline | None
     ) -> VideoRelay:
         """Refuse: a cascade answers about single images. As ``Model.video``."""
         raise task_unsupported(self.model_id, pb.Task.TASK_VIDEO_SEGMENTATION)
 
-    async def _segment(self, raw: bytes, deadline: Deadline) -> bytes:
+    async def _segment(self, raw: bytes, image: SentImage, deadline: Deadline) -> bytes:
         request = await parse_request(pb.SegmentRequest, raw)
         self._check(request)
-        found = await self._detect(raw, request.image, deadline)
+        found = await self._detect(raw, image, deadline)
         prompts = redraw.box_prompts(found)
         drawn, answers = await self._draw(found, [*prompts.values()], request, deadline)
         redrawn = dict(zip(prompts, drawn, strict=True))
@@ -145,12 +143,12 @@ class Cascade:
             text = f"expected one of the encodings, got {encoding}"
             raise invalid(Reason.OPTION_INVALID, "output.mask_encoding", text)
 
-    async def _detect(self, raw: bytes, image: pb.Image, deadline: Deadline) -> SegmentResult:
+    async def _detect(self, raw: bytes, image: SentImage, deadline: Deadline) -> SegmentResult:
         """Send the detector the very request; its answer has masks to compare."""
         model = self._detector
         request = with_encoding(with_model_id(raw, model.model_id), MaskEncoding.COCO_RLE)
         with _naming_errors(model.model_id):
-            reply = await passthrough.segment(model, request, image, deadline, self._cache)
+            reply = await model.segment(request, image, deadline)
         return await _read(model.model_id, reply)
 
     async def _draw(
@@ -196,14 +194,9 @@ class Cascade:
             OutputOptions(low_res_logits=request.output.low_res_logits),
         )
         with _naming_errors(model.model_id):
-            reply = await passthrough.segment(
-                model,
-                segment_request(options, image).SerializeToString(),
-                image,
-                deadline,
-                self._cache,
-                encoded=request.image.encoded,
-            )
+            raw = segment_request(options, image).SerializeToString()
+            held = SentImage(image, self._cache, request.image.encoded)
+            reply = await model.segment(raw, held, deadline)
         return await _read(model.model_id, reply)
 
     async def _combine(

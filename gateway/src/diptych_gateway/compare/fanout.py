@@ -27,8 +27,7 @@ from diptych.wire.statuses import status_message
 from diptych_runtime.calls import request_id
 from diptych_runtime.engine import ServiceError
 
-from ..backend import passthrough
-from ..backend.passthrough import ImageCache
+from ..backend.images import ImageCache, SentImage
 from ..backend.registry import Registry
 from ..request import Deadline, parse, serialize
 from ..statuses import BackendError, failed, task_unsupported, to_status
@@ -57,7 +56,7 @@ class FanOut:
         Pairs that cannot be compared, or not in time, are left out and logged.
         """
         shared = await serialize(self.plan.request)
-        image = _SharedImage(self.plan.request.image.encoded, self.cache)
+        image = SentImage(self.plan.request.image, self.cache)
         agreements = _Agreements(self.plan, self.deadline)
         async with asyncio.TaskGroup() as group:
             for model_id in self.plan.model_ids:
@@ -87,14 +86,12 @@ class FanOut:
         if result.HasField("response"):
             group.create_task(agreements.add(model_id, result.response, group))
 
-    async def _ask(self, model_id: str, shared: bytes, image: _SharedImage) -> pb.SegmentResponse:
+    async def _ask(self, model_id: str, shared: bytes, image: SentImage) -> pb.SegmentResponse:
         model = self.registry.model(model_id)
         request = self.plan.request
         if self.registry.lists_task(model_id, request.task) is False:
             raise task_unsupported(model_id, request.task)
-        raw = await passthrough.segment(
-            model, with_model_id(shared, model_id), request.image, self.deadline, self.cache
-        )
+        raw = await model.segment(with_model_id(shared, model_id), image, self.deadline)
         try:
             response = await parse(pb.SegmentResponse, raw)
         except DecodeError as error:
@@ -102,21 +99,6 @@ class FanOut:
             raise failed(model_id) from error
         await image.hold(response.image_sha256)
         return response
-
-
-class _SharedImage:
-    """The file that all models are asked about; empty if the request names a digest."""
-
-    def __init__(self, encoded: bytes, cache: ImageCache) -> None:
-        self._encoded = encoded
-        self._cache = cache
-        self._digests: set[bytes] = set()
-
-    async def hold(self, digest: bytes) -> None:
-        """Keep it for later requests by the digest that a model claims, once for each digest."""
-        if digest not in self._digests:
-            self._digests.add(digest)
-            await self._cache.put(self._encoded, digest)
 
 
 class _Agreements:

@@ -22,13 +22,11 @@ from diptych.segment import v1 as pb
 from diptych.wire.cards import read_known_model
 from diptych.wire.comparison import read_comparison
 from diptych.wire.replies import read_result
-from diptych.wire.stats import read_stats
 from diptych_runtime.calls import HeldBytes, RequestBytes, log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
 
 from .. import metrics
-from ..backend import passthrough
-from ..backend.passthrough import ImageCache
+from ..backend.images import ImageCache, SentImage
 from ..backend.registry import Registry
 from ..compare.comparison import plan
 from ..compare.fanout import FanOut
@@ -110,8 +108,7 @@ class Api:
         asked = await asyncio.gather(
             *(metrics.ask_stats(self._registry.model(model_id)) for model_id in reachable)
         )
-        answered = zip(reachable, asked, strict=True)
-        stats = {model_id: read_stats(message) for model_id, message in answered if message}
+        stats = {name: found for name, found in zip(reachable, asked, strict=True) if found}
         return _json_response(cards_document(known, stats))
 
     async def server(self, request: Request) -> Response:
@@ -133,10 +130,9 @@ class Api:
         log_fields(model=message.model_id[:100], request_bytes=message.ByteSize())
         model = self._registry.model(message.model_id)
         raw = await serialize(message)
-        image = message.image
-        reply = await passthrough.segment_and_hold(
-            model, raw, image, image.encoded, deadline, self._cache
-        )
+        image = SentImage(message.image, self._cache)
+        reply = await model.segment(raw, image, deadline)
+        await image.hold_for(reply)
         return await asyncio.to_thread(_segment_response, reply, message.model_id, encoding)
 
     async def compare(self, request: Request) -> Response:
@@ -182,7 +178,7 @@ class Api:
         """At least one model answers."""
         if self._draining():
             raise draining()
-        ready = [known.model_id for known in self._known() if not known.status.code]
+        ready = [model.model_id for model in self._registry.models() if not model.status.code]
         if not ready:
             text = "no model can be reached: they are starting, stopping or down"
             raise ServiceError(Reason.MODEL_LOADING, text, retry_after_s=1.0)

@@ -12,8 +12,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from diptych import DiptychError
-from diptych_runtime.calls import REQUEST_ID_KEY, Account, Call, Calls, RequestBytes, paid_by
+from diptych_runtime.calls import REQUEST_ID_KEY, Account, Call, Calls, RequestBytes
 from diptych_runtime.engine.errors import ServiceError, draining
+from diptych_runtime.payers import paid_by
 
 from ..security import tokens
 from ..security.gate import TokenGate

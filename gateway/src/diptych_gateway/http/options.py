@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sized
 from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
@@ -20,7 +20,9 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
     create_model,
+    field_validator,
 )
 
 from diptych import (
@@ -35,6 +37,7 @@ from diptych import (
 from diptych.segment import v1 as pb
 from diptych.wire.comparison import compare_request
 from diptych.wire.requests import (
+    NO_PROMPTS,
     RequestOptions,
     image_by_bytes,
     image_by_digest,
@@ -195,6 +198,14 @@ class _Options(BaseModel):
     timeout_s: Annotated[float, Field(gt=0)] | None = None
     """Seconds until an answer is due, from the request's arrival."""
 
+    @field_validator("prompts")
+    @classmethod
+    def _some(cls, prompts: Sized, info: ValidationInfo) -> Sized:
+        # Not looked at where it was left out, nor where the task is no task.
+        if not prompts and info.data.get("task", ...) is None:
+            raise ValueError(NO_PROMPTS)
+        return prompts
+
     def request(self, image: pb.Image, model: str = "") -> pb.SegmentRequest:
         """Make the message for one model."""
         return segment_request(self._options(model), image)
@@ -211,7 +222,7 @@ class _Options(BaseModel):
         return make_options(
             model,
             self.task,
-            [asked.prompt() for asked in self.prompts],
+            [asked.prompt() for asked in self.prompts] or None,
             output=self._output(),
             automatic=AutomaticOptions(**dict(self.automatic)) if self.automatic else None,
         )

@@ -14,10 +14,9 @@ from starlette.routing import BaseRoute
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych_runtime.calls import RequestBytes
 from diptych_runtime.grpc_server import server as serving
-from diptych_runtime.grpc_server.server import PortTakenError
 from diptych_runtime.grpc_server.tls import ServerTls
 
-from ..backend.passthrough import ImageCache
+from ..backend.images import ImageCache
 from ..backend.registry import Registry
 from ..metrics import Metrics
 from ..security.gate import TokenGate
@@ -72,18 +71,7 @@ class HttpServer:
         Raises:
             PortTakenError: it is in use or the address is not ours.
         """
-        host = self._host.strip("[]")
-        try:
-            family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
-            dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
-            self._socket = socket.create_server(
-                (host, self._wanted_port), family=family, backlog=1024, dualstack_ipv6=dual
-            )
-        except OSError as error:
-            address = f"{self._host}:{self._wanted_port}"
-            raise PortTakenError(
-                f"cannot listen on {address}: the port is in use or the address is not ours"
-            ) from error
+        self._socket = serving.open_port(self._host, self._wanted_port, backlog=1024)
         # Connections inherit it; asyncio sets it on those of its own listeners. Without it the last
         # piece of an answer waits 40 ms for the peer's acknowledgement of the others.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

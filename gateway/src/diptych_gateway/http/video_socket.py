@@ -19,8 +19,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from diptych import DiptychError
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
-from diptych_runtime.calls import REQUEST_ID_KEY, Account, Call, Calls, log_fields, paid_by
+from diptych_runtime.calls import REQUEST_ID_KEY, Account, Call, Calls, log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining
+from diptych_runtime.payers import paid_by
 
 from ..backend.registry import Registry
 from ..metrics import Metrics

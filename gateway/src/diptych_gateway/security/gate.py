@@ -8,7 +8,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection
 
-from diptych_runtime.calls import account
+from diptych_runtime.calls import current_call
 from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.watched import WatchedFiles
 
@@ -81,5 +81,6 @@ class TokenGate:
 def may_know_addresses() -> bool:
     """Whether the caller being served may know where replicas are: whose token is for everything,
     and everyone where no tokens are asked for, as with all that has no scope."""
-    caller = account()
+    call = current_call()
+    caller = call.account if call else None
     return caller is None or (isinstance(caller, Visit) and caller.is_full)

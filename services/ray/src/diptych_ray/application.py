@@ -21,7 +21,8 @@ _DRAIN = "DIPTYCH_DRAIN_S"
 _DEVICE = "DIPTYCH_DEVICE"
 _HEALTH_PERIOD_S = 2.0
 _HEALTH_TIMEOUT_S = 10.0
-_LOOK_BACK_S = 10.0
+_WAIT_S = 0.1
+_LOOK_BACK_S = 20.0  # Serve wants more than the ten seconds between reports
 
 
 def app(args: dict[str, Any]) -> Application:
@@ -43,6 +44,8 @@ def app(args: dict[str, Any]) -> Application:
         health_check_period_s=_HEALTH_PERIOD_S,
         # Never where a GPU is waited for, and on any node.
         ray_actor_options={"num_cpus": 0},
+        # Every replica speaks once a second.
+        logging_config={"enable_access_log": False},
     )
     return deployment.bind(models)
 
@@ -58,6 +61,8 @@ def _deployed(model_id: str, chosen: ModelOptions) -> Application:
         **_scaling(chosen),
         health_check_period_s=_HEALTH_PERIOD_S,
         health_check_timeout_s=_HEALTH_TIMEOUT_S,
+        # Requests do not come through Serve, which would wait for the end of those first.
+        graceful_shutdown_wait_loop_s=_WAIT_S,
         graceful_shutdown_timeout_s=drain_s + STOP_RESERVE_S,
         ray_actor_options={
             "num_cpus": chosen.cpus,

@@ -24,7 +24,7 @@ from .policy import IN_SERVICE
 _ANYWHERE = ("0.0.0.0", "::", "[::]")  # noqa: S104  # compared with, not listened on
 _SAY_S = 2.0
 STOP_RESERVE_S = 15.0
-"""Beyond the drain: Serve's own wait before it, the notice to gateways, the end of the engine."""
+"""Beyond the drain: the notice to gateways, the reserve of the server, the end of the engine."""
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -42,13 +42,13 @@ class DirectModel:
         keep_freed_memory()
         watch_loop(f"diptych-ray {model_id}", settings.loop_timeout_s)
         node = ray.util.get_node_ip_address()
-        if "host" not in settings.model_fields_set:
-            settings = settings.model_copy(update={"host": node})
+        host = settings.host if "host" in settings.model_fields_set else node
+        # Replicas of one node would meet on one port for metrics, and only the first would start.
+        settings = settings.model_copy(update={"host": host, "metrics_port": None})
         self._model_id = model_id
         self._service = await _started(spec, settings)
         keep_what_is_there()
-        host = node if settings.host in _ANYWHERE else settings.host
-        self._address = listen_address(host, self._service.port)
+        self._address = listen_address(node if host in _ANYWHERE else host, self._service.port)
         self._announcing = asyncio.create_task(self._announce())
 
     async def check_health(self) -> None:

@@ -20,6 +20,8 @@ Public, for those who write a model:
     ``main``      the command line: ``run(ServiceSpec(...))`` is all of a service's ``__main__``
     ``settings``  ``RuntimeSettings``, which a model's own settings extend
 
+Public, for notebooks and batch jobs: ``runner``, one model in the process that asks.
+
 Public, for other servers, such as the gateway: ``grpc_server``, ``calls`` (ids of requests, log
 fields, drain), ``watched`` (files that are read again when they change), ``logs``, ``watchdog``,
 ``allocator``. All else is the runtime's own.

@@ -15,8 +15,8 @@ import asyncio
 import contextvars
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol, TypeAlias, TypeVar
@@ -84,22 +84,24 @@ class Call:
 _current: contextvars.ContextVar[Call] = contextvars.ContextVar("diptych_call")
 
 
+def current_call() -> Call | None:
+    """Return the call being served; ``None`` outside of one."""
+    return _current.get(None)
+
+
 def request_id() -> str:
     """Return the id of the request being served; empty outside of one."""
-    current = _current.get(None)
-    return current.request_id if current else ""
+    return current.request_id if (current := _current.get(None)) else ""
 
 
 def tenant() -> str:
     """Return the tenant that the request being served is for; empty for none."""
-    current = _current.get(None)
-    return current.tenant if current else ""
+    return current.tenant if (current := _current.get(None)) else ""
 
 
 def outgoing_metadata() -> Metadata:
     """Return the metadata of a call on behalf of the request being served; none outside of one."""
-    current = _current.get(None)
-    return current.metadata if current else ()
+    return current.metadata if (current := _current.get(None)) else ()
 
 
 def log_fields(**fields: object) -> None:
@@ -111,46 +113,18 @@ def log_fields(**fields: object) -> None:
 
 def log_field(name: str) -> object:
     """Read a field of the log line of the request being served; ``None`` if it has none such."""
-    current = _current.get(None)
-    return current.fields.get(name) if current else None
-
-
-@contextmanager
-def paid_by(account: Account | None) -> Iterator[None]:
-    """Have somebody pay for the request being served, which counts while the context is held.
-
-    Raises:
-        ServiceError: RATE_LIMIT: it has too many already.
-    """
-    current = _current.get(None)
-    if current is None or account is None:
-        yield
-        return
-    current.account = account
-    with account.serving():
-        yield
+    return current.fields.get(name) if (current := _current.get(None)) else None
 
 
 def account() -> Account | None:
     """Return who pays for the request being served; ``None`` for nobody."""
-    current = _current.get(None)
-    return current.account if current else None
+    return current.account if (current := _current.get(None)) else None
 
 
 def account_name() -> str:
     """Return the name of who pays for the request being served; empty for nobody."""
     payer = account()
     return payer.name if payer else ""
-
-
-def charge(device_s: float) -> None:
-    """Charge who pays for the request being served, and log it."""
-    current = _current.get(None)
-    if current and current.account:
-        current.account.charge(device_s)
-        before = current.fields.get("device_seconds")
-        total = device_s + (before if isinstance(before, float) else 0.0)
-        current.fields["device_seconds"] = round(total, 6)
 
 
 class Calls:

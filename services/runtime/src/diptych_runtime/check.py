@@ -9,9 +9,8 @@ from diptych import OutputOptions, Point, Prompt, Segment, Task
 
 from .engine.protocol import Answer, Engine, Fact, Job, LoadedModel, Pixels
 from .settings import RuntimeSettings
-from .wire.cards import build_card
 from .worker.images import decode
-from .worker.process import create_engine
+from .worker.loading import load_engine
 
 _COLUMN = 16
 _SHOWN = 3  # segments of the answer
@@ -34,9 +33,7 @@ def check(engine: str, write: Callable[[str], object]) -> None:
         LoadError: it cannot be loaded; names what is in the way.
         CheckError: it is loaded and cannot answer.
     """
-    made = create_engine(engine)
-    loaded = made.load()
-    card = build_card(loaded, RuntimeSettings())
+    made, loaded, card = load_engine(engine, RuntimeSettings())
     write(f"{card.display_name}\n")
     for name, value in _facts(loaded):
         write(f"  {name:{_COLUMN}} {value}\n")

@@ -15,6 +15,9 @@ S = TypeVar("S", bound=BaseSettings)
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 """The path of a file. Empty means unset, as in ``NAME=`` of a compose file."""
 
+OptionalPort = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""A number. Empty means unset."""
+
 
 class RuntimeSettings(BaseSettings):
     """Every ``DIPTYCH_*`` variable that all model services share."""
@@ -31,6 +34,8 @@ class RuntimeSettings(BaseSettings):
     """Least severe lines that the log has."""
     reflection: bool = True
     """Serve gRPC reflection."""
+    metrics_port: OptionalPort = Field(default=None, ge=0, le=65535)
+    """Port that tells Prometheus about the service at ``/metrics``; unset or 0 tells nobody."""
     tls_cert: OptionalFile = None
     """PEM file with the certificate to show; unset serves without TLS."""
     tls_key: OptionalFile = None

@@ -214,6 +214,8 @@ class GetModelStatsResponse(google.protobuf.message.Message):
     ENGINE_PEAK_MEMORY_BYTES_FIELD_NUMBER: builtins.int
     DEVICE_PEAK_MEMORY_BYTES_FIELD_NUMBER: builtins.int
     BATCH_SIZES_FIELD_NUMBER: builtins.int
+    QUEUE_WAIT_FIELD_NUMBER: builtins.int
+    DEVICE_TIME_FIELD_NUMBER: builtins.int
     queue_length: builtins.int
     """Requests waiting now."""
     session_count: builtins.int
@@ -258,6 +260,17 @@ class GetModelStatsResponse(google.protobuf.message.Message):
     def batch_sizes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BatchSize]:
         """How many requests the model answered at once, one entry per size that occurred."""
 
+    @property
+    def queue_wait(self) -> google.protobuf.duration_pb2.Duration:
+        """How long a new request would wait for the model now, in the lane in which that is longest: what
+        waits and what the model works on, in the service's estimate. It refuses by the same estimate
+        what cannot be answered by its deadline.
+        """
+
+    @property
+    def device_time(self) -> google.protobuf.duration_pb2.Duration:
+        """Time that the model worked on requests, those that nobody waited for any more among them."""
+
     def __init__(
         self,
         *,
@@ -278,9 +291,11 @@ class GetModelStatsResponse(google.protobuf.message.Message):
         engine_peak_memory_bytes: builtins.int = ...,
         device_peak_memory_bytes: builtins.int = ...,
         batch_sizes: collections.abc.Iterable[Global___BatchSize] | None = ...,
+        queue_wait: google.protobuf.duration_pb2.Duration | None = ...,
+        device_time: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["counting_since", b"counting_since"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answer_times", b"answer_times", "batch_sizes", b"batch_sizes", "counting_since", b"counting_since", "device", b"device", "device_peak_memory_bytes", b"device_peak_memory_bytes", "encoder_run_count", b"encoder_run_count", "engine_memory_bytes", b"engine_memory_bytes", "engine_peak_memory_bytes", b"engine_peak_memory_bytes", "engine_restart_count", b"engine_restart_count", "held_bytes", b"held_bytes", "held_image_count", b"held_image_count", "image_cache_hit_count", b"image_cache_hit_count", "outcomes", b"outcomes", "queue_length", b"queue_length", "running_count", b"running_count", "session_count", b"session_count", "stages", b"stages"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["counting_since", b"counting_since", "device_time", b"device_time", "queue_wait", b"queue_wait"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer_times", b"answer_times", "batch_sizes", b"batch_sizes", "counting_since", b"counting_since", "device", b"device", "device_peak_memory_bytes", b"device_peak_memory_bytes", "device_time", b"device_time", "encoder_run_count", b"encoder_run_count", "engine_memory_bytes", b"engine_memory_bytes", "engine_peak_memory_bytes", b"engine_peak_memory_bytes", "engine_restart_count", b"engine_restart_count", "held_bytes", b"held_bytes", "held_image_count", b"held_image_count", "image_cache_hit_count", b"image_cache_hit_count", "outcomes", b"outcomes", "queue_length", b"queue_length", "queue_wait", b"queue_wait", "running_count", b"running_count", "session_count", b"session_count", "stages", b"stages"]) -> None: ...
 
 Global___GetModelStatsResponse: typing_extensions.TypeAlias = GetModelStatsResponse
 

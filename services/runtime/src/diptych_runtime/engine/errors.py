@@ -94,6 +94,12 @@ def invalid(reason: Reason, field: str, description: str, **metadata: str) -> Se
     )
 
 
+def unreadable(raw: bytes) -> ServiceError:
+    """Make the error for bytes that are not the message of their method."""
+    text = f"expected the message of this method, got {len(raw)} bytes of something else"
+    return invalid(Reason.OPTION_INVALID, "request", text)
+
+
 def exact(number: float) -> str:
     """Write a number of a message, which is a float32: the fewest digits that no other has, so that
     one that was refused never looks like one that is taken."""

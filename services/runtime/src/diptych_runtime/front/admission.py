@@ -115,6 +115,11 @@ class Admission:
         held.permits = max(held.permits, 2 * size)
         self._grant(held)
 
+    def wait_s(self, lane: Lane) -> float:
+        """Estimate how long a new request would wait for the model if all that waits in its lane
+        went before it: what deadlines are held against, in seconds."""
+        return self._lanes[lane].wait_s(self._clock())
+
     async def permit(
         self, lane: Lane, *, estimate_s: float, deadline: float, tenant: str = ""
     ) -> Permit:
@@ -151,8 +156,8 @@ class Admission:
         # Where nothing is ahead, a request is tried whatever the estimate: a wrong one would stay.
         if not queue.inside and not queue.waiting:
             return
-        ahead_s = queue.inside_s(now) + queue.ahead_s(tenant, estimate_s)
-        finish_s = (_CAUTION * ahead_s + estimate_s) * queue.pace + queue.margin_s
+        wait_s = queue.wait_s(now, queue.ahead_s(tenant, estimate_s))
+        finish_s = _CAUTION * wait_s + estimate_s * queue.pace + queue.margin_s
         if now + finish_s > deadline:
             left_s = deadline - now
             text = (
@@ -182,7 +187,7 @@ class Admission:
             return
         full = self._full(
             f"the queue is full: {limit} wait already",
-            (queue.inside_s(self._clock()) + self._waiting_s) * queue.pace,
+            queue.wait_s(self._clock(), self._waiting_s),
         )
         newcomer = cost(estimate_s)
         room_s = self._waiting_s + estimate_s - self._max_seconds if cost is _seconds else 1.0

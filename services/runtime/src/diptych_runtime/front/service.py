@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
 from ..allocator import give_back_soon
 from ..calls import RequestBytes
-from ..grpc_server.server import NOTICE_S, GrpcServer, listen_address
+from ..grpc_server.server import NOTICE_S, GrpcServer, PortTakenError, listen_address
 from ..grpc_server.tls import ServerTls
 from ..machine import connections_of, raise_file_limit
 from ..settings import RuntimeSettings
+from .metrics import ServiceMetrics
 from .servicer import SERVICE, ModelServicer
 from .supervisor import Supervisor
 from .worker_client import EngineClient
@@ -35,13 +37,17 @@ class ModelService:
         self._settings = settings
         self.supervisor = Supervisor(engine, settings, on_state=self._on_state)
         self.servicer = ModelServicer(self.supervisor, settings)
+        tls = ServerTls.if_set(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+        self.metrics = ServiceMetrics(self.servicer, self.supervisor, settings)
+        if tls:
+            self.metrics.process.add_files("tls", partial(getattr, tls, "usable"))
         self._server = GrpcServer(
             address=listen_address(settings.host, port),
             handlers=[self.servicer.handler()],
             services=[SERVICE],
             with_reflection=settings.reflection,
             observer=self.servicer.stats.count_call,
-            tls=ServerTls.if_set(settings.tls_cert, settings.tls_key, settings.tls_client_ca),
+            tls=tls,
             connection_age_s=CONNECTION_AGE_S,
             bodies=RequestBytes(settings.request_bytes, give_back_soon),
             max_connections=connections_of(raise_file_limit(), settings.max_connections),
@@ -55,7 +61,13 @@ class ModelService:
         Raises:
             PortTakenError: the address cannot be listened on.
         """
-        self.port = await self._server.start()
+        self.metrics.bind()
+        try:
+            self.port = await self._server.start()
+        except PortTakenError:
+            await self.metrics.stop()
+            raise
+        self.metrics.start()
         _log.info("listening", host=self._settings.host, port=self.port)
         self.engine_task = asyncio.create_task(self.supervisor.run())
         return self.port
@@ -74,6 +86,7 @@ class ModelService:
         if self.engine_task:
             self.engine_task.cancel()
             await asyncio.gather(self.engine_task, return_exceptions=True)
+        await self.metrics.stop()  # last: how a drain goes can be seen
 
     async def _on_state(self, serving: bool) -> None:
         if engine := self.supervisor.engine:

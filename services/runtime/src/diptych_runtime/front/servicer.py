@@ -10,21 +10,21 @@ from functools import partial
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from diptych import Task
 from diptych.segment import v1 as pb
 from diptych.wire.cards import card_reply
 from diptych.wire.fields import SMALL_BYTES
-from diptych.wire.requests import read_request, read_size
+from diptych.wire.replies import duration
+from diptych.wire.requests import read_size
 
 from ..calls import log_fields, request_id, tenant
 from ..engine.errors import ServiceError, not_held
-from ..grpc_server.interceptor import unreadable
+from ..ipc.lanes import Lane
 from ..machine import process_memory
 from ..quarantine import ended_engine
 from ..settings import RuntimeSettings
-from ..wire.checks import check_model, check_request
+from ..wire.checks import check_model, read_checked_request
 from ..wire.image_files import pixel_count
 from .admission import Admission, Estimates, Kind, lane_of, work_units
 from .stats import Stats
@@ -109,6 +109,7 @@ class ModelServicer:
             def released(model_s: float) -> None:
                 if request.answer.done():  # late, or its caller has gone: what it took is known
                     self._estimates.learn_at_least(kind, request.work_units, model_s)
+                self.stats.device_s += model_s
                 release(model_s)
 
             try:
@@ -183,7 +184,16 @@ class ModelServicer:
     ) -> pb.GetModelStatsResponse:
         """Answer ``GetModelStats``."""
         check_model(request.model_id, self._card())
+        return self.figures()
+
+    def waits_s(self) -> dict[Lane, float]:
+        """Estimate how long a new request of each lane would wait, in seconds."""
+        return {lane: self._admission.wait_s(lane) for lane in Lane}
+
+    def figures(self) -> pb.GetModelStatsResponse:
+        """Say what was done and what there is at this moment, with or without an engine."""
         message = self.stats.message()
+        message.queue_wait.CopyFrom(duration(max(self.waits_s().values())))
         message.queue_length = self._admission.waiting
         message.running_count = self._admission.running
         message.session_count = self.videos.count
@@ -213,11 +223,7 @@ def _pending_request(
     raw: bytes, card: pb.ModelCard, received: float, deadline: float
 ) -> PendingRequest:
     """Parse and check a serialised ``SegmentRequest``."""
-    try:
-        message, encoded = read_request(raw)
-    except DecodeError as error:
-        raise unreadable(raw) from error
-    task = check_request(message, encoded, card)
+    message, encoded, task = read_checked_request(raw, card)
     return PendingRequest(
         request_id=request_id(),
         task=task,

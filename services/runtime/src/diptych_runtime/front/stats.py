@@ -11,13 +11,18 @@ import grpc
 
 from diptych import AnswerTime, ModelStats, StageTime, Task
 from diptych.segment import v1 as pb
+from diptych.segment.v1 import segment_service_pb2
+from diptych.wire.reasons import CODES
 from diptych.wire.stats import stats_message
 
+from ..grpc_server.interceptor import failure_reason
 from .worker_client import EngineReply
 
 NEWEST = 500
 """How many answers of one kind times are from. A constant number bounds memory, and lets a figure
 follow when the traffic or the machine changes."""
+_SERVICE = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
+_METHODS = {f"/{_SERVICE.full_name}/{name}": name for name in _SERVICE.methods_by_name}
 
 
 class Stats:
@@ -28,6 +33,13 @@ class Stats:
         self._stage_counts: Counter[str] = Counter()
         self._stage_seconds: Counter[str] = Counter()
         self._batch_sizes: Counter[int] = Counter()
+        self.calls: Counter[tuple[str, str]] = Counter()
+        """Calls by method and code; clients may invent names of methods, which become one."""
+        # A counter that begins at 1 has not increased.
+        self.errors = Counter({(code.name, reason.value): 0 for reason, code in CODES.items()})
+        """Calls that failed, by code and reason as in the error table."""
+        self.device_s = 0.0
+        """Seconds that the model worked."""
         self._cache_hits = 0
         self._encoder_runs = 0
         self._answer_seconds: dict[tuple[Task, bool], deque[float]] = defaultdict(
@@ -40,8 +52,12 @@ class Stats:
         self._outcomes[code.name] += 1
 
     def count_call(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
-        """Count a call that has ended, if it is of ``Segment``; an ``interceptor.Observer``."""
-        if method.endswith("/Segment"):
+        """Count the call being served, which has ended; an ``interceptor.Observer``."""
+        name = _METHODS.get(method, "other")
+        self.calls[name, code.name] += 1
+        if code is not grpc.StatusCode.OK:
+            self.errors[code.name, failure_reason()] += 1
+        if name == "Segment":
             self.count_outcome(code)
 
     def count_reply(self, task: Task, reply: EngineReply) -> None:
@@ -76,6 +92,7 @@ class Stats:
                     for (task, held), newest in self._answer_seconds.items()
                 ),
                 counting_since=self._since,
+                device_s=self.device_s,
             )
         )
 

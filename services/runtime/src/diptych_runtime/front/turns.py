@@ -117,6 +117,13 @@ class Queue:
                 total += min(sum(waiter.estimate_s for waiter in waiters), share)
         return total
 
+    def wait_s(self, now: float, ahead_s: float | None = None) -> float:
+        """Estimate how long the model takes to get to a new request, behind what it has and so much
+        waiting work, by default all: in seconds by the clock."""
+        if ahead_s is None:
+            ahead_s = sum(w.estimate_s for waiters in self.waiting.values() for w in waiters)
+        return (self.inside_s(now) + ahead_s) * self.pace
+
     def add(self, waiter: Waiter) -> None:
         tenant = waiter.tenant
         if tenant not in self.waiting:

@@ -22,8 +22,7 @@ from diptych.wire.requests import read_checked
 from diptych.wire.video import going_away_reply, refusal_reply
 
 from ..calls import log_fields, request_id
-from ..engine.errors import Reason, ServiceError, draining
-from ..grpc_server.interceptor import unreadable
+from ..engine.errors import Reason, ServiceError, draining, unreadable
 from ..settings import RuntimeSettings
 from ..wire.video_checks import check_event, check_follows, check_start
 from .session_channel import SessionChannel

@@ -22,8 +22,9 @@ from google.rpc import status_pb2
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.wire.statuses import CODES_BY_NUMBER, code_of, trailers
 
-from ..calls import REQUEST_ID_KEY, Account, Calls, RequestBytes, paid_by, request_id
-from ..engine.errors import Reason, ServiceError, draining, invalid
+from ..calls import REQUEST_ID_KEY, Account, Calls, RequestBytes, log_field, request_id
+from ..engine.errors import Reason, ServiceError, draining, unreadable
+from ..payers import paid_by
 from .peers import hang_up
 
 _HIDDEN = ("/grpc.health.v1.", "/grpc.reflection.")  # probes would drown the log
@@ -223,12 +224,6 @@ def _reader(parse: Callable[[bytes], Any] | None, *, streams: bool) -> Callable[
     return read_each if streams else read
 
 
-def unreadable(raw: bytes) -> ServiceError:
-    """Make the error for bytes that are not the message of their method."""
-    text = f"expected the message of this method, got {len(raw)} bytes of something else"
-    return invalid(Reason.OPTION_INVALID, "request", text)
-
-
 class _Guard:
     """Runs around one call; ``fields`` begin its log line."""
 
@@ -300,6 +295,15 @@ class _Guard:
             seconds=round(seconds, 4),
             **self._call.fields,
         )
+
+
+def failure_reason() -> str:
+    """Read why the call being served failed: a reason of the error table, ``"other"``, or nothing.
+
+    For labels of metrics, which must be few whatever a service says.
+    """
+    reason = str(log_field("reason") or log_field("backend_reason") or "")
+    return reason if not reason or reason in Reason.__members__ else "other"
 
 
 _MakeGuard = Callable[[grpc.aio.ServicerContext[Any, Any]], _Guard]

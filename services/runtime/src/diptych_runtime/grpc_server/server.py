@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import os
 import signal
+import socket
 from collections.abc import Iterable, Sequence
 
 import grpc
@@ -110,9 +111,7 @@ class GrpcServer:
         try:
             port = self._add_port()
         except RuntimeError as error:
-            raise PortTakenError(
-                f"cannot listen on {self._address}: the port is in use or the address is not ours"
-            ) from error
+            raise _port_taken(self._address) from error
         await self._server.start()
         if self._tls:
             self._following = asyncio.create_task(self._tls.follow())
@@ -167,6 +166,29 @@ def listen_address(host: str, port: int) -> str:
     """Join host and port as gRPC reads them: an IPv6 address needs brackets."""
     bare = ":" in host and not host.startswith("[")
     return f"[{host}]:{port}" if bare else f"{host}:{port}"
+
+
+def open_port(host: str, port: int, *, backlog: int) -> socket.socket:
+    """Listen on a port for something else than gRPC; 0 is one that the system chooses.
+
+    Raises:
+        PortTakenError: it is in use or the address is not ours.
+    """
+    try:
+        bare = host.strip("[]")
+        family = socket.getaddrinfo(bare, None, type=socket.SOCK_STREAM)[0][0]
+        dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        return socket.create_server(
+            (bare, port), family=family, backlog=backlog, dualstack_ipv6=dual
+        )
+    except OSError as error:
+        raise _port_taken(f"{host}:{port}") from error
+
+
+def _port_taken(address: str) -> PortTakenError:
+    return PortTakenError(
+        f"cannot listen on {address}: the port is in use or the address is not ours"
+    )
 
 
 def is_loopback(address: str) -> bool:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 
+from google.protobuf.message import DecodeError
+
 from diptych import Task
 from diptych.segment import v1 as pb
-from diptych.wire.requests import read_encoding, read_task
+from diptych.wire.requests import read_encoding, read_request, read_task
 
-from ..engine.errors import Reason, exact, invalid
+from ..engine.errors import Reason, exact, invalid, unreadable
 from .prompt_checks import check_run_lengths, prompt_problems, refuse
 
 _DIGEST_BYTES = 32
@@ -33,6 +35,24 @@ _AUTOMATIC_RANGES: dict[str, tuple[float, float]] = {
     "crop_overlap_ratio": (0, 0.5),
     "crop_n_points_downscale_factor": (1, 8),
 }
+
+
+def read_checked_request(
+    raw: bytes, card: pb.ModelCard
+) -> tuple[pb.SegmentRequest, bytes | memoryview, Task]:
+    """Read a serialised ``SegmentRequest`` and check everything that needs no pixels.
+
+    Returns:
+        The request without the file of its image, that file, and the task.
+
+    Raises:
+        ServiceError: it is no such message, or see ``check_request``.
+    """
+    try:
+        message, encoded = read_request(raw)
+    except DecodeError as error:
+        raise unreadable(raw) from error
+    return message, encoded, check_request(message, encoded, card)
 
 
 def check_request(

@@ -10,7 +10,6 @@ follow objects have two more, one to decode frames and one to write replies of v
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import queue
 import socket
@@ -19,7 +18,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -29,16 +27,15 @@ from diptych.segment import v1 as pb
 from .. import logs
 from ..allocator import keep_what_is_there
 from ..engine.errors import Reason, ServiceError
-from ..engine.protocol import Answer, DeviceLostError, Engine, Fact, LoadError
+from ..engine.protocol import Answer, DeviceLostError, Fact, LoadError
 from ..ipc.lanes import Lane
 from ..ipc.pipe import EnginePipe, Header, PipeClosedError
 from ..ipc.shared_memory import ImageReader
 from ..machine import cache_budget, device_name
-from ..settings import RuntimeSettings, SettingsError
-from ..weights.download import WeightsError
-from ..wire.cards import CardError, build_card
+from ..settings import RuntimeSettings
 from .batching import batcher_of
 from .decoder import Decoder
+from .loading import load_engine
 from .replies import ReplyWriter
 from .scheduler import Scheduler
 from .sessions import SessionHost
@@ -106,10 +103,8 @@ class EngineProcess:
         """Load the model and run it: everything that touches the engine happens in this thread."""
         decoder = Decoder()  # starts while the model loads
         try:
-            engine = create_engine(self._engine)
-            model = engine.load()
-            card = build_card(model, self._settings)
-        except (LoadError, CardError, SettingsError, WeightsError) as error:
+            engine, model, card = load_engine(self._engine, self._settings)
+        except LoadError as error:
             self._pipe.send({"op": "failed", "message": str(error)})
             return
         _log_facts(model.facts)
@@ -286,14 +281,6 @@ def _thread(name: str, loop: Callable[[], None]) -> None:
         os._exit(EXIT_BROKEN)
 
     threading.Thread(target=guarded, name=name, daemon=True).start()
-
-
-def create_engine(name: str) -> Engine:
-    """Make the engine of the factory ``module:function``."""
-    module, _, function = name.partition(":")
-    made: Any = getattr(importlib.import_module(module), function)()
-    engine: Engine = made
-    return engine
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Figures of the gateway's own process: its event loop, memory, file descriptors, watched files."""
+"""Figures of a process itself: its event loop, memory, file descriptors, watched files."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _NO_LIMIT_BYTES = 1 << 60
 
 
 class ProcessFigures:
-    """Adds the figures of this process to ``registry``; ``watch`` has to run for its loop's."""
+    """Adds the figures of this process to ``registry``, under names that begin with ``prefix`` or
+    are Prometheus' own; ``watch`` has to run for its loop's."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, prefix: str) -> None:
         ProcessCollector(registry=registry)
-        self._registry = registry
         self._lag = Histogram(
-            "diptych_gateway_loop_lag_seconds",
+            f"{prefix}_loop_lag_seconds",
             "How late the event loop was, four times a second; the sum is the time that it hung.",
             buckets=_LAGS_S,
             registry=registry,
         )
         if limit := memory_limit():
             Gauge(
-                "diptych_gateway_memory_limit_bytes",
+                f"{prefix}_memory_limit_bytes",
                 "Memory that the container may take; missing without a limit.",
                 registry=registry,
             ).set(limit)
         self._unusable = Gauge(
-            "diptych_gateway_unusable_files",
+            f"{prefix}_unusable_files",
             "Whether watched files cannot be used as they are, so that what was read before stays.",
             ("files",),
             registry=registry,

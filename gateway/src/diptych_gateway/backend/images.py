@@ -1,4 +1,4 @@
-"""Requests passed on as the bytes that came, and the images that are kept to be sent again.
+"""The images that requests are about, and those that are kept to be sent again.
 
 The file of an image is never copied into another message.
 """
@@ -12,13 +12,8 @@ from collections import OrderedDict
 from google.protobuf.message import DecodeError
 
 from diptych.segment import v1 as pb
-from diptych.wire.serialized import with_image
-from diptych_runtime.engine import Reason
-from diptych_runtime.quarantine import Quarantine
 
-from ..request import Deadline, parse
-from ..statuses import BackendError, too_late
-from .model import Model
+from ..request import parse
 
 _THREAD_FROM_BYTES = 64 * 1024
 _DIGEST_BYTES = 32
@@ -26,13 +21,9 @@ _MUCH_BYTES = 4 * 1024
 
 
 class ImageCache:
-    """Image files by SHA-256 digest, bounded in bytes, the least recently used out first.
+    """Image files by SHA-256 digest, bounded in bytes, the least recently used out first."""
 
-    ``quarantine`` has those that ended an engine, as ``<model id> <digest>``.
-    """
-
-    def __init__(self, max_bytes: int, *, quarantine_s: float = 600.0) -> None:
-        self.quarantine = Quarantine(quarantine_s)
+    def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._files: OrderedDict[bytes, bytes | memoryview] = OrderedDict()
         self._checked: set[bytes] = set()
@@ -42,6 +33,9 @@ class ImageCache:
 
     def __len__(self) -> int:
         return len(self._files)
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._files
 
     async def get(self, digest: bytes) -> bytes | None:
         """Return the file with this digest; ``None`` if it is not held (any more)."""
@@ -108,65 +102,48 @@ async def _image_digest(reply: bytes) -> bytes:
         return b""
 
 
-async def call(model: Model, method: str, request: bytes, deadline: Deadline) -> bytes:
-    """Send a serialised request to a model within what is left of a deadline.
+class SentImage:
+    """The image of one request: how it is named, and its file where that can be had.
 
-    Raises:
-        BackendError, ServiceError: as ``Model.call``.
+    ``encoded`` is the file where the message does not hold it: a view of the request's bytes, or
+    what the caller has at hand of an image that its request names by digest.
     """
-    timeout_s = deadline.for_backend_s()
-    if timeout_s <= 0:
-        raise too_late(model.model_id)
-    return await model.call(method, request, timeout_s=timeout_s)
 
+    def __init__(
+        self, image: pb.Image, cache: ImageCache, encoded: bytes | memoryview = b""
+    ) -> None:
+        self.is_named = image.WhichOneof("source") == "sha256"
+        """Whether the request has the digest instead of the file."""
+        self._digest = image.sha256
+        self._encoded = encoded or image.encoded
+        self._cache = cache
+        self._held: set[bytes] = set()
+        self._hashing = asyncio.Lock()
 
-async def segment(
-    model: Model,
-    request: bytes,
-    image: pb.Image,
-    deadline: Deadline,
-    cache: ImageCache,
-    *,
-    encoded: bytes | memoryview = b"",
-) -> bytes:
-    """Send a serialised ``SegmentRequest``, whose image is ``image``, to a model.
+    async def digest(self) -> bytes:
+        """Return the SHA-256 digest of the file, computed once."""
+        async with self._hashing:
+            if not self._digest:
+                self._digest = await _sha256(self._encoded)
+        return self._digest
 
-    A replica that does not hold the digest is sent the file, if this gateway still has it or the
-    caller has it at hand as ``encoded``. An image that ended an engine of this model is refused.
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the file can probably be had."""
+        return bool(self._encoded) or self._digest in self._cache
 
-    Raises:
-        BackendError, ServiceError: as ``Model.call``.
-    """
-    if cache.quarantine.digests:
-        cache.quarantine.check(await _quarantine_key(model, image, encoded))
-    try:
-        return await call(model, "Segment", request, deadline)
-    except BackendError as error:
-        if error.has_ended_engine:
-            cache.quarantine.add(await _quarantine_key(model, image, encoded))
-        if error.reason != Reason.IMAGE_NOT_HELD or image.WhichOneof("source") != "sha256":
-            raise
-        file = encoded or await cache.get(image.sha256)
-        if file is None:
-            raise
-    return await call(model, "Segment", with_image(request, file), deadline)
+    async def file(self) -> bytes | memoryview | None:
+        """Return the file, if the caller has it or it is kept."""
+        return self._encoded or await self._cache.get(self._digest)
 
+    async def hold(self, digest: bytes) -> None:
+        """Keep the file, if it came, for later requests by the digest that a model claims; once
+        for each digest."""
+        if self._encoded and digest not in self._held:
+            self._held.add(digest)
+            await self._cache.put(self._encoded, digest)
 
-async def _quarantine_key(model: Model, image: pb.Image, encoded: bytes | memoryview) -> str:
-    digest = image.sha256 or await _sha256(encoded or image.encoded)
-    return f"{model.model_id} {digest.hex()}"
-
-
-async def segment_and_hold(
-    model: Model,
-    request: bytes,
-    image: pb.Image,
-    encoded: bytes | memoryview,
-    deadline: Deadline,
-    cache: ImageCache,
-) -> bytes:
-    """``segment``, keeping the file of the image for later requests that name its digest."""
-    reply = await segment(model, request, image, deadline, cache, encoded=encoded)
-    if encoded:
-        await cache.put(encoded, await _image_digest(reply))
-    return reply
+    async def hold_for(self, reply: bytes) -> None:
+        """``hold``, by the digest if that is known, else by that in a ``SegmentResponse``."""
+        if self._encoded:
+            await self.hold(self._digest or await _image_digest(reply))

@@ -1,0 +1,58 @@
+"""Serves every installed model on a Ray of this machine alone: ``python -m diptych_ray``.
+
+What ``serve run diptych_ray:app`` does too, but as a service does it: on SIGTERM as on Ctrl-C all
+that it started drains and ends, and nothing listens for other machines.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+import ray
+from ray import serve
+from ray.serve.config import HTTPOptions
+
+from diptych_runtime.settings import SettingsError
+
+from .application import app
+
+HOST, PORT = "127.0.0.1", 8000
+"""Where the directory is asked."""
+
+
+def main() -> None:
+    """Serve until told to stop; ends the process with 2 where a setting has to change."""
+    os.environ.setdefault("DIPTYCH_HOST", HOST)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        application = app({})
+    except SettingsError as error:
+        sys.stderr.write(f"diptych-ray: {error}\n")
+        raise SystemExit(2) from None
+    try:
+        ray.init(address="local", include_dashboard=False, _node_ip_address=HOST)
+        for number in (signal.SIGINT, signal.SIGTERM):  # Ray sets one of its own
+            signal.signal(number, _stop)
+        serve.start(http_options=HTTPOptions(host=HOST, port=PORT))
+        serve.run(application, name="diptych", route_prefix="/")
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        sys.stderr.write("diptych-ray: stopping\n")
+    finally:
+        if ray.is_initialized():
+            serve.shutdown()
+            ray.shutdown()
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):  # whoever repeats himself does not stop the stop
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()
