@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +17,13 @@ import httpx
 import numpy as np
 import pytest
 import tomllib
+from click.testing import CliRunner
 from documentation import DOCS, ROOT, blocks, shell_lines
 from PIL import Image
 from stack import free_port, wait_serving
 
 from diptych import Client, VideoWriter
+from diptych.cli import main
 from diptych.testing import FakeSegmentService
 from diptych_gateway.security.limits import Limits
 from diptych_gateway.security.tokens import parse_tokens, watch_tokens
@@ -47,21 +50,31 @@ CURL_LINES = [line for line in shell_lines() if line.startswith("curl ")]
 OTHER_LINES = [line for line in shell_lines() if line not in (*DIPTYCH_LINES, *CURL_LINES)]
 
 
-@pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSegmentService]:
-    """A fake gateway at the address that every block uses, and the files that it reads."""
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the blocks read."""
+    folder = tmp_path_factory.mktemp("files")
     pixels = np.random.default_rng(0).integers(0, 255, (600, 800, 3), dtype=np.uint8)
     picture = Image.fromarray(pixels)
-    picture.save(tmp_path / "photo.jpg")
-    (tmp_path / "photos").mkdir()
+    picture.save(folder / "photo.jpg")
+    (folder / "photos").mkdir()
     for name in ("a.png", "b.jpg"):
-        picture.resize((64, 48)).save(tmp_path / "photos" / name)
-    (tmp_path / "frames").mkdir()
+        picture.resize((64, 48)).save(folder / "photos" / name)
+    (folder / "frames").mkdir()
     for number in range(3):
-        picture.save(tmp_path / "frames" / f"{number}.jpg")
-    with VideoWriter(tmp_path / "clip.mp4") as writer:
+        picture.save(folder / "frames" / f"{number}.jpg")
+    with VideoWriter(folder / "clip.mp4") as writer:
         for _ in range(42):
             writer.write(pixels[:400, :420])
+    return folder
+
+
+@pytest.fixture
+def service(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FakeSegmentService]:
+    """A fake gateway at the address that every block uses, and the files that it reads."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     with FakeSegmentService(models=("mask-rcnn", "sam-2", "mask-rcnn-sam-2")) as service:
         monkeypatch.setenv("DIPTYCH_ADDRESS", service.address)
@@ -105,11 +118,9 @@ def test_the_third_model_serves(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", DIPTYCH_LINES, ids=named)
 def test_diptych_commands_run(line: str, service: FakeSegmentService, tmp_path: Path) -> None:
-    program, *arguments = shlex.split(line)
-    done = subprocess.run(
-        [str(BIN / program), *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    _, *arguments = shlex.split(line)
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.stderr
     for out in (after for word, after in pairwise(arguments) if word == "--out"):
         assert (tmp_path / out).exists()
 

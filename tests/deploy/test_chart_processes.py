@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -150,12 +151,27 @@ def test_the_gateway_is_ready_whatever_its_certificate_is_called(pods: Pods) -> 
         if port["name"] == probe["port"]
     )
     url = f"{probe['scheme'].lower()}://127.0.0.1:{pods.ports[str(number)]}{probe['path']}"
+    assert "alive" in got(url)
+
+
+def test_prometheus_finds_what_the_autoscaler_asks_for(pods: Pods) -> None:
+    named = {p["name"]: str(p["containerPort"]) for p in pods.containers[MODEL]["ports"]}
+    page = got(f"http://127.0.0.1:{pods.ports[named['metrics']]}/metrics")
+    (trigger,) = of_kind(rendered(*example("autoscaled")), "ScaledObject")[f"eyes-{MODEL}"]["spec"][
+        "triggers"
+    ]
+    (name,) = re.findall(r"diptych_[a-z_]+", trigger["metadata"]["query"])
+    assert re.search(rf"^{name} [0-9.]+$", page, re.MULTILINE)
+
+
+def got(url: str) -> str:
+    """What is at an address, whatever its certificate says; the kubelet asks in this way."""
     unchecked = ssl._create_unverified_context()
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=unchecked)
     )
     with opener.open(url, timeout=20) as answer:
-        assert answer.status == 200
+        return str(answer.read().decode())
 
 
 def test_callers_with_a_token_reach_the_model(pods: Pods) -> None:

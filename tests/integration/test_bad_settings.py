@@ -21,12 +21,15 @@ from diptych_runtime.engine import LoadError
 ROOT = Path(__file__).resolve().parents[2]
 OTHER_MODEL = ROOT / "services/mask-rcnn/src/diptych_maskrcnn/weights/mask-demo.safetensors"
 SAM_2_CONFIG = {"DIPTYCH_SAM_2_CONFIG": "configs/sam2.1/sam2.1_hiera_t.yaml"}
+SAID: dict[tuple[str | tuple[str, str], ...], str] = {}
+"""By engine and variables: what was said is not asked again."""
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights that are none, and a checkpoint that broke off."""
+    tmp_path = tmp_path_factory.mktemp("weights")
     for name in ("none.safetensors", "none.pt"):
         (tmp_path / name).write_bytes(b"x" * 1000)
     torch.save({"model": {"a": torch.zeros(1000)}}, tmp_path / "whole.pt")
@@ -112,6 +115,13 @@ def test_weights_of_sam_2(
 
 def refusal(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
     """What an engine says when it is not loaded; ``ends`` shows that a service says just this."""
+    key = name, *variables.items()
+    if key not in SAID:
+        SAID[key] = _refusal(name, folder, monkeypatch, **variables)
+    return SAID[key]
+
+
+def _refusal(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("DIPTYCH_WEIGHTS_DIR", str(folder / "cache"))
     for variable, value in variables.items():

@@ -73,7 +73,10 @@ def test_a_node_is_killed_under_three_users(nodes: Nodes, logs: Path) -> None:
     assert calls.lost == []
 
 
-def test_load_scales_a_model_up_and_down(nodes: Nodes, logs: Path) -> None:
+def test_load_scales_a_model_up_and_down(
+    nodes: Nodes, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diptych_ray.application._LOOK_BACK_S", 4.0)  # replicas report each second
     scaled = {"max_replicas": 2, "load_per_replica": 2, "upscale_delay_s": 1}
     nodes.deploy({"fake": {**FAKE, **scaled, "downscale_delay_s": 2}})
     with (

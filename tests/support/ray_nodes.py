@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Nodes:
     cluster: Cluster
     worker: Any
     directory: str
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What is deployed, with its options."""
 
     def kill_worker(self) -> None:
         """End a node with all that runs on it, as a machine that fails."""
@@ -64,7 +66,9 @@ class Nodes:
 
     def deploy(self, models: dict[str, dict[str, Any]], timeout_s: float = 90.0) -> None:
         """Run an application and wait until the directory lists as many replicas as it asks for."""
-        serve.run(app({"models": models}), name="diptych", route_prefix="/")
+        if models != self.models:  # the same once more would start all replicas anew
+            serve.run(app({"models": models}), name="diptych", route_prefix="/")
+            self.models = models
         wanted = {name: options.get("replicas", 1) for name, options in models.items()}
         self.wait(lambda listed: {name: len(a) for name, a in listed.items()} == wanted, timeout_s)
 
@@ -128,9 +132,12 @@ def running_gateway(models: Sequence[str], directory: str, log: Path) -> Iterato
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
     try:
         address = f"127.0.0.1:{port}"
-        wait_serving(address)
+        wait_serving(address, seconds=30)
         wait_all_cards(address)
         yield address
+    except TimeoutError as error:
+        error.add_note(log.read_text(errors="replace")[-2000:])
+        raise
     finally:
         process.terminate()
         process.wait(60)

@@ -148,6 +148,15 @@ def test_keypoints_and_coco(run: Run, album: Path, service: FakeSegmentService) 
     assert len(again.anns) == 8
 
 
+def test_annotations_without_classes_are_told(
+    run: Run, album: Path, service: FakeSegmentService
+) -> None:
+    assert "names no classes" not in run(*the_start("--coco")).stderr
+    del service.cards["one"].categories[:]
+    done = run(*the_start("--coco", "--changed"))
+    assert "names no classes, so annotations.json has category 0" in done.stderr
+
+
 def test_boxes_alone_are_coco_too(run: Run, album: Path) -> None:
     assert run(*the_start("--coco", "--task", "object-detection")).exit_code == 0
     coco = COCO("found/annotations.json")

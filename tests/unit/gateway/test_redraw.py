@@ -37,6 +37,13 @@ def test_the_overlap_is_that_of_the_pixels(before: np.ndarray, after: np.ndarray
     assert (Mask.from_coco(segment.mask.coco_rle, SIZE).to_array() == after).all()
 
 
+def test_a_box_stays_where_nothing_is_outlined() -> None:
+    found = Segment(0.5, Box(1, 1, 4, 3), Mask.from_array(np.zeros(SIZE, bool)), "cat", 17)
+    assert [*box_prompts(answer(found))] == [0]
+    reply = combined(answer(found), {0: made(np.zeros(SIZE, bool))}, [], RLE, lambda: False)
+    assert read(reply.SerializeToString()).segments[0].box == found.box
+
+
 @given(st.tuples(*[st.floats(-20, 20) for _ in range(4)]))
 def test_boxes_for_prompts_are_inside_the_picture(edges: tuple[float, ...]) -> None:
     height, width = SIZE

@@ -175,9 +175,9 @@ def test_keys(engine: Any, held: Any) -> None:
 def test_the_tiny_architecture_with_random_weights(scene: Any, photo: Any) -> None:
     torch.manual_seed(1)
     config = packaged_config("configs/sam2.1/sam2.1_hiera_t.yaml")
-    network = Network(assemble(build_model(config), torch.device("cpu")))
+    network = Network(assemble(build_model(config, image_size=512), torch.device("cpu")))
     pictures = [network.encode(scene(0)), network.encode(photo)]
-    places = torch.tensor([[[200.0, 300.0]], [[640.0, 500.0]]])
+    places = torch.tensor([[[100.0, 150.0]], [[320.0, 250.0]]])
     labels = torch.ones(2, 1, dtype=torch.int32)
     both = network.decode(pictures, PromptBatch(places, labels, None), multimask=True)
     for row, picture in enumerate(pictures):

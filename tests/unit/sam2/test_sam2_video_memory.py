@@ -20,6 +20,9 @@ from diptych_sam2.network.memory import FrameMemory, MemoryWindow, ObjectMemory
 from diptych_sam2.network.video import VideoNetwork
 from diptych_sam2.video.session import Sam2VideoSession
 
+COUNT = 160
+"""Frames: eight times as many as a memory reaches back."""
+
 
 @pytest.fixture(scope="module")
 def network() -> VideoNetwork:
@@ -35,7 +38,7 @@ def session(network: VideoNetwork) -> Sam2VideoSession:
 def test_memory_is_flat_and_counted(network: VideoNetwork, finish: Any) -> None:
     session = Sam2VideoSession(network, OPTIONS, max_conditioning_frames=3)
     counted: list[int] = []
-    for index in range(300):
+    for index in range(COUNT):
         answer = feed(session, index)
         if index == 0:
             for object_id in (1, 2):
@@ -47,16 +50,16 @@ def test_memory_is_flat_and_counted(network: VideoNetwork, finish: Any) -> None:
             counted.append(_without_masks(session))
     assert len(set(counted)) == 1
     assert session.nbytes == pytest.approx(reachable_bytes(session, without=VideoNetwork), rel=0.2)
-    assert len(session._frames.since(session._held(296))) == 4
+    assert len(session._frames.since(session._held(COUNT - 4))) == 4
     for object_id, track in session._tracks.items():
         memory = track.memory
-        assert sorted(track.answers) == [296, 297, 298, 299]
-        assert min(memory.tracked) >= 299 - 3 - 15
+        assert sorted(track.answers) == list(range(COUNT - 4, COUNT))
+        assert min(memory.tracked) >= COUNT - 1 - 3 - 15
         assert len(memory.conditioning) == (3 if object_id == 1 else 1)
         kept = [n for n, one in memory.tracked.items() if one.features is not None]
-        assert min(kept) >= 299 - 3 - 6
+        assert min(kept) >= COUNT - 1 - 3 - 6
         logits = [n for n, one in memory.tracked.items() if one.logits is not None]
-        assert min(logits) >= 296
+        assert min(logits) >= COUNT - 4
 
 
 def _without_masks(session: Sam2VideoSession) -> int:

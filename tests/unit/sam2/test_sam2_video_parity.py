@@ -386,17 +386,17 @@ def test_a_correction_on_a_held_frame(
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: Any) -> tuple[VideoNetwork, SAM2VideoPredictor]:
-    """The published tiny architecture at 256 pixels with random weights."""
+    """The published tiny architecture at 128 pixels with random weights."""
     torch.manual_seed(11)
     config = tmp_path_factory.mktemp("tiny") / "tiny.yaml"
     tree = OmegaConf.load(packaged_config(TINY))
-    tree.model.image_size = 256
+    tree.model.image_size = 128
     OmegaConf.save(tree, config)
     model = build_model(config)
     state = model.state_dict()
     # Left to chance, random weights see no object anywhere, and there is nothing to compare.
     state["sam_mask_decoder.pred_obj_score_head.layers.2.bias"].fill_(1.0)
-    overrides = ["++model.image_size=256", "++model.add_all_frames_to_correct_as_cond=true"]
+    overrides = ["++model.image_size=128", "++model.add_all_frames_to_correct_as_cond=true"]
     predictor = build_sam2_video_predictor(TINY, device="cpu", hydra_overrides_extra=overrides)
     predictor.load_state_dict(state)
     return VideoNetwork(assemble(model, CPU)), predictor

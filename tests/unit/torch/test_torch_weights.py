@@ -151,7 +151,9 @@ def test_every_wrapping_is_read_and_converted_once(
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_a_wrapped_file_is_served(model: Model, suffix: str, tmp_path: Path) -> None:
+def test_a_wrapped_file_is_served(
+    model: Model, suffix: str, tmp_path: Path, conversions: list[Path]
+) -> None:
     path = save(WRAPPINGS["state_dict module.model."](model.state), tmp_path / f"tuned{suffix}")
     loaded = model.load(path)
     weights = loaded.weights[-1]

@@ -64,6 +64,8 @@ class Summary:
     """With COCO: pictures of the whole that have no row yet, since other shards are not done."""
     joined: bool = False
     """COCO's file was written."""
+    classless: bool = False
+    """With its annotations of category 0, since the model names no classes."""
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -186,7 +188,7 @@ def _join(parts: Parts, source: Source, job: Job, summary: Summary) -> None:
     summary.missing = sum(picture.path not in done for picture in source.pictures)
     if not summary.missing:
         write_coco(parts, [part.name for part in finished.parts], job)
-        summary.joined = True
+        summary.joined, summary.classless = True, not job.categories
 
 
 @contextmanager

@@ -48,10 +48,13 @@ _LIMBS = (
 
 
 def draw_segments(axes: Axes, segments: Sequence[Segment], colors: Sequence[str]) -> None:
-    """Masks, else boxes; keypoints; labels on top. Axes are in pixels of the image."""
+    """Masks, boxes where there is none or an empty one, keypoints, and labels on top of all.
+
+    Axes are in pixels of the image.
+    """
     shapes = sorted(zip(segments, colors, strict=True), key=lambda pair: -_extent(pair[0]))
     for segment, color in shapes:
-        if segment.mask is not None:
+        if segment.mask is not None and segment.mask.area:
             _draw_mask(axes, segment.mask, color)
         elif segment.box is not None:
             _draw_box(axes, segment, color)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._types.errors import MissingExtraError
+from .._types.geometry import Box
 from .._types.segment import Segment
 
 if TYPE_CHECKING:
@@ -30,6 +32,14 @@ class SegmentArrays:
     """``(N,)``, 0 for class-agnostic models."""
 
 
+_NO_BOX = Box(0.0, 0.0, 0.0, 0.0)
+
+
+def _box(segment: Segment) -> Box | None:
+    """The box that came, whatever its mask is, else the one around the mask."""
+    return segment.box or (segment.mask.box if segment.mask else None)
+
+
 def to_numpy(segments: Sequence[Segment], size: tuple[int, int]) -> SegmentArrays:
     """See ``SegmentResult.to_numpy``."""
     masks: NDArray[np.bool_] | None = None
@@ -38,29 +48,53 @@ def to_numpy(segments: Sequence[Segment], size: tuple[int, int]) -> SegmentArray
         for row, segment in zip(masks, segments, strict=True):
             if segment.mask is not None:
                 row[:] = segment.mask.to_array()
-    edges = [segment.box.xyxy if segment.box else (0.0, 0.0, 0.0, 0.0) for segment in segments]
+    boxes = [_box(segment) or _NO_BOX for segment in segments]
     return SegmentArrays(
         masks=masks,
-        xyxy=np.array(edges, dtype=np.float32).reshape(-1, 4),
+        xyxy=np.array([box.xyxy for box in boxes], dtype=np.float32).reshape(-1, 4),
         scores=np.array([segment.score for segment in segments], dtype=np.float32),
         category_ids=np.array([segment.category_id for segment in segments], dtype=np.int32),
     )
 
 
+CategoryIds = int | Mapping[str, int]
+"""The category of everything, or that of each label."""
+
+
 def to_coco(
-    segments: Sequence[Segment], size: tuple[int, int], image_id: int, first_id: int
+    segments: Sequence[Segment],
+    size: tuple[int, int],
+    image_id: int,
+    first_id: int,
+    category_id: CategoryIds | None = None,
 ) -> list[dict[str, Any]]:
     """See ``SegmentResult.to_coco``."""
     return [
         _annotation(segment, size, image_id, first_id + index)
+        | ({} if category_id is None else {"category_id": _category(segment, category_id)})
         for index, segment in enumerate(segments)
     ]
+
+
+def _category(segment: Segment, ids: CategoryIds) -> int:
+    try:
+        return operator.index(ids[segment.label] if isinstance(ids, Mapping) else ids)
+    except KeyError:
+        known = ", ".join(map(repr, ids)) if isinstance(ids, Mapping) else ""
+        raise ValueError(
+            f"category_id: expected an id for each label, got none for {segment.label!r}, "
+            f"only for {known or 'none'}"
+        ) from None
+    except TypeError:
+        raise TypeError(
+            f"category_id: expected an integer, or one for each label, got {ids!r}"
+        ) from None
 
 
 def _annotation(
     segment: Segment, size: tuple[int, int], image_id: int, annotation_id: int
 ) -> dict[str, Any]:
-    box = segment.box.xywh if segment.box else (0.0, 0.0, 0.0, 0.0)
+    box = (_box(segment) or _NO_BOX).xywh
     annotation: dict[str, Any] = {
         "id": annotation_id,
         "image_id": image_id,
@@ -92,7 +126,7 @@ def to_supervision(segments: Sequence[Segment], size: tuple[int, int]) -> superv
         raise MissingExtraError(
             "to_supervision needs an extra: pip install 'diptych[supervision]'"
         ) from error
-    kept = [i for i, segment in enumerate(segments) if segment.box is not None]
+    kept = [i for i, segment in enumerate(segments) if _box(segment) is not None]
     if not kept:
         return supervision.Detections.empty()
     arrays = to_numpy(segments, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -81,12 +82,38 @@ class SegmentResult:
     raw: SegmentResponse | None = field(default=None, repr=False, compare=False)
     """The message as it came."""
 
-    def to_coco(self, image_id: int = 1, *, first_id: int = 1) -> list[dict[str, Any]]:
+    def to_coco(
+        self,
+        image_id: int = 1,
+        *,
+        first_id: int = 1,
+        category_id: int | Mapping[str, int] | None = None,
+    ) -> list[dict[str, Any]]:
         """Annotations as in a COCO file: ``bbox`` as xywh, ``segmentation`` as compressed RLE.
 
         Ids count up from ``first_id``. ``COCO.loadRes`` of pycocotools takes the list, too.
+
+        Args:
+            image_id: as in the file that the annotations go with.
+            first_id: of the first annotation.
+            category_id: instead of the model's own: one for all, or one for each label, as they
+                are in the file. What finds objects without naming them has category 0, which no
+                file has and every evaluation leaves out: say one, or be warned.
+
+        Raises:
+            ValueError: a label has no id.
         """
-        return formats.to_coco(self.segments, self.image_size, image_id, first_id)
+        without = sum(not segment.category_id for segment in self.segments)
+        if without and category_id is None:
+            warnings.warn(
+                f"{self.model_id}: {without} of {len(self.segments)} segments have no class, so "
+                "their annotations have category 0, which evaluations leave out (pycocotools: AP "
+                "0); say to_coco(category_id=...)",
+                stacklevel=2,
+            )
+        return formats.to_coco(
+            self.segments, self.image_size, image_id, first_id, category_id=category_id
+        )
 
     def to_numpy(self) -> formats.SegmentArrays:
         """Parallel arrays; every mask is decoded to full size, one byte a pixel."""

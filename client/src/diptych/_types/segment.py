@@ -26,7 +26,8 @@ class Segment:
     score: float
     """How sure the model is. Range [0, 1]. Not comparable between models."""
     box: Box | None = None
-    """The box the model predicted, or the smallest around the mask; ``None`` for an empty mask."""
+    """The box the model predicted, or the smallest around the mask; ``None`` where neither is, as
+    for an empty mask of a model that predicts none."""
     mask: Mask | None = None
     """Pixels that belong to it; ``None`` for detection and keypoint tasks."""
     label: str = ""

@@ -11,6 +11,7 @@ import click
 
 from .. import AsyncClient, DiptychError
 from .._arguments import make_options
+from .._batch.coco import NAME as COCO_NAME
 from .._batch.parts import Shard
 from .._batch.run import InterruptedBatchError, Plan, Summary, Watcher, run_batch
 from .._batch.sources import Source, open_source
@@ -156,6 +157,12 @@ def batch(
             shown.summarize("stopped; ")
             raise
     shown.summarize()
+    if summary.classless:
+        click.echo(
+            f"diptych: the model names no classes, so {COCO_NAME} has category 0, 'object': no "
+            "other file has it, and pycocotools leaves it out where categories count",
+            err=True,
+        )
     click.get_current_context().exit(_exit_code(summary, shown.codes, strict))
 
 

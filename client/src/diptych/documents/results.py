@@ -8,6 +8,7 @@ import enum
 from datetime import datetime
 from typing import Any, cast
 
+from .._export.formats import to_coco
 from .._types.cards import KnownModel
 from .._types.errors import DiptychError
 from .._types.prompts import LowResLogits, MaskEncoding
@@ -137,7 +138,8 @@ def logits_document(logits: LowResLogits) -> LogitsDocument:
 
 def _segments(result: SegmentResult, encoding: MaskEncoding) -> list[SegmentDocument]:
     documents: list[SegmentDocument] = []
-    for segment, annotation in zip(result.segments, result.to_coco(), strict=True):
+    annotations = to_coco(result.segments, result.image_size, 1, 1)
+    for segment, annotation in zip(result.segments, annotations, strict=True):
         mask, logits = segment.mask, segment.low_res_logits
         if mask is not None and encoding is not MaskEncoding.COCO_RLE:
             annotation["segmentation"] = mask_document(mask, encoding)

@@ -90,10 +90,12 @@ def combined(
 
 
 def _relabelled(drawn: Segment, found: Segment) -> Segment:
-    """The outline of one model under the label and score of the other."""
+    """The outline of one model under the label and score of the other, whose box stays where
+    there is no outline."""
     overlap = found.mask.iou(drawn.mask) if found.mask and drawn.mask else None
     return replace(
         drawn,
+        box=drawn.box or found.box,
         label=found.label,
         category_id=found.category_id,
         score=found.score,

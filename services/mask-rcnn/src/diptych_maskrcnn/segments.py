@@ -68,11 +68,11 @@ def box_segment(network: Network, found: Detections, index: int, size: tuple[int
 
 
 def mask_segment(network: Network, pyramid: Pyramid, found: Detections, index: int) -> Segment:
-    """Make the segment of a detection whose probability map is in ``pyramid.masks``."""
+    """Make the segment of a detection whose probability map is in ``pyramid.masks``; its box is
+    the one that was found, also where the mask is empty."""
     mask = pasted(pyramid.masks[index], found.boxes_px[index], pyramid.size)
-    area = mask.area
-    segment = box_segment(network, found, index, pyramid.size)
-    return replace(segment, box=segment.box if area else None, mask=mask, area=area)
+    # Without a pixel of the mask above one half the object is found all the same.
+    return replace(box_segment(network, found, index, pyramid.size), mask=mask, area=mask.area)
 
 
 def pasted(

@@ -63,7 +63,9 @@ class Segment(google.protobuf.message.Message):
 
     @property
     def box(self) -> diptych.segment.v1.geometry_pb2.BoundingBox:
-        """The box the model predicted, or the smallest box around the mask; unset for an empty mask."""
+        """The box the model predicted, or the smallest box around the mask; unset where neither is, as
+        for an empty mask of a model that predicts none.
+        """
 
     @property
     def keypoints(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[diptych.segment.v1.geometry_pb2.Keypoint]:
