@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
 from ._clips.asynchronous import AsyncClipMethods
-from ._many import check_concurrency, map_in_order_async
+from ._many.again import DEFAULT_PATIENCE_S, checked_patience
+from ._many.asking import ask_many_async
+from ._many.items import asked_items
+from ._many.order import check_concurrency
 from ._pictures.encoding import JpegQuality
-from ._pictures.images import image_sources
 from ._transport.asynchronous import AsyncTransport, read
 from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions
@@ -140,21 +142,49 @@ class AsyncClient(AsyncClipMethods):
         prompts: Iterable[Prompt] | None = None,
         points: Iterable[PointLike] | None = None,
         boxes: Iterable[BoxLike] | None = None,
+        prompts_per_image: Iterable[Iterable[Prompt]] | None = None,
         output: OutputOptions | None = None,
         automatic: AutomaticOptions | None = None,
         jpeg_quality: JpegQuality = "auto",
         timeout: Timeout = DEFAULT,
+        patience: float = DEFAULT_PATIENCE_S,
     ) -> AsyncIterator[ManyItem]:
         """What one model finds in many images, in their order, failures as values.
 
         ``images`` is a folder (its pictures in order of name) or an iterable, which is
         read only a little ahead of the results that are taken. At most ``concurrency`` images
-        are asked at a time, each with a ``timeout`` of its own. Other arguments as in ``segment``.
+        are asked at a time, each with a ``timeout`` of its own.
+
+        Args:
+            prompts_per_image: instead of prompts for all, those of each image: as many entries as
+                images, read in step with them.
+            patience: what the server has no room for, or is not loaded for yet, is asked again
+                when it suggests to, with fewer at a time. After so many seconds in which it
+                answered nothing it is an error; 0 does not wait.
+
+        Other arguments as in ``segment``.
+
+        Raises:
+            OSError: the folder cannot be read.
+            TypeError, ValueError: an argument cannot be used, or there are not as many entries as
+                images; if that is not known before, it is raised where one of both ends.
         """
-        options = make_options(model, task, prompts, points, boxes, output, automatic)
-        work = partial(self._segment_item, options=options, quality=jpeg_quality, timeout=timeout)
-        limit = check_concurrency(concurrency)
-        return map_in_order_async(work, image_sources(images), concurrency=limit)
+        given = {
+            "model": model,
+            "task": task,
+            "prompts": prompts,
+            "points": points,
+            "boxes": boxes,
+            "output": output,
+            "automatic": automatic,
+        }
+        return ask_many_async(
+            partial(self._segment, quality="auto", timeout=timeout),
+            asked_items(images, prompts_per_image, given),
+            quality=jpeg_quality,
+            concurrency=check_concurrency(concurrency),
+            patience=checked_patience(patience),
+        )
 
     async def compare(
         self,
@@ -308,14 +338,6 @@ class AsyncClient(AsyncClipMethods):
         build = partial(requests.segment_request, options)
         reply = await self._wire.ask(self._wire.segments.Segment, image, build, quality, timeout)
         return await read(replies.read_result, reply)
-
-    async def _segment_item(
-        self, image: ImageLike, options: RequestOptions, quality: JpegQuality, timeout: Timeout
-    ) -> ManyItem:
-        try:
-            return ManyItem(image, await self._segment(image, options, quality, timeout), None)
-        except Exception as error:  # one bad image must not end the others
-            return ManyItem(image, None, error)
 
     async def _events(
         self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout

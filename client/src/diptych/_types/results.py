@@ -273,6 +273,8 @@ class ManyItem:
     result: SegmentResult | None
     error: Exception | None
     """A ``DiptychError``, or what went wrong when the image was read."""
+    index: int = 0
+    """Which of the images it is, as they were given, from 0."""
 
 
 @dataclass(frozen=True)
