@@ -75,6 +75,9 @@ NO_PROMPTS = (
 """Why prompts that were given and are none are refused: a program that found nothing to ask for
 would get everything that there is."""
 
+FEW_PROMPTS = 64
+"""No service that is set up as usual takes fewer; for more its card is asked."""
+
 
 @dataclass(frozen=True)
 class RequestOptions:
@@ -85,6 +88,12 @@ class RequestOptions:
     prompts: tuple[Prompt, ...] = ()
     output: OutputOptions = field(default_factory=OutputOptions)
     automatic: AutomaticOptions | None = None
+
+    @property
+    def may_need_parts(self) -> bool:
+        """Whether the prompts may be too many, or too large, for one request."""
+        masks = len(self.prompts) > 1 and any(prompt.mask is not None for prompt in self.prompts)
+        return masks or len(self.prompts) > FEW_PROMPTS
 
 
 def make_options(
