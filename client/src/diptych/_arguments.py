@@ -20,6 +20,7 @@ from ._types.errors import InvalidRequestError, MessageTooLargeError
 from ._types.geometry import Box, Point
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
 from .limits import MAX_REQUEST_BYTES
+from .wire.reasons import NO_PROMPTS
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -67,13 +68,6 @@ PointLike = Point | Sequence[float]
 """A ``Point``, ``(x, y)``, or ``(x, y, positive)``."""
 BoxLike = Box | Sequence[float]
 """A ``Box``, or ``(x_min, y_min, x_max, y_max)``."""
-
-NO_PROMPTS = (
-    "expected at least one, got none; leave it out, or say task='instance-segmentation', "
-    "to find everything"
-)
-"""Why prompts that were given and are none are refused: a program that found nothing to ask for
-would get everything that there is."""
 
 FEW_PROMPTS = 64
 """No service that is set up as usual takes fewer; for more its card is asked."""
