@@ -14,7 +14,10 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ROOT / "locks"
@@ -116,10 +119,23 @@ def faults(name: str, text: str) -> list[str]:
     for block in re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", text, flags=re.M).strip()):
         if "--hash=sha256:" not in block:
             found.append(f"{name}: expected hashes for {block.split(chr(10))[0]!r}, got none")
-    names = (line for line in environments()[name] if line[0] not in "-#")
-    missing = {normal(re.split(r"[\[=<>~! ]", line)[0]) for line in names}
+    missing = set(map(_name, _direct(environments()[name]))) - set(map(normal, our_names()))
     found += [f"{name}: expected {each}, which it lacks" for each in missing - pins(text).keys()]
     return found
+
+
+def _direct(wanted: list[str]) -> Iterator[str]:
+    """Name what an environment wants, and what our distributions in it say that they need."""
+    for line in wanted:
+        if line.startswith("-e "):
+            file = ROOT / line[3:].partition("[")[0] / "pyproject.toml"
+            yield from tomllib.loads(file.read_text())["project"]["dependencies"]
+        elif line[:1] not in ("-", "#", ""):
+            yield line
+
+
+def _name(requirement: str) -> str:
+    return normal(re.split(r"[\[=<>~!; ]", requirement)[0])
 
 
 def main() -> int:

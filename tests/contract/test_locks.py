@@ -45,6 +45,11 @@ def test_a_wanted_distribution_that_is_not_there_is_a_fault() -> None:
     assert any("torchvision" in fault for fault in resolve.faults("torch", without))
 
 
+def test_what_our_own_distributions_need_and_is_not_there_is_a_fault() -> None:
+    without = re.sub(r"^prometheus-client==.*\n(?: +.*\n)+", "", lock("sam-2"), flags=re.M)
+    assert any("prometheus-client" in fault for fault in resolve.faults("sam-2", without))
+
+
 def test_a_lock_names_no_index() -> None:
     for name in NAMES:
         assert "://" not in lock(name)
