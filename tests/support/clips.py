@@ -63,6 +63,23 @@ def make_matroska(path: Path, times_ms: list[int]) -> Path:
     return path
 
 
+def make_broadcast(path: Path, count: int) -> Path:
+    """A file as television has them: of two fields each, and of pixels that are not square."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25, options={"flags": "+ildct+ilme"})
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(8, 9)
+        for index in range(count):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame(index), format="rgb24")))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        shown = next(container.decode(video=0))
+        assert shown.interlaced_frame
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(8, 9)
+    return path
+
+
 TURNED = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 """a, b, c and d of the matrix that turns a picture clockwise by so many degrees."""
 

@@ -95,6 +95,22 @@ async def test_frames_prompts_and_removals_are_answered_in_order(stub: Stub) -> 
     assert [s.object_id for s in answers[3].frame.segments] == [0]
 
 
+async def test_the_model_s_time_is_counted_while_a_session_is_open_and_after_it(stub: Stub) -> None:
+    async def worked_s() -> float:
+        return (await stats(stub)).device_time.ToNanoseconds() / 1e9
+
+    before = await worked_s()
+    async with talk(stub) as t:
+        await t.start()
+        for index in range(3):
+            await t.frame(index)
+            await t.read()
+        during = await worked_s()
+        assert await t.done() == []
+    await sessions(stub, 0)
+    assert before < during <= await worked_s()
+
+
 async def test_a_damaged_frame_is_answered_with_a_warning_once(stub: Stub) -> None:
     damaged = dict(picture_files.damaged())["baseline-without-end.jpg"]
     async with talk(stub) as t:

@@ -354,3 +354,13 @@ def test_no_line_of_the_table_is_wider_than_the_terminal(columns: int) -> None:
     assert told.count("".join(f"Bold {long * 3}{long}".split())) == 4
     assert told.count(url) == 4
     assert told.count("Foundationvision") == {80: 2, 40: 4, 200: 1}[columns]
+
+
+def test_rows_of_one_line_stand_close(service: FakeSegmentService) -> None:
+    environment = {"DIPTYCH_ADDRESS": service.address, "COLUMNS": "80"}
+    told = CliRunner().invoke(main, ["cards"], env=environment).stdout
+    names = [line[:22].strip() for line in told.splitlines()]
+    at = names.index("Category")
+    assert names[at : at + 3] == ["Category", "Modality", "Release date"]
+    below = names[names.index("Parameters") :]
+    assert below[: below.index("Licence")][-1] == ""  # what took several lines ends with a gap

@@ -22,6 +22,7 @@ from clips import (
     damage,
     frame,
     make_b_frames,
+    make_broadcast,
     make_clip,
     make_folder,
     make_matroska,
@@ -147,6 +148,13 @@ def test_an_angle_between_is_the_nearest(tmp_path: Path) -> None:
 def test_the_default_stream_is_read(tmp_path: Path, default: int) -> None:
     (one,) = read_video(make_streams(tmp_path / "clip.mkv", [40, 120, 200], default))
     assert abs(int(one.pixels[0, 0, 0]) - [40, 120, 200][default]) < 4
+
+
+def test_a_broadcast_is_read_in_stored_pixels_and_both_fields_at_once(tmp_path: Path) -> None:
+    """What is asked and answered in pixels is in those of the file, whatever a player makes."""
+    seen = list(read_video(make_broadcast(tmp_path / "clip.mpg", 5)))
+    assert [each.index for each in seen] == [*range(5)]
+    assert all(np.abs(a.pixels.astype(int) - frame(a.index)).mean() < 5 for a in seen)
 
 
 def test_a_picture_that_moves_is_a_clip(tmp_path: Path) -> None:

@@ -81,8 +81,10 @@ def test_break_in_the_middle_goes_on_with_range(
     site: Site, converter: Sequence[str], store: Path
 ) -> None:
     site.cut_after = CUT
-    digest = hashlib.sha256(CHECKPOINT).hexdigest()
-    pull(site.weights(sha256=digest), converter=converter, directory=store, progress=False)
+    wanted, said = site.weights(sha256=hashlib.sha256(CHECKPOINT).hexdigest()), list[str]()
+    pull(wanted, converter=converter, directory=store, progress=False, say=said.append)
+    assert said[0].startswith("tiny: broke off (")
+    assert said[0].endswith("; trying again in 0 s")
     assert "Range" not in site.seen[0]
     assert site.seen[1]["Range"] == "bytes=100000-"
     assert site.seen[1]["If-Range"] == '"one"'

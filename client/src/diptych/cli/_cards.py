@@ -104,23 +104,29 @@ def _print_table(models: Sequence[KnownModel], stats: Mapping[str, ModelStats]) 
     short = [row for row in rows if row.kind in ("text", "flag")]
     beside = max(1, (console.width - _NAME_WIDTH) // _MODEL_WIDTH)
     for first in range(0, len(models), beside):
-        console.print(_table(models, short, range(len(models))[first : first + beside]))
+        columns = range(len(models))[first : first + beside]
+        console.print(_table(models, short, columns, console.width))
     for row in rows:
         if row not in short and any(row.cells):
             _print_texts(console, models, row)
 
 
-def _table(models: Sequence[KnownModel], rows: Sequence[CardRow], columns: range) -> Table:
+def _table(
+    models: Sequence[KnownModel], rows: Sequence[CardRow], columns: range, width: int
+) -> Table:
     from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(box=SIMPLE, show_lines=True)
+    table = Table(box=SIMPLE)
+    cell_width = (width - _NAME_WIDTH) // len(columns) - 2
     table.add_column("", style="bold", max_width=_NAME_WIDTH)
     for column in columns:
         table.add_column(models[column].model_id, overflow="fold", ratio=1)
     for row in rows:
         cells = ["\n".join(map(_plain, row.cells[column])) or "-" for column in columns]
-        table.add_row(row.name, *cells)
+        # Only what takes several lines needs a gap before what is below it.
+        folds = any("\n" in cell or len(cell) > cell_width for cell in cells)
+        table.add_row(row.name, *cells, end_section=folds)
     return table
 
 

@@ -76,9 +76,9 @@ class Totals:
         up = [replica for replica in replicas if replica.is_up] or replicas[:1]
         # One that hangs is not waited for when others have answered: they are what there is.
         within_s = timeout_s if len(up) == 1 else min(timeout_s, _ANSWER_S)
-        calls = (ask(replica, within_s) for replica in up)
         answers: dict[str, ModelStats] = {}
         failures: list[BaseException] = []
+        calls = (ask(replica, within_s) for replica in up)
         found = await asyncio.gather(*calls, return_exceptions=True)
         for replica, raw in zip(up, found, strict=True):
             try:

@@ -194,6 +194,7 @@ class ModelServicer:
         """Say what was done and what there is at this moment, with or without an engine."""
         message = self.stats.message()
         message.queue_wait.CopyFrom(duration(max(self.waits_s().values())))
+        message.device_time.CopyFrom(duration(self.stats.device_s + self.videos.model_s))
         message.queue_length = self._admission.waiting
         message.running_count = self._admission.running
         message.session_count = self.videos.count

@@ -39,6 +39,8 @@ class SessionChannel:
         """Messages that the engine process has not answered yet."""
         self.nbytes = 0
         """Memory that the session kept after its last answer."""
+        self.model_s = 0.0
+        """Time that the model worked for its answers."""
 
     def send(self, op: str, body: bytes = b"", **fields: object) -> None:
         """Send one message: ``open``, ``event``, ``refusal`` or ``close``."""
@@ -74,6 +76,7 @@ class SessionChannel:
             return True
         self.unanswered -= header["last"]
         self.nbytes = header["nbytes"]
+        self.model_s += header["model_s"]
         self._replies.put_nowait(SessionReply(body, header["last"]))
         return False
 

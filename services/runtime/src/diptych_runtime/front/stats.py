@@ -39,7 +39,7 @@ class Stats:
         self.errors = Counter({(code.name, reason.value): 0 for reason, code in CODES.items()})
         """Calls that failed, by code and reason as in the error table."""
         self.device_s = 0.0
-        """Seconds that the model worked."""
+        """Seconds that the model worked, but for video sessions."""
         self._cache_hits = 0
         self._encoder_runs = 0
         self._answer_seconds: dict[tuple[Task, bool], deque[float]] = defaultdict(
@@ -92,7 +92,6 @@ class Stats:
                     for (task, held), newest in self._answer_seconds.items()
                 ),
                 counting_since=self._since,
-                device_s=self.device_s,
             )
         )
 

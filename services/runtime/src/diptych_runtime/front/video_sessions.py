@@ -44,6 +44,12 @@ class VideoSessions:
         self._draining = False
         self.count = 0
         """Sessions that are open, or not freed yet."""
+        self._ended_model_s = 0.0
+
+    @property
+    def model_s(self) -> float:
+        """Seconds that the model worked for sessions, those that have ended among them."""
+        return self._ended_model_s + sum(stream.model_s for stream in self._streams)
 
     def go_away(self, grace_s: float) -> None:
         """Warn all clients that their session will be closed, and open no other."""
@@ -78,6 +84,7 @@ class VideoSessions:
             raise
         finally:
             self._streams.discard(stream)
+            self._ended_model_s += channel.model_s
             channel.drop()
             log_fields(messages=stream.messages, session_bytes=channel.nbytes)
 
@@ -122,6 +129,10 @@ class _Stream:
         self._room = asyncio.Semaphore(settings.frames_in_flight)
         self._active = time.monotonic()
         self.messages = 0
+
+    @property
+    def model_s(self) -> float:
+        return self._channel.model_s
 
     def go_away(self, grace_s: float) -> None:
         self._channel.push(going_away_reply(grace_s).SerializeToString())

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,15 @@ class _BrokenError(Exception):
     """The connection ended early; worth another try."""
 
 
-def download(url: str, part: Path, *, max_bytes: int, progress: bool, label: str) -> None:
+def download(
+    url: str,
+    part: Path,
+    *,
+    max_bytes: int,
+    progress: bool,
+    label: str,
+    say: Callable[[str], None],
+) -> None:
     """Download ``url`` to ``part``, and go on with what is already there.
 
     A server that honours ``Range`` sends only the rest, on the condition (``If-Range``) that the
@@ -50,6 +58,7 @@ def download(url: str, part: Path, *, max_bytes: int, progress: bool, label: str
         max_bytes: Of the whole file; what announces or sends more is refused and removed.
         progress: Draw a bar on stderr.
         label: Name on the bar.
+        say: Takes a sentence before each pause after a break.
 
     Raises:
         WeightsError: refused by the server, too large, redirected away from https, no room on the
@@ -71,6 +80,7 @@ def download(url: str, part: Path, *, max_bytes: int, progress: bool, label: str
             wait = next(waits, None)
             if wait is None:
                 raise WeightsError(_gave_up(url, _size(part), _reason(error))) from error
+            say(f"{label}: broke off ({_reason(error)}); trying again in {wait:g} s")
             time.sleep(wait)
         except OSError as error:
             hint = "free some space" if error.errno == errno.ENOSPC else "make it writable"

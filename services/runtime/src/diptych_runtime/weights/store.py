@@ -156,7 +156,7 @@ def _pull(
     _check_own(target, known, part)
     _check_room(target.parent, 2 * weights.size_bytes)
     most = int((1 + _SIZE_TOLERANCE) * weights.size_bytes)
-    download(url, part, max_bytes=most, progress=progress, label=weights.name)
+    download(url, part, max_bytes=most, progress=progress, label=weights.name, say=say)
     digest = _check_download(part, weights, known, say)
     say(f"converting {weights.name} to safetensors")
     size = part.stat().st_size

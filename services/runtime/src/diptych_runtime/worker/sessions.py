@@ -81,13 +81,16 @@ class SessionHost:
             self._pipe.send({**head, "op": "session_end"}, body)
             return
         head["nbytes"] = reply.nbytes
+        head["model_s"] = 0.0
         if reply.event.refusal:
             self._pipe.send({**head, "last": True}, reply.event.refusal)
             return
         messages = self._messages(session, reply.event, reply.result)
         for index, message in enumerate(messages, start=1):
             message.in_reply_to_seq = reply.event.request.seq
-            self._pipe.send({**head, "last": index == len(messages)}, message.SerializeToString())
+            if last := index == len(messages):
+                head["model_s"] = reply.event.model_s
+            self._pipe.send({**head, "last": last}, message.SerializeToString())
 
     def _opened(self, number: int, request_id: str, start: pb.VideoStart) -> LiveSession:
         loaded, settings = self._context.loaded, self._context.settings
