@@ -102,7 +102,7 @@ async def test_two_share_the_load(models: list[Any]) -> None:
         for _ in range(200):
             await load.ask()
     assert not load.failed
-    shares = [len(model.requests) for model in (first, second)]
+    shares = [len(model.images) for model in (first, second)]
     assert sum(shares) == 200
     assert all(60 <= share <= 140 for share in shares), shares
 

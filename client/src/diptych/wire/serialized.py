@@ -46,6 +46,12 @@ def with_image(request: bytes, encoded: bytes | memoryview) -> bytes:
     return b"".join((request, outer, inner, encoded))
 
 
+def with_digest(request: pb.SegmentRequest, sha256: bytes) -> bytes:
+    """Write a ``SegmentRequest`` that names its image by digest instead of having the file."""
+    request.image.sha256 = sha256
+    return request.SerializeToString()
+
+
 def frame_bytes(seq: int, index: int, encoded: bytes | memoryview) -> bytes:
     """Make a serialised ``SegmentVideoRequest`` of a frame, with its number in the session."""
     inner = pb.VideoFrame(frame_index=index).SerializeToString()

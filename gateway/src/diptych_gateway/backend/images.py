@@ -114,6 +114,8 @@ class SentImage:
     ) -> None:
         self.is_named = image.WhichOneof("source") == "sha256"
         """Whether the request has the digest instead of the file."""
+        self.request = b""
+        """The request as it came, with the file, if another names the digest in its place."""
         self._digest = image.sha256
         self._encoded = encoded or image.encoded
         self._cache = cache

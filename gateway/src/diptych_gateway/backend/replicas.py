@@ -15,12 +15,12 @@ from typing import Any, Generic
 import grpc
 
 from diptych.segment import v1 as pb
-from diptych.wire.serialized import with_image
+from diptych.wire.serialized import with_digest, with_image
 from diptych_runtime.calls import account_name
 from diptych_runtime.engine import Reason, ServiceError
 from diptych_runtime.quarantine import Quarantine
 
-from ..request import Deadline, charge_reply
+from ..request import Deadline, charge_reply, parse_segment_request
 from ..statuses import BackendError, too_late
 from .homes import Candidate, Homes, R, ranked
 from .images import SentImage
@@ -56,6 +56,7 @@ class Route(Generic[R]):
         self._left: set[str] = set()
         self._lacking: set[str] = set()
         self._failures = 0
+        self._chosen = ""
 
     def choose(self, replicas: Sequence[R]) -> R:
         """Choose among one or more: one that is up and not full, if there is one."""
@@ -71,10 +72,17 @@ class Route(Generic[R]):
             left.remove(best)
         return self._best([full] if full else order)
 
+    def look_first(self, replicas: Sequence[R]) -> None:
+        """Have the other home asked by digest before the one chosen now is sent the file."""
+        self._chosen = self.choose(replicas).address
+        self._lacking.add(self._chosen)
+        self.is_named = True
+
     def _best(self, replicas: Sequence[R]) -> R:
         known = self._homes.holders(self._digest)
         holders = [each for each in replicas if each.address in known] if known else []
-        best = _least_busy(replicas, holders, self._digest, self._homes)
+        chosen = (each for each in replicas if each.address == self._chosen)
+        best = next(chosen, None) or _least_busy(replicas, holders, self._digest, self._homes)
         likely = [e for e in holders or replicas[:2] if e.address not in self._lacking]
         self.wants_file = self.is_named and best not in likely
         if self.wants_file and likely and (best.address in self._lacking or not self._is_at_hand):
@@ -185,6 +193,13 @@ class Replicas(ReplicaSet):
         digest = await image.digest() if len(self.fit) > 1 else b""
         named, at_hand = image.is_named, image.is_at_hand
         route = Route[Replica](self._homes, digest, is_named=named, is_at_hand=at_hand)
+        if digest and not named and not self._homes.holders(digest):
+            # Another gateway may have sent it to the home that is not chosen here: that is asked by
+            # digest, which costs a hundredth of an encoder's run.
+            image.request = request
+            route.look_first(self.fit)
+            message, _ = await parse_segment_request(request)
+            request = with_digest(message, digest)
         try:
             return await self._ask("Segment", request, image, deadline, route)
         except BackendError as error:
@@ -206,7 +221,8 @@ class Replicas(ReplicaSet):
             if route.wants_file and image:
                 file = await image.file()
                 if file is not None:
-                    request, route.is_named = with_image(request, file), False
+                    request = image.request or with_image(request, file)
+                    route.is_named = False
                 elif failure and failure.reason == Reason.IMAGE_NOT_HELD:
                     break
             try:
