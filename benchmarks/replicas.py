@@ -2,10 +2,10 @@
 
     python benchmarks/replicas.py [--calls 2000]
 
-First 1, 2 and 4 SAM 2 services with the demo weights, behind one gateway and behind two that are
-taken in turn: twelve images with five prompts each, three images at a time, have to run the encoder
-twelve times. Then three services around an engine without a model are restarted one after the other
-under calls: none may be lost, and the video sessions of the two others have to go on.
+First 1, 2 and 4 SAM 2 services with the demo weights, behind one gateway and behind two that one
+client takes in turn: twelve images with five prompts each, three images at a time, have to run the
+encoder twelve times. Then three services around an engine without a model are restarted one after
+the other under calls: none may be lost, and the video sessions of the two others have to go on.
 """
 
 from __future__ import annotations
@@ -48,16 +48,11 @@ async def encoder_runs(addresses: list[str]) -> list[int]:
 
 async def prompts(gateways: list[str], seed: int) -> None:
     """Prompt every image, each time through the next gateway."""
-    async with AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(AsyncClient(address, timeout=120))
-            for address in gateways
-        ]
+    async with AsyncClient(f"ipv4:{','.join(gateways)}", timeout=120) as client:
 
         async def user(number: int) -> None:
             image = clips.encoded(clips.drawn(seed + number, 1)[0][0])
             for prompt in range(PROMPTS):
-                client = clients[prompt % len(clients)]
                 await client.segment(image, model="sam-2", points=[(100 + prompt, 128)])
 
         for first in range(0, IMAGES, TOGETHER):

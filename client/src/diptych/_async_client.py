@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
 from ._clips.asynchronous import AsyncClipMethods
-from ._many import check_concurrency, map_in_order_async
+from ._many.asynchronous import AsyncManyMethods
 from ._pictures.encoding import JpegQuality
-from ._pictures.images import image_sources
 from ._transport.asynchronous import AsyncTransport, read
 from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions
@@ -26,7 +24,6 @@ from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
 from ._types.results import (
     Agreements,
     Comparison,
-    ManyItem,
     ModelOutcome,
     ModelStats,
     SegmentResult,
@@ -46,7 +43,7 @@ if TYPE_CHECKING:
 _Builder = RequestBuilder[pb.StreamCompareRequest]
 
 
-class AsyncClient(AsyncClipMethods):
+class AsyncClient(AsyncClipMethods, AsyncManyMethods):
     """Asks a gateway or a single model service. Has a connection for each event loop that uses it.
 
     ``async with AsyncClient() as client:`` closes it at the end. Without an address it
@@ -111,9 +108,9 @@ class AsyncClient(AsyncClipMethods):
             image: a path, bytes, an open file, an array, a tensor, or a PIL image.
             model: id of the model; a model service knows its own.
             task: prompted segmentation if anything is prompted, else instance segmentation.
-            prompts: wanted objects in full; they come first in the answer. Where ``prompts``,
-                ``points`` or ``boxes`` are given, and all of them are empty, ``task`` has to be
-                said.
+            prompts: wanted objects in full; they come first in the answer. More than a request
+                takes are asked in several, one after the other, within one timeout. If all that
+                is given of ``prompts``, ``points`` and ``boxes`` is empty, ``task`` has to be said.
             points: ``(x, y)`` or ``(x, y, positive)``, in pixels; together they are one object.
             boxes: ``(x_min, y_min, x_max, y_max)`` in pixels, one object each.
             output: what the answer holds.
@@ -129,32 +126,6 @@ class AsyncClient(AsyncClipMethods):
         """
         options = make_options(model, task, prompts, points, boxes, output, automatic)
         return await self._segment(image, options, jpeg_quality, timeout)
-
-    def segment_many(
-        self,
-        images: str | os.PathLike[str] | Iterable[ImageLike],
-        *,
-        concurrency: int = 4,
-        model: str | None = None,
-        task: Task | str | None = None,
-        prompts: Iterable[Prompt] | None = None,
-        points: Iterable[PointLike] | None = None,
-        boxes: Iterable[BoxLike] | None = None,
-        output: OutputOptions | None = None,
-        automatic: AutomaticOptions | None = None,
-        jpeg_quality: JpegQuality = "auto",
-        timeout: Timeout = DEFAULT,
-    ) -> AsyncIterator[ManyItem]:
-        """What one model finds in many images, in their order, failures as values.
-
-        ``images`` is a folder (its pictures in order of name) or an iterable, which is
-        read only a little ahead of the results that are taken. At most ``concurrency`` images
-        are asked at a time, each with a ``timeout`` of its own. Other arguments as in ``segment``.
-        """
-        options = make_options(model, task, prompts, points, boxes, output, automatic)
-        work = partial(self._segment_item, options=options, quality=jpeg_quality, timeout=timeout)
-        limit = check_concurrency(concurrency)
-        return map_in_order_async(work, image_sources(images), concurrency=limit)
 
     async def compare(
         self,
@@ -305,17 +276,11 @@ class AsyncClient(AsyncClipMethods):
     async def _segment(
         self, image: ImageLike, options: RequestOptions, quality: JpegQuality, timeout: Timeout
     ) -> SegmentResult:
+        if options.may_need_parts:
+            return await self._segment_in_parts(image, options, quality, timeout)
         build = partial(requests.segment_request, options)
         reply = await self._wire.ask(self._wire.segments.Segment, image, build, quality, timeout)
         return await read(replies.read_result, reply)
-
-    async def _segment_item(
-        self, image: ImageLike, options: RequestOptions, quality: JpegQuality, timeout: Timeout
-    ) -> ManyItem:
-        try:
-            return ManyItem(image, await self._segment(image, options, quality, timeout), None)
-        except Exception as error:  # one bad image must not end the others
-            return ManyItem(image, None, error)
 
     async def _events(
         self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout

@@ -19,7 +19,8 @@ from diptych_gateway.settings import Endpoint
 
 async def says(stage: Any) -> tuple[int, float]:
     """Ask ``/readyz`` and ``diptych_model_up`` of the only model."""
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stage.gateway.http_port}") as http:
+    url = f"http://127.0.0.1:{stage.gateway.http_port}"
+    async with httpx.AsyncClient(base_url=url, verify=False) as http:
         metrics = (await http.get("/metrics")).text
         ready = (await http.get("/readyz")).status_code
     up = re.search(r'^diptych_model_up\{model="one"\} (\S+)$', metrics, re.MULTILINE)

@@ -26,12 +26,12 @@ from pycocotools.coco import COCO
 
 from diptych import AsyncClient, Keypoint, Mask, Segment
 from diptych._arguments import make_options
-from diptych._batch.pace import Pace
 from diptych._batch.parts import Shard
 from diptych._batch.rows import schema
 from diptych._batch.run import Plan, Summary, Watcher, run_batch
 from diptych._batch.sources import Picture, open_source
 from diptych._batch.storage import open_folder
+from diptych._many.pace import Pace
 from diptych.cli import main
 from diptych.testing import FakeCall, FakeSegmentService
 

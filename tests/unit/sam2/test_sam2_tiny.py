@@ -99,6 +99,8 @@ def test_a_published_checkpoint_is_pulled_converted_and_loaded(
     monkeypatch.setenv("DIPTYCH_WEIGHTS_DIR", str(cache))
     path = pull(weights, converter=CONVERTER, progress=False)
 
+    # The network runs at its full size in the test above, and a warm-up in every other engine's.
+    monkeypatch.setattr(Sam2Engine, "_warm_up", lambda _: None)
     engine = Sam2Engine(EngineSettings(sam_2_weights=NAME, device="cpu", threads=1))
     loaded = engine.load()
     assert loaded.parameter_count == 38_962_498

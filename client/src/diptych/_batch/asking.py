@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 
 from .._arguments import RequestOptions
 from .._async_client import AsyncClient
+from .._many.again import ATTEMPTS, FIRST_WAIT_S, Hope, is_by_picture
+from .._many.pace import Pace
 from .._types.cards import ModelCard
 from .._types.errors import (
     AuthenticationError,
@@ -22,17 +22,12 @@ from .._types.errors import (
 )
 from .._types.results import SegmentResult
 from ..wire.reasons import Reason
-from .pace import Pace
 from .rows import Row, row_of_error, row_of_result
 from .sources import Picture
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 30.0
-_ATTEMPTS = 3
 # What every other picture would be told, too.
 _OF_ALL = (AuthenticationError, ModelNotFoundError, UnsupportedTaskError, UnsupportedCallError)
 _LATER = (DeadlineExceededError, OverloadedError, RequestCancelledError, UnavailableError)
-# What a picture may be the cause of: too large for the device, the death of an engine.
-_BY_PICTURE = frozenset({Reason.DEVICE_MEMORY, Reason.ENGINE_LOST})
 
 
 class Asker:
@@ -47,9 +42,8 @@ class Asker:
     ) -> None:
         self._client = client
         self._options = options
-        self._patience = patience
+        self._hope = Hope(patience)
         self._pace = Pace(jobs)
-        self._heard_at = time.monotonic()
 
     async def card(self) -> ModelCard:
         """The card of the model, once it is there.
@@ -69,7 +63,7 @@ class Asker:
                 await self._wait(error, waits)
                 waits += 1
             else:
-                self._heard_at = time.monotonic()
+                self._hope.hear()
                 return card
 
     async def row(
@@ -90,8 +84,8 @@ class Asker:
                 return row_of_error(picture.path, error, card.id, card_sha256), error
             except _LATER as later:
                 late = isinstance(later, DeadlineExceededError)
-                attempts += late or later.reason in _BY_PICTURE
-                if attempts >= _ATTEMPTS:
+                attempts += late or is_by_picture(later)
+                if attempts >= ATTEMPTS:
                     return row_of_error(picture.path, later, card.id, card_sha256), later
                 await self._wait(later, waits)
             waits += 1
@@ -128,16 +122,14 @@ class Asker:
             raise _FailedError(error) from error
 
     def _hear(self) -> None:
-        self._heard_at = time.monotonic()
+        self._hope.hear()
         self._pace.answered()
 
     async def _wait(self, error: DiptychError, waits: int) -> None:
-        if time.monotonic() - self._heard_at > self._patience:
-            raise error
-        wait_s = error.retry_after_s
+        wait_s = self._hope.wait_s(error, waits)
         if wait_s is None:
-            wait_s = _FIRST_WAIT_S * 2 ** min(waits, 10)
-        await asyncio.sleep(min(wait_s, _LONGEST_WAIT_S) * random.uniform(1.0, 1.5))
+            raise error
+        await asyncio.sleep(wait_s)
 
 
 class _FailedError(Exception):
@@ -150,7 +142,7 @@ class _FailedError(Exception):
 
 async def _read(picture: Picture) -> bytes:
     """The bytes of a picture; one that is far away is tried again."""
-    attempts = 1 if picture.fs is None else _ATTEMPTS
+    attempts = 1 if picture.fs is None else ATTEMPTS
     while True:
         try:
             return await asyncio.to_thread(picture.read)
@@ -159,4 +151,4 @@ async def _read(picture: Picture) -> bytes:
             final = isinstance(error, (FileNotFoundError, PermissionError, DiptychError))
             if final or not isinstance(error, OSError) or not attempts:
                 raise _FailedError(error) from error
-        await asyncio.sleep(_FIRST_WAIT_S)
+        await asyncio.sleep(FIRST_WAIT_S)

@@ -80,7 +80,7 @@ class SegmentResult:
     """What is wrong with the image though it was answered: that its file is damaged, with all
     pixels there."""
     raw: SegmentResponse | None = field(default=None, repr=False, compare=False)
-    """The message as it came."""
+    """The message as it came; ``None`` if the prompts took several requests."""
 
     def to_coco(
         self,
@@ -273,6 +273,8 @@ class ManyItem:
     result: SegmentResult | None
     error: Exception | None
     """A ``DiptychError``, or what went wrong when the image was read."""
+    index: int = 0
+    """Which of the images it is, as they were given, from 0."""
 
 
 @dataclass(frozen=True)

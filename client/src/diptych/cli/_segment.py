@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from .. import Client, ManyItem, SegmentResult
+from .._many.again import DEFAULT_PATIENCE_S
 from .._pictures.images import list_images
 from ..documents.results import error_document, result_document
 from ._exits import FAILED, exit_code_of_all, report
 from ._json import print_json
-from ._options import ask_arguments, ask_options, connect, connection_options
+from ._options import Number, ask_arguments, ask_options, connect, connection_options
 from ._outputs import SEGMENTS, Figures, is_drawn, many_figures, one_figure, out_options
 from ._progress import with_progress
 
@@ -37,6 +38,14 @@ from ._progress import with_progress
     show_default=True,
     help="Pictures asked at a time.",
 )
+@click.option(
+    "--patience",
+    type=Number(min=0),
+    default=DEFAULT_PATIENCE_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="Of many pictures: wait for room or a model until nothing was answered for so long.",
+)
 @connection_options
 def segment(
     images: tuple[Path, ...],
@@ -45,6 +54,7 @@ def segment(
     out: str | None,
     overwrite: bool,
     jobs: int,
+    patience: float,
     address: str | None,
     timeout: float,
     **ask: Any,
@@ -65,19 +75,19 @@ def segment(
     paths = _expanded(images)
     figures = many_figures(out, paths, SEGMENTS, overwrite=overwrite)
     with connect(address, timeout) as client:
-        _segment_all(client, paths, arguments, jobs, as_json, figures)
+        arguments |= {"concurrency": jobs, "patience": patience}
+        _segment_all(client, paths, arguments, as_json, figures)
 
 
 def _segment_all(
     client: Client,
     paths: list[Path],
     arguments: dict[str, Any],
-    jobs: int,
     as_json: bool,
     figures: Figures | None,
 ) -> None:
     errors: list[Exception] = []
-    items = client.segment_many(paths, concurrency=jobs, **arguments)
+    items = client.segment_many(paths, **arguments)
     for number, item in enumerate(with_progress(items, len(paths), "Segmenting")):
         path = paths[number]
         error = item.error

@@ -1,10 +1,10 @@
-"""Many images at once: bounded work, bounded read-ahead, results in the order asked."""
+"""Bounded work, bounded read-ahead, results in the order asked."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -40,7 +40,7 @@ def map_in_order(
 
 async def map_in_order_async(
     work: Callable[[_T], Awaitable[_R]], items: Iterator[_T], *, concurrency: int
-) -> AsyncIterator[_R]:
+) -> AsyncGenerator[_R, None]:
     """``work`` of each item, ``concurrency`` at a time as tasks, in the order of the items."""
     gate = asyncio.Semaphore(concurrency)
 
