@@ -32,6 +32,11 @@ _ON_RAY = """\
 # Written by `make services` from services/services.toml; run by `make ray` (honcho). Ray runs one
 # of every model that is installed. The gateway asks its directory, and both stop together.
 """
+# It is in a group of its own, which the runner does not know.
+_TOLD = (
+    "trap 'kill $pid' TERM; {run} & pid=$!; wait $pid; rc=$?; "
+    "[ $rc -le 128 ] || {{ wait $pid; rc=$?; }}; exit $rc"
+)
 _DIRECTORY = "http://localhost:8000/replicas"
 _SHARED = ("diptych", "diptych_runtime", "diptych_torch")
 _LOOP = "trap : TERM; until {run}; rc=$?; [ $rc -le 2 ]; do sleep 1; done; exit $rc"
@@ -83,7 +88,7 @@ def procfile(services: list[Service], cascades: str) -> str:
 
 def on_ray(services: list[Service], cascades: str) -> str:
     """The Procfile that has the models run by Ray on this machine."""
-    ray = "ray: exec python -m diptych_ray"
+    ray = f"ray: {_TOLD.format(run='python -m diptych_ray')}"
     gateway = _gateway([f"{s.model_id}={_DIRECTORY}" for s in services], cascades)
     return f"{_ON_RAY}{ray}\n{gateway}\n"
 

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 
 import ray
@@ -33,6 +34,10 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"diptych-ray: {error}\n")
         raise SystemExit(2) from None
+    # A runner of processes tells the whole group to stop: Ray's own would end before they can drain
+    # what runs on them. A shell's job leads its group and stays; Ray keeps Ctrl-C from them.
+    with suppress(PermissionError):
+        os.setsid()
     try:
         ray.init(address="local", include_dashboard=False, _node_ip_address=HOST)
         for number in (signal.SIGINT, signal.SIGTERM):  # Ray sets one of its own
