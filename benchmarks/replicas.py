@@ -3,9 +3,9 @@
     python benchmarks/replicas.py [--calls 2000]
 
 First 1, 2 and 4 SAM 2 services with the demo weights, behind one gateway and behind two that one
-client takes in turn: twelve images with five prompts each, three images at a time, have to run the encoder
-twelve times. Then three services around an engine without a model are restarted one after the other
-under calls: none may be lost, and the video sessions of the two others have to go on.
+client takes in turn: twelve images with five prompts each, three images at a time, have to run the
+encoder twelve times. Then three services around an engine without a model are restarted one after
+the other under calls: none may be lost, and the video sessions of the two others have to go on.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,9 +38,3 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 
     with running_nodes(tmp_path_factory.mktemp("models")) as running:
         yield running
-
-
-@pytest.fixture
-def logs(tmp_path: Path) -> Path:
-    """A folder for the logs of processes."""
-    return tmp_path

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_engine import SLOW, watermark
+from pki import Pki
 from ray_nodes import CPU, Nodes, running_gateway
 from ray_users import users
 from serving_helpers import picture
@@ -16,9 +19,33 @@ from serving_helpers import picture
 import diptych
 
 CALLS = 300
-FAKE = {"cpus": 0.1, "gpus": 1, "settings": CPU}
-"""Of a node's one GPU: so the second replica is on the second node."""
 pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """Certificates of services and of the gateway."""
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="module")
+def fake(pki: Pki) -> dict[str, Any]:
+    """Options of a model that lets in only who has a certificate, by the name in its own; and of
+    a node's one GPU, so that the second replica is on the second node."""
+    settings = {**CPU, "DIPTYCH_HOST": "localhost", **variables(pki.serving_known_clients)}
+    return {"cpus": 0.1, "gpus": 1, "settings": settings}
+
+
+def variables(settings: dict[str, Path]) -> dict[str, str]:
+    """Settings as environment variables."""
+    return {f"DIPTYCH_{name.upper()}": str(path) for name, path in settings.items()}
+
+
+@pytest.fixture
+def gateway(nodes: Nodes, pki: Pki, fake: dict[str, Any], tmp_path: Path) -> Callable[[], Any]:
+    """Starts a gateway that services let in; gives its address."""
+    log, calling = tmp_path / "gateway.log", variables(pki.calling_services)
+    return lambda: running_gateway(["fake"], nodes.directory, log, **calling)
 
 
 def prompt(client: diptych.Client, number: int) -> None:
@@ -41,10 +68,16 @@ def refusal(url: str, method: str = "GET") -> tuple[int, dict[str, str]]:
         return answer.code, json.load(answer)
 
 
-def test_a_third_model_is_one_more_entry_and_replicas_can_be_dialled(nodes: Nodes) -> None:
-    nodes.deploy({"fake": {**FAKE, "replicas": 2}})
+def test_a_third_model_is_one_more_entry_and_replicas_can_be_dialled(
+    nodes: Nodes, pki: Pki, fake: dict[str, Any]
+) -> None:
+    nodes.deploy({"fake": {**fake, "replicas": 2}})
     for address in nodes.listed()["fake"]:
-        with diptych.Client(address) as client:
+        assert address.startswith("localhost:")
+        stranger = diptych.Client(address, tls=pki.options, timeout=5)
+        with stranger, pytest.raises(diptych.DiptychError):
+            stranger.model_card("fake")
+        with diptych.Client(address, tls=pki.options_with_certificate) as client:
             prompt(client, 0)
             assert client.model_card("fake").display_name == "Fake"
     with urllib.request.urlopen(f"{nodes.directory}?model=fake") as answer:
@@ -55,12 +88,14 @@ def test_a_third_model_is_one_more_entry_and_replicas_can_be_dialled(nodes: Node
     assert refusal(nodes.directory, "POST")[0] == 405
 
 
-def test_a_node_is_killed_under_three_users(nodes: Nodes, logs: Path) -> None:
-    nodes.deploy({"fake": {**FAKE, "replicas": 2}})
+def test_a_node_is_killed_under_three_users(
+    nodes: Nodes, fake: dict[str, Any], gateway: Callable[[], Any]
+) -> None:
+    nodes.deploy({"fake": {**fake, "replicas": 2}})
     before = set(nodes.listed()["fake"])
     with (
-        running_gateway(["fake"], nodes.directory, logs / "gateway.log") as gateway,
-        users(3, gateway, prompt, pause_s=0.05) as calls,
+        gateway() as address,
+        users(3, address, prompt, pause_s=0.05) as calls,
     ):
         calls.wait(CALLS // 3)
         nodes.kill_worker()
@@ -74,16 +109,19 @@ def test_a_node_is_killed_under_three_users(nodes: Nodes, logs: Path) -> None:
 
 
 def test_load_scales_a_model_up_and_down(
-    nodes: Nodes, logs: Path, monkeypatch: pytest.MonkeyPatch
+    nodes: Nodes,
+    fake: dict[str, Any],
+    gateway: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("diptych_ray.application._LOOK_BACK_S", 4.0)  # replicas report each second
     scaled = {"max_replicas": 2, "load_per_replica": 2, "upscale_delay_s": 1}
-    nodes.deploy({"fake": {**FAKE, **scaled, "downscale_delay_s": 2}})
+    nodes.deploy({"fake": {**fake, **scaled, "downscale_delay_s": 2}})
     with (
-        running_gateway(["fake"], nodes.directory, logs / "gateway.log") as gateway,
-        users(1, gateway, prompt, pause_s=0.05) as quick,
+        gateway() as address,
+        users(1, address, prompt, pause_s=0.05) as quick,
     ):
-        with users(4, gateway, work) as slow:
+        with users(4, address, work) as slow:
             nodes.wait(lambda listed: len(listed.get("fake", ())) == 2)
             slow.wait(slow.answered + 4)
         nodes.wait(lambda listed: len(listed.get("fake", ())) == 1)

@@ -118,7 +118,9 @@ def running_nodes(folder: Path) -> Iterator[Nodes]:
 
 
 @contextmanager
-def running_gateway(models: Sequence[str], directory: str, log: Path) -> Iterator[str]:
+def running_gateway(
+    models: Sequence[str], directory: str, log: Path, **variables: str
+) -> Iterator[str]:
     """A gateway that finds all models in a directory; gives its address."""
     port = free_port()
     environment = {
@@ -126,6 +128,7 @@ def running_gateway(models: Sequence[str], directory: str, log: Path) -> Iterato
         "DIPTYCH_PORT": str(port),
         "DIPTYCH_HTTP_PORT": "",
         "DIPTYCH_MODELS": ",".join(f"{model}={directory}" for model in models),
+        **variables,
     }
     with log.open("wb") as out:
         command = [sys.executable, "-m", "diptych_gateway"]

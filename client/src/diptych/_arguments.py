@@ -20,6 +20,7 @@ from ._types.errors import InvalidRequestError, MessageTooLargeError
 from ._types.geometry import Box, Point
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
 from .limits import MAX_REQUEST_BYTES
+from .wire.reasons import NO_PROMPTS
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -68,12 +69,8 @@ PointLike = Point | Sequence[float]
 BoxLike = Box | Sequence[float]
 """A ``Box``, or ``(x_min, y_min, x_max, y_max)``."""
 
-NO_PROMPTS = (
-    "expected at least one, got none; leave it out, or say task='instance-segmentation', "
-    "to find everything"
-)
-"""Why prompts that were given and are none are refused: a program that found nothing to ask for
-would get everything that there is."""
+FEW_PROMPTS = 64
+"""No service that is set up as usual takes fewer; for more its card is asked."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +82,12 @@ class RequestOptions:
     prompts: tuple[Prompt, ...] = ()
     output: OutputOptions = field(default_factory=OutputOptions)
     automatic: AutomaticOptions | None = None
+
+    @property
+    def may_need_parts(self) -> bool:
+        """Whether the prompts may be too many, or too large, for one request."""
+        masks = len(self.prompts) > 1 and any(prompt.mask is not None for prompt in self.prompts)
+        return masks or len(self.prompts) > FEW_PROMPTS
 
 
 def make_options(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -11,10 +10,7 @@ from typing import TYPE_CHECKING
 
 from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
 from ._clips.asynchronous import AsyncClipMethods
-from ._many.again import DEFAULT_PATIENCE_S, checked_patience
-from ._many.asking import ask_many_async
-from ._many.items import asked_items
-from ._many.order import check_concurrency
+from ._many.asynchronous import AsyncManyMethods
 from ._pictures.encoding import JpegQuality
 from ._transport.asynchronous import AsyncTransport, read
 from ._transport.calls import RequestBuilder
@@ -28,7 +24,6 @@ from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
 from ._types.results import (
     Agreements,
     Comparison,
-    ManyItem,
     ModelOutcome,
     ModelStats,
     SegmentResult,
@@ -48,7 +43,7 @@ if TYPE_CHECKING:
 _Builder = RequestBuilder[pb.StreamCompareRequest]
 
 
-class AsyncClient(AsyncClipMethods):
+class AsyncClient(AsyncClipMethods, AsyncManyMethods):
     """Asks a gateway or a single model service. Has a connection for each event loop that uses it.
 
     ``async with AsyncClient() as client:`` closes it at the end. Without an address it
@@ -113,9 +108,9 @@ class AsyncClient(AsyncClipMethods):
             image: a path, bytes, an open file, an array, a tensor, or a PIL image.
             model: id of the model; a model service knows its own.
             task: prompted segmentation if anything is prompted, else instance segmentation.
-            prompts: wanted objects in full; they come first in the answer. Where ``prompts``,
-                ``points`` or ``boxes`` are given, and all of them are empty, ``task`` has to be
-                said.
+            prompts: wanted objects in full; they come first in the answer. More than a request
+                takes are asked in several, one after the other, within one timeout. If all that
+                is given of ``prompts``, ``points`` and ``boxes`` is empty, ``task`` has to be said.
             points: ``(x, y)`` or ``(x, y, positive)``, in pixels; together they are one object.
             boxes: ``(x_min, y_min, x_max, y_max)`` in pixels, one object each.
             output: what the answer holds.
@@ -131,60 +126,6 @@ class AsyncClient(AsyncClipMethods):
         """
         options = make_options(model, task, prompts, points, boxes, output, automatic)
         return await self._segment(image, options, jpeg_quality, timeout)
-
-    def segment_many(
-        self,
-        images: str | os.PathLike[str] | Iterable[ImageLike],
-        *,
-        concurrency: int = 4,
-        model: str | None = None,
-        task: Task | str | None = None,
-        prompts: Iterable[Prompt] | None = None,
-        points: Iterable[PointLike] | None = None,
-        boxes: Iterable[BoxLike] | None = None,
-        prompts_per_image: Iterable[Iterable[Prompt]] | None = None,
-        output: OutputOptions | None = None,
-        automatic: AutomaticOptions | None = None,
-        jpeg_quality: JpegQuality = "auto",
-        timeout: Timeout = DEFAULT,
-        patience: float = DEFAULT_PATIENCE_S,
-    ) -> AsyncIterator[ManyItem]:
-        """What one model finds in many images, in their order, failures as values.
-
-        ``images`` is a folder (its pictures in order of name) or an iterable, which is
-        read only a little ahead of the results that are taken. At most ``concurrency`` images
-        are asked at a time, each with a ``timeout`` of its own.
-
-        Args:
-            prompts_per_image: instead of prompts for all, those of each image: as many entries as
-                images, read in step with them.
-            patience: what the server has no room for, or is not loaded for yet, is asked again
-                when it suggests to, with fewer at a time. After so many seconds in which it
-                answered nothing it is an error; 0 does not wait.
-
-        Other arguments as in ``segment``.
-
-        Raises:
-            OSError: the folder cannot be read.
-            TypeError, ValueError: an argument cannot be used, or there are not as many entries as
-                images; if that is not known before, it is raised where one of both ends.
-        """
-        given = {
-            "model": model,
-            "task": task,
-            "prompts": prompts,
-            "points": points,
-            "boxes": boxes,
-            "output": output,
-            "automatic": automatic,
-        }
-        return ask_many_async(
-            partial(self._segment, quality="auto", timeout=timeout),
-            asked_items(images, prompts_per_image, given),
-            quality=jpeg_quality,
-            concurrency=check_concurrency(concurrency),
-            patience=checked_patience(patience),
-        )
 
     async def compare(
         self,
@@ -335,6 +276,8 @@ class AsyncClient(AsyncClipMethods):
     async def _segment(
         self, image: ImageLike, options: RequestOptions, quality: JpegQuality, timeout: Timeout
     ) -> SegmentResult:
+        if options.may_need_parts:
+            return await self._segment_in_parts(image, options, quality, timeout)
         build = partial(requests.segment_request, options)
         reply = await self._wire.ask(self._wire.segments.Segment, image, build, quality, timeout)
         return await read(replies.read_result, reply)

@@ -138,6 +138,13 @@ def test_segment_many_json_lines(run: Run, folder: Path, photo: Path) -> None:
     assert "b.jpg" in done.stderr
 
 
+def test_segment_many_waits_for_room(run: Run, folder: Path, service: FakeSegmentService) -> None:
+    service.fail("QUEUE_FULL", times=6, retry_after_s=0.01)
+    assert run("segment", folder, "--model", "one").exit_code == 0
+    service.fail("QUEUE_FULL", times=6, retry_after_s=0.01)
+    assert run("segment", folder, "--model", "one", "--patience", 0).exit_code == 3
+
+
 def test_segment_many_prints_a_line_each(run: Run, folder: Path) -> None:
     done = run("segment", folder, "--model", "one")
     assert done.exit_code == 0

@@ -108,7 +108,7 @@ class AsyncTransport(BaseTransport):
         self,
         method: grpc.aio.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
         request: _RequestT,
-        timeout: Timeout,
+        timeout: Timeout | Deadline,
     ) -> _ReplyT:
         """A unary call."""
         return await self._send(method, request, self.deadline(timeout))
@@ -138,7 +138,7 @@ class AsyncTransport(BaseTransport):
         image: ImageLike,
         build: RequestBuilder[_RequestT],
         quality: JpegQuality,
-        timeout: Timeout,
+        timeout: Timeout | Deadline,
     ) -> _ReplyT:
         """A unary call about an image, by digest where the server should hold it."""
         deadline = self.deadline(timeout)

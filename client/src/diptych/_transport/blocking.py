@@ -55,7 +55,7 @@ class Transport(BaseTransport):
         self,
         method: grpc.UnaryUnaryMultiCallable[_RequestT, _ReplyT],
         request: _RequestT,
-        timeout: Timeout,
+        timeout: Timeout | Deadline,
     ) -> _ReplyT:
         """A unary call."""
         return self._send(method, request, self.deadline(timeout))
@@ -85,7 +85,7 @@ class Transport(BaseTransport):
         image: ImageLike,
         build: RequestBuilder[_RequestT],
         quality: JpegQuality,
-        timeout: Timeout,
+        timeout: Timeout | Deadline,
     ) -> _ReplyT:
         """A unary call about an image, by digest where the server should hold it."""
         deadline = self.deadline(timeout)

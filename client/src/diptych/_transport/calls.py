@@ -160,8 +160,15 @@ class BaseTransport:
         self._sent = SentImages()
         self._closed = False
 
-    def deadline(self, timeout: Timeout) -> Deadline:
-        """The deadline of a call that starts now."""
+    @property
+    def limits(self) -> ChannelOptions:
+        """Sizes of messages."""
+        return self._options
+
+    def deadline(self, timeout: Timeout | Deadline) -> Deadline:
+        """The deadline of a call that starts now, or belongs to one that has started."""
+        if isinstance(timeout, Deadline):
+            return timeout
         if isinstance(timeout, Default):
             return Deadline(self._timeout)
         return Deadline(checked_timeout(timeout))

@@ -80,7 +80,7 @@ class SegmentResult:
     """What is wrong with the image though it was answered: that its file is damaged, with all
     pixels there."""
     raw: SegmentResponse | None = field(default=None, repr=False, compare=False)
-    """The message as it came."""
+    """The message as it came; ``None`` if the prompts took several requests."""
 
     def to_coco(
         self,

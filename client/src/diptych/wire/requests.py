@@ -7,15 +7,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from .._arguments import (
-    NO_PROMPTS,
-    BoxLike,
-    PointLike,
-    RequestOptions,
-    make_box,
-    make_options,
-    make_point,
-)
+from .._arguments import BoxLike, PointLike, RequestOptions, make_box, make_options, make_point
 from .._types.geometry import Box, Point
 from .._types.prompts import (
     AutomaticOptions,
@@ -30,7 +22,6 @@ from ..segment import v1 as pb
 from .fields import SMALL_BYTES, check_fields
 
 __all__ = [
-    "NO_PROMPTS",
     "BoxLike",
     "PointLike",
     "RequestOptions",

@@ -36,8 +36,8 @@ from diptych import (
 )
 from diptych.segment import v1 as pb
 from diptych.wire.comparison import compare_request
+from diptych.wire.reasons import NO_PROMPTS
 from diptych.wire.requests import (
-    NO_PROMPTS,
     RequestOptions,
     image_by_bytes,
     image_by_digest,

@@ -41,6 +41,7 @@ def app(args: dict[str, Any]) -> Application:
         name=directory.NAME,
         num_replicas=1,
         max_ongoing_requests=1000,
+        graceful_shutdown_wait_loop_s=_WAIT_S,
         health_check_period_s=_HEALTH_PERIOD_S,
         # Never where a GPU is waited for, and on any node.
         ray_actor_options={"num_cpus": 0},
