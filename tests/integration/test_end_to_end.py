@@ -155,7 +155,7 @@ def test_many_threads_get_their_own_answers(client: Client) -> None:
 
     def ask(item: tuple[int, str, tuple[float, float] | None]) -> list[tuple[float, object]]:
         index, model, point = item
-        answer = client.segment(pictures[index], model=model, points=[point] if point else [])
+        answer = client.segment(pictures[index], model=model, points=[point] if point else None)
         return [(s.score, s.mask) for s in answer.segments]
 
     def masks(answer: list[tuple[float, object]]) -> list[object]:
