@@ -19,8 +19,7 @@ from ._pictures.pixels import is_pixels, upright_image
 from ._types.errors import InvalidRequestError, MessageTooLargeError
 from ._types.geometry import Box, Point
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
-from .limits import MAX_REQUEST_BYTES
-from .wire.reasons import NO_PROMPTS
+from .limits import MAX_REQUEST_BYTES, NO_PROMPTS
 
 if TYPE_CHECKING:
     import PIL.Image

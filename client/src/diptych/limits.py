@@ -1,7 +1,14 @@
-"""Sizes that client, gateway and services agree on; each is written down only here."""
+"""What client, gateway and services agree on; each is written down only here."""
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 """Largest request message, the image included."""
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 """Largest reply message."""
+
+NO_PROMPTS = (
+    "expected at least one, got none; leave it out, or say task='instance-segmentation', "
+    "to find everything"
+)
+"""Why prompts that were given and are none are refused: a program that found nothing to ask for
+would get everything that there is."""

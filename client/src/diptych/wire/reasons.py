@@ -103,11 +103,3 @@ _HTTP_BY_CODE: Mapping[grpc.StatusCode, int] = {
 def http_status(code: grpc.StatusCode, reason: str) -> int:
     """The HTTP status of the table; ``reason`` is empty where gRPC itself spoke."""
     return _HTTP_BY_REASON.get(reason) or _HTTP_BY_CODE.get(code, 500)
-
-
-NO_PROMPTS = (
-    "expected at least one, got none; leave it out, or say task='instance-segmentation', "
-    "to find everything"
-)
-"""Why prompts that were given and are none are refused: a program that found nothing to ask for
-would get everything that there is."""

@@ -34,9 +34,9 @@ from diptych import (
     Prompt,
     Task,
 )
+from diptych.limits import NO_PROMPTS
 from diptych.segment import v1 as pb
 from diptych.wire.comparison import compare_request
-from diptych.wire.reasons import NO_PROMPTS
 from diptych.wire.requests import (
     RequestOptions,
     image_by_bytes,
