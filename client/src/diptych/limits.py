@@ -1,4 +1,4 @@
-"""Sizes and refusals that client, gateway and services agree on; each is written down only here."""
+"""What client, gateway and services agree on; each is written down only here."""
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 """Largest request message, the image included."""

@@ -604,7 +604,7 @@ def test_the_columns_are_those_of_the_documentation(
     columns, fields = (re.findall(r"`(\w+)`", " ".join(first)) for first in firsts)
     assert columns == schema().names
     assert fields == [field.name for field in schema().field("segments").type.value_type]
-    (program,) = [block for block, page in blocks("py") if page == "docs/batch.md"]
+    program, *_ = (block for block, page in blocks("py") if page == "docs/batch.md")
     assert run(*the_start()).exit_code == 0
     exec(compile(program, "batch.md", "exec"), {})
     assert (
