@@ -284,7 +284,8 @@ def test_exit_codes(
     run: Run, photo: Path, folder: Path, service: FakeSegmentService, reason: str, code: int
 ) -> None:
     service.fail(reason, "two\nlines", retry_after_s=3)
-    one, many = run("segment", photo, "--model", "one"), run("segment", folder, "--model", "one")
+    one = run("segment", photo, "--model", "one")
+    many = run("segment", folder, "--model", "one", "--patience", 0)
     assert (one.exit_code, many.exit_code) == (code, code)
     assert one.stdout == ""
     (line,) = one.stderr.splitlines()
