@@ -39,10 +39,17 @@ def client(pair: Project) -> Iterator[Client]:
 
 
 def answered(project: Project) -> dict[str, int]:
-    """Pictures that each replica has answered so far, by its log."""
+    """Pictures that each replica has answered so far, by its log.
+
+    A replica that is asked first whether it holds a picture answers with NOT_FOUND.
+    """
     containers = project.containers()
     logs = {s: run(["docker", "logs", containers[s]["Id"]]).stderr for s in REPLICAS}
-    return {service: log.count('"method": "Segment", ') for service, log in logs.items()}
+    return {service: sum(map(is_answer, log.splitlines())) for service, log in logs.items()}
+
+
+def is_answer(line: str) -> bool:
+    return '"method": "Segment", ' in line and '"code": "OK"' in line
 
 
 def ask(client: Client) -> int:
