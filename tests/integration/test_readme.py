@@ -191,7 +191,11 @@ def best(mask: Mask | None) -> tuple[str, float]:
 def health(place: Place, printed: str) -> None:
     address, *models = printed.splitlines()
     assert address == f"{place.client.address}: serving"
-    assert models == [f"  {model}: reachable" for model in MODELS]
+    assert [line for line in models if line.endswith("reachable")] == [
+        f"  {model}: reachable" for model in MODELS
+    ]
+    replicas = [line.split() for line in models if line.startswith("    ")]
+    assert [replica[:3:2] for replica in replicas] == [["1", "serving"]] * 2
 
 
 def cards(place: Place, printed: str) -> None:

@@ -218,7 +218,7 @@ def _read(file: SupportsRead, name: str, size: int = 0) -> bytes:
         raise TypeError(f"{name}: expected a file that is open for bytes, got one of text")
     converted = _other_format(head) is not None
     if size > MAX_REQUEST_BYTES and not converted:
-        raise too_large(size, name)
+        raise too_large(size, name, MAX_REQUEST_BYTES)
     parts, length = [head], len(head)
     while (converted or length <= MAX_REQUEST_BYTES) and (part := file.read(_PART_BYTES)):
         parts.append(part)
@@ -230,7 +230,7 @@ def _of_file(data: bytes, name: str, quality: JpegQuality) -> EncodedImage:
     kind = _other_format(data)
     if kind is None:
         if len(data) > MAX_REQUEST_BYTES:
-            raise too_large(len(data), name)
+            raise too_large(len(data), name, MAX_REQUEST_BYTES)
         return EncodedImage(data)
     opened = open_other(data, kind, name)
     try:
@@ -243,6 +243,6 @@ def _other_format(data: bytes) -> str | None:
     return None if data.startswith(_SENT_AS_IT_IS) else other_format(data[:HEAD_BYTES])
 
 
-def too_large(size: int, name: str, limit: int = MAX_REQUEST_BYTES) -> MessageTooLargeError:
+def too_large(size: int, name: str, limit: int) -> MessageTooLargeError:
     """The error for what cannot be sent in one message of ``limit`` bytes."""
     return MessageTooLargeError(f"{name}: expected at most {limit} bytes, got {size}")

@@ -126,6 +126,7 @@ def test_who_is_interrupted_stops_the_model(
     runner: Runner, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_GATE", str(tmp_path / "gate"))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # parallel tests ignore it
 
     def interrupt() -> None:
         while "step" not in log.read_text():
@@ -133,8 +134,11 @@ def test_who_is_interrupted_stops_the_model(
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        runner.segment(picture(GATED), task=Task.INSTANCE_SEGMENTATION)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            runner.segment(picture(GATED), task=Task.INSTANCE_SEGMENTATION)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert runner.segment(picture()).segments  # the model is free again; the gate never opened
 
 

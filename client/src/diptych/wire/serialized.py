@@ -24,7 +24,7 @@ def segment_bytes(image: ImageLike, options: RequestOptions, quality: JpegQualit
     """
     request = segment_request(options, image_by_bytes(encode_image(image, quality).data))
     if request.ByteSize() > MAX_REQUEST_BYTES:
-        raise too_large(request.ByteSize(), "request")
+        raise too_large(request.ByteSize(), "request", MAX_REQUEST_BYTES)
     return request.SerializeToString()
 
 
