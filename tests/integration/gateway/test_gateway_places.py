@@ -179,6 +179,26 @@ async def test_replicas_that_end_one_after_the_other_lose_no_call(stage: Any) ->
         await stage.until(lambda: len(stage.up()) == 2)
 
 
+async def test_a_crowd_of_new_images_is_shared(stage: Any) -> None:
+    models = await stage.replicas("one", 2)
+    await stage.serve(*models)
+    releases = [holding(model, PLACES) for model in models]
+    stub = stage.segment_stub()
+    calls = [
+        asyncio.create_task(
+            outcome(stub.Segment(stage.request(model_id="one", image=picture(n)), timeout=60))
+        )
+        for n in range(20)
+    ]
+    # Each new image is first looked for at the replica that it is not for.
+    await stage.until(lambda: sum(model.running for model in models) == 20)
+    await asyncio.sleep(0.05)
+    assert min(model.running for model in models) >= 6
+    for release in releases:
+        release.set()
+    assert Counter(await asyncio.gather(*calls)) == {"OK": 20}
+
+
 async def test_calls_in_a_black_hole_go_on_elsewhere(stage: Any) -> None:
     gone, other = await stage.replicas("one", 2)
     async with Proxy(gone.port) as proxy:

@@ -31,7 +31,10 @@ class Candidate(Protocol):
 
     @property
     def calls(self) -> int:
-        """Calls in flight that this gateway has sent it."""
+        """Calls in flight that this gateway has sent it, or is about to."""
+
+    promised: int
+    """Those that it is about to send."""
 
     @property
     def is_up(self) -> bool:

@@ -171,6 +171,8 @@ class Replica:
         self._status: status_pb2.Status = unreachable(model_id).to_status()
         self.sessions = 0
         """Video sessions that it has by this gateway; each is one of ``in_flight``, too."""
+        self.promised = 0
+        """Requests that it will be sent unless another replica holds their image."""
         self._proxy = proxy
         self.work = self._connect(credentials)
         """The connection of requests for work and of sessions, which take ``places``."""
@@ -206,8 +208,8 @@ class Replica:
 
     @property
     def calls(self) -> int:
-        """Requests for work that it has by this gateway."""
-        return self.places.in_flight - self.sessions
+        """Requests for work that it has by this gateway, or is about to have."""
+        return self.places.in_flight - self.sessions + self.promised
 
     @property
     def is_up(self) -> bool:

@@ -57,6 +57,7 @@ class Route(Generic[R]):
         self._lacking: set[str] = set()
         self._failures = 0
         self._chosen = ""
+        self._promised_to: R | None = None
 
     def choose(self, replicas: Sequence[R]) -> R:
         """Choose among one or more: one that is up and not full, if there is one."""
@@ -73,10 +74,22 @@ class Route(Generic[R]):
         return self._best([full] if full else order)
 
     def look_first(self, replicas: Sequence[R]) -> None:
-        """Have the other home asked by digest before the one chosen now is sent the file."""
-        self._chosen = self.choose(replicas).address
+        """Have the other home asked by digest before the one chosen now is sent the file.
+
+        That one counts it as a call meanwhile: else a crowd of new images would all choose it,
+        because the others are busy with such questions.
+        """
+        chosen = self.choose(replicas)
+        chosen.promised += 1
+        self._promised_to, self._chosen = chosen, chosen.address
         self._lacking.add(self._chosen)
         self.is_named = True
+
+    def settle(self) -> None:
+        """End what ``look_first`` has promised: the file is sent now, or never."""
+        if self._promised_to is not None:
+            self._promised_to.promised -= 1
+            self._promised_to = None
 
     def _best(self, replicas: Sequence[R]) -> R:
         known = self._homes.holders(self._digest)
@@ -197,15 +210,17 @@ class Replicas(ReplicaSet):
             # Another gateway may have sent it to the home that is not chosen here: that is asked by
             # digest, which costs a hundredth of an encoder's run.
             image.request = request
-            route.look_first(self.fit)
             message, _ = await parse_segment_request(request)
             request = with_digest(message, digest)
+            route.look_first(self.fit)
         try:
             return await self._ask("Segment", request, image, deadline, route)
         except BackendError as error:
             if error.has_ended_engine:
                 self._quarantine.add((await image.digest()).hex())
             raise
+        finally:
+            route.settle()
 
     async def _ask(
         self,
@@ -225,6 +240,8 @@ class Replicas(ReplicaSet):
                     route.is_named = False
                 elif failure and failure.reason == Reason.IMAGE_NOT_HELD:
                     break
+            if not route.is_named:
+                route.settle()
             try:
                 reply = await _send(replica, method, request, deadline.for_backend_s())
             except (BackendError, ServiceError) as error:
