@@ -27,8 +27,8 @@ LONG_FOLDERS = ("integration", "unit/sam2", "unit/maskrcnn", "unit/torch")
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Both model services with demo weights, SERVING; who ends one starts it again."""
+def model_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Both model services with demo weights, SERVING when a ``stack`` begins with them."""
     from stack import running_services  # few of the tests need it
 
     with running_services(tmp_path_factory.mktemp("services")) as running:
@@ -36,11 +36,11 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def stack(services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(model_services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The services and a gateway, all SERVING."""
     from stack import running_stack
 
-    with running_stack(services, tmp_path_factory.mktemp("stack")) as running:
+    with running_stack(model_services, tmp_path_factory.mktemp("stack")) as running:
         yield running
 
 

@@ -23,10 +23,10 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
-def stack(services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(model_services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """As for the other tests, with the cascade of ``make up``."""
     folder = tmp_path_factory.mktemp("cascade")
-    with running_stack(services, folder, "mask-rcnn>sam-2") as running:
+    with running_stack(model_services, folder, "mask-rcnn>sam-2") as running:
         yield running
 
 

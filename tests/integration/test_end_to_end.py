@@ -256,7 +256,7 @@ def test_a_killed_engine_process_comes_back(stack: Stack, client: Client) -> Non
 
 
 def test_a_killed_service_leaves_the_others_answer(
-    services: Stack, stack: Stack, client: Client
+    model_services: Stack, stack: Stack, client: Client
 ) -> None:
     stack.kill("sam-2")
     try:
@@ -266,7 +266,7 @@ def test_a_killed_service_leaves_the_others_answer(
         assert isinstance(dead.error, diptych.UnavailableError)
     finally:
         stack.start("sam-2")
-        services.processes["sam-2"] = stack.processes["sam-2"]
+        model_services.processes["sam-2"] = stack.processes["sam-2"]
         wait_serving(stack.address("sam-2"))
     wait_cards(stack)
     until = time.monotonic() + 30

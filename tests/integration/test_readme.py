@@ -152,10 +152,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(model_services: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The services as ``make up`` starts them."""
     folder = tmp_path_factory.mktemp("stack")
-    with running_stack(services, folder, "mask-rcnn>sam-2") as running:
+    with running_stack(model_services, folder, "mask-rcnn>sam-2") as running:
         yield running
 
 

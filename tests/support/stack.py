@@ -108,7 +108,14 @@ def running_services(folder: Path) -> Iterator[Stack]:
 
 @contextmanager
 def running_stack(services: Stack, folder: Path, cascades: str = "") -> Iterator[Stack]:
-    """A gateway of one's own before services that others may use as well, all SERVING."""
+    """A gateway of one's own before services that others may use as well, all SERVING.
+
+    Services that were killed are started again.
+    """
+    for name in MODELS:
+        if services.processes[name].poll() is not None:
+            services.start(name)
+            wait_serving(services.address(name))
     ports = services.ports | {name: free_port() for name in ("gateway", "http")}
     stack = Stack(ports, folder, cascades=cascades)
     try:
