@@ -492,7 +492,7 @@ def told(place: Place, printed: str) -> None:
 def kept(place: Place, printed: str) -> None:
     assert printed.startswith("found: 2 pictures, 2 answered, 0 failed; ")
     found = {row["path"]: row["segments"] for row in rows_of(place.folder / "found")}
-    coco = COCO(place.folder / "found" / "annotations.json")
+    coco = COCO(place.folder / "found" / "_annotations.json")
     assert [one["file_name"] for one in coco.loadImgs([1, 2])] == ["0.jpg", "3.jpg"]
     for number, name in enumerate(("0.jpg", "3.jpg"), start=1):
         result = place.client.segment(f"photos/{name}", model="mask-rcnn")

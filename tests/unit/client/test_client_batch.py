@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from batches import asked, make_album, names_of, paths_of, png, rows_of
 from click.testing import CliRunner, Result
@@ -130,7 +131,8 @@ def test_keypoints_and_coco(run: Run, album: Path, service: FakeSegmentService) 
     service.answer_with(answer)
     (album / "broken.png").write_bytes(b"no picture")
     assert run(*the_start("--coco", "--rows", 2)).exit_code == 0
-    coco = COCO("found/annotations.json")
+    assert pyarrow.parquet.read_table("found").num_rows == 8  # which passes over other files
+    coco = COCO("found/_annotations.json")
     assert len(coco.imgs) == 7
     assert [one["file_name"] for one in coco.loadImgs(sorted(coco.imgs))][:2] == [
         "0/0000.png",
@@ -154,12 +156,12 @@ def test_annotations_without_classes_are_told(
     assert "names no classes" not in run(*the_start("--coco")).stderr
     del service.cards["one"].categories[:]
     done = run(*the_start("--coco", "--changed"))
-    assert "names no classes, so annotations.json has category 0" in done.stderr
+    assert "names no classes, so _annotations.json has category 0" in done.stderr
 
 
 def test_boxes_alone_are_coco_too(run: Run, album: Path) -> None:
     assert run(*the_start("--coco", "--task", "object-detection")).exit_code == 0
-    coco = COCO("found/annotations.json")
+    coco = COCO("found/_annotations.json")
     assert {one["area"] for one in coco.anns.values()} == {300}
     assert not any("segmentation" in one for one in coco.anns.values())
 
@@ -290,7 +292,7 @@ async def test_shards_write_into_one_folder_at_a_time(
     paths = paths_of(out)
     assert len(paths) == len(set(paths)) == 40
     assert set(asked(service).values()) == {1}
-    assert len(COCO(out / "annotations.json").imgs) == 40
+    assert len(COCO(out / "_annotations.json").imgs) == 40
     again = await ask(service, out, Shard(1, 3))
     assert (again.asked, again.before) == (0, summaries[1].answered)
 
@@ -310,9 +312,9 @@ def test_a_shard_of_several_waits_for_the_others_with_coco(run: Run, album: Path
     done = run(*the_start("--shard", "0/2", "--coco"))
     assert done.exit_code == 0
     assert "no COCO yet, since" in done.stdout
-    assert not Path("found/annotations.json").exists()
+    assert not Path("found/_annotations.json").exists()
     assert run(*the_start("--shard", "1/2", "--coco")).exit_code == 0
-    assert len(COCO("found/annotations.json").imgs) == 7
+    assert len(COCO("found/_annotations.json").imgs) == 7
 
 
 def test_a_shard_is_told_by_the_path_alone() -> None:
@@ -385,7 +387,7 @@ def test_a_source_that_has_changed(run: Run, album: Path, service: FakeSegmentSe
     assert len(service.requests) == 9
     paths = paths_of(Path("found"))
     assert len(paths) == len(set(paths)) == 9  # the row of the one that is gone stays
-    assert len(COCO("found/annotations.json").imgs) == 9
+    assert len(COCO("found/_annotations.json").imgs) == 9
 
 
 def test_other_weights_are_another_job(run: Run, album: Path, service: FakeSegmentService) -> None:

@@ -93,7 +93,7 @@ def test_a_list_is_relative_to_itself_and_has_each_once(run: Run, here: Path) ->
         *("lists/../album/0/0000.png", "lists/../no.png", f"{here}/album/1/0001.png"),
     ] or paths_of(here / "found") == sorted(paths_of(here / "found"))
     assert [row["error_code"] for row in rows_of(here / "found")].count("FILE_MISSING") == 1
-    assert len(COCO("found/annotations.json").imgs) == 2
+    assert len(COCO("found/_annotations.json").imgs) == 2
 
 
 def test_names_of_any_kind(run: Run, here: Path) -> None:
@@ -111,7 +111,7 @@ def test_names_of_any_kind(run: Run, here: Path) -> None:
         assert len(rows) == len(names)
         assert not any(row["error_code"] for row in rows)
         assert "album/\\udcff\\udcfe.png" in {row["path"] for row in rows}
-    assert len(COCO("found/annotations.json").imgs) == len(names)
+    assert len(COCO("found/_annotations.json").imgs) == len(names)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_from_bucket_to_bucket(run: Run, service: FakeSegmentService, kind: str)
     fs = fsspec.filesystem(kind)
     names = sorted(name.rpartition("/")[2] for name in fs.ls("/photos/out", detail=False))
     parts = [name for name in names if name.endswith(".parquet")]
-    assert names == ["_diptych-batch.json", "annotations.json", *parts]
+    assert names == ["_annotations.json", "_diptych-batch.json", *parts]
     assert len(parts) == 3
     found = [
         path
@@ -184,7 +184,7 @@ def test_from_bucket_to_bucket(run: Run, service: FakeSegmentService, kind: str)
         f"{kind}://photos/in/broken.png",
         *(f"{kind}://photos/in/deep/{number:04}.png" for number in range(5)),
     ]
-    assert b'"file_name": "deep/0003.png"' in fs.cat_file("/photos/out/annotations.json")
+    assert b'"file_name": "deep/0003.png"' in fs.cat_file("/photos/out/_annotations.json")
     count = len(service.requests)
     fs.pipe_file(f"/photos/out/{parts[1]}", fs.cat_file(f"/photos/out/{parts[1]}")[:-9])
     done = run(source, out, "--rows", 2)

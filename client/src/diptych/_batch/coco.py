@@ -9,13 +9,13 @@ from typing import IO, Any
 from .job import Job
 from .parts import Parts
 
-NAME = "annotations.json"
+NAME = "_annotations.json"  # readers of a folder of Parquet pass over names like this
 _OBJECT = {"id": 0, "name": "object"}
 """The category of what a class-agnostic model finds."""
 
 
 def write_coco(parts: Parts, names: list[str], job: Job) -> None:
-    """Write ``annotations.json`` of these parts into their folder, part by part.
+    """Write ``_annotations.json`` of these parts into their folder, part by part.
 
     ``images`` have ids from 1 in the order of their paths, and a ``file_name`` relative to the
     source; ``annotations`` have a ``score``. Pictures that failed are in ``failed`` instead.

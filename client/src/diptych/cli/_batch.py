@@ -60,7 +60,7 @@ class _ShardType(click.ParamType):  # type: ignore[type-arg]  # not generic befo
     help="Only this share of the pictures, I from 0 to N-1; each picture is in one of them.",
 )
 @ask_options
-@click.option("--coco", is_flag=True, help="Also annotations.json, as COCO, of the whole.")
+@click.option("--coco", is_flag=True, help="Also _annotations.json, as COCO, of the whole.")
 @click.option(
     "--rows",
     type=click.IntRange(1, 100_000),
