@@ -39,7 +39,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     # Despite its name the time that one attempt to connect gets.
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A replica that is back is to be known before the next one of a rolling restart goes.
+    ("grpc.max_reconnect_backoff_ms", 400),
     # By default a name is not looked up again for 30 s, however many of its addresses are gone.
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # With a header table gRPC sends an older timeout instead of one that is up to 3 % shorter.
