@@ -89,6 +89,11 @@ def current_call() -> Call | None:
     return _current.get(None)
 
 
+def new_request_id() -> str:
+    """Make the id of a request whose caller has chosen none."""
+    return os.urandom(8).hex()
+
+
 def request_id() -> str:
     """Return the id of the request being served; empty outside of one."""
     return current.request_id if (current := _current.get(None)) else ""
@@ -331,7 +336,7 @@ def _identity(headers: Iterable[tuple[str, str | bytes]]) -> tuple[str, Metadata
             tenant = value
     chosen = ids[0] if len(ids) == 1 else ""
     if not isinstance(chosen, str) or not _VALID_ID.fullmatch(chosen):
-        chosen = os.urandom(8).hex()
+        chosen = new_request_id()
     return chosen, _sendable(trace), tenant
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +33,7 @@ from diptych.wire.requests import BoxLike, PointLike, make_options
 from diptych.wire.serialized import segment_bytes
 from diptych.wire.statuses import error_from_status
 
+from .calls import new_request_id
 from .engine.errors import Reason, ServiceError
 from .engine.protocol import Answer, DeviceLostError, Engine
 from .machine import cache_budget
@@ -117,7 +117,7 @@ class Runner:
         """
         if self._closed:
             raise RuntimeError("the runner is closed")
-        request_id = os.urandom(8).hex()  # as in ``calls``
+        request_id = new_request_id()
         received = time.monotonic()
         deadline = math.inf if timeout is None else received + timeout
         try:
