@@ -134,7 +134,7 @@ def wait_serving(runner: subprocess.Popen[bytes], log: Path) -> None:
     until = time.monotonic() + START_S
     for name, port in ports().items():
         with Client(f"localhost:{port}", timeout=2) as client:
-            while not is_serving(client):
+            while not (is_serving(client) and (port != GATEWAY_PORT or has_seen_all(client))):
                 if runner.poll() is not None:
                     raise DemoError(f"a service ended while it started; {log} says:\n{tail(log)}")
                 if time.monotonic() > until:
@@ -148,6 +148,11 @@ def is_serving(client: Client) -> bool:
         return client.health() is ServingStatus.SERVING
     except DiptychError:
         return False
+
+
+def has_seen_all(gateway: Client) -> bool:
+    """Whether a gateway knows the card of every model; a cascade needs those of both of its."""
+    return all(known.card for known in gateway.model_cards())
 
 
 def tail(log: Path, lines: int = 12) -> str:
