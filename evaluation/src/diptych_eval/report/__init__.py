@@ -1,0 +1,1 @@
+"""Show figures to people: HTML, Markdown and CSV."""
