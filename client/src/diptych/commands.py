@@ -10,8 +10,8 @@
     def count(address: str | None, timeout: float) -> None:
         with connect(address, timeout) as client: ...
 
-What such a command raises of ``DiptychError`` and ``OSError`` ends it with a line and one of the exit
-codes below, as with the commands of this package.
+What such a command raises of ``DiptychError`` and ``OSError`` ends it with a line and one of the
+exit codes below, as with the commands of this package.
 """
 
 from __future__ import annotations

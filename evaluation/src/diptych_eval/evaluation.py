@@ -17,8 +17,8 @@ from .run import ModelDifference, ModelRun, Worst, difference_of, worst_of
 class Run:
     """What a run found, in its folder of results.
 
-    ``run["mask-rcnn"].segm.ap.value`` is a figure, ``run.difference("mask-rcnn", "sam-2").ap.ci`` the
-    95 % interval of a difference.
+    ``run["mask-rcnn"].segm.ap.value`` is a figure, and
+    ``run.difference("mask-rcnn", "sam-2").ap.ci`` the 95 % interval of a difference.
     """
 
     def __init__(self, results: Path, figures: Figures) -> None:
@@ -101,7 +101,7 @@ def evaluate(
     Args:
         client: of a gateway, or of one model's service.
         dataset: as ``open_dataset`` reads it.
-        models: ids, in the order of the report; every model that does one of the tasks if not given.
+        models: ids, in the order of the report; all that do one of the tasks if not given.
         tasks: all that the labels can answer if not given.
         out: the folder of results; made if it is not there.
         clicks: after how many the IoU is wanted in ``prompted``.

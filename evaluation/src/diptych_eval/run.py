@@ -64,10 +64,8 @@ class Grouped(Generic[_T]):
         groups = {full.partition("/")[0] for full in self.figures}
         for group in groups:
             if _plain(group) == _plain(name):
-                start = f"{group}/"
-                found = {
-                    k.removeprefix(start): v for k, v in self.figures.items() if k.startswith(start)
-                }
+                parts = [(full.partition("/"), each) for full, each in self.figures.items()]
+                found = {rest: each for (first, _, rest), each in parts if first == group}
                 return FigureGroup(f"{self.name}: {group}", found)
         shown = ", ".join(sorted(groups)) or "none"
         raise AttributeError(f"{self.name} has no figures of {name!r}, only of {shown}")
@@ -135,10 +133,9 @@ def difference_of(figures: Figures, model_a: str, model_b: str) -> ModelDifferen
         elif (each.model_a, each.model_b) == (model_b, model_a):
             found[each.figure] = turned(each)
     if not found:
-        pairs = {f"{each.model_a} and {each.model_b}" for each in figures.differences}
-        raise KeyError(
-            f"no differences of {model_a} and {model_b}, only of {', '.join(sorted(pairs)) or 'none'}"
-        )
+        pairs = sorted({f"{each.model_a} and {each.model_b}" for each in figures.differences})
+        shown = ", ".join(pairs) or "none"
+        raise KeyError(f"no differences of {model_a} and {model_b}, only of {shown}")
     return ModelDifference(f"{model_b} against {model_a}", found)
 
 

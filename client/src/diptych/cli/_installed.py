@@ -71,9 +71,8 @@ class _Placeholder(click.Command):
             if isinstance(command, click.Command):
                 return command
             why = f"{self._entry.value} is no command"
-        package = self._entry.dist.name if self._entry.dist else self._entry.module
         click.echo(
-            f"diptych: the command {self._entry.name!r} of {package} cannot be loaded: {why}",
+            f"diptych: the command {self._entry.name!r} of {_package(self._entry)} cannot be loaded: {why}",
             err=True,
         )
         ctx.exit(FAILED)
@@ -81,12 +80,12 @@ class _Placeholder(click.Command):
 
 def _installed() -> dict[str, EntryPoint]:
     """By name; of several of one name, that of the package that is first in the alphabet."""
-    found = sorted(
-        entry_points(group=GROUP),
-        key=lambda each: each.dist.name if each.dist else "",
-        reverse=True,
-    )
+    found = sorted(entry_points(group=GROUP), key=_package, reverse=True)
     return {entry.name: entry for entry in found}
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else entry.module
 
 
 def _short_help(entry: EntryPoint) -> str:

@@ -56,7 +56,7 @@ class AnswerFile(Mapping[str, Answer]):
         return self._lines.get(name)
 
     def add(self, answer: Answer) -> None:
-        """Keep an answer; it is on the disk when this returns, as far as a killed process matters."""
+        """Keep an answer; no end of this process can lose it once this returns."""
         start = self._file.seek(0, os.SEEK_END)
         self._file.write(_encoded(answer))
         self._file.flush()
