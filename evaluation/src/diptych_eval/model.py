@@ -121,4 +121,4 @@ class Dataset:
     sha256: str = ""
     """Of all truths in a canonical form, so that runs on the same labels can be told."""
     opened: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of ``open_dataset`` that read it, as JSON can hold them, so that it can be again."""
+    """Arguments of ``open_dataset`` that read it, as JSON can hold them, to read it again."""
