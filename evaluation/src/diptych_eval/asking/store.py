@@ -164,14 +164,26 @@ class AnswerFile(Mapping[str, Answer]):
 
 
 def answer_file(results: Path, model_id: str, task: str) -> AnswerFile:
-    """The file of a model and task below a folder of results.
+    """Open the file of a model and task below a folder of results; it is made if need be.
 
     Raises:
-        ValueError: the model's id cannot be the name of a folder.
+        OSError, ValueError: as ``AnswerFile``, or the model's id cannot be the name of a folder.
     """
-    if model_id in ("", ".", "..") or any(char in model_id for char in "/\\:\0"):
-        raise ValueError(f"model {model_id!r}: expected an id that can be the name of a folder")
-    return AnswerFile(results / FOLDER / model_id / f"{task}.jsonl")
+    return AnswerFile(_path(results, model_id, task))
+
+
+def kept_names(results: Path, model_id: str, task: str) -> frozenset[str]:
+    """Names of pictures or clips that were answered; none if there is no file, and none is made.
+
+    Raises:
+        OSError, ValueError: as ``answer_file``.
+    """
+    path = _path(results, model_id, task)
+    if not path.exists():
+        return frozenset()
+    with AnswerFile(path) as file:
+        lines = {name: file.line(name) for name in file}
+    return frozenset(name for name, line in lines.items() if line and not line.failed)
 
 
 def key_of(picture_sha256: str, identity: Mapping[str, str], options: Mapping[str, Any]) -> str:
@@ -190,6 +202,12 @@ def identity_of(answer: Answer | Mapping[str, Any]) -> dict[str, str]:
     """What answered: ``tier``, ``weights_sha256`` and ``software``."""
     fields = answer if isinstance(answer, Mapping) else vars(answer)
     return {name: str(fields[name]) for name in _IDENTITY}
+
+
+def _path(results: Path, model_id: str, task: str) -> Path:
+    if model_id in ("", ".", "..") or any(char in model_id for char in "/\\:\0"):
+        raise ValueError(f"model {model_id!r}: expected an id that can be the name of a folder")
+    return results / FOLDER / model_id / f"{task}.jsonl"
 
 
 def _line(document: Mapping[str, Any], start: int) -> Line:
