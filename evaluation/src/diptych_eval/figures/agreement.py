@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from diptych_eval.figures.instances import InstanceFigures, Kind
-from diptych_eval.model import Dataset
-from diptych_eval.results import Answer
+from ..model import Dataset
+from ..results import Answer
+from .instances import InstanceFigures, Kind
 
 
 def agreement_figures(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from diptych_eval.figures.instances import InstanceFigures
-from diptych_eval.model import Dataset
-from diptych_eval.results import Answer
+from ..model import Dataset
+from ..results import Answer
+from .instances import InstanceFigures
 
 
 def boundary_figures(dataset: Dataset, answers: Mapping[str, Answer]) -> InstanceFigures:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from diptych_eval.figures.instances import Kind
-from diptych_eval.model import Dataset
-from diptych_eval.results import Answer, Difference
+from ..model import Dataset
+from ..results import Answer, Difference
+from .instances import Kind
 
 
 def ap_difference(
