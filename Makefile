@@ -30,7 +30,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 # Only files whose SHA-256 is in a lock.
 LOCKED_INSTALL := $(PIP_INSTALL) --require-hashes --no-build-isolation
 
-DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway
+DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway evaluation
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 SPACE := $(subst ,, )
 ifeq ($(VENV),.venv)
@@ -271,4 +271,4 @@ demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores
 
 clean: ## Remove the environment, tools, caches and outputs
 	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out
-	@find client services gateway tests proto demo-weights benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	@find client services gateway evaluation tests proto demo-weights benchmarks -name __pycache__ -prune -exec rm -rf {} +

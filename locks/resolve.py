@@ -41,13 +41,13 @@ def environments() -> dict[str, list[str]]:
     """What each lock's environment wants: requirements, and ``-e FOLDER`` for our distributions."""
     services, _ = read_list()
     models = [f"services/{service.model_id}" for service in services]
-    ours = [*_SHARED, "services/torch", *models, "gateway"]
+    ours = [*_SHARED, "services/torch", *models, "gateway", "evaluation"]
     wanted = {
         "build": ["setuptools", "wheel", "hatchling", "editables"],
         "torch": ["torch", "torchvision"],
         "gateway": _folders(*_SHARED, "gateway"),
         # All that a node of a cluster may run.
-        "ray": [*_folders(*ours[:-1]), "-e ./services/ray[batch]"],
+        "ray": [*_folders(*ours[:-2]), "-e ./services/ray[batch]"],
         "proto": (ROOT / "proto/requirements.txt").read_text().splitlines(),
         **{path.stem: path.read_text().splitlines() for path in LOCKS.glob("*.in")},
     }
@@ -63,7 +63,8 @@ def _folders(*folders: str) -> list[str]:
 
 def our_names() -> list[str]:
     """The names of our own distributions, which no lock has."""
-    folders = (ROOT / "client", ROOT / "gateway", *(ROOT / "services").iterdir())
+    ours = ("client", "gateway", "evaluation")
+    folders = (*(ROOT / name for name in ours), *(ROOT / "services").iterdir())
     files = [folder / "pyproject.toml" for folder in folders]
     names = [re.search(r'^name = "(.+)"', f.read_text(), re.M) for f in files if f.is_file()]
     return [match[1] for match in names if match]

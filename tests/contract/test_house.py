@@ -26,6 +26,7 @@ SHARED = {
     "diptych_torch": "services/torch",
     "diptych_gateway": "gateway",
     "diptych_ray": "services/ray",
+    "diptych_eval": "evaluation",
 }
 # Every other service is a model, so that a new one need not be named here.
 MODELS = {
@@ -40,15 +41,18 @@ MAY_IMPORT = {
     "diptych_torch": {"diptych", "diptych_runtime"},
     "diptych_gateway": {"diptych", "diptych_runtime"},
     "diptych_ray": {"diptych", "diptych_runtime"},
+    "diptych_eval": {"diptych"},
     **{model: {"diptych", "diptych_runtime", "diptych_torch"} for model in MODELS},
 }
+# Extras of a distribution that it never imports: they join its commands by an entry point.
+BRINGS_COMMANDS = {"diptych": {"diptych_eval"}}
 TORCH = {"torch", "torchvision", "sam2"}
 WITH_TORCH = {"diptych_torch", *MODELS}
 WITHOUT_TORCH = sorted(set(FOLDERS) - WITH_TORCH)
 # Ray is installed for `make test-ray` alone, which imports this one's modules.
 WITH_RAY = {"diptych_ray"}
 TOP_FOLDERS = {
-    *("benchmarks", "client", "demo-weights", "deploy", "docs", "gateway", "locks"),
+    *("benchmarks", "client", "demo-weights", "deploy", "docs", "evaluation", "gateway", "locks"),
     *("proto", "services", "tests"),
 }
 SCRIPTS = ("benchmarks", "demo-weights", "docs", "locks", "proto")
@@ -163,7 +167,7 @@ def test_the_arrow(package: str) -> None:
 def test_dependencies_follow_the_arrow(package: str) -> None:
     names = {canonicalize_name(r.name) for r in requirements(package)}
     own = {name.replace("-", "_") for name in names if name.startswith("diptych")}
-    assert own <= MAY_IMPORT[package]
+    assert own <= MAY_IMPORT[package] | BRINGS_COMMANDS.get(package, set())
     if package not in WITH_TORCH:
         assert not names & TORCH
 

@@ -1,0 +1,1 @@
+"""Ask the models, keep every answer, go on where a run was stopped."""

@@ -1,0 +1,1 @@
+"""Read labelled data sets of the formats that people have."""

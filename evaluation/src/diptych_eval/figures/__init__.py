@@ -1,0 +1,1 @@
+"""Compute figures from truths and answers; no network, no files."""

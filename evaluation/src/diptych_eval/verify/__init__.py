@@ -1,0 +1,1 @@
+"""Tell whether weights answer as published, or as they did before."""
