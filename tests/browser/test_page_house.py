@@ -20,7 +20,7 @@ from diptych.testing import FakeSegmentService
 
 PAGE = Path(diptych_gateway.__file__).parent / "page"
 # Its code without comments, and what a browser loads.
-MAX_CODE_BYTES, MAX_LOADED_BYTES = 160_000, 75_000
+MAX_CODE_BYTES, MAX_LOADED_BYTES = 200_000, 95_000
 COMMENTS = re.compile(rb"/\*.*?\*/|^\s*//[^\n]*\n", re.DOTALL | re.MULTILINE)
 MAX_MODULE_LINES = 250
 

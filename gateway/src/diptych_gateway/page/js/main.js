@@ -5,6 +5,7 @@ import { fetchModels, keepToken } from "./common/api.js";
 import { CardsView } from "./cards/cards-view.js";
 import { CompareView } from "./compare/compare-view.js";
 import { byId } from "./common/dom.js";
+import { ModelChoice } from "./common/model-choice.js";
 import { offerPictures, SAMPLES } from "./common/picture.js";
 import { PromptView } from "./prompt/prompt-view.js";
 import { TakeAlong } from "./take/take-along.js";
@@ -25,7 +26,9 @@ const views = new Views(
     takeAlong.view = view;
   },
 );
+const choice = new ModelChoice(tellViews);
 let models = [];
+let told = [];
 /** @type {import("./common/picture.js").Picture | null} */
 let picture = null;
 
@@ -53,9 +56,15 @@ async function readModels() {
   byId("again").hidden = models.length > 0 && models.every((model) => !model.error);
 }
 
+function tellViews() {
+  told = choice.chosen(models);
+  views.take({ models, chosen: told, picture });
+}
+
 async function lookForModels() {
   await readModels();
-  views.take({ models, picture });
+  choice.show(models);
+  tellViews();
 }
 
 /** @param {import("./common/picture.js").Picture} chosen */
@@ -66,12 +75,15 @@ async function takePicture(chosen) {
   showProblem("");
   const { name, bitmap, sentAs } = chosen;
   const sent = sentAs && `, sent as ${sentAs}`;
-  byId("picture-name").textContent = `${name}, ${bitmap.width} × ${bitmap.height} pixels${sent}`;
+  byId("picture-name").title = byId("picture-name").textContent = `${name}, ${bitmap.width} × ${bitmap.height} pixels${sent}`;
   writeState({ sample: chosen.sample });
   viewport.reset();
   // A model that was down may be back, and its card may say other things.
-  if (!models.length || models.some((model) => model.error)) await readModels();
-  if (picture === chosen) views.take({ models, picture });
+  if (!models.length || models.some((model) => model.error)) {
+    await readModels();
+    choice.show(models);
+  }
+  if (picture === chosen) tellViews();
   before?.bitmap.close();
 }
 
@@ -82,11 +94,25 @@ function showOpacity() {
   views.takeOpacity(opacity / 100);
 }
 
+const SWITCHES = ["grey", "names"];
+
+function showLook() {
+  const state = readState();
+  const [grey, names] = SWITCHES.map((id) => (byId(id).checked = state[id] === "1"));
+  views.takeLook({ grey, names });
+}
+
 function listen() {
   byId("opacity").addEventListener("input", () => {
     writeState({ opacity: Number(byId("opacity").value) });
     showOpacity();
   });
+  for (const id of SWITCHES) {
+    byId(id).addEventListener("change", () => {
+      writeState({ [id]: byId(id).checked ? "1" : "0" });
+      showLook();
+    });
+  }
   byId("zoom-in").addEventListener("click", () => viewport.zoomAt(1.5));
   byId("zoom-out").addEventListener("click", () => viewport.zoomAt(1 / 1.5));
   byId("zoom-fit").addEventListener("click", () => viewport.reset());
@@ -100,6 +126,9 @@ function listen() {
   window.addEventListener("popstate", () => {
     views.show();
     showOpacity();
+    showLook();
+    choice.show(models);
+    if (choice.chosen(models) !== told) tellViews();
   });
 }
 
@@ -107,6 +136,7 @@ async function start() {
   listen();
   views.show();
   showOpacity();
+  showLook();
   const { takeSample } = offerPictures(takePicture, showProblem);
   await lookForModels();
   const { sample } = readState();

@@ -17,8 +17,15 @@ import { byId } from "./common/dom.js";
  * @property {() => void} [hide] it is not seen any more
  * @property {(known: Known) => void} [take] there are other models, or there is another picture
  * @property {(share: number) => void} [takeOpacity] of masks, 0 to 1
+ * @property {(look: Look) => void} [takeLook] how pictures are shown
  * @property {() => Question | null} [question] what it asked last; `null` if nothing can be asked
  * @property {() => Shown[]} [answers] what it shows, in the order of the models
+ */
+
+/**
+ * @typedef {object} Look
+ * @property {boolean} grey the picture without its own colours, so that those of masks are seen
+ * @property {boolean} names names and scores stand on the picture
  */
 
 /**
@@ -39,6 +46,7 @@ import { byId } from "./common/dom.js";
 /**
  * @typedef {object} Known
  * @property {{model_id: string, card: any, error: any}[]} models in the gateway's order
+ * @property {{model_id: string, card: any, error: any}[]} chosen those of them that are looked at
  * @property {import("./common/picture.js").Picture | null} picture its bitmap lives until the next one is taken
  */
 
@@ -92,5 +100,10 @@ export class Views {
   /** @param {number} share 0 to 1 */
   takeOpacity(share) {
     for (const view of this.#views) view.takeOpacity?.(share);
+  }
+
+  /** @param {Look} look */
+  takeLook(look) {
+    for (const view of this.#views) view.takeLook?.(look);
   }
 }

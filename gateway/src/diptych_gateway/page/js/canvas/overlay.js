@@ -6,36 +6,39 @@
  * number of masks, and pointing at a segment or giving it another colour changes only the table.
  */
 
-import { EDGE, FAINT, FILL, isInside, mixed, outline, pixel } from "./paint.js";
+import { FAINT, FILL, mixed, pixel } from "./paint.js";
 import { covers } from "./rle.js";
 
 /** From as many segments the map needs larger numbers. */
 const FEW = 0x7fff;
+/** Two lines, each one CSS pixel wide, so that one of them is seen on every ground. */
+const LIGHT = pixel("#ffffff", 255);
+const DARK = pixel("#14161a", 255);
 /** Samples for each pixel of a coarse screen, in both directions, where the picture is shrunk. */
 const SAMPLES = 2;
 
 export class Overlay {
   #answer;
-  #thick;
   /** Segments with masks, large ones first, so that small ones stay on top. */
   #masked;
   #shown = new Set();
   #lit = null;
-  /** By pixel of the picture: 0, or 2 * index + 2, one more where the outline is. */
+  /** By pixel of the picture: 0, or index + 1 of the segment on top. */
   #labels;
   /** By label, as canvas memory has it. */
   #colors;
   #canvas = document.createElement("canvas");
   #image = null;
+  /** By pixel of the screen, as `#labels`. */
+  #tops = new Uint32Array(0);
 
   /** @param {import("./segments.js").Answer} answer */
   constructor(answer) {
     const { width, height, segments } = answer;
     this.#answer = answer;
-    this.#thick = outline(width, height);
     this.#masked = segments.filter(({ mask }) => mask?.width).toSorted((a, b) => b.area - a.area);
     this.#labels = new (segments.length < FEW ? Uint16Array : Uint32Array)(width * height);
-    this.#colors = new Uint32Array(2 * segments.length + 2);
+    this.#colors = new Uint32Array(segments.length + 1);
   }
 
   /**
@@ -52,8 +55,7 @@ export class Overlay {
     for (const segment of this.#masked) {
       const { index } = segment;
       const faint = this.#lit !== null && segment !== this.#lit;
-      this.#colors[2 * index + 2] = pixel(colorOf(index), faint ? FAINT : FILL);
-      this.#colors[2 * index + 3] = pixel(colorOf(index), faint ? FILL : EDGE);
+      this.#colors[index + 1] = pixel(colorOf(index), faint ? FAINT : FILL);
     }
   }
 
@@ -64,6 +66,7 @@ export class Overlay {
     if (this.#image?.width !== width || this.#image.height !== height) {
       Object.assign(this.#canvas, { width, height });
       this.#image = new ImageData(width, height);
+      this.#tops = new Uint32Array(width * height);
     }
     const samples = this.#answer.width > frame.width && frame.unit < SAMPLES ? SAMPLES : 1;
     const columns = sampledPixels(frame.left, frame.width, this.#answer.width, width * samples, samples);
@@ -71,6 +74,7 @@ export class Overlay {
     const pixels = new Uint32Array(this.#image.data.buffer);
     if (samples === 1) this.#paintPlainly(pixels, columns, rows);
     else this.#paintSmoothly(pixels, columns, rows);
+    this.#outline(pixels, width, Math.max(1, Math.round(frame.unit)));
     const sheet = this.#canvas.getContext("2d");
     sheet.putImageData(this.#image, 0, 0);
     context.drawImage(this.#canvas, 0, 0);
@@ -83,7 +87,8 @@ export class Overlay {
       const row = y * stride;
       for (let n = 0; n < columns.length; n += 1, at += 1) {
         const x = columns[n];
-        pixels[at] = x < 0 || y < 0 ? 0 : colors[this.#top(labels[row + x], x, y)];
+        this.#tops[at] = x < 0 || y < 0 ? 0 : this.#top(labels[row + x], x, y);
+        pixels[at] = colors[this.#tops[at]];
       }
     }
   }
@@ -98,13 +103,14 @@ export class Overlay {
         const left = columns[n];
         const right = columns[n + 1];
         if (top < 0 || bottom < 0 || left < 0 || right < 0) {
-          pixels[at] = 0;
+          pixels[at] = this.#tops[at] = 0;
           continue;
         }
         const a = this.#top(labels[top * stride + left], left, top);
         const b = this.#top(labels[top * stride + right], right, top);
         const c = this.#top(labels[bottom * stride + left], left, bottom);
         const d = this.#top(labels[bottom * stride + right], right, bottom);
+        this.#tops[at] = a;
         const same = a === b && a === c && a === d;
         pixels[at] = same ? colors[a] : mixed(colors[a], colors[b], colors[c], colors[d]);
       }
@@ -115,9 +121,33 @@ export class Overlay {
   #top(label, x, y) {
     // Where no mask is at all, the lit one is not either.
     if (this.#lit === null || label === 0) return label;
-    const { index, mask } = this.#lit;
-    if (!covers(mask, x, y)) return label;
-    return 2 * index + (isInside(mask, x - mask.x, y - mask.y, this.#thick) ? 2 : 3);
+    return covers(this.#lit.mask, x, y) ? this.#lit.index + 1 : label;
+  }
+
+  /**
+   * Draws a light line inside of each segment's edge and a dark one inside of that.
+   *
+   * @param {Uint32Array} pixels of the screen
+   * @param {number} width of the screen
+   * @param {number} thick pixels of each line
+   */
+  #outline(pixels, width, thick) {
+    const tops = this.#tops;
+    const lit = this.#lit && this.#lit.index + 1;
+    const ends = (at, x, reach) => {
+      const label = tops[at];
+      const rows = reach * width;
+      return (
+        (x >= reach && tops[at - reach] !== label) ||
+        (x + reach < width && tops[at + reach] !== label) ||
+        (at >= rows && tops[at - rows] !== label) ||
+        (at + rows < tops.length && tops[at + rows] !== label)
+      );
+    };
+    for (let at = 0, x = 0; at < tops.length; at += 1, x = x + 1 === width ? 0 : x + 1) {
+      if (!tops[at] || (lit && tops[at] !== lit) || !ends(at, x, 2 * thick)) continue;
+      pixels[at] = ends(at, x, thick) ? LIGHT : DARK;
+    }
   }
 
   /** Makes the map anew where these masks are. @param {import("./rle.js").Mask[]} masks */
@@ -134,9 +164,7 @@ export class Overlay {
       for (let y = Math.max(own.top, area.top); y < Math.min(own.bottom, area.bottom); y += 1) {
         const row = (y - mask.y) * mask.width - mask.x;
         for (let x = left; x < right; x += 1) {
-          if (!mask.data[row + x]) continue;
-          const inside = isInside(mask, x - mask.x, y - mask.y, this.#thick);
-          this.#labels[y * stride + x] = 2 * index + (inside ? 2 : 3);
+          if (mask.data[row + x]) this.#labels[y * stride + x] = index + 1;
         }
       }
     }

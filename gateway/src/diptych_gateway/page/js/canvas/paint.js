@@ -1,9 +1,14 @@
 /** What masks look like; parts of them painted at the picture's size; boxes and body points as lines. */
 
-/** Opacities of 0 to 255: of a mask, of its outline, of one that others outshine. */
+/** Opacities of 0 to 255: of a mask, of one that others outshine. */
 export const FILL = 150;
-export const EDGE = 255;
 export const FAINT = 40;
+
+/** Stripes tell who has a pixel without its colour: opacities of a stripe and of the white between. */
+const STRIPE = 225;
+const GAP = 190;
+/** Stripes across the longer side of the picture. */
+const STRIPES = 48;
 
 /** Pixels of the picture's size that masks are painted into. */
 export class Sheet {
@@ -25,14 +30,21 @@ export class Sheet {
    *
    * @param {import("./rle.js").Mask} mask
    * @param {string} color
-   * @param {(x: number, y: number) => boolean} wanted by coordinates of the picture
+   * @param {object} [how]
+   * @param {(x: number, y: number) => boolean} [how.wanted] by coordinates of the picture
+   * @param {number} [how.slant] 1 for stripes that fall to the left, -1 to the right, 0 for none
    */
-  fill(mask, color, wanted = () => true) {
-    const value = pixel(color, FILL);
+  fill(mask, color, { wanted = () => true, slant = 0 } = {}) {
+    const { width: stride, height } = this.#canvas;
+    const period = Math.max(4, 2 * Math.round(Math.max(stride, height) / STRIPES / 2));
+    const values = slant ? [pixel(color, STRIPE), pixel("#ffffff", GAP)] : [pixel(color, FILL), 0];
     for (let y = 0, at = 0; y < mask.height; y += 1) {
-      const row = (mask.y + y) * this.#canvas.width + mask.x;
+      const row = (mask.y + y) * stride + mask.x;
       for (let x = 0; x < mask.width; x += 1, at += 1) {
-        if (mask.data[at] && wanted(mask.x + x, mask.y + y)) this.#pixels[row + x] = value;
+        if (!mask.data[at] || !wanted(mask.x + x, mask.y + y)) continue;
+        // As many periods as there are rows keep it positive.
+        const along = slant && (mask.x + x + slant * (mask.y + y) + period * height) % period;
+        this.#pixels[row + x] = values[along * 2 < period ? 0 : 1];
       }
     }
   }
@@ -51,9 +63,10 @@ export class Sheet {
  * @param {import("./stage.js").Frame} frame
  * @param {import("./segments.js").Answer} answer
  * @param {{colorOf: (index: number) => string, isShown: (index: number) => boolean,
- *   isLit: (index: number) => boolean, edges: [number, number][], opacity: number}} how
+ *   isLit: (index: number) => boolean, edges: [number, number][], opacity: number,
+ *   dashOf?: (index: number) => number[]}} how `dashOf`: of a box, in CSS pixels; solid if left out
  */
-export function drawMarks(context, frame, answer, { colorOf, isShown, isLit, edges, opacity }) {
+export function drawMarks(context, frame, answer, { colorOf, isShown, isLit, edges, opacity, dashOf }) {
   const [sx, sy] = [frame.width / answer.width, frame.height / answer.height];
   const at = ({ x, y }) => [frame.left + x * sx, frame.top + y * sy];
   context.save();
@@ -63,7 +76,9 @@ export function drawMarks(context, frame, answer, { colorOf, isShown, isLit, edg
     context.lineWidth = (isLit(index) ? 4 : 2) * frame.unit;
     if (box && !mask) {
       const [x, y] = at({ x: box[0], y: box[1] });
+      context.setLineDash((dashOf?.(index) ?? []).map((length) => length * frame.unit));
       context.strokeRect(x, y, box[2] * sx, box[3] * sy);
+      context.setLineDash([]);
     }
     for (const [from, to] of edges) {
       if (!keypoints[from] || !keypoints[to]) continue;
@@ -79,27 +94,6 @@ export function drawMarks(context, frame, answer, { colorOf, isShown, isLit, edg
     }
   }
   context.restore();
-}
-
-/** How thick outlines are, in pixels of a picture of this size. @param {number} width @param {number} height */
-export function outline(width, height) {
-  return Math.max(1, Math.round(Math.max(width, height) / 500));
-}
-
-/**
- * Whether a pixel of a mask is none of its outline.
- *
- * @param {import("./rle.js").Mask} mask
- * @param {number} x in the mask's own rectangle
- * @param {number} y
- * @param {number} thick
- */
-export function isInside({ width, height, data }, x, y, thick) {
-  if (x < thick || y < thick || x >= width - thick || y >= height - thick) return false;
-  const at = y * width + x;
-  return Boolean(
-    data[at - thick] && data[at + thick] && data[at - thick * width] && data[at + thick * width],
-  );
 }
 
 /**

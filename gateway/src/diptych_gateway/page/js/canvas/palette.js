@@ -19,6 +19,10 @@ const PALETTE = [
 /** The difference view: what both models say, only the first, only the second. */
 export const DIFFERENCE = { both: "#2ca02c", onlyA: "#ff7f0e", onlyB: "#1f77d0" };
 
+/** How each of the three is told without its colour: slant of stripes in masks, dashes of boxes. */
+export const SLANT = { both: 0, onlyA: 1, onlyB: -1 };
+export const DASH = { both: [], onlyA: [10, 5], onlyB: [2, 5] };
+
 /**
  * The colour of the n-th object, as `#rrggbb`; they repeat after twelve.
  *

@@ -5,12 +5,24 @@
  * @property {string} view one of the names of the page's views
  * @property {string} task
  * @property {number} opacity in percent
+ * @property {"0" | "1"} grey whether pictures are grey
+ * @property {"0" | "1"} names whether names stand on them
  * @property {string} sample name of a bundled picture, or ""
+ * @property {string} without ids of models that are not shown, with commas between
  * @property {string} objects what is pointed at, as `formatObjects` writes it
  */
 
 /** @type {PageState} */
-const START = { view: "side", task: "instance-segmentation", opacity: 75, sample: "", objects: "" };
+const START = {
+  view: "side",
+  task: "instance-segmentation",
+  opacity: 75,
+  grey: "0",
+  names: "1",
+  sample: "",
+  without: "",
+  objects: "",
+};
 
 /** @returns {PageState} what is left out or out of range is as at the start */
 export function readState() {
@@ -20,7 +32,10 @@ export function readState() {
     view: query.get("view") ?? START.view,
     task: query.get("task") ?? START.task,
     opacity: opacity >= 0 && opacity <= 100 ? opacity : START.opacity,
+    grey: query.get("grey") === "1" ? "1" : "0",
+    names: query.get("names") === "0" ? "0" : "1",
     sample: query.get("sample") ?? START.sample,
+    without: query.get("without") ?? START.without,
     objects: query.get("objects") ?? START.objects,
   };
 }

@@ -16,6 +16,18 @@ export function modelName(model) {
 }
 
 /**
+ * The name without what stands in brackets, where that still tells the model from the others.
+ *
+ * @param {{model_id: string, card: any}} model
+ * @param {{model_id: string, card: any}[]} models
+ */
+export function shortName(model, models) {
+  const short = (one) => modelName(one).replaceAll(/\s*\([^()]*\)/g, "").trim();
+  const name = short(model);
+  return name && models.filter((one) => short(one) === name).length === 1 ? name : modelName(model);
+}
+
+/**
  * Why this model cannot be asked; "" if it can. An unreachable model whose card lists the task is
  * asked all the same: it may be back.
  *

@@ -45,10 +45,14 @@ export class CompareView {
   }
 
   /** @param {import("../views.js").Known} known */
-  take({ models, picture }) {
-    if (models !== this.#models) this.#comparison.models = this.#models = models;
+  take({ chosen, picture }) {
+    if (chosen !== this.#models) this.#comparison.models = this.#models = chosen;
     if (picture && picture !== this.#picture) this.#comparison.picture = this.#picture = picture;
     this.#ask();
+  }
+
+  takeLook(look) {
+    this.#comparison.look = look;
   }
 
   takeOpacity(share) {

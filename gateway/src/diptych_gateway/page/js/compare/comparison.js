@@ -1,7 +1,8 @@
 /** One picture, every model: asks, and shows the answers side by side or over one another. */
 
 import { describeAgreement } from "../common/agreement.js";
-import { byId, make } from "../common/dom.js";
+import { byId } from "../common/dom.js";
+import { showMatrix } from "./matrix.js";
 import { PairView } from "./pair.js";
 import { sharedNumbers } from "../canvas/palette.js";
 import { Panels } from "../panels/panels.js";
@@ -15,6 +16,8 @@ export class Comparison {
   /** @type {Map<string, number[]>} numbers of the objects, by model */
   #numbers = new Map();
   #task = "";
+  /** @type {string[]} ids of the models that were asked */
+  #asked = [];
   #view = "side";
 
   /**
@@ -53,12 +56,20 @@ export class Comparison {
     this.#panels.opacity = share;
   }
 
+  /** @param {import("../views.js").Look} look */
+  set look(look) {
+    this.#pair.look = look;
+    this.#panels.look = look;
+  }
+
   /** Asks every model that does the task; without a picture it only says who would be asked. */
   async run(task) {
     this.#task = task;
     this.#agreements = [];
-    this.#say([]);
-    await this.#panels.ask(task, this.question(), {
+    const question = this.question();
+    this.#asked = question?.options.models ?? [];
+    this.#say();
+    await this.#panels.ask(task, question, {
       onAnswer: () => this.#showAnswers(),
       onAgreements: (agreements) => this.#hearAgreements(agreements),
     });
@@ -76,7 +87,7 @@ export class Comparison {
 
   #hearAgreements(agreements) {
     this.#agreements = agreements;
-    this.#say(agreements.map((one) => describeAgreement(one, (id) => this.#panels.nameOf(id))));
+    this.#say();
     this.#showAnswers();
   }
 
@@ -101,7 +112,7 @@ export class Comparison {
   #pairOf(agreement) {
     const [a, b] = [agreement.model_id_a, agreement.model_id_b].map((id) => this.#panels.get(id));
     if (!a?.answer || !b?.answer) return null;
-    const [nameA, nameB] = [a, b].map((panel) => this.#panels.nameOf(panel.modelId));
+    const [nameA, nameB] = [a, b].map((panel) => this.#panels.shortNameOf(panel.modelId));
     const [numbersA, numbersB] = [a, b].map((panel) => this.#numbers.get(panel.modelId));
     return { agreement, a: a.answer, b: b.answer, nameA, nameB, numbersA, numbersB };
   }
@@ -110,12 +121,14 @@ export class Comparison {
     const panels = [...this.#panels];
     if (!this.#picture) return "Choose a picture.";
     if (panels.some((panel) => panel.state === "waiting")) return "Asking …";
-    const failed = panels.filter((panel) => ["error", "off"].includes(panel.state));
+    const failed = panels.filter((panel) => ["error", "off", "unable"].includes(panel.state));
     return `This view needs the answers of two models. ${failed.map((panel) => panel.said).join(" ")}`;
   }
 
-  /** @param {string[]} lines one for each pair of models */
-  #say(lines) {
-    byId("agreement").replaceChildren(...lines.map((line) => make("span", {}, line)));
+  #say() {
+    const name = (id) => this.#panels.shortNameOf(id);
+    showMatrix(byId("agreement"), this.#asked, this.#agreements, name);
+    const lines = this.#agreements.map((one) => describeAgreement(one, name));
+    byId("agreement-said").textContent = lines.join(" ");
   }
 }

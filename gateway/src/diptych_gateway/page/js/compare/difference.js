@@ -1,7 +1,7 @@
 /** Where two models agree and where they do not, painted from their matches. */
 
 import { drawMarks, Sheet } from "../canvas/paint.js";
-import { DIFFERENCE } from "../canvas/palette.js";
+import { DASH, DIFFERENCE, SLANT } from "../canvas/palette.js";
 import { covers } from "../canvas/rle.js";
 
 /** @typedef {{both: boolean, onlyA: boolean, onlyB: boolean}} Shown */
@@ -25,21 +25,23 @@ export function paintDifference(agreement, a, b, shown) {
   ];
   // A model's background may be one large segment: what lies on it comes later.
   alone.sort((one, other) => size(other.mask) - size(one.mask));
-  for (const { mask, kind } of alone) if (shown[kind]) sheet.fill(mask, DIFFERENCE[kind]);
+  const fill = (mask, kind, wanted) =>
+    shown[kind] && sheet.fill(mask, DIFFERENCE[kind], { wanted, slant: SLANT[kind] });
+  for (const { mask, kind } of alone) fill(mask, kind);
   for (const { index_a: indexA, index_b: indexB } of agreement.matches) {
     const [first, second] = [a.segments[indexA]?.mask, b.segments[indexB]?.mask];
     if (!first || !second) continue;
     const inFirst = (x, y) => covers(first, x, y);
     const inSecond = (x, y) => covers(second, x, y);
-    if (shown.both) sheet.fill(first, DIFFERENCE.both, inSecond);
-    if (shown.onlyA) sheet.fill(first, DIFFERENCE.onlyA, (x, y) => !inSecond(x, y));
-    if (shown.onlyB) sheet.fill(second, DIFFERENCE.onlyB, (x, y) => !inFirst(x, y));
+    fill(first, "both", inSecond);
+    fill(first, "onlyA", (x, y) => !inSecond(x, y));
+    fill(second, "onlyB", (x, y) => !inFirst(x, y));
   }
   return sheet.finish();
 }
 
 /**
- * The boxes of segments without masks, in the same three colours.
+ * The boxes of segments without masks, in the same three colours; dashes tell them apart as stripes do masks.
  *
  * @param {CanvasRenderingContext2D} context
  * @param {import("../canvas/stage.js").Frame} frame
@@ -58,6 +60,7 @@ export function drawDifference(context, frame, { agreement, a, b }, shown, opaci
       colorOf: (index) => DIFFERENCE[kindOf(index)],
       isShown: (index) => shown[kindOf(index)],
       isLit: () => false,
+      dashOf: (index) => DASH[kindOf(index)],
       edges: [],
       opacity,
     });

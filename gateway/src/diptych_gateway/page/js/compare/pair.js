@@ -3,6 +3,7 @@
 import { drawDifference, paintDifference } from "./difference.js";
 import { make } from "../common/dom.js";
 import { Overlay } from "../canvas/overlay.js";
+import { drawNames } from "../canvas/names.js";
 import { drawMarks } from "../canvas/paint.js";
 import { color, DIFFERENCE } from "../canvas/palette.js";
 import { Stage } from "../canvas/stage.js";
@@ -27,6 +28,7 @@ export class PairView {
   #chosen = "";
   #view = "wipe";
   #opacity = 1;
+  #look = { grey: false, names: true };
   #cut = 0.5;
   #shown = { both: true, onlyA: true, onlyB: true };
   #layers = [];
@@ -53,6 +55,12 @@ export class PairView {
     this.stage.picture = picture;
   }
 
+  /** @param {import("../views.js").Look} look */
+  set look(look) {
+    this.#look = look;
+    this.#showGrey();
+  }
+
   /** @param {number} share 0 to 1 */
   set opacity(share) {
     this.#opacity = share;
@@ -66,7 +74,7 @@ export class PairView {
    */
   show(view, pairs, note) {
     this.#view = view;
-    this.stage.grey = view === "difference";
+    this.#showGrey();
     this.#pairs = pairs;
     this.#note.textContent = note;
     this.#choose(this.#chosen);
@@ -107,7 +115,7 @@ export class PairView {
         this.#shown[kind] = input.checked;
         this.#repaint();
       });
-      const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
+      const swatch = make("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
       swatch.style.setProperty("--color", DIFFERENCE[kind]);
       return make("label", {}, input, swatch, `${text} (${count})`);
     });
@@ -127,6 +135,11 @@ export class PairView {
       this.#layer();
     });
     return make("div", { class: "wipe" }, make("span", {}, nameA), input, make("span", {}, nameB));
+  }
+
+  #showGrey() {
+    this.stage.grey = this.#look.grey || this.#view === "difference";
+    this.stage.draw();
   }
 
   #repaint() {
@@ -170,6 +183,7 @@ export class PairView {
       context.rect(from * width, 0, (to - from) * width, height);
       context.clip();
       drawMarks(context, frame, answer, { ...how, edges: [], opacity: this.#opacity });
+      if (this.#look.names) drawNames(context, frame, answer, how);
       context.restore();
     });
     context.fillStyle = "white";

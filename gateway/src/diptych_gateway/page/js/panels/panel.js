@@ -4,6 +4,7 @@ import { sentence } from "../common/api.js";
 import { make } from "../common/dom.js";
 import { inWords, Legend } from "./legend.js";
 import { Overlay } from "../canvas/overlay.js";
+import { drawNames } from "../canvas/names.js";
 import { drawMarks } from "../canvas/paint.js";
 import { color } from "../canvas/palette.js";
 import { segmentAt } from "../canvas/segments.js";
@@ -19,6 +20,7 @@ export class Panel {
   #hidden = new Set();
   #lit = null;
   #opacity = 1;
+  #names = true;
   /** @type {Overlay | null} */
   #overlay = null;
   #edges;
@@ -53,12 +55,13 @@ export class Panel {
     });
     this.#state = make("p", { class: "state", role: "status" });
     this.#hover = make("p", { class: "hover", "aria-hidden": "true" });
-    this.#timings = make("div");
+    this.#timings = make("div", { class: "costs" });
     this.element = make(
       "article",
       { class: "panel", "data-model": model.model_id, "aria-label": name },
-      make("header", {}, make("h2", {}, name), this.#state),
+      make("h2", {}, name),
       make("div", { class: "frame" }, this.stage.element, this.#hover),
+      this.#state,
       this.#legend.element,
       this.#timings,
     );
@@ -76,7 +79,14 @@ export class Panel {
     this.#layer();
   }
 
-  /** @returns {string} "idle", "waiting", "done", "error" or "off" */
+  /** @param {import("../views.js").Look} look */
+  set look({ grey, names }) {
+    this.stage.grey = grey;
+    this.#names = names;
+    this.stage.draw();
+  }
+
+  /** @returns {string} "idle", "waiting", "done", "error", "off", or "unable" to do the task */
   get state() {
     return this.element.dataset.state ?? "";
   }
@@ -92,7 +102,7 @@ export class Panel {
     this.#say("waiting", "Asking …");
   }
 
-  /** Shows why there is no answer. @param {string} text @param {"error" | "off" | "idle"} [kind] */
+  /** Shows why there is no answer. @param {string} text @param {"error" | "off" | "idle" | "unable"} [kind] */
   fail(text, kind = "error") {
     this.#clear();
     this.#say(kind, text);
@@ -203,6 +213,8 @@ export class Panel {
 
   #drawMarks(context, frame) {
     const how = { ...this.#looks(), edges: this.#edges, opacity: this.#opacity };
-    if (this.answer) drawMarks(context, frame, this.answer, how);
+    if (!this.answer) return;
+    drawMarks(context, frame, this.answer, how);
+    if (this.#names) drawNames(context, frame, this.answer, how);
   }
 }

@@ -4,7 +4,11 @@ import { sentence } from "../common/api.js";
 import { askHeld } from "./held.js";
 import { Panel } from "./panel.js";
 import { readAnswer } from "../canvas/segments.js";
-import { modelName, whyNot } from "../common/tasks.js";
+import { make } from "../common/dom.js";
+import { modelName, shortName, whyNot } from "../common/tasks.js";
+
+/** With more models than this the panels are smaller. */
+const MANY = 3;
 
 /**
  * @typedef {object} Asking
@@ -17,6 +21,9 @@ import { modelName, whyNot } from "../common/tasks.js";
 
 export class Panels {
   #element;
+  /** On a narrow screen one model is seen at a time, and this says which. */
+  #tabs = make("div", { class: "tabs", role: "group", "aria-label": "Model that is shown" });
+  #front = "";
   #viewport;
   #hear;
   #models = [];
@@ -25,6 +32,7 @@ export class Panels {
   /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
   #opacity = 1;
+  #look = { grey: false, names: true };
   #asking = new AbortController();
 
   /**
@@ -37,6 +45,7 @@ export class Panels {
     this.#element = element;
     this.#viewport = viewport;
     this.#hear = hear;
+    element.before(this.#tabs);
   }
 
   /** @param {{model_id: string, card: any, error: any}[]} models in the gateway's order */
@@ -51,7 +60,9 @@ export class Panels {
       models.map((model) => [model.model_id, new Panel(model, this.#viewport, { onPoint, tool })]),
     );
     this.#element.replaceChildren(...[...this].map((panel) => panel.element));
+    this.#showTabs();
     this.opacity = this.#opacity;
+    this.look = this.#look;
     this.picture = this.#picture;
   }
 
@@ -71,6 +82,12 @@ export class Panels {
     for (const panel of this) panel.opacity = share;
   }
 
+  /** @param {import("../views.js").Look} look */
+  set look(look) {
+    this.#look = look;
+    for (const panel of this) panel.look = look;
+  }
+
   /** In the order of the models. */
   [Symbol.iterator]() {
     return this.#panels.values();
@@ -84,6 +101,12 @@ export class Panels {
   /** @param {string} id */
   nameOf(id) {
     return modelName(this.#models.find((model) => model.model_id === id) ?? { model_id: id, card: null });
+  }
+
+  /** @param {string} id */
+  shortNameOf(id) {
+    const model = this.#models.find((one) => one.model_id === id);
+    return model ? shortName(model, this.#models) : id;
   }
 
   /** @returns {import("../views.js").Shown[]} */
@@ -118,13 +141,40 @@ export class Panels {
     for (const model of this.#models) {
       const panel = this.#panels.get(model.model_id);
       const why = whyNot(model, task);
-      if (why) panel?.fail(why, model.card ? "off" : "error");
+      if (why) panel?.fail(why, model.card ? "unable" : "error");
       else if (!this.#picture) panel?.fail("Choose a picture.", "off");
       else if (question) panel?.wait(how);
       else panel?.fail(how.resting ?? "", "idle");
     }
+    this.#showTabs();
     how.onAnswer();
     if (question) await this.#send(question, how, signal);
+  }
+
+  /** One tab for each model that is asked; the first one's panel is in front unless another was. */
+  #showTabs() {
+    const able = [...this].filter((panel) => panel.state !== "unable");
+    const front = able.find((panel) => panel.modelId === this.#front) ?? able[0];
+    for (const panel of this) panel.element.classList.toggle("behind", panel !== front);
+    this.#element.classList.toggle("many", able.length > MANY);
+    this.#element.style.setProperty("--count", String(Math.max(able.length, 1)));
+    const focused = this.#tabs.contains(document.activeElement);
+    const tabs = able.map((panel) =>
+      make(
+        "button",
+        {
+          type: "button",
+          "aria-pressed": String(panel === front),
+          onclick: () => {
+            this.#front = panel.modelId;
+            this.#showTabs();
+          },
+        },
+        this.shortNameOf(panel.modelId),
+      ),
+    );
+    this.#tabs.replaceChildren(...(able.length > 1 ? tabs : []));
+    if (focused) tabs[able.indexOf(front)]?.focus();
   }
 
   async #send(question, { objects, onAnswer, onAgreements }, signal) {

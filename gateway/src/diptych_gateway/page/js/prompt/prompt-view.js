@@ -59,7 +59,7 @@ export class PromptView {
   }
 
   /** @param {import("../views.js").Known} known */
-  take({ models, picture }) {
+  take({ chosen, picture }) {
     if (picture !== this.#picture) {
       // The first picture may be the one that the address speaks of.
       const objects = this.#picture ? [] : parseObjects(readState().objects);
@@ -67,9 +67,13 @@ export class PromptView {
       this.#pointing.size = picture?.bitmap ?? null;
       this.#reset(objects);
     }
-    this.#models = models;
+    this.#models = chosen;
     this.#due = true;
     if (this.#seen) this.show(readState());
+  }
+
+  takeLook(look) {
+    this.#panels.look = look;
   }
 
   takeOpacity(share) {

@@ -39,15 +39,16 @@ export class VideoPanel {
     this.element = make(
       "article",
       { class: "panel", "data-track": model.model_id, "aria-label": name },
-      make("header", {}, make("h2", {}, name), this.#state, this.#again),
+      make("h2", {}, name),
       make("div", { class: "frame" }, this.#stage.element),
+      make("div", { class: "said" }, this.#state, this.#again),
       this.#objects,
       this.#figures,
     );
     this.say("off", "Choose a clip or the camera.");
   }
 
-  /** @param {"off" | "idle" | "open" | "error"} state @param {string} text @param {boolean} [again] */
+  /** @param {"off" | "idle" | "open" | "error" | "unable"} state @param {string} text @param {boolean} [again] */
   say(state, text, again = false) {
     this.element.dataset.state = state;
     if (this.#state.textContent !== text) this.#state.textContent = text;

@@ -75,13 +75,14 @@ export class VideoView {
       const panel = new VideoPanel(model, this.#viewport, { tool: this.#prompts.tool, onAgain });
       panel.opacity = this.#opacity;
       const why = whyNot(model, TASK);
-      if (why) panel.say(model.card ? "off" : "error", why);
+      if (why) panel.say(model.card ? "unable" : "error", why);
       else tracked.push([model.model_id, new Track(model.model_id, panel, this.#onError)]);
       return panel;
     });
     const tracks = new Map(tracked);
     this.#tracks = [...tracks.values()];
     byId("video-panels").replaceChildren(...this.#panels.map((panel) => panel.element));
+    byId("video-panels").style.setProperty("--count", String(Math.max(tracked.length, 1)));
     this.#rest();
   }
 

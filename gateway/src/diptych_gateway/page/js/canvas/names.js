@@ -1,0 +1,68 @@
+/** Names and scores of segments on the picture, where they do not cover one another. */
+
+const FONT = 12;
+const HEIGHT = 18;
+const PAD = 5;
+const BAR = 4;
+const GROUND = "rgb(20 22 26 / 85%)";
+
+/**
+ * Writes a name and a score beside each segment; one without room is left out, the surest come first.
+ *
+ * @param {CanvasRenderingContext2D} context
+ * @param {import("./stage.js").Frame} frame
+ * @param {import("./segments.js").Answer} answer
+ * @param {{colorOf: (index: number) => string, isShown: (index: number) => boolean,
+ *   isLit: (index: number) => boolean}} how
+ */
+export function drawNames(context, frame, answer, { colorOf, isShown, isLit }) {
+  const { unit } = frame;
+  const taken = [];
+  context.save();
+  context.globalAlpha = 1;
+  context.font = `${FONT * unit}px system-ui, sans-serif`;
+  context.textBaseline = "middle";
+  const rank = ({ index, score }) => (isLit(index) ? 2 : score);
+  const wanted = answer.segments.filter((s) => isShown(s.index) && (s.area || !s.mask));
+  for (const segment of wanted.toSorted((one, other) => rank(other) - rank(one))) {
+    const edges = edgesOf(segment, frame, answer);
+    if (!edges) continue;
+    const text = `${segment.label} ${segment.score.toFixed(2)}`;
+    const width = context.measureText(text).width + (2 * PAD + BAR) * unit;
+    const place = freePlace(edges, [width, HEIGHT * unit], context.canvas, taken);
+    if (!place) continue;
+    taken.push(place);
+    const { x, y, height } = place;
+    context.fillStyle = GROUND;
+    context.fillRect(x, y, width, height);
+    context.fillStyle = colorOf(segment.index);
+    context.fillRect(x, y, BAR * unit, height);
+    context.fillStyle = "white";
+    context.fillText(text, x + (BAR + PAD) * unit, y + height / 2);
+  }
+  context.restore();
+}
+
+/** Left, top and bottom of a segment on the canvas; `null` for one without an outline. */
+function edgesOf({ mask, box }, frame, { width, height }) {
+  const [x, y, , h] = mask?.width ? [mask.x, mask.y, mask.width, mask.height] : (box ?? []);
+  if (x === undefined) return null;
+  const [sx, sy] = [frame.width / width, frame.height / height];
+  return { left: frame.left + x * sx, top: frame.top + y * sy, bottom: frame.top + (y + h) * sy };
+}
+
+/** Above, below or at the top inside of a segment, wholly on the canvas; `null` where nothing is free. */
+function freePlace({ left, top, bottom }, [width, height], canvas, taken) {
+  if (left > canvas.width || bottom < 0 || top > canvas.height) return null;
+  const x = Math.max(0, Math.min(left, canvas.width - width));
+  return (
+    [top - height, bottom, top]
+      .map((y) => ({ x, y, width, height }))
+      .filter(({ y }) => y >= 0 && y + height <= canvas.height)
+      .find((place) => !taken.some((other) => overlap(place, other))) ?? null
+  );
+}
+
+function overlap(a, b) {
+  return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+}
