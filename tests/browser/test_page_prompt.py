@@ -311,7 +311,7 @@ async def test_a_failing_model_leaves_the_other_alone(opened: Opened, services: 
     await opened.expect_state("second", "done")
 
 
-async def test_a_model_that_takes_no_prompts_says_so_and_can_be_clicked_on(
+async def test_a_model_that_takes_no_prompts_says_so_and_is_not_asked(
     opened: Opened, services: Services, see_cards: SeeCards
 ) -> None:
     del services["second"].cards["second"].tasks[:]
@@ -322,7 +322,8 @@ async def test_a_model_that_takes_no_prompts_says_so_and_can_be_clicked_on(
     await expect(opened.panel("second").locator(".state")).to_have_text(
         "Second does not do prompted segmentation. It does: instance segmentation."
     )
-    await opened.point_at("second", 0.25, 0.5)
+    await expect(opened.panel("second").locator("canvas")).to_be_hidden()
+    await opened.point_at("first", 0.25, 0.5)
     assert points((await asked(services["first"], 1)).prompts[0]) == [(0.25, 0.5, True)]
     await opened.expect_state("first", "done")
     assert not services["second"].requests

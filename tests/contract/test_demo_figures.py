@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import tomllib
 ROOT = Path(__file__).parents[2]
 FIGURES = json.loads((ROOT / "demo-weights" / "figures.json").read_text())
 SAM_2 = "services/sam-2/src/diptych_sam2/model_card.toml"
+CASCADE = "gateway/src/diptych_gateway/cascade/measured.json"
 MASK_RCNN = "services/mask-rcnn/src/diptych_maskrcnn/model_card.toml"
 
 
@@ -45,3 +47,19 @@ def test_automatic_defaults_are_those_that_were_measured() -> None:
     used = {**stock, **section(SAM_2, "demo")["automatic"]}
     for name, value in FIGURES["automatic_defaults"].items():
         assert used[name] == value, name
+
+
+def test_figures_of_the_cascade_belong_to_the_weights_that_are_bundled() -> None:
+    """After new weights: ``python demo-weights/evaluate_cascade.py --write``."""
+    (entry,) = json.loads((ROOT / CASCADE).read_text())
+    for name, file in (
+        ("detector", "services/mask-rcnn/src/diptych_maskrcnn/weights/mask-demo.safetensors"),
+        ("segmenter", "services/sam-2/src/diptych_sam2/weights/sam2-demo.safetensors"),
+    ):
+        assert entry[name] == hashlib.sha256((ROOT / file).read_bytes()).hexdigest(), file
+    measured = {figure["name"]: figure for figure in FIGURES["cascade"]}
+    for metric in entry["metrics"]:
+        figure = measured[metric["name"]]
+        same = ("value", "unit", "dataset")
+        assert [metric[key] for key in same] == [figure[key] for key in same]
+        assert metric["source"] == "demo-weights/figures.json"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -17,9 +19,10 @@ from diptych_torch.card import read_card
 
 INSTANCE = pb.Task.TASK_INSTANCE_SEGMENTATION
 PROMPTED = pb.Task.TASK_PROMPTED_SEGMENTATION
+MEASURED = files("diptych_gateway") / "cascade" / "measured.json"
 NOT_FOR_IMAGES_OF_TWO = {
     "prompt_kinds",  # it takes none
-    "metrics",  # none were measured
+    "metrics",  # none were measured on these weights
     "variants",  # the parts' cards have theirs
     "context_window",
     "keypoint_schema",
@@ -141,3 +144,22 @@ def test_what_either_lacks(detector: pb.ModelCard, segmenter: pb.ModelCard) -> N
     assert not compose("both", detector, segmenter).tasks
     del detector.tasks[:]
     assert unfit(detector, segmenter) == "mask-rcnn finds no objects by itself"
+
+
+def test_it_quotes_what_was_measured_on_the_very_weights_of_both(
+    detector: pb.ModelCard, segmenter: pb.ModelCard
+) -> None:
+    """Not on others of the same name, and not where one of the two was changed."""
+    (entry,) = json.loads(MEASURED.read_text())
+    digests = {name: bytes.fromhex(entry[name]) for name in ("detector", "segmenter")}
+    detector.weights.add(name="body points", sha256=bytes(32))
+    detector.weights[0].sha256 = digests["detector"]
+    assert not compose("both", detector, segmenter).metrics
+    segmenter.weights[0].sha256 = digests["segmenter"]
+    quoted = compose("both", detector, segmenter).metrics
+    assert [(m.name, m.value) for m in quoted] == [
+        (m["name"], m["value"]) for m in entry["metrics"]
+    ]
+    assert quoted
+    detector.weights[0].sha256 = digests["segmenter"]
+    assert not compose("both", detector, segmenter).metrics

@@ -323,9 +323,10 @@ Global___OutputOptions: typing_extensions.TypeAlias = OutputOptions
 
 @typing.final
 class AutomaticOptions(google.protobuf.message.Message):
-    """Tuning of a mode that finds objects from a grid of points. Names, meanings and, for published
-    weights, defaults are those of SAM2AutomaticMaskGenerator; the defaults in force are in the card.
-    Models without such a mode, and tasks with prompts, ignore all of it.
+    """Tuning of a mode that finds objects from a grid of points. Names and meanings are those of
+    SAM2AutomaticMaskGenerator. What is unset is taken from `ModelCard.default_automatic`; for
+    published weights that is what is given here. Models without such a mode, and tasks with prompts,
+    ignore all of it.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
