@@ -12,9 +12,9 @@ from diptych import Mask
 
 from ..model import Category, Dataset, EvaluationTask, Picture, Truth
 from .classes import plain
-from .errors import Findings
+from .errors import DatasetError, Findings
 from .geometry import Xywh, box_of
-from .pictures import Frame
+from .pictures import Frame, read_header
 from .turning import turned_truth
 
 
@@ -175,11 +175,28 @@ def _pictures(
             if truth is not None:
                 truths.append(truth)
                 count += 1
+        if each.semantic is not None:
+            _check_semantic(each, each.semantic, reading.findings)
         turned = each.frame.turn >= 5
         height, width = each.frame.height, each.frame.width
         size = (width, height) if turned else (height, width)
         made.append(Picture(number, each.name, each.path, *size, tuple(truths), each.semantic))
     return made
+
+
+def _check_semantic(picture: FoundPicture, file: Path, findings: Findings) -> None:
+    try:
+        size = read_header(file).stored
+    except DatasetError as error:
+        findings.add(error)
+        return
+    wanted = picture.frame.height, picture.frame.width
+    if size != wanted:
+        expected = f"{wanted[0]} x {wanted[1]}, as {picture.name}"
+        findings.problem(file, "height x width", expected, f"{size[0]} x {size[1]}")
+    elif picture.frame.turn != 1:
+        got = "those of a picture that EXIF turns; take the orientation out of the picture"
+        findings.problem(file, "", "classes of pixels of a picture that is not turned", got)
 
 
 def _truth(
