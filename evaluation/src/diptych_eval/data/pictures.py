@@ -20,7 +20,7 @@ SUFFIXES = frozenset(
 """Files that count as pictures."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _OTHER_CASE = (
-    "{n} picture files have names that differ from the labels' in case or in the form of their "
+    "Some picture files have names that differ from the labels' in case or in the form of their "
     "letters; they are taken."
 )
 
@@ -138,12 +138,12 @@ def decide_frame(
         return None
     if wanted == "turned":
         findings.warn(
-            "{n} pictures are turned by EXIF; their labels are read as of the turned.", name
+            "Some pictures are turned by EXIF; their labels are read as of the turned.", name
         )
         return Frame(*turned)
     findings.warn(
-        "{n} pictures are turned by EXIF, and their labels are of the pixels as stored; the labels "
-        "are turned alike, since models see turned pictures.",
+        "Some pictures are turned by EXIF, and their labels are of the pixels as stored; the "
+        "labels are turned alike, since models see turned pictures.",
         name,
     )
     return Frame(*stored, header.orientation)
@@ -193,7 +193,7 @@ class PictureFolder:
         found = self._everywhere().get(_plain(PurePosixPath(relative).name), [])
         if len(found) == 1:
             self._findings.warn(
-                "{n} picture files are in another folder than the labels say; they are taken.",
+                "Some picture files are in another folder than the labels say; they are taken.",
                 f"{name} is {found[0]}",
             )
             return found[0]

@@ -98,6 +98,6 @@ def _picture(file: Path, folder: PictureFolder, reading: Reading) -> FoundPictur
             crowd = value < 1000  # a group that was not taken apart
             picture.objects.append(FoundObject(label, THINGS[label_id], mask=mask, crowd=crowd))
         elif value >= 1000:
-            text = "{n} instances are of classes that Cityscapes does not compare; left out."
+            text = "Some instances are of classes that Cityscapes does not compare; left out."
             reading.findings.warn(text, f"{name}, {label}")
     return picture

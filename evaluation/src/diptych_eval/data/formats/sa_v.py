@@ -88,7 +88,7 @@ def _of_objects(folder: Path, frames: list[Path], reading: Reading) -> FoundClip
             labelled[index] = labelled.get(index, 0) + 1
             _add_object(clip, index, int(each.name), file, reading)
     if len(set(labelled.values())) > 1:
-        text = "{n} clips have frames labelled for some objects only; the others count as unseen."
+        text = "Some clips have frames labelled for some objects only; the others count as unseen."
         reading.findings.warn(text, folder.name)
     return clip
 
@@ -134,7 +134,9 @@ def _manual_first(folder: Path, reading: Reading) -> list[Path]:
     automatic = sorted(folder.glob("*_auto.json"))
     if manual and automatic:
         reading.findings.warn(
-            "{n} json files of automatic masklets are left out.", count=len(automatic)
+            "Some json files are of automatic masklets; left out.",
+            automatic[0].name,
+            count=len(automatic),
         )
     return manual or automatic
 

@@ -77,7 +77,7 @@ def _listed(files: list[Path], root: Path, kind: str, reading: Reading) -> list[
         reading.findings.warn(text)
     missing = sorted(names - {each.stem for each in files})
     for name in missing:
-        reading.findings.warn("{n} pictures are listed but not labelled; left out.", name)
+        reading.findings.warn("Some pictures are listed but not labelled; left out.", name)
     return chosen
 
 
@@ -117,5 +117,5 @@ def _picture(
 def _say_difficult(annotation: Annotation, name: str, reading: Reading) -> None:
     count = sum(each.crowd for each in annotation.objects)
     if count:
-        text = "{n} objects are difficult, which VOC ignores; they are read as crowds."
+        text = "Some objects are difficult, which VOC ignores; they are read as crowds."
         reading.findings.warn(text, name, count=count)

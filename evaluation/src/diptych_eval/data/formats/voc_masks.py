@@ -92,7 +92,7 @@ def read_masks(
             wanted, got = (f"{v.shape[0]} x {v.shape[1]}" for v in (objects, classes))
             raise DatasetError(class_file, "height x width", f"{wanted} as {file.name}", got)
         if coloured:
-            text = "{n} PNGs of classes hold colours; classes of pixels are not compared there."
+            text = "Some PNGs of classes hold colours; classes of pixels are not compared there."
             findings.warn(text, class_file.name)
         else:
             semantic = class_file
@@ -103,7 +103,7 @@ def read_masks(
         mask = Mask.from_array(pixels)
         found.append(FoundObject(f"object {value}", name, mask=mask, crowd=difficult))
     if (objects == VOID).any():
-        text = "{n} pictures have outlines of no class (255); they belong to no object's mask."
+        text = "Some pictures have outlines of no class (255); they belong to no object's mask."
         findings.warn(text, file.stem)
     return (objects.shape[0], objects.shape[1]), found, semantic
 

@@ -69,7 +69,7 @@ def read_yolo(path: Path, reading: Reading) -> Dataset:
         expected = "a text file of labels for each picture, in labels/ beside images/"
         raise DatasetError(config.file, "", expected, f"none for {len(found)} pictures")
     for name in unlabelled:
-        reading.findings.warn("{n} pictures have no label file; read as without objects.", name)
+        reading.findings.warn("Some pictures have no label file; read as without objects.", name)
     points = config.keypoint_names
     return build_pictures(
         name=root.name if config.file.name in ("data.yaml", "classes.txt") else config.file.stem,

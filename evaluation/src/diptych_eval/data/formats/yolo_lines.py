@@ -45,13 +45,13 @@ def read_lines(
         if not words:
             continue
         if words in seen:
-            findings.warn("{n} label lines are there twice; read once.", f"{file.name}:{number}")
+            findings.warn("Some label lines are there twice; read once.", f"{file.name}:{number}")
             continue
         seen.add(words)
         try:
             values = _values(words)
             category = _category(values[0], names)
-            found = _found(values[1:], keypoints, picture.frame, findings)
+            found = _found(values[1:], keypoints, picture, findings)
         except _Line as error:
             findings.problem(file, f"line {number}", error.expected, error.got)
             continue
@@ -85,8 +85,9 @@ def _category(value: float, names: Mapping[int, str]) -> str:
 
 
 def _found(
-    values: list[float], keypoints: KeypointShape | None, frame: Frame, findings: Findings
+    values: list[float], keypoints: KeypointShape | None, picture: FoundPicture, findings: Findings
 ) -> FoundObject:
+    frame = picture.frame
     width, height = frame.width, frame.height
     if keypoints is not None and len(values) == 4 + keypoints.count * keypoints.numbers:
         found = _box(_shares(values[:4]), frame)
@@ -107,8 +108,9 @@ def _found(
     left, right = min(points[::2]), max(points[::2])
     top, bottom = min(points[1::2]), max(points[1::2])
     findings.warn(
-        "{n} objects are outlines of YOLO, which cannot have holes: a ring is labelled as a disc, "
-        "and correct masks of such objects overlap less."
+        "Outlines of YOLO cannot have holes: a ring is labelled as a disc, "
+        "which correct masks overlap less.",
+        picture.name,
     )
     mask = rasterise([points], height, width)
     return FoundObject("", "", (left, top, right - left, bottom - top), None, mask)
