@@ -121,6 +121,11 @@ class Difference:
     higher_is_better: bool = True
 
     @property
+    def ci(self) -> tuple[float, float]:
+        """Bounds of its 95 % interval."""
+        return self.low, self.high
+
+    @property
     def shown(self) -> bool:
         """Whether 0 is outside the interval."""
         return not self.low <= 0 <= self.high

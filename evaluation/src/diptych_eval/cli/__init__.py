@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
+from ._group import evaluation
 
-@click.group(name="eval")
-def evaluation() -> None:
-    """Compare models with ground truth."""
+__all__ = ["evaluation", "verify"]
 
 
 @click.group(name="verify")
