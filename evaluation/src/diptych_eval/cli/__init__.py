@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import click
 
+from ._verify import verify
+
+__all__ = ["evaluation", "verify"]
+
 
 @click.group(name="eval")
 def evaluation() -> None:
     """Compare models with ground truth."""
-
-
-@click.group(name="verify")
-def verify() -> None:
-    """Tell whether weights answer as published, or as they did before."""
