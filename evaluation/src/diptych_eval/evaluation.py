@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from diptych import Client
+from diptych import Client, DiptychError, ModelCard, ModelStats
 
+from .asking.items import items_of
+from .asking.plan import chosen_cards, limited, make_plan
+from .asking.run import Asking
 from .asking.watching import Watcher
+from .figures.all import ComputeOptions, compute
 from .model import Dataset, EvaluationTask
-from .results import Figures
+from .report.writing import write_report
+from .results import Answer, Figures
 from .run import ModelDifference, ModelRun, Worst, difference_of, worst_of
+from .saving import (
+    kept_answers,
+    load_figures,
+    load_run,
+    reopen_dataset,
+    run_document,
+    save_coco,
+    save_figures,
+    save_run,
+)
 
 
 class Run:
@@ -35,7 +53,8 @@ class Run:
             OSError: the folder has none.
             ValueError: what is there was not written by a run.
         """
-        raise NotImplementedError
+        folder = Path(results)
+        return cls(folder, load_figures(folder))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -71,8 +90,17 @@ class Run:
         return worst_of(self[model_id].raw, figure, other, count)
 
     def save_html(self) -> Path:
-        """Write ``report.html`` and what goes with it again; the path of it."""
-        raise NotImplementedError
+        """Write ``report.html`` and what goes with it again, from the answers; the path of it.
+
+        Raises:
+            OSError: the data set is not there any more, or a file cannot be written.
+            ValueError: its labels are others now.
+        """
+        document = load_run(self.results)
+        dataset = limited(reopen_dataset(document), document["options"]["limit"])
+        with kept_answers(self.results, document["questions"]) as answers:
+            write_report(self.results, self.figures, dataset, answers)
+        return self.results / "report.html"
 
 
 def evaluate(
@@ -111,7 +139,7 @@ def evaluate(
         limit: only so many pictures and clips, the first by name.
         jobs: pictures asked at a time.
         class_agnostic: ignore classes on both sides.
-        mapping: a model's name of a class to the data set's, where they are not the same word.
+        mapping: a data set's name of a class to the model's, where they are not the same word.
         patience: give up when nothing was answered for so many seconds.
         watcher: is told how far it is.
 
@@ -120,4 +148,81 @@ def evaluate(
         OSError: a file cannot be read or written.
         ValueError: an argument cannot be used, or names of classes do not match.
     """
-    raise NotImplementedError
+    watcher, results = watcher or Watcher(), Path(out)
+    for name, number, least in (
+        ("jobs", jobs, 1),
+        ("bootstrap", bootstrap, 0),
+        ("limit", limit, 1),
+    ):
+        if number is not None and number < least:
+            raise ValueError(f"{name}: expected at least {least}, got {number}")
+    cards, notes = chosen_cards(client, models)
+    plan = make_plan(
+        cards,
+        dataset,
+        tasks=tasks,
+        mapping=mapping or {},
+        class_agnostic=class_agnostic,
+        named=models is not None,
+    )
+    asked = limited(dataset, limit)
+    said = {
+        "tasks": [task.value for task in plan.tasks],
+        "clicks": list(clicks),
+        "max_clicks": max_clicks,
+        "bootstrap": bootstrap,
+        "seed": seed,
+        "limit": limit,
+        "class_agnostic": class_agnostic,
+        "mapping": dict(mapping or {}),
+    }
+    questions: dict[str, list[str]] = {}
+    with ExitStack() as stack:
+        asking = Asking(results, jobs=jobs, patience=patience, watcher=watcher)
+        items = [
+            (each, items_of(client, each, asked, clicks=clicks, max_clicks=max_clicks))
+            for each in plan.questions
+        ]
+        watcher.planned(sum(len(about) for _, about in items))
+        answers: dict[str, dict[str, Mapping[str, Answer]]] = {}
+        for question, about in items:
+            file = stack.enter_context(asking.answers(question, about))
+            answers.setdefault(question.card.id, {})[question.task.value] = file
+            questions.setdefault(question.card.id, []).append(question.task.value)
+        options = ComputeOptions(
+            tasks=plan.tasks,
+            agnostic=plan.agnostic,
+            clicks=tuple(clicks),
+            max_clicks=max_clicks,
+            bootstrap=bootstrap,
+            seed=seed,
+            stats=_stats(client, plan.cards),
+            published=_published(plan.cards),
+            warnings=(*notes, *plan.notes),
+            said=said,
+        )
+        watcher.computing()
+        figures = compute(asked, answers, options)
+        save_figures(results, figures)
+        save_run(
+            results, run_document(dataset, {**said, "agnostic": sorted(plan.agnostic)}, questions)
+        )
+        save_coco(results, asked, answers)
+        write_report(results, figures, asked, answers)
+    return Run(results, figures)
+
+
+def _stats(client: Client, models: Iterable[str]) -> dict[str, ModelStats]:
+    """What each model measured; one that is gone by now has no memory to be told."""
+    found = {}
+    for model in models:
+        with suppress(DiptychError):
+            found[model] = client.model_stats(model)
+    return found
+
+
+def _published(cards: Mapping[str, ModelCard]) -> dict[str, dict[str, Any]]:
+    return {
+        model: {f"{metric.name}, {metric.dataset}": asdict(metric) for metric in card.metrics}
+        for model, card in cards.items()
+    }

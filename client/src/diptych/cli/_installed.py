@@ -71,10 +71,8 @@ class _Placeholder(click.Command):
             if isinstance(command, click.Command):
                 return command
             why = f"{self._entry.value} is no command"
-        click.echo(
-            f"diptych: the command {self._entry.name!r} of {_package(self._entry)} cannot be loaded: {why}",
-            err=True,
-        )
+        where = f"the command {self._entry.name!r} of {_package(self._entry)}"
+        click.echo(f"diptych: {where} cannot be loaded: {why}", err=True)
         ctx.exit(FAILED)
 
 

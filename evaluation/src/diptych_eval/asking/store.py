@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..results import Answer, Cost
 
+try:
+    import fcntl
+except ImportError:  # on Windows nothing keeps two runs apart
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 FOLDER = "predictions"
+_IDENTITY = ("tier", "weights_sha256", "software")
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class Line:
     """Where an answer is, and what tells whether it may still be used."""
 
     key: str
-    software: str
+    identity: Mapping[str, str]
+    """See ``identity_of``."""
     failed: bool
     start: int
     """Of the line, in bytes from the begin of the file."""
@@ -34,21 +41,22 @@ class AnswerFile(Mapping[str, Answer]):
     """The answers of one model in one task by names of pictures or clips, read when asked for.
 
     A later line of a name replaces an earlier one. Of a file that was cut off, as by SIGKILL, the
-    last line is dropped, and ``torn`` says so; a file of something else raises ``ValueError``.
-    Not to be written by two processes at a time.
+    last line does not count, and ``torn`` says so.
 
     Raises:
-        OSError: the file cannot be read or written.
+        OSError: the file cannot be read or made.
         ValueError: a line that is not the last is no answer.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.torn = False
-        """Whether a line that was cut off was dropped."""
+        """Whether a line that was cut off does not count."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO = path.open("a+b")
         self._lines: dict[str, Line] = {}
+        self._line_count = self._end = 0
+        self._mine = False
         self._scan()
 
     def line(self, name: str) -> Line | None:
@@ -56,27 +64,36 @@ class AnswerFile(Mapping[str, Answer]):
         return self._lines.get(name)
 
     def add(self, answer: Answer) -> None:
-        """Keep an answer; no end of this process can lose it once this returns."""
-        start = self._file.seek(0, os.SEEK_END)
-        self._file.write(_encoded(answer))
+        """Keep an answer; no end of this process can lose it once this returns.
+
+        Raises:
+            OSError: the file cannot be written, or another run writes it.
+        """
+        self._take()
+        encoded = _encoded(answer)
+        self._file.write(encoded)
         self._file.flush()
-        self._lines[answer.name] = _line(vars(answer), start)
+        self._lines[answer.name] = _line(vars(answer), self._end)
+        self._line_count += 1
+        self._end += len(encoded)
 
     def settle(self, names: Sequence[str]) -> None:
-        """Leave one line for each of these names, in this order, and none of others."""
-        kept = [name for name in names if name in self._lines]
+        """Leave one line for each name, these first and in this order."""
+        first = [name for name in names if name in self._lines]
+        kept = [*first, *(name for name in self._lines if name not in set(first))]
         starts = [self._lines[name].start for name in kept]
-        if starts == sorted(starts) and len(kept) == self._line_count():
+        if starts == sorted(starts) and len(kept) == self._line_count:
             return
+        self._take()
         fresh = self.path.with_name(f"{self.path.name}.new")
         with fresh.open("wb") as out:
             for name in kept:
                 out.write(self._raw(name))
             out.flush()
             os.fsync(out.fileno())
-        self._file.close()
         fresh.replace(self.path)
-        self._file = self.path.open("a+b")
+        self._file.close()
+        self._file, self._mine = self.path.open("a+b"), False
         self._scan()
 
     def close(self) -> None:
@@ -111,40 +128,62 @@ class AnswerFile(Mapping[str, Answer]):
         self._file.seek(self._lines[name].start)
         return self._file.readline()
 
-    def _line_count(self) -> int:
-        self._file.seek(0)
-        return sum(1 for _ in self._file)
+    def _take(self) -> None:
+        """Before the first write: nobody else writes, and what was cut off is gone."""
+        if self._mine:
+            return
+        if fcntl is not None:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BlockingIOError(
+                    error.errno, "another run writes its answers there", str(self.path)
+                ) from error
+        self._file.truncate(self._end)
+        self._mine = True
 
     def _scan(self) -> None:
         """Learn where lines begin, one line in memory at a time."""
         self._lines.clear()
+        self._line_count = self._end = 0
         self._file.seek(0)
-        start = 0
         for number, raw in enumerate(self._file, 1):
             if not raw.endswith(b"\n"):  # it may even be whole but for its end
-                self._file.truncate(start)
                 self.torn = True
                 return
             try:
                 document = json.loads(raw)
-                self._lines[document["name"]] = _line(document, start)
+                self._lines[document["name"]] = _line(document, self._end)
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(
                     f"{self.path}: line {number} is no answer ({error}): expected a file that only "
                     "this command writes; remove it to ask again"
                 ) from error
-            start += len(raw)
+            self._line_count = number
+            self._end += len(raw)
 
 
 def answer_file(results: Path, model_id: str, task: str) -> AnswerFile:
-    """The file of a model and task below a folder of results.
+    """Open the file of a model and task below a folder of results; it is made if need be.
 
     Raises:
-        ValueError: the model's id cannot be the name of a folder.
+        OSError, ValueError: as ``AnswerFile``, or the model's id cannot be the name of a folder.
     """
-    if model_id in ("", ".", "..") or any(char in model_id for char in "/\\:\0"):
-        raise ValueError(f"model {model_id!r}: expected an id that can be the name of a folder")
-    return AnswerFile(results / FOLDER / model_id / f"{task}.jsonl")
+    return AnswerFile(_path(results, model_id, task))
+
+
+def kept_names(results: Path, model_id: str, task: str) -> frozenset[str]:
+    """Names of pictures or clips that were answered; none if there is no file, and none is made.
+
+    Raises:
+        OSError, ValueError: as ``answer_file``.
+    """
+    path = _path(results, model_id, task)
+    if not path.exists():
+        return frozenset()
+    with AnswerFile(path) as file:
+        lines = {name: file.line(name) for name in file}
+    return frozenset(name for name, line in lines.items() if line and not line.failed)
 
 
 def key_of(picture_sha256: str, identity: Mapping[str, str], options: Mapping[str, Any]) -> str:
@@ -159,8 +198,20 @@ def key_of(picture_sha256: str, identity: Mapping[str, str], options: Mapping[st
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def identity_of(answer: Answer | Mapping[str, Any]) -> dict[str, str]:
+    """What answered: ``tier``, ``weights_sha256`` and ``software``."""
+    fields = answer if isinstance(answer, Mapping) else vars(answer)
+    return {name: str(fields[name]) for name in _IDENTITY}
+
+
+def _path(results: Path, model_id: str, task: str) -> Path:
+    if model_id in ("", ".", "..") or any(char in model_id for char in "/\\:\0"):
+        raise ValueError(f"model {model_id!r}: expected an id that can be the name of a folder")
+    return results / FOLDER / model_id / f"{task}.jsonl"
+
+
 def _line(document: Mapping[str, Any], start: int) -> Line:
-    return Line(document["key"], document["software"], bool(document["error"]), start)
+    return Line(document["key"], identity_of(document), bool(document["error"]), start)
 
 
 def _encoded(answer: Answer) -> bytes:

@@ -12,5 +12,8 @@ class Watcher:
     def advanced(self) -> None:
         """One more is there, from a model or from an earlier run."""
 
+    def computing(self) -> None:
+        """All answers are there, and figures are made of them."""
+
     def said(self, line: str) -> None:
         """Something happened that a person should know."""

@@ -69,9 +69,8 @@ def _mask(fields: Fields, size: tuple[int, int]) -> Mask:
     try:
         return Mask.from_coco(counts, size)
     except ValueError as error:
-        raise fields.error(
-            "counts", f"run lengths of a mask of {size[1]}x{size[0]}", error
-        ) from error
+        height, width = size
+        raise RecordError(f"{fields.where}: counts: no mask of {width}x{height}: {error}") from error
 
 
 def _keypoints(fields: Fields) -> tuple[Keypoint, ...]:

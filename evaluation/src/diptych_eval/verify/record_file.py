@@ -177,11 +177,7 @@ def read_record(folder: Path) -> tuple[Head, Callable[[], Iterator[Entry]]]:
         raise RecordError(
             f"{folder}: expected a folder that `diptych verify record` wrote, with {NAME}"
         )
-    head = None
-    for head, _ in _lines(path):
-        pass
-    if head is None:
-        raise RecordError(f"{path}: it is empty")
+    *_, (head, _) = _lines(path)
     return head, lambda: (entry for _, entry in _lines(path) if entry is not None)
 
 

@@ -40,6 +40,9 @@ class Candidate(Protocol):
     def is_up(self) -> bool:
         """Whether it answers."""
 
+    def was_up(self, within_s: float) -> bool:
+        """Return whether it answers, or did so many seconds ago."""
+
     @property
     def is_full(self) -> bool:
         """Whether it has refused for lack of room a moment ago."""

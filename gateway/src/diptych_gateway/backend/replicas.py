@@ -35,6 +35,10 @@ _CROWDED = 1.5
 _MOST_FAILURES = 3
 _MOST_REFUSALS = 8
 _PAUSES_S = (0.02, 0.06)
+# While replicas restart one after the other, a busy gateway may know none that is up for a moment.
+_GAP_S = 1.0
+_GAP_POLL_S = 0.05
+_LATELY_S = 5.0
 
 
 class Route(Generic[R]):
@@ -56,6 +60,7 @@ class Route(Generic[R]):
         self._left: set[str] = set()
         self._lacking: set[str] = set()
         self._failures = 0
+        self._has_waited = False
         self._chosen = ""
         self._promised_to: R | None = None
 
@@ -124,6 +129,23 @@ class Route(Generic[R]):
         if replica.is_failing:
             return None
         return _PAUSES_S[self._failures - 1] * random.uniform(0.8, 1.2)  # no secret depends on it
+
+    def may_wait(self, replicas: Sequence[R]) -> bool:
+        """Note, once, that the next of several replicas is waited for; returns whether to.
+
+        It is where one is up, or was a moment ago: else nothing says that any will come.
+        """
+        waits = not self._has_waited and len(replicas) > 1
+        self._has_waited = True
+        return waits and any(each.was_up(_LATELY_S) for each in replicas)
+
+    def begins_again(self, replicas: Sequence[R]) -> bool:
+        """Return whether one is up that gets second tries; if so, all count as not yet tried."""
+        if not any(each.is_up and not each.is_failing for each in replicas):
+            return False
+        self._left.clear()
+        self._failures = 0
+        return True
 
     def _has_others(self, replicas: Sequence[R]) -> bool:
         return any(
@@ -247,7 +269,7 @@ class Replicas(ReplicaSet):
             except (BackendError, ServiceError) as error:
                 failure = error
                 self.calls[replica.name, error.code.name] += 1
-                if not await self._goes_on(route, replica, error):
+                if not await self._goes_on(route, replica, error, deadline):
                     break
             else:
                 self.calls[replica.name, "OK"] += 1
@@ -256,7 +278,11 @@ class Replicas(ReplicaSet):
         raise failure or self.no_replica()
 
     async def _goes_on(
-        self, route: Route[Replica], replica: Replica, error: BackendError | ServiceError
+        self,
+        route: Route[Replica],
+        replica: Replica,
+        error: BackendError | ServiceError,
+        deadline: Deadline,
     ) -> bool:
         """Take in why a replica has not answered; returns whether another may, after a pause."""
         if error.reason == Reason.IMAGE_NOT_HELD and route.is_named:
@@ -272,7 +298,18 @@ class Replicas(ReplicaSet):
         pause_s = route.failed(replica, self.fit)
         if pause_s:
             await asyncio.sleep(pause_s)
-        return pause_s is not None
+        return pause_s is not None or await self._another_comes(route, deadline)
+
+    async def _another_comes(self, route: Route[Replica], deadline: Deadline) -> bool:
+        """Wait for the next replica of a rolling restart, if it may come in time."""
+        if not route.may_wait(self.fit):
+            return False
+        until_s = time.monotonic() + min(_GAP_S, deadline.for_backend_s() / 2)
+        while time.monotonic() < until_s:
+            await asyncio.sleep(_GAP_POLL_S)
+            if route.begins_again(self.fit):
+                return True
+        return False
 
     def video(
         self, start: bytes, requests: AsyncIterator[bytes], deadline: Deadline | None
