@@ -10,9 +10,10 @@ from ..model import Dataset
 from .building import Reading
 from .errors import DatasetError, Findings
 from .formats.coco import read_coco
+from .formats.davis import read_davis
 from .formats.detection import FORMATS, detect_format
 
-_READERS = {"coco": read_coco}
+_READERS = {"coco": read_coco, "davis": read_davis}
 
 
 def open_dataset(
