@@ -156,7 +156,8 @@ def _of_model(
         )
     if (video := mine.get(EvaluationTask.VIDEO.value)) is not None:
         made.append(video_figures(dataset, video))
-    made.append(cost_figures(mine, options.stats.get(model)))
+    costs, table = cost_figures(mine, options.stats.get(model))
+    made.append(InstanceFigures(values=costs, tables=(table,)))
     return made
 
 
