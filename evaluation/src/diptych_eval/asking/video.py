@@ -7,14 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from diptych import Client, Mask, ModelCard, PromptKind, SessionLostError, VideoFrameResult
+from diptych import Client, Mask, ModelCard, PromptKind, VideoFrameResult
 
 from ..model import Clip
 from ..results import Answer
 from .spent import Spent
-
-ATTEMPTS = 3
-"""How often a clip is begun whose session is lost."""
 
 Prompts = Mapping[int, Mapping[int, Mask]]
 """Frame index to object id to its mask there."""
@@ -31,7 +28,7 @@ def ask_clip(
     """Ask for each object from the first frame in which it is labelled, and follow it to the end.
 
     More objects than a session takes are followed in several, one after the other. A session that
-    is lost is begun anew: one that went on elsewhere would have forgotten some of what it saw.
+    is lost does not go on by itself: elsewhere it would have forgotten some of what it saw.
 
     Args:
         client: of a gateway or of the model's service.
@@ -41,7 +38,8 @@ def ask_clip(
         key: of the answer.
 
     Raises:
-        DiptychError: a frame or prompt was refused, or the session was lost three times.
+        SessionLostError: the clip has to be asked again from its start.
+        DiptychError: a frame or prompt was refused, or the server cannot be asked.
         OSError: a frame cannot be read.
     """
     by_mask = first == "mask" and PromptKind.MASK in model.prompt_kinds
@@ -71,19 +69,7 @@ def first_masks(clip: Clip, object_ids: Sequence[int]) -> Prompts:
 def _followed(
     client: Client, model_id: str, clip: Clip, prompts: Prompts, by_mask: bool, spent: Spent
 ) -> dict[int, dict[str, Any]]:
-    """Follow some of the objects; tries again where the session is lost."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _once(client, model_id, clip, prompts, by_mask, spent)
-        except SessionLostError:
-            if attempt == ATTEMPTS:
-                raise
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _once(
-    client: Client, model_id: str, clip: Clip, prompts: Prompts, by_mask: bool, spent: Spent
-) -> dict[int, dict[str, Any]]:
+    """Follow some of the objects in one session."""
     started = time.perf_counter()
     found: dict[int, dict[str, Any]] = {}
     with client.video(model=model_id, auto_resume=False, raise_refusals=True) as session:

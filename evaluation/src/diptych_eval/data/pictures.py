@@ -19,6 +19,10 @@ SUFFIXES = frozenset(
 )
 """Files that count as pictures."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_OTHER_CASE = (
+    "Some picture files have names that differ from the labels' in case or in the form of their "
+    "letters; they are taken."
+)
 
 
 @dataclass(frozen=True)
@@ -134,12 +138,12 @@ def decide_frame(
         return None
     if wanted == "turned":
         findings.warn(
-            "{n} pictures are turned by EXIF; their labels are read as of the turned.", name
+            "Some pictures are turned by EXIF; their labels are read as of the turned.", name
         )
         return Frame(*turned)
     findings.warn(
-        "{n} pictures are turned by EXIF, and their labels are of the pixels as stored; the labels "
-        "are turned alike, since models see turned pictures.",
+        "Some pictures are turned by EXIF, and their labels are of the pixels as stored; the "
+        "labels are turned alike, since models see turned pictures.",
         name,
     )
     return Frame(*stored, header.orientation)
@@ -166,6 +170,7 @@ class PictureFolder:
         self._folders = list(folders)
         self._findings = findings
         self._listed: dict[Path, dict[str, list[Path]]] = {}
+        self._stems: dict[Path, dict[str, Path]] = {}
         self._below: dict[str, list[Path]] | None = None
 
     @property
@@ -183,19 +188,27 @@ class PictureFolder:
             path = folder / relative
             found = self._listing(path.parent).get(_plain(path.name), [])
             if len(found) == 1:
-                self._findings.warn(
-                    "{n} picture files have names that differ from the labels' in case or in the "
-                    "form of their letters; they are taken.",
-                    f"{name} is {found[0].name}",
-                )
+                self._findings.warn(_OTHER_CASE, f"{name} is {found[0].name}")
                 return found[0]
         found = self._everywhere().get(_plain(PurePosixPath(relative).name), [])
         if len(found) == 1:
             self._findings.warn(
-                "{n} picture files are in another folder than the labels say; they are taken.",
+                "Some picture files are in another folder than the labels say; they are taken.",
                 f"{name} is {found[0]}",
             )
             return found[0]
+        return None
+
+    def find_stem(self, stem: str) -> Path | None:
+        """The picture whose name is this one and a suffix."""
+        for folder in self._folders:
+            if folder not in self._stems:
+                paths = list_pictures(folder) if folder.is_dir() else []
+                self._stems[folder] = {_plain(path.stem): path for path in reversed(paths)}
+            if (path := self._stems[folder].get(_plain(stem))) is not None:
+                if path.stem != stem:
+                    self._findings.warn(_OTHER_CASE, f"{stem} is {path.name}")
+                return path
         return None
 
     def _listing(self, folder: Path) -> dict[str, list[Path]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..results import Value
+from ..results import Table, Value
 from .resampling import Share, figure_of
 
 
@@ -25,6 +25,7 @@ class TaskFigures:
     """Figure to picture's or clip's name to what ``resampling`` takes."""
     lower_is_better: frozenset[str] = frozenset()
     """Figures of which less is better."""
+    tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
 
 
