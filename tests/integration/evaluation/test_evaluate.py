@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +147,7 @@ def test_other_weights_pictures_and_options_are_asked_again(
     run(stage, out, models=[GOOD], class_agnostic=True)
     assert len(service.requests) - before == COUNT
     # A model of other weights.
-    monkeypatch.setattr(_servicers, "Provenance", partial(_other, "fine-tuned"))
+    monkeypatch.setattr(_servicers, "Provenance", _fine_tuned)
     before, watcher = len(service.requests), Listens()
     run(stage, out, models=[GOOD], class_agnostic=True, watcher=watcher)
     assert len(service.requests) - before == COUNT
@@ -156,8 +155,8 @@ def test_other_weights_pictures_and_options_are_asked_again(
     assert Run.load(out).figures.provenance[GOOD]["weights"] == "fine-tuned"
 
 
-def _other(weights: str, **fields: Any) -> Provenance:
-    return Provenance(**{**fields, "weights": weights, "weights_sha256": "ab" * 32})
+def _fine_tuned(**fields: Any) -> Provenance:
+    return Provenance(**{**fields, "weights": "fine-tuned", "weights_sha256": "ab" * 32})
 
 
 def test_a_refused_picture_leaves_the_figures_of_all_models(stage: Judged, tmp_path: Path) -> None:
@@ -185,6 +184,16 @@ def test_a_refused_picture_leaves_the_figures_of_all_models(stage: Judged, tmp_p
     assert not found.refused
     assert found.picture_count == COUNT
     assert len(service.requests) - before == 2  # and one, to know who answers of the other model
+
+
+def test_a_model_that_refuses_what_it_answered_ends_the_run(stage: Judged, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(stage, out, models=[GOOD])
+    before = (out / "predictions" / GOOD / "instances.jsonl").read_text()
+    stage[1].fail("MODEL_FAILED")
+    with pytest.raises(ValueError, match="it refuses what it has answered before: told to fail"):
+        run(stage, out, models=[GOOD])
+    assert (out / "predictions" / GOOD / "instances.jsonl").read_text() == before
 
 
 def test_a_server_without_room_is_waited_for(stage: Judged, tmp_path: Path) -> None:

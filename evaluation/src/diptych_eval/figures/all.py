@@ -156,8 +156,7 @@ def _of_model(
         )
     if (video := mine.get(EvaluationTask.VIDEO.value)) is not None:
         made.append(video_figures(dataset, video))
-    costs, table = cost_figures(mine, options.stats.get(model))
-    made.append(InstanceFigures(values=costs, tables=(table,)))
+    made.append(cost_figures(mine, options.stats.get(model)))
     return made
 
 
