@@ -73,12 +73,14 @@ def build_pictures(
     """
     findings = reading.findings
     renamed = _renaming(categories, reading)
-    final = _categories(categories, renamed)
-    ids = {each.name: each.id for each in final}
     found = sorted(pictures, key=lambda each: each.name)
+    final = _with_keypoints(_categories(categories, renamed), renamed, found, findings)
+    ids = {each.name: each.id for each in final}
     made = _pictures(found, {old: ids[new] for old, new in renamed.items()}, reading)
     truths = [truth for picture in made for truth in picture.truths]
-    if not made:
+    if findings.problems:
+        pass  # what follows would only repeat them
+    elif not made:
         findings.problem(root, "", "a data set with pictures", "none")
     elif not truths:
         findings.problem(root, "", "at least one labelled object", f"none on {len(made)} pictures")
@@ -161,6 +163,27 @@ def _categories(categories: Sequence[Category], renamed: Mapping[str, str]) -> l
         elif each.keypoints and not made[name].keypoints:
             made[name] = replace(made[name], keypoints=each.keypoints)
     return list(made.values())
+
+
+def _with_keypoints(
+    categories: Sequence[Category],
+    renamed: Mapping[str, str],
+    pictures: Sequence[FoundPicture],
+    findings: Findings,
+) -> list[Category]:
+    """The categories; those that do not name the key points of their objects get numbers."""
+    points = {each.name: each.keypoints for each in categories}
+    for picture in pictures:
+        for item in picture.objects:
+            name, count = renamed[item.category], len(item.keypoints) // 3
+            if count and not points[name]:
+                findings.warn("Some classes have key points without names; numbered.", name)
+                points[name] = tuple(f"point {number}" for number in range(count))
+            elif count and count != len(points[name]):
+                expected = f"{len(points[name])}, as others of {name} have"
+                place = f"{picture.name}, {item.label}, keypoints"
+                findings.problem(None, place, expected, str(count))
+    return [replace(each, keypoints=points[each.name]) for each in categories]
 
 
 def _pictures(
@@ -246,7 +269,7 @@ def _tasks(
     if masks:
         tasks.add(EvaluationTask.PROMPTED)
     if masks and masks == len(truths):
-        tasks.add(EvaluationTask.INSTANCES)
+        tasks |= {EvaluationTask.INSTANCES, EvaluationTask.SEMANTIC}
     elif masks:
         findings.warn(
             f"{len(truths) - masks:,} of {len(truths):,} objects have no mask, so that masks are "

@@ -153,8 +153,6 @@ def _keypoints(
         raise _Refused("keypoints", expected, f"{len(points) // 3}")
     if any(each not in (0, 1, 2) for each in points[2::3]):
         raise _Refused("keypoints", "visibility 0, 1 or 2", short(points[2::3]))
-    if not category.keypoints:
-        findings.warn("Some objects have key points that their category does not name.", place)
     stated = entry.get("num_keypoints")
     if stated is not None and stated != sum(each > 0 for each in points[2::3]):
         text = "Some objects say another num_keypoints than they have; it is counted."
