@@ -33,15 +33,19 @@ def truths_of(number: int) -> list[Truth]:
     return found
 
 
-def write_dataset(folder: Path, count: int) -> Path:
-    """Write so many pictures with three rectangles each; returns COCO's file."""
+def write_dataset(folder: Path, count: int, classes: Sequence[str] = CLASSES) -> Path:
+    """Write so many pictures with three rectangles each; returns COCO's file.
+
+    With fewer classes than two, all objects are of the first.
+    """
     images, annotations = [], []
     (folder / "images").mkdir(parents=True)
     for number in range(count):
         name = f"{number:03d}.png"
         pixels = np.full((*SIZE, 3), 40, np.uint8)
         pixels[0, 0] = number
-        for category, (left, top, width, height) in truths_of(number):
+        for kind, (left, top, width, height) in truths_of(number):
+            category = min(kind, len(classes))
             pixels[top : top + height, left : left + width] = 90 * category
             annotations.append(
                 {
@@ -57,7 +61,7 @@ def write_dataset(folder: Path, count: int) -> Path:
         Image.fromarray(pixels).save(folder / "images" / name)
         size = {"height": SIZE[0], "width": SIZE[1]}
         images.append({"id": number + 1, "file_name": name, **size})
-    categories = [{"id": index, "name": name} for index, name in enumerate(CLASSES, 1)]
+    categories = [{"id": index, "name": name} for index, name in enumerate(classes, 1)]
     document = {"images": images, "annotations": annotations, "categories": categories}
     path = folder / "instances.json"
     path.write_text(json.dumps(document))
