@@ -19,6 +19,7 @@ import pytest
 import tomllib
 from click.testing import CliRunner
 from documentation import DOCS, ROOT, blocks, shell_lines
+from judged import write_dataset
 from PIL import Image
 from stack import free_port, wait_serving
 
@@ -60,6 +61,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photos").mkdir()
     for name in ("a.png", "b.jpg"):
         picture.resize((64, 48)).save(folder / "photos" / name)
+    write_dataset(folder / "labelled", 3, classes=("rectangle",))
     (folder / "frames").mkdir()
     for number in range(3):
         picture.save(folder / "frames" / f"{number}.jpg")

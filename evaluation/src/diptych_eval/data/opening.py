@@ -63,7 +63,15 @@ def open_dataset(
         exif=exif,
     )
     findings.stop()
-    return dataset
+    opened = {
+        "path": str(Path(path).resolve()),
+        "images": None if images is None else str(Path(images).resolve()),
+        "format": dataset.format,
+        "mapping": dict(mapping),
+        "crowd": crowd,
+        "exif": exif,
+    }
+    return replace(dataset, opened=opened)
 
 
 def read_dataset(
