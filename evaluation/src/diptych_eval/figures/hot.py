@@ -90,6 +90,16 @@ def to_rle(truth: Truth) -> dict[str, Any]:
     return {"size": list(truth.mask.size), "counts": truth.mask.to_coco()}
 
 
+def decode(counts: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Give a mask's pixels, 0 or 1, ``(height, width)`` in columns; a fresh array."""
+    return rle.decode(dict(counts))
+
+
+def encode(mask: NDArray[np.uint8]) -> dict[str, Any]:
+    """Give COCO's run lengths of pixels."""
+    return rle.encode(mask)
+
+
 def mask_area(segment: Segment) -> float:
     """Give a segment's pixels, from its mask."""
     return float(rle.area(dict(segment["segmentation"])))
