@@ -66,13 +66,10 @@ def band(rle: Mapping[str, Any]) -> dict[str, Any]:
     mask = hot.decode(rle)
     height, width = mask.shape
     reach = max(1, round(BAND * float(np.hypot(height, width))))
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if rows.size:
-        crop = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        inner = crop
-        for axis in (0, 1):
-            inner = ndimage.minimum_filter1d(
-                inner, 2 * reach + 1, axis=axis, mode="constant", cval=0
-            )
-        crop -= inner
+    left, top, across, down = hot.edges(rle)
+    crop = mask[top : top + down, left : left + across]
+    inner = crop
+    for axis in (0, 1) if crop.size else ():
+        inner = ndimage.minimum_filter1d(inner, 2 * reach + 1, axis=axis, mode="constant", cval=0)
+    crop -= inner
     return hot.encode(mask)

@@ -8,7 +8,9 @@ Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 13).
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -25,6 +27,7 @@ from .matches.overlaps import Segment, Similarity, answered, overlaps
 from .matches.resampled import draw, resampled, resampled_recall
 from .matches.scores import f1_over_score
 
+Floats = NDArray[np.float64]
 Compared = Literal["segm", "bbox", "boundary", "agnostic", "agnostic-bbox"]
 _BOXES = (hot.box_iou, hot.box_area)
 _MASKS = (hot.mask_iou, hot.mask_area)
@@ -48,48 +51,52 @@ def ap_difference(
     resamples: int = 1000,
     seed: int = 0,
 ) -> list[Difference]:
-    """Subtract the figures of a from those of b: AP, AP50, AP75, AP by size and AR100.
+    """Subtract the figures of model a from those of b: see ``ap_differences``."""
+    answers = {model_a: answers_a, model_b: answers_b}
+    return ap_differences(dataset, answers, kind=kind, resamples=resamples, seed=seed)
 
-    ``agnostic`` and ``agnostic-bbox`` ignore classes and give AR10, AR100 and AR1000. Only pictures
-    that both answered without an error count. Wins, ties and losses are pictures on which b has a
-    higher, the same or a lower PQ at IoU .5, each model's answers kept from the score on that gives
-    its best F1 (``per_picture`` of ``instance_figures``). A figure that cannot be computed is left
-    out. One seed gives one result, and draws the same pictures for every pair of models.
+
+def ap_differences(
+    dataset: Dataset,
+    answers: Mapping[str, Mapping[str, Answer]],
+    *,
+    kind: Compared,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> list[Difference]:
+    """Compare every pair of models: AP, AP50, AP75, AP by size and AR100, of b minus those of a.
+
+    ``answers`` holds each model's by the picture's name; each earlier model is an a to each later
+    one. ``agnostic`` and ``agnostic-bbox`` ignore classes and give AR10, AR100 and AR1000. Only
+    pictures that all answered without an error count. Wins, ties and losses are pictures on which b
+    has a higher, the same or a lower PQ at IoU .5, each model's answers kept from the score on that
+    gives its best F1 (``per_picture`` of ``instance_figures``). A figure that cannot be computed is
+    left out. One seed draws the same pictures for all, and gives the same result. Raises
+    ``ValueError`` for ``resamples`` under 1.
     """
-    names = [each.name for each in answered(dataset, answers_a)]
-    both = {each.name for each in answered(dataset, answers_b)} & set(names)
-    if not both:
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, not {resamples}")
+    names = [{each.name for each in answered(dataset, theirs)} for theirs in answers.values()]
+    common = set.intersection(*names) if names else set()
+    if not common:
         return []
     shared = dataclasses.replace(
-        dataset, pictures=tuple(each for each in dataset.pictures if each.name in both)
+        dataset, pictures=tuple(each for each in dataset.pictures if each.name in common)
     )
     if kind.startswith("agnostic"):
-        shared, answers_a, answers_b = (
-            without_classes(shared),
-            one_class(shared, answers_a),
-            one_class(shared, answers_b),
-        )
+        shared = without_classes(shared)
+        answers = {model: one_class(shared, theirs) for model, theirs in answers.items()}
     # The first row is the data set itself, so that value and interval come from one formula.
-    itself = np.ones((1, len(both)), np.int64)
-    weights = np.concatenate([itself, draw(len(both), resamples, seed)])
-    figures_a, quality_a = _figures(shared, answers_a, kind, weights)
-    figures_b, quality_b = _figures(shared, answers_b, kind, weights)
-    better = np.sign(np.round(quality_b - quality_a, 12))
+    itself = np.ones((1, len(common)), np.int64)
+    weights = np.concatenate([itself, draw(len(common), resamples, seed)])
+    found = {model: _figures(shared, theirs, kind, weights) for model, theirs in answers.items()}
     return [
-        Difference(
-            model_a=model_a,
-            model_b=model_b,
-            figure=f"{kind}/{name}",
-            value=float(more[0]),
-            low=float(np.nanpercentile(more, 2.5)),
-            high=float(np.nanpercentile(more, 97.5)),
-            wins=int((better > 0).sum()),
-            ties=int((better == 0).sum()),
-            losses=int((better < 0).sum()),
-            resamples=resamples,
-        )
-        for name, more in ((name, figures_b[name] - figures_a[name]) for name in figures_a)
-        if not np.isnan(more[0])
+        _difference(pair, f"{kind}/{name}", found[pair[1]].figures[name] - before, better)
+        for pair in itertools.combinations(found, 2)
+        for better in [found[pair[1]].qualities - found[pair[0]].qualities]
+        for name, before in found[pair[0]].figures.items()
+        # Of one small object, no resample may have drawn the picture.
+        if not np.isnan(before[0]) and not np.isnan(before[1:]).all()
     ]
 
 
@@ -108,10 +115,17 @@ def without_classes(dataset: Dataset) -> Dataset:
     return dataclasses.replace(dataset, categories=first, pictures=pictures)
 
 
+@dataclass(frozen=True)
+class _Found:
+    figures: Mapping[str, Floats]
+    """By row of the weights."""
+    qualities: Floats
+    """Each picture's PQ."""
+
+
 def _figures(
     dataset: Dataset, answers: Mapping[str, Answer], kind: Compared, weights: NDArray[np.int64]
-) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-    """Give figures by row of ``weights``, and each picture's PQ."""
+) -> _Found:
     similarity, area_of = _HOW[kind]
     compared = list(overlaps(dataset, answers, similarity))
     found = [outcome(each) for each in compared]
@@ -120,7 +134,24 @@ def _figures(
     categories = [each.id for each in dataset.categories]
     if not kind.startswith("agnostic"):
         matched = matches(compared, categories, area_of)
-        return resampled(matched, weights), qualities
+        return _Found(resampled(matched, weights), qualities)
     most = CLASS_AGNOSTIC_ANSWERS
     matched = matches(compared, categories, area_of, areas=("all",), max_answers=max(most))
-    return {f"AR{each}": resampled_recall(matched, weights, each) for each in most}, qualities
+    recalls = {f"AR{each}": resampled_recall(matched, weights, each) for each in most}
+    return _Found(recalls, qualities)
+
+
+def _difference(pair: tuple[str, str], figure: str, more: Floats, better: Floats) -> Difference:
+    sign = np.sign(np.round(better, 12))
+    return Difference(
+        model_a=pair[0],
+        model_b=pair[1],
+        figure=figure,
+        value=float(more[0]),
+        low=float(np.nanpercentile(more[1:], 2.5)),
+        high=float(np.nanpercentile(more[1:], 97.5)),
+        wins=int((sign > 0).sum()),
+        ties=int((sign == 0).sum()),
+        losses=int((sign < 0).sum()),
+        resamples=len(more) - 1,
+    )

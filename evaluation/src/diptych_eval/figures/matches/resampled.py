@@ -19,6 +19,8 @@ FIGURES = ("AP", "AP50", "AP75", "AP-small", "AP-medium", "AP-large", "AR100")
 _CHUNK = 4_000_000
 """Weights of answers held at once: some tens of MB."""
 
+_EDGES = np.append(RECALL_THRESHOLDS, np.inf)
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -85,13 +87,14 @@ def _precision(each: Matches, area: int, weights: Ints, wanted: Floats) -> Float
     for start in range(0, len(weights), step):
         rows = slice(start, start + step)
         drawn = weights[rows][:, pictures].astype(np.int32)
-        precision[:, rows] = _precision_of_rows(drawn, right, ignored, _needed(wanted[rows]))
+        precision[:, rows] = _precision_of_rows(drawn, right, ignored, wanted[rows])
     return precision
 
 
 def _precision_of_rows(
-    drawn: NDArray[np.int32], right: NDArray[np.bool_], ignored: NDArray[np.bool_], needed: Ints
+    drawn: NDArray[np.int32], right: NDArray[np.bool_], ignored: NDArray[np.bool_], wanted: Floats
 ) -> Floats:
+    whole = np.maximum(wanted, 1)
     precision = np.zeros((len(right), len(drawn)))
     for level in range(len(right)):
         # What is ignored seldom changes from one threshold to the next.
@@ -103,28 +106,17 @@ def _precision_of_rows(
             hits = np.cumsum(drawn[:, at], axis=1, dtype=np.int32)
             exact = hits / np.maximum(seen[:, at], 1)
             best = np.maximum.accumulate(exact[:, ::-1], axis=1)[:, ::-1]
-            precision[level] = _sampled(hits, best, needed)
+            # Each is the precision of the recalls that are reached there and not before.
+            recalls = np.diff(_reached(hits, whole), axis=1, prepend=0)
+            precision[level] = (best * recalls).sum(axis=1) / len(RECALL_THRESHOLDS)
     return precision
 
 
-def _needed(wanted: Floats) -> Ints:
-    """Give how many truths must be found to reach each recall: ``(resamples, 101)``."""
-    whole = np.maximum(wanted, 1)[:, None]
-    needed = np.ceil(RECALL_THRESHOLDS * whole).astype(np.int64)
-    # The recall is compared as pycocotools does, in floating point, just as inexact.
-    needed -= (needed > 0) & ((needed - 1) / whole >= RECALL_THRESHOLDS)
-    needed += needed / whole < RECALL_THRESHOLDS
-    return needed
-
-
-def _sampled(hits: NDArray[np.int32], best: Floats, needed: Ints) -> Floats:
-    """Give the mean over recalls of the precision where so many are found, 0 where never."""
-    rows, length = hits.shape
-    # One search for all rows: each row's counts are moved above those of the row before.
-    above = (np.arange(rows, dtype=np.int64) * (int(max(hits.max(), needed.max())) + 2))[:, None]
-    at = np.searchsorted((hits + above).ravel(), (needed + above).ravel(), side="left")
-    at = at.reshape(needed.shape) - np.arange(rows)[:, None] * length
-    reached = at < length
-    values = np.take_along_axis(best, np.minimum(at, length - 1), axis=1)
-    mean: Floats = np.where(reached, values, 0.0).mean(axis=1)
-    return mean
+def _reached(hits: NDArray[np.int32], wanted: Floats) -> Ints:
+    """Count the recall thresholds that so many right answers reach, exactly as pycocotools does."""
+    recall = hits / wanted[:, None]
+    count = (recall * 100).astype(np.int64)
+    # The product may be a rounding off a threshold; thresholds themselves are, too.
+    count += _EDGES[count + 1] <= recall
+    count -= _EDGES[count] > recall
+    return count + 1
