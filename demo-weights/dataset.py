@@ -41,7 +41,8 @@ def object_masks(drawn: Scene) -> Iterator[tuple[int, int, Pixels]]:
 
 def coco_document(drawn: list[tuple[str, Scene]]) -> dict[str, Any]:
     """Truths of scenes as COCO has them, with the key points of people."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, (name, each) in enumerate(drawn, 1):
         height, width = each.labels.shape
         images.append({"id": number, "file_name": f"{name}.png", "height": height, "width": width})
