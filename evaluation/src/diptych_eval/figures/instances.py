@@ -14,11 +14,13 @@ from typing import Literal
 from ..model import Dataset, Picture
 from ..results import Answer, Curve, Table, Value
 from . import hot
+from .diagnostics import diagnose
 from .matches.arrays import AREAS, Arrays
-from .matches.overlaps import answered
+from .matches.overlaps import Similarity, answered, overlaps
 
 Kind = Literal["segm", "bbox"]
 
+SIMILARITIES: Mapping[Kind, Similarity] = {"segm": hot.mask_iou, "bbox": hot.box_iou}
 CLASS_AGNOSTIC_ANSWERS = (10, 100, 1000)
 WHY_NO_AP = (
     "a model that names no class segments the background too, and its best mask often is the "
@@ -62,9 +64,14 @@ def instance_figures(
         category.name: ap_values(arrays, kind, pictures, category=index, of=category.name)
         for index, category in enumerate(dataset.categories)
     }
+    compared = list(overlaps(dataset, answers, SIMILARITIES[kind]))
+    diagnosis = diagnose(dataset, compared, arrays, kind)
     return InstanceFigures(
-        values=ap_values(arrays, kind, pictures),
+        values={**ap_values(arrays, kind, pictures), **diagnosis.values},
         per_class=_keyed_once(dataset, per_class),
+        curves=diagnosis.curves,
+        tables=diagnosis.tables,
+        per_picture=diagnosis.per_picture,
         notes=_notes(dataset, answers, pictures),
     )
 
