@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from diptych import Mask
 
@@ -119,3 +120,5 @@ class Dataset:
     """What was strange in the files, and how it was read: a sentence each. They head the report."""
     sha256: str = ""
     """Of all truths in a canonical form, so that runs on the same labels can be told."""
+    opened: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of ``open_dataset`` that read it, as JSON can hold them, to read it again."""

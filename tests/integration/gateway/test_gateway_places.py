@@ -258,6 +258,24 @@ async def test_a_rolling_restart_loses_no_call_and_no_session_of_others(stage: A
     assert set(outcomes) == {"OK"}
 
 
+async def test_a_call_waits_for_the_next_replica_of_a_restart(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_GAP_S", "_LATELY_S"):  # so that a slow machine has the time
+        monkeypatch.setattr(f"diptych_gateway.backend.replicas.{name}", 30.0)
+    models = await stage.replicas("one", 2)
+    await stage.serve(*models)
+    for model in models:
+        await model.stop()
+    await stage.until(lambda: not stage.up())
+    request = stage.request(model_id="one", image=picture(0))
+    call = asyncio.create_task(outcome(stage.segment_stub().Segment(request, timeout=60)))
+    await asyncio.sleep(0.2)  # three tries took less
+    assert not call.done()
+    await models[1].start()
+    assert await call == "OK"
+
+
 async def echo(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
     """Acknowledge each message."""
     async for request in requests:

@@ -28,6 +28,10 @@ class Seen:
     is_up: bool = True
     is_full: bool = False
     is_failing: bool = False
+    was: bool = True
+
+    def was_up(self, within_s: float) -> bool:
+        return self.is_up or self.was
 
 
 def seen(count: int) -> list[Seen]:
@@ -124,7 +128,7 @@ class Fleet:
 def test_gateways_that_share_nothing_find_images_and_no_queue_is_long(
     hot: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("diptych_gateway.backend.replicas.random", random.Random(1))
+    monkeypatch.setattr("diptych_gateway.backend.homes.random", random.Random(1))
     fleet = Fleet(replicas=64, gateways=8, seed=1)
     fleet.run(sessions=4000, hot=hot)
     assert fleet.hits / fleet.by_digest >= 0.99
@@ -252,6 +256,35 @@ def test_one_alone_is_tried_again_after_a_pause_unless_it_fails_always() -> None
     assert pauses == [pytest.approx(0.02, rel=0.21), pytest.approx(0.06, rel=0.21)]
     replica.is_failing = True
     assert Route[Seen](Homes(), b"").failed(replica, replicas) is None
+
+
+def test_the_next_of_several_is_waited_for_once() -> None:
+    replicas = seen(2)
+    route = Route[Seen](Homes(), digest(0))
+    while route.failed(route.choose(replicas), replicas) is not None:
+        pass
+    for each in replicas:
+        each.is_up = False
+    assert route.may_wait(replicas)
+    assert not route.begins_again(replicas)
+    replicas[1].is_up = True
+    assert route.begins_again(replicas)
+    assert route.choose(replicas) is replicas[1]
+    assert route.failed(replicas[1], replicas) is not None
+    assert not route.may_wait(replicas)
+
+
+def test_who_was_not_up_lately_or_is_alone_is_not_waited_for() -> None:
+    gone = [Seen("10.0.0.1:50061", is_up=False, was=False) for _ in range(2)]
+    assert not Route[Seen](Homes(), digest(0)).may_wait(gone)
+    assert not Route[Seen](Homes(), digest(0)).may_wait(seen(1))
+
+
+def test_one_that_fails_always_does_not_end_the_wait() -> None:
+    replicas = seen(2)
+    replicas[0].is_up = False
+    replicas[1].is_failing = True
+    assert not Route[Seen](Homes(), digest(0)).begins_again(replicas)
 
 
 def test_second_tries_go_to_none_that_fails_always() -> None:

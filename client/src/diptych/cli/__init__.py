@@ -7,14 +7,15 @@ import click
 from ._batch import batch
 from ._cards import cards
 from ._compare import compare
-from ._exits import EPILOG, ExitCodeGroup
+from ._exits import EPILOG
 from ._health import health
+from ._installed import InstalledGroup
 from ._segment import segment
 from ._video import video
 
 
 @click.group(
-    cls=ExitCodeGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=InstalledGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.version_option(package_name="diptych")
 def main() -> None:

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import click
+from ._group import evaluation
+from ._verify import verify
 
-
-@click.group(name="eval")
-def evaluation() -> None:
-    """Compare models with ground truth."""
-
-
-@click.group(name="verify")
-def verify() -> None:
-    """Tell whether weights answer as published, or as they did before."""
+__all__ = ["evaluation", "verify"]

@@ -216,6 +216,13 @@ class Replica:
         """Whether it has answered lately and nothing is known to be wrong since."""
         return self.status.code == 0 and self.work.state() not in _BROKEN
 
+    def was_up(self, within_s: float) -> bool:
+        """Return whether it is up, or went down less than so many seconds ago."""
+        if self.status.code == 0:  # if it is gone, that has not been noticed for long
+            return True
+        since_s = (datetime.now(UTC) - self.since).total_seconds()
+        return self.card is not None and since_s < within_s
+
     @property
     def is_full(self) -> bool:
         """Whether it has refused a request for lack of room a moment ago."""

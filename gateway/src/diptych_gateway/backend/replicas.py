@@ -22,19 +22,19 @@ from diptych_runtime.quarantine import Quarantine
 
 from ..request import Deadline, charge_reply, parse_segment_request
 from ..statuses import BackendError, too_late
-from .homes import Candidate, Homes, R, ranked
+from .homes import Homes, R, calls, calls_or_chance, least_busy, ranked
 from .images import SentImage
 from .replica import Replica
 from .replica_set import ReplicaSet
 from .video_relay import VideoRelay
 
-_SPILL_CALLS = 3
-"""A home is left for the other one if that has more than so many fewer calls."""
-_CROWDED = 1.5
-"""Both are left if they have more than so many times the calls of the mean replica, and 3."""
 _MOST_FAILURES = 3
 _MOST_REFUSALS = 8
 _PAUSES_S = (0.02, 0.06)
+# While replicas restart one after the other, a busy gateway may know none that is up for a moment.
+_GAP_S = 1.0
+_GAP_POLL_S = 0.05
+_LATELY_S = 5.0
 
 
 class Route(Generic[R]):
@@ -56,6 +56,7 @@ class Route(Generic[R]):
         self._left: set[str] = set()
         self._lacking: set[str] = set()
         self._failures = 0
+        self._has_waited = False
         self._chosen = ""
         self._promised_to: R | None = None
 
@@ -95,12 +96,12 @@ class Route(Generic[R]):
         known = self._homes.holders(self._digest)
         holders = [each for each in replicas if each.address in known] if known else []
         chosen = (each for each in replicas if each.address == self._chosen)
-        best = next(chosen, None) or _least_busy(replicas, holders, self._digest, self._homes)
+        best = next(chosen, None) or least_busy(replicas, holders, self._digest, self._homes)
         likely = [e for e in holders or replicas[:2] if e.address not in self._lacking]
         self.wants_file = self.is_named and best not in likely
         if self.wants_file and likely and (best.address in self._lacking or not self._is_at_hand):
             self.wants_file = False
-            best = min(likely, key=_calls_or_chance if holders else _calls)
+            best = min(likely, key=calls_or_chance if holders else calls)
         return best
 
     def lacks(self, replica: R) -> None:
@@ -125,6 +126,23 @@ class Route(Generic[R]):
             return None
         return _PAUSES_S[self._failures - 1] * random.uniform(0.8, 1.2)  # no secret depends on it
 
+    def may_wait(self, replicas: Sequence[R]) -> bool:
+        """Note, once, that the next of several replicas is waited for; returns whether to.
+
+        It is where one is up, or was a moment ago: else nothing says that any will come.
+        """
+        waits = not self._has_waited and len(replicas) > 1
+        self._has_waited = True
+        return waits and any(each.was_up(_LATELY_S) for each in replicas)
+
+    def begins_again(self, replicas: Sequence[R]) -> bool:
+        """Return whether one is up that gets second tries; if so, all count as not yet tried."""
+        if not any(each.is_up and not each.is_failing for each in replicas):
+            return False
+        self._left.clear()
+        self._failures = 0
+        return True
+
     def _has_others(self, replicas: Sequence[R]) -> bool:
         return any(
             e.is_up and not e.is_full and not e.is_failing
@@ -136,30 +154,6 @@ class Route(Generic[R]):
         """Note that it holds the image now."""
         if self._digest:
             self._homes.remember(self._digest, replica.address)
-
-
-def _least_busy(usable: Sequence[R], holders: Sequence[R], digest: bytes, homes: Homes) -> R:
-    """Choose among usable ones, best first, of which some hold the image."""
-    home = min(usable[:2], key=_calls)
-    best = min(holders, key=_calls_or_chance) if holders else home
-    if home.calls + _SPILL_CALLS < best.calls:
-        return home
-    wide = homes.wide(digest, len(usable), contended=best.calls > 0)
-    if wide > 2:
-        return min(usable[:wide], key=_calls_or_chance)
-    if best.calls > _SPILL_CALLS:
-        mean = sum(map(_calls, usable)) / len(usable)
-        if best.calls > _CROWDED * mean + _SPILL_CALLS:
-            best = next(each for each in usable if each.calls <= mean)
-    return best
-
-
-def _calls(replica: Candidate) -> int:
-    return replica.calls
-
-
-def _calls_or_chance(replica: Candidate) -> tuple[int, float]:
-    return replica.calls, random.random()  # no secret depends on it
 
 
 class Replicas(ReplicaSet):
@@ -247,7 +241,7 @@ class Replicas(ReplicaSet):
             except (BackendError, ServiceError) as error:
                 failure = error
                 self.calls[replica.name, error.code.name] += 1
-                if not await self._goes_on(route, replica, error):
+                if not await self._goes_on(route, replica, error, deadline):
                     break
             else:
                 self.calls[replica.name, "OK"] += 1
@@ -256,7 +250,11 @@ class Replicas(ReplicaSet):
         raise failure or self.no_replica()
 
     async def _goes_on(
-        self, route: Route[Replica], replica: Replica, error: BackendError | ServiceError
+        self,
+        route: Route[Replica],
+        replica: Replica,
+        error: BackendError | ServiceError,
+        deadline: Deadline,
     ) -> bool:
         """Take in why a replica has not answered; returns whether another may, after a pause."""
         if error.reason == Reason.IMAGE_NOT_HELD and route.is_named:
@@ -272,7 +270,18 @@ class Replicas(ReplicaSet):
         pause_s = route.failed(replica, self.fit)
         if pause_s:
             await asyncio.sleep(pause_s)
-        return pause_s is not None
+        return pause_s is not None or await self._another_comes(route, deadline)
+
+    async def _another_comes(self, route: Route[Replica], deadline: Deadline) -> bool:
+        """Wait for the next replica of a rolling restart, if it may come in time."""
+        if not route.may_wait(self.fit):
+            return False
+        until_s = time.monotonic() + min(_GAP_S, deadline.for_backend_s() / 2)
+        while time.monotonic() < until_s:
+            await asyncio.sleep(_GAP_POLL_S)
+            if route.begins_again(self.fit):
+                return True
+        return False
 
     def video(
         self, start: bytes, requests: AsyncIterator[bytes], deadline: Deadline | None

@@ -1,0 +1,122 @@
+"""The only place that knows hotcoco: AP and AR arrays, and overlaps of masks and boxes.
+
+hotcoco (https://github.com/derekallman/hotcoco) is a port of pycocotools whose arrays are the same
+to the last bit. Its ``compare``, ``confusion_matrix`` and ``tide_errors`` are not used: the first
+counts a picture drawn twice once, so its intervals are too narrow; the second takes answers inside
+a crowd for wrong; the third is not tidecv's where a class is never found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import hotcoco
+import numpy as np
+from hotcoco import mask as rle
+from numpy.typing import NDArray
+
+from ..data.coco_form import to_coco
+from ..model import Dataset, Picture, Truth
+from ..results import Answer
+from .matches.arrays import AREAS, Arrays
+from .matches.overlaps import Segment, answered, segments_of
+
+HotKind = Literal["segm", "bbox", "keypoints"]
+_NO_MASK = "truth {} has no mask: only its box can be compared"
+
+
+def evaluate(
+    dataset: Dataset,
+    answers: Mapping[str, Answer],
+    kind: HotKind,
+    *,
+    class_agnostic: bool = False,
+    max_answers: Sequence[int] = (1, 10, 100),
+) -> Arrays:
+    """Evaluate as ``COCOeval`` does, over the answered pictures.
+
+    Raises ``ValueError`` naming the picture for a mask that is missing or of another size.
+    """
+    pictures = answered(dataset, answers)
+    truth = hotcoco.COCO(_truth(dataset, pictures, kind))
+    results = [
+        _result(picture, segment, kind)
+        for picture in pictures
+        for segment in segments_of(dataset, picture, answers[picture.name])
+    ]
+    evaluation = hotcoco.COCOeval(truth, truth.load_res(results), kind)
+    evaluation.params.use_cats = not class_agnostic
+    evaluation.params.max_dets = list(max_answers)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    found = evaluation.eval or {}
+    return Arrays(
+        precision=np.asarray(found["precision"]),
+        recall=np.asarray(found["recall"]),
+        scores=np.asarray(found["scores"]),
+        areas=tuple(AREAS) if kind != "keypoints" else ("all", "medium", "large"),
+        max_answers=tuple(max_answers),
+    )
+
+
+def mask_iou(segments: Sequence[Segment], truths: Sequence[Truth]) -> NDArray[np.float64]:
+    """Give the IoU of masks, ``(segments, truths)``; the share inside for a crowd."""
+    return rle_iou([each["segmentation"] for each in segments], truths)
+
+
+def rle_iou(
+    counts: Sequence[Mapping[str, Any]],
+    truths: Sequence[Truth],
+    masks: Sequence[Mapping[str, Any]] | None = None,
+) -> NDArray[np.float64]:
+    """Give the IoU of COCO run lengths with the truths' masks, or with ``masks`` in their place."""
+    theirs = [to_rle(each) for each in truths] if masks is None else masks
+    found = rle.iou(list(map(dict, counts)), list(map(dict, theirs)), [t.crowd for t in truths])
+    return np.asarray(found, np.float64)
+
+
+def box_iou(segments: Sequence[Segment], truths: Sequence[Truth]) -> NDArray[np.float64]:
+    """Give the IoU of boxes, ``(segments, truths)``; the share inside for a crowd."""
+    boxes = np.array([each["bbox"] for each in segments], np.float64)
+    theirs = np.array([each.box for each in truths], np.float64)
+    return np.asarray(rle.iou(boxes, theirs, [each.crowd for each in truths]), np.float64)
+
+
+def to_rle(truth: Truth) -> dict[str, Any]:
+    """Give COCO's run lengths of a truth's mask; ``ValueError`` if it has none."""
+    if truth.mask is None:
+        raise ValueError(_NO_MASK.format(truth.id))
+    return {"size": list(truth.mask.size), "counts": truth.mask.to_coco()}
+
+
+def mask_area(segment: Segment) -> float:
+    """Give a segment's pixels, from its mask."""
+    return float(rle.area(dict(segment["segmentation"])))
+
+
+def box_area(segment: Segment) -> float:
+    """Give a segment's pixels, from its box."""
+    return float(segment["bbox"][2] * segment["bbox"][3])
+
+
+def _truth(dataset: Dataset, pictures: Sequence[Picture], kind: HotKind) -> dict[str, Any]:
+    form = to_coco(dataset, {each.name for each in pictures})
+    if kind == "segm":
+        for annotation in form["annotations"]:
+            if "segmentation" not in annotation:
+                raise ValueError(
+                    f"truth {annotation['id']} has no mask: only its box can be compared"
+                )
+    return form
+
+
+def _result(picture: Picture, segment: Segment, kind: HotKind) -> dict[str, Any]:
+    field = {"segm": "segmentation", "bbox": "bbox", "keypoints": "keypoints"}[kind]
+    # With a box beside the mask, COCO takes the box's area for the mask's: sizes would be wrong.
+    return {
+        "image_id": picture.id,
+        "category_id": segment["category_id"],
+        "score": segment["score"],
+        field: segment[field],
+    }

@@ -1,0 +1,1 @@
+"""Match answers with truths, and count what the matches say."""
