@@ -202,6 +202,11 @@ def test_other_commands_exist(line: str, tmp_path: Path) -> None:
     elif program == "npm":
         assert arguments[:2] == ["ci", "--prefix"]
         assert (ROOT / arguments[2] / "package-lock.json").exists()
+    elif program == "buf":  # `make examples` generates; here it has all that it imports
+        subprocess.run([BIN / "buf", "build", *arguments[1:]], cwd=ROOT, check=True)
+    elif program == "protoc":
+        assert arguments[0] == "-Iproto"
+        assert list(ROOT.glob(arguments[-1]))
     else:  # tests/integration/test_node_example.py runs it
         assert program == "node"
         assert (ROOT / arguments[0]).exists()
