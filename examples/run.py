@@ -81,7 +81,7 @@ def go(address: str) -> str:
     gopath = os.pathsep.join([str(BUILD / "go"), GO_LIBRARIES])
     offline = {"GO111MODULE": "off", "GOPATH": gopath, "GOFLAGS": "", "CGO_ENABLED": "0"}
     program = str(BUILD / "go" / "segment")
-    build = ("go", "build", "-tags", "debian", "-o", program, "example")
+    build = ("go", "build", "-trimpath", "-tags", "debian", "-o", program, "example")
     run(*build, folder=place, more=offline)
     return run(program, *QUESTION, more={"DIPTYCH_ADDRESS": address})
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from PIL import Image
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from diptych.pixels import orientation
 
@@ -69,8 +70,9 @@ def read_header(path: Path) -> Header:
                 # Pillow decodes a PNG to see whether metadata follow its pixels.
                 plain = image.format == "PNG" and not _png_says_more(path)
                 turn = 1 if plain else orientation(image)
-                if image.format == "TIFF" and image.size != (width, height):
-                    width, height = height, width
+                if isinstance(image, TiffImageFile):
+                    # Its size is that of the turned picture, in newer versions of Pillow.
+                    width, height = image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]
     except Image.DecompressionBombError as error:
         raise DatasetError(path, "", "a picture of a usual size", str(error)) from error
     except (OSError, SyntaxError, ValueError) as error:
@@ -229,7 +231,7 @@ class PictureFolder:
 def as_posix(name: str) -> str:
     """A file's name with ``/`` between folders, also if Windows wrote it."""
     if "\\" not in name:
-        return name
+        return PurePosixPath(name).as_posix()
     path = PureWindowsPath(name)
     return (path.relative_to(path.anchor) if path.anchor else path).as_posix()
 
