@@ -34,7 +34,7 @@ def boundary_figures(dataset: Dataset, answers: Mapping[str, Answer]) -> Instanc
     found = matches(compared, [each.id for each in dataset.categories], hot.mask_area)
     arrays = accumulate(found)
     per_class = {
-        category.name: ap_values(arrays, "boundary", pictures, category=index, of=category.name)
+        category.name: ap_values(arrays, "boundary", pictures, (index, category))
         for index, category in enumerate(dataset.categories)
     }
     return InstanceFigures(values=ap_values(arrays, "boundary", pictures), per_class=per_class)
