@@ -54,7 +54,8 @@ def boundary_iou(segments: Sequence[Segment], truths: Sequence[Truth]) -> NDArra
         theirs = [truths[column] for column in columns]
         their_bands = [band(hot.to_rle(each)) for each in theirs]
         where = np.ix_(rows, columns)
-        iou[where] = np.minimum(iou[where], hot.rle_iou(bands, theirs, their_bands))
+        of_bands = hot.rle_iou(bands, their_bands, [False] * len(theirs))
+        iou[where] = np.minimum(iou[where], of_bands)
     return iou
 
 
