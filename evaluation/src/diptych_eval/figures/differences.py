@@ -20,7 +20,7 @@ from ..model import Dataset
 from ..results import Answer, Difference
 from . import hot
 from .boundary import boundary_iou
-from .instances import CLASS_AGNOSTIC_ANSWERS, one_class
+from .instances import CLASS_AGNOSTIC_ANSWERS, one_class, without_classes
 from .matches.arrays import AREAS
 from .matches.matching import matches
 from .matches.outcomes import outcome, quality
@@ -104,21 +104,6 @@ def ap_differences(
         if not np.isnan(before[0]) and not np.isnan(before[1:]).all()
         if _rests_on_enough(shared, name)
     ]
-
-
-def without_classes(dataset: Dataset) -> Dataset:
-    """Put all truths into the data set's first class."""
-    first = dataset.categories[:1]
-    pictures = tuple(
-        dataclasses.replace(
-            picture,
-            truths=tuple(
-                dataclasses.replace(each, category_id=first[0].id) for each in picture.truths
-            ),
-        )
-        for picture in dataset.pictures
-    )
-    return dataclasses.replace(dataset, categories=first, pictures=pictures)
 
 
 def _rests_on_enough(dataset: Dataset, figure: str) -> bool:
