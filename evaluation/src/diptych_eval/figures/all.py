@@ -24,7 +24,7 @@ from ..results import (
 from .agreement import agreement_figures
 from .boundary import boundary_figures
 from .cost import cost_figures
-from .differences import ap_difference
+from .differences import Compared, ap_differences
 from .instances import InstanceFigures, Kind, instance_figures
 from .keypoints import keypoint_figures
 from .prompted import prompted_figures
@@ -226,37 +226,20 @@ def _differences(
     made: Mapping[str, Sequence[InstanceFigures | TaskFigures]],
     options: ComputeOptions,
 ) -> Iterator[Difference]:
+    for task, kind in _KINDS:
+        everyone = {model: tasks[task] for model, tasks in kept.items() if task in tasks}
+        named = {model: each for model, each in everyone.items() if model not in options.agnostic}
+        compared: list[tuple[Compared, Mapping[str, Answers]]] = [(kind, named)]
+        if kind == "segm":
+            compared.append(("boundary", named))
+        if len(named) < len(everyone):
+            compared.append(("agnostic" if kind == "segm" else "agnostic-bbox", everyone))
+        for way, theirs in compared:
+            yield from ap_differences(
+                dataset, theirs, kind=way, resamples=options.bootstrap, seed=options.seed
+            )
     for a, b in combinations(kept, 2):
-        for task, kind in _KINDS:
-            if task in kept[a] and task in kept[b]:
-                yield from _ap_differences(dataset, a, b, kept, options, task=task, kind=kind)
         yield from _share_differences(a, made[a], b, made[b], options)
-
-
-def _ap_differences(
-    dataset: Dataset,
-    a: str,
-    b: str,
-    kept: Mapping[str, ByTask],
-    options: ComputeOptions,
-    *,
-    task: str,
-    kind: Kind,
-) -> Iterator[Difference]:
-    ways = [False] if not {a, b} & options.agnostic else []
-    ways += [True] if _some_agnostic(kept, options, task) else []
-    for class_agnostic in ways:
-        yield from ap_difference(
-            dataset,
-            kept[a][task],
-            kept[b][task],
-            model_a=a,
-            model_b=b,
-            kind=kind,
-            class_agnostic=class_agnostic,
-            resamples=options.bootstrap,
-            seed=options.seed,
-        )
 
 
 def _share_differences(
