@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,6 +63,34 @@ class _Object:
         self.ious.append(self.answer.iou(self.mask) if self.answer else 0.0)
 
 
+@dataclass
+class _Requests:
+    """Asks a model about one picture."""
+
+    client: Client
+    model: ModelCard
+    picture: Picture
+    data: bytes
+    output: OutputOptions
+    spent: Spent = field(default_factory=Spent)
+
+    def ask(self, prompts: Sequence[Prompt]) -> list[Segment | None]:
+        """The best answer to each prompt; ``None`` where there is none."""
+        started = time.perf_counter()
+        result = self.client.segment(
+            self.data, model=self.model.id, prompts=prompts, output=self.output
+        )
+        self.spent.add(result, time.perf_counter() - started)
+        size = (self.picture.height, self.picture.width)
+        if result.image_size != size:
+            raise ValueError(
+                f"{self.picture.name}: expected {size[0]} x {size[1]} pixels, as its truth has, "
+                f"and {self.model.id} saw {result.image_size[0]} x {result.image_size[1]}"
+            )
+        best = {each.prompt_index: each for each in result.segments if not each.candidate_index}
+        return [best.get(index) for index in range(len(prompts))]
+
+
 def ask_clicks(
     client: Client,
     model: ModelCard,
@@ -92,50 +120,31 @@ def ask_clicks(
         DiptychError: a request failed.
         ValueError: the model saw a picture of another size than the truth has.
     """
-    spent = Spent()
+    corrected = PromptKind.MASK in model.prompt_kinds
+    requests = _Requests(client, model, picture, data, OutputOptions(low_res_logits=corrected))
     asked = [
         _Object(truth, mask, mask.to_array())
         for truth in picture.truths
         if not truth.crowd and (mask := truth.mask) is not None and mask.area
     ]
-    corrected = PromptKind.MASK in model.prompt_kinds
-
-    def ask(objects: Sequence[_Object], prompts: Sequence[Prompt]) -> Iterator[Segment | None]:
-        started = time.perf_counter()
-        result = client.segment(
-            data,
-            model=model.id,
-            prompts=prompts,
-            output=OutputOptions(low_res_logits=corrected),
-        )
-        spent.add(result, time.perf_counter() - started)
-        if result.image_size != (picture.height, picture.width):
-            raise ValueError(
-                f"{picture.name}: expected {picture.height} x {picture.width} pixels, as its truth "
-                f"has, and {model.id} saw {result.image_size[0]} x {result.image_size[1]}"
-            )
-        best = {each.prompt_index: each for each in result.segments if not each.candidate_index}
-        return (best.get(index) for index in range(len(objects)))
-
     if asked and PromptKind.BOX in model.prompt_kinds:
         boxes = [Prompt(box=prompt_box(each.truth, each.mask)) for each in asked]
-        for each, segment in zip(asked, ask(asked, boxes), strict=True):
+        for each, segment in zip(asked, requests.ask(boxes), strict=True):
             each.box = segment.mask.iou(each.mask) if segment and segment.mask else 0.0
-    rounds = max_clicks if corrected else 1
-    open_objects = asked if PromptKind.POINT in model.prompt_kinds else []
-    for count in range(rounds):
-        open_objects = [
-            each
-            for each in open_objects
-            if (count < max(clicks, default=0) or each.ious[-1] < ENOUGH) and each.click()
+    going_on = asked if PromptKind.POINT in model.prompt_kinds else []
+    for count in range(max_clicks if corrected else 1):
+        wanted = count < max(clicks, default=0)
+        going_on = [
+            each for each in going_on if (wanted or each.ious[-1] < ENOUGH) and each.click()
         ]
-        if not open_objects:
+        if not going_on:
             break
-        prompts = [each.prompt for each in open_objects]
-        for each, segment in zip(open_objects, ask(open_objects, prompts), strict=True):
+        answers = requests.ask([each.prompt for each in going_on])
+        for each, segment in zip(going_on, answers, strict=True):
             each.settle(segment)
     objects = {str(each.truth.id): {"box": each.box, "clicks": each.ious or None} for each in asked}
-    return spent.answer(picture.name, key, {"corrected": corrected, "objects": objects})
+    value = {"corrected": corrected, "objects": objects}
+    return requests.spent.answer(picture.name, key, value)
 
 
 def prompt_box(truth: Truth, mask: Mask) -> Box:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from ..model import Dataset, Picture
 from ..results import Answer, Curve, Table, Value
 from . import hot
@@ -88,16 +90,18 @@ def ap_values(
 
     Where there is no object to find, the value is ``None`` and says so.
     """
-    wanted = [
-        truth
-        for picture in pictures
-        for truth in picture.truths
-        if not truth.crowd and (category is None or truth.category_id == category + 1)
-    ]
+    wanted = np.array(
+        [
+            truth.area
+            for picture in pictures
+            for truth in picture.truths
+            if not truth.crowd and (category is None or truth.category_id == category + 1)
+        ]
+    )
 
     def value(figure: float | None, area: str = "all") -> Value:
         low, high = AREAS[area]
-        count = sum(low <= truth.area <= high for truth in wanted)
+        count = int(((wanted >= low) & (wanted <= high)).sum())
         if figure is not None:
             return Value(figure, count)
         kind = f" of class {of!r}" if of else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .matching import match
+from .matching import match, of_same_class, ranks
 from .overlaps import Overlaps
 
 IOU = 0.5
@@ -34,27 +34,23 @@ class Outcome:
 
 def outcome(picture: Overlaps) -> Outcome:
     """Match one picture's answers with truths of their class."""
-    count = len(picture.scores)
-    right, ignored, iou = np.zeros(count, bool), np.ones(count, bool), np.zeros(count)
-    for category in np.unique(picture.categories):
-        of_class = np.flatnonzero(picture.categories == category)[:MAX_ANSWERS]
-        truths = np.flatnonzero(picture.truth_categories == category)
-        overlap = picture.iou[np.ix_(of_class, truths)]
-        crowds = picture.crowds[truths]
-        taken = match(overlap, crowds, crowds[None], np.array([IOU]))[0, 0]
-        takes = np.flatnonzero(taken >= 0)
-        in_crowd = np.zeros(len(of_class), bool)
-        in_crowd[takes] = crowds[taken[takes]]
-        ignored[of_class] = in_crowd
-        right[of_class] = (taken >= 0) & ~in_crowd
-        iou[of_class[takes]] = overlap[takes, taken[takes]]
+    crowds = picture.crowds
+    kept = ranks(picture.categories) < MAX_ANSWERS
+    overlap = of_same_class(picture) * kept[:, None]
+    taken = match(overlap, crowds, crowds[None], np.array([IOU]))[0, 0]
+    takes = np.flatnonzero(taken >= 0)
+    ignored = ~kept
+    ignored[takes] = crowds[taken[takes]]
+    right = (taken >= 0) & ~ignored
+    iou = np.zeros(len(taken))
+    iou[takes] = overlap[takes, taken[takes]]
     return Outcome(
         name=picture.picture.name,
         scores=picture.scores,
         right=right,
         ignored=ignored,
         iou=np.where(right, iou, 0.0),
-        wanted=int((~picture.crowds).sum()),
+        wanted=int((~crowds).sum()),
     )
 
 

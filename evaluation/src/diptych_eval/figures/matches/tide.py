@@ -111,7 +111,7 @@ def _sort_picture(run: _Run, picture: Overlaps) -> None:
     inside = (picture.iou[most][:, crowds] > RIGHT_IOU) & (
         picture.categories[most, None] == picture.truth_categories[None, crowds]
     )
-    used = np.array([each.used for each in objects], bool)
+    kinds = _kinds(iou, same, np.array([each.used for each in objects], bool))
     for answer in range(len(iou)):
         category, score = int(picture.categories[answer]), float(picture.scores[answer])
         if answer in takes:
@@ -120,10 +120,10 @@ def _sort_picture(run: _Run, picture: Overlaps) -> None:
         before = None if inside[answer].any() else (category, score, False)
         if before is not None:
             run.points.append(before)
-        kind, near = _kind(iou[answer], same[answer], used)
+        kind, near = kinds[answer]
         after: Callable[[], _Point | None] = _nothing
-        if near is not None and not used[near]:
-            found = objects[near]
+        found = None if near is None else objects[near]
+        if found is not None and not found.used:
             if found.best is None or found.best[0] < score:
                 found.best = score, answer
             mended = found.category if kind == "Cls" else category
@@ -148,20 +148,28 @@ def _take(iou: NDArray[np.float64]) -> dict[int, int]:
     return takes
 
 
-def _kind(
+def _kinds(
     iou: NDArray[np.float64], same: NDArray[np.bool_], used: NDArray[np.bool_]
-) -> tuple[str, int | None]:
-    """Say what is wrong with an answer that takes no object, and which object it is near."""
+) -> list[tuple[str, int | None]]:
+    """Say what is wrong with each answer, if it takes no object, and which object it is near."""
     if not iou.size:
-        return "Bkg", None
+        return [("Bkg", None)] * len(iou)
     own, others = iou * same, iou * ~same
-    if BACKGROUND_IOU <= own.max() <= RIGHT_IOU:
-        return "Loc", int(own.argmax())
-    if others.max() >= RIGHT_IOU:
-        return "Cls", int(others.argmax())
-    if (own * used).max() >= RIGHT_IOU:
-        return "Dupe", None
-    return ("Bkg" if iou.max() <= BACKGROUND_IOU else "Both"), None
+    near_own, near_others = own.argmax(axis=1).tolist(), others.argmax(axis=1).tolist()
+    best = (own, others, own * used, iou)
+    kinds: list[tuple[str, int | None]] = []
+    for answer, (of_own, of_others, of_used, of_any) in enumerate(
+        zip(*(each.max(axis=1).tolist() for each in best), strict=True)
+    ):
+        if BACKGROUND_IOU <= of_own <= RIGHT_IOU:
+            kinds.append(("Loc", near_own[answer]))
+        elif of_others >= RIGHT_IOU:
+            kinds.append(("Cls", near_others[answer]))
+        elif of_used >= RIGHT_IOU:
+            kinds.append(("Dupe", None))
+        else:
+            kinds.append(("Bkg" if of_any <= BACKGROUND_IOU else "Both", None))
+    return kinds
 
 
 def _nothing() -> None:
