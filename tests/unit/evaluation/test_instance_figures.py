@@ -125,9 +125,10 @@ def test_no_answers_are_zero_and_no_truths_are_none() -> None:
     assert figures.values["segm/AP"].count > 0
     crowds = only(drawn.dataset, crowd=True)
     for dataset in (crowds, dataclasses.replace(drawn.dataset, pictures=())):
-        for value in instance_figures(dataset, drawn.a, kind="segm").values.values():
-            assert value.value is None
-            assert "no object" in value.why
+        values = instance_figures(dataset, drawn.a, kind="segm").values
+        for name in ("AP", "AP-small", "AR100", "F1", "F1-threshold", "TIDE-AP50"):
+            assert values[f"segm/{name}"].value is None
+            assert "no object" in values[f"segm/{name}"].why
     empty = dataclasses.replace(drawn.dataset, pictures=(), categories=())
     for agnostic in (False, True):
         values = instance_figures(empty, {}, kind="bbox", class_agnostic=agnostic).values

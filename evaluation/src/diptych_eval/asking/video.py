@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
-from diptych import Client, ModelCard
+from diptych import Client, Mask, ModelCard, PromptKind, VideoFrameResult
 
 from ..model import Clip
 from ..results import Answer
+from .spent import Spent
+
+Prompts = Mapping[int, Mapping[int, Mask]]
+"""Frame index to object id to its mask there."""
 
 
 def ask_clip(
@@ -20,6 +27,9 @@ def ask_clip(
 ) -> Answer:
     """Ask for each object from the first frame in which it is labelled, and follow it to the end.
 
+    More objects than a session takes are followed in several, one after the other. A session that
+    is lost does not go on by itself: elsewhere it would have forgotten some of what it saw.
+
     Args:
         client: of a gateway or of the model's service.
         model: its card; one that takes no masks as prompts is given boxes.
@@ -28,7 +38,67 @@ def ask_clip(
         key: of the answer.
 
     Raises:
-        DiptychError: a frame or prompt was refused, or the session was lost three times.
+        SessionLostError: the clip has to be asked again from its start.
+        DiptychError: a frame or prompt was refused, or the server cannot be asked.
         OSError: a frame cannot be read.
     """
-    raise NotImplementedError
+    by_mask = first == "mask" and PromptKind.MASK in model.prompt_kinds
+    spent = Spent()
+    frames: dict[str, dict[str, Any]] = {}
+    most = model.limits.max_video_objects or len(clip.object_ids)
+    for start in range(0, len(clip.object_ids), most):
+        prompts = first_masks(clip, clip.object_ids[start : start + most])
+        for index, found in _followed(client, model.id, clip, prompts, by_mask, spent).items():
+            frames.setdefault(str(index), {}).update(found)
+    value = {"first": "mask" if by_mask else "box", "frames": frames}
+    return spent.answer(clip.name, key, value)
+
+
+def first_masks(clip: Clip, object_ids: Sequence[int]) -> Prompts:
+    """Choose each object's first labelled frame in which it is seen."""
+    chosen: dict[int, dict[int, Mask]] = {}
+    for object_id in object_ids:
+        for index in sorted(clip.labels):
+            mask = clip.labels[index].get(object_id)
+            if mask is not None and mask.area:
+                chosen.setdefault(index, {})[object_id] = mask
+                break
+    return chosen
+
+
+def _followed(
+    client: Client, model_id: str, clip: Clip, prompts: Prompts, by_mask: bool, spent: Spent
+) -> dict[int, dict[str, Any]]:
+    """Follow some of the objects in one session."""
+    started = time.perf_counter()
+    found: dict[int, dict[str, Any]] = {}
+    with client.video(model=model_id, auto_resume=False, raise_refusals=True) as session:
+
+        def frames() -> Iterator[Path]:
+            for index, frame in enumerate(clip.frames):
+                yield frame
+                # Asked for the next frame, so this one has been sent.
+                for object_id, mask in prompts.get(index, {}).items():
+                    if by_mask:
+                        session.prompt(object_id, mask=mask)
+                    else:
+                        session.prompt(object_id, box=mask.box)
+
+        for event in session.track(frames()):
+            assert isinstance(event, VideoFrameResult)  # a refusal is raised
+            found[event.frame_index] = _masks(event)
+            spent.service_s += event.timings.total_s
+            spent.reply_bytes += event.raw.ByteSize() if event.raw else 0
+        spent.provenance = session.provenance
+    spent.wall_s += time.perf_counter() - started
+    spent.calls += 1
+    return found
+
+
+def _masks(result: VideoFrameResult) -> dict[str, Any]:
+    """Write the masks of a frame as COCO run lengths, by object id; hidden ones are left out."""
+    return {
+        str(each.object_id): {"size": list(mask.size), "counts": mask.to_coco().decode("ascii")}
+        for each in result.objects
+        if (mask := each.segment.mask) is not None
+    }

@@ -49,7 +49,7 @@ def split_degenerate(polygons: Sequence[Sequence[float]]) -> tuple[list[Sequence
 def box_of(mask: Mask) -> Xywh | None:
     """Left, top, width and height around a mask; ``None`` if it is empty."""
     box = mask.box
-    return None if box is None else (box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0)
+    return None if box is None else box.xywh
 
 
 def numbers(value: Any) -> list[float]:

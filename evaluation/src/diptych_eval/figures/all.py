@@ -206,9 +206,9 @@ def _joined(model: str, parts: Sequence[InstanceFigures | TaskFigures]) -> Model
         for name, figures in part.per_class.items():
             per_class[name] |= figures
         notes += part.notes
+        tables += part.tables
         if isinstance(part, InstanceFigures):
             curves += part.curves
-            tables += part.tables
     return ModelFigures(
         model,
         values,

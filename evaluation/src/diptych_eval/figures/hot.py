@@ -39,7 +39,7 @@ def evaluate(
     Raises ``ValueError`` naming the picture for a mask that is missing or of another size.
     """
     pictures = answered(dataset, answers)
-    truth = hotcoco.COCO(_truth(dataset, pictures, kind))
+    truth = _truth(dataset, pictures, kind)
     results = [
         _result(picture, segment, kind)
         for picture in pictures
@@ -87,7 +87,24 @@ def to_rle(truth: Truth) -> dict[str, Any]:
     """Give COCO's run lengths of a truth's mask; ``ValueError`` if it has none."""
     if truth.mask is None:
         raise ValueError(_NO_MASK.format(truth.id))
-    return {"size": list(truth.mask.size), "counts": truth.mask.to_coco()}
+    # Not COCO's compressed string: making it would take most of the time of an overlap.
+    return {"size": list(truth.mask.size), "counts": truth.mask.counts.tolist()}
+
+
+def decode(counts: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Give a mask's pixels, 0 or 1, ``(height, width)`` in columns; a fresh array."""
+    return rle.decode(dict(counts))
+
+
+def edges(counts: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """Give left, top, width and height of the box around a mask; zeros for an empty one."""
+    left, top, width, height = map(int, rle.to_bbox(dict(counts)))
+    return left, top, width, height
+
+
+def encode(mask: NDArray[np.uint8]) -> dict[str, Any]:
+    """Give COCO's run lengths of pixels."""
+    return rle.encode(mask)
 
 
 def mask_area(segment: Segment) -> float:
@@ -100,15 +117,33 @@ def box_area(segment: Segment) -> float:
     return float(segment["bbox"][2] * segment["bbox"][3])
 
 
-def _truth(dataset: Dataset, pictures: Sequence[Picture], kind: HotKind) -> dict[str, Any]:
-    form = to_coco(dataset, {each.name for each in pictures})
-    if kind == "segm":
-        for annotation in form["annotations"]:
-            if "segmentation" not in annotation:
-                raise ValueError(
-                    f"truth {annotation['id']} has no mask: only its box can be compared"
-                )
-    return form
+def _truth(dataset: Dataset, pictures: Sequence[Picture], kind: HotKind) -> hotcoco.COCO:
+    if kind == "keypoints":
+        return hotcoco.COCO(_bodies(to_coco(dataset, {each.name for each in pictures})))
+    truths = [(picture.id, truth) for picture in pictures for truth in picture.truths]
+    return hotcoco.COCO.from_arrays(
+        images=[{"id": each.id, "width": each.width, "height": each.height} for each in pictures],
+        categories=[{"id": each.id, "name": each.name} for each in dataset.categories],
+        image_ids=np.array([picture for picture, _ in truths], np.int64),
+        category_ids=np.array([truth.category_id for _, truth in truths], np.int64),
+        boxes=np.array([truth.box for _, truth in truths], np.float64).reshape(-1, 4),
+        ids=np.array([truth.id for _, truth in truths], np.int64),
+        area=np.array([truth.area for _, truth in truths], np.float64),
+        iscrowd=np.array([truth.crowd for _, truth in truths], np.int64),
+        segmentation=[to_rle(truth) for _, truth in truths] if kind == "segm" else None,
+    )
+
+
+def _bodies(form: dict[str, Any]) -> dict[str, Any]:
+    """Keep categories with key points; a body without a labelled one is ignored, as in COCO."""
+    categories = [each for each in form["categories"] if each.get("keypoints")]
+    points = {each["id"]: len(each["keypoints"]) for each in categories}
+    bodies = [each for each in form["annotations"] if each["category_id"] in points]
+    for each in bodies:
+        each.setdefault("keypoints", [0.0] * 3 * points[each["category_id"]])
+        each.setdefault("num_keypoints", 0)
+        each.pop("segmentation", None)
+    return {**form, "categories": categories, "annotations": bodies}
 
 
 def _result(picture: Picture, segment: Segment, kind: HotKind) -> dict[str, Any]:

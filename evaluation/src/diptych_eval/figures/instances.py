@@ -11,14 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from ..model import Dataset, Picture
 from ..results import Answer, Curve, Table, Value
 from . import hot
+from .diagnostics import diagnose
 from .matches.arrays import AREAS, Arrays
-from .matches.overlaps import answered
+from .matches.overlaps import Similarity, answered, overlaps
 
 Kind = Literal["segm", "bbox"]
 
+SIMILARITIES: Mapping[Kind, Similarity] = {"segm": hot.mask_iou, "bbox": hot.box_iou}
 CLASS_AGNOSTIC_ANSWERS = (10, 100, 1000)
 WHY_NO_AP = (
     "a model that names no class segments the background too, and its best mask often is the "
@@ -62,9 +66,14 @@ def instance_figures(
         category.name: ap_values(arrays, kind, pictures, category=index, of=category.name)
         for index, category in enumerate(dataset.categories)
     }
+    compared = list(overlaps(dataset, answers, SIMILARITIES[kind]))
+    diagnosis = diagnose(dataset, compared, arrays, kind)
     return InstanceFigures(
-        values=ap_values(arrays, kind, pictures),
+        values={**ap_values(arrays, kind, pictures), **diagnosis.values},
         per_class=_keyed_once(dataset, per_class),
+        curves=diagnosis.curves,
+        tables=diagnosis.tables,
+        per_picture=diagnosis.per_picture,
         notes=_notes(dataset, answers, pictures),
     )
 
@@ -81,16 +90,18 @@ def ap_values(
 
     Where there is no object to find, the value is ``None`` and says so.
     """
-    wanted = [
-        truth
-        for picture in pictures
-        for truth in picture.truths
-        if not truth.crowd and (category is None or truth.category_id == category + 1)
-    ]
+    wanted = np.array(
+        [
+            truth.area
+            for picture in pictures
+            for truth in picture.truths
+            if not truth.crowd and (category is None or truth.category_id == category + 1)
+        ]
+    )
 
     def value(figure: float | None, area: str = "all") -> Value:
         low, high = AREAS[area]
-        count = sum(low <= truth.area <= high for truth in wanted)
+        count = int(((wanted >= low) & (wanted <= high)).sum())
         if figure is not None:
             return Value(figure, count)
         kind = f" of class {of!r}" if of else ""
