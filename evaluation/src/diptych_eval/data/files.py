@@ -17,6 +17,10 @@ from .geometry import short
 _LABEL_MODES = ("1", "L", "P", "I;16", "I;16B", "I")
 
 
+class ColoursError(DatasetError):
+    """A PNG of labels that holds colours where numbers were expected."""
+
+
 def read_text(path: Path) -> str:
     """A text file in UTF-8, with or without a byte order mark.
 
@@ -80,7 +84,7 @@ def read_labels(path: Path) -> NDArray[np.integer[Any]]:
     """``(height, width)`` values of a PNG that holds a number for each pixel.
 
     Raises:
-        DatasetError: it cannot be read, or holds colours.
+        DatasetError: it cannot be read; a ``ColoursError`` if it holds colours.
     """
     try:
         with Image.open(path) as image:
@@ -92,4 +96,4 @@ def read_labels(path: Path) -> NDArray[np.integer[Any]]:
         said = str(error) or type(error).__name__
         raise DatasetError(path, "", "a PNG of labels", f"a file that is none: {said}") from error
     expected = "a number for each pixel (grey or a palette)"
-    raise DatasetError(path, "", expected, f"colours (mode {mode})")
+    raise ColoursError(path, "", expected, f"colours (mode {mode})")

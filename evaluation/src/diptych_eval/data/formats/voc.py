@@ -21,7 +21,7 @@ def read_voc(path: Path, reading: Reading) -> Dataset:
     Raises:
         DatasetError: there are no labels.
     """
-    root = _root(path)
+    root = year_of(path)
     masks, boxes = root / "SegmentationObject", root / "Annotations"
     use_masks = masks.is_dir() and any(masks.glob("*.png"))
     files = sorted(masks.glob("*.png") if use_masks else boxes.glob("*.xml"))
@@ -55,7 +55,7 @@ def read_voc(path: Path, reading: Reading) -> Dataset:
     )
 
 
-def _root(path: Path) -> Path:
+def year_of(path: Path) -> Path:
     """The folder itself, or the one year in a ``VOCdevkit``."""
     inside = [
         each

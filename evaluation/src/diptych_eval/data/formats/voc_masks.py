@@ -15,7 +15,7 @@ from diptych import Mask
 
 from ..building import FoundObject
 from ..errors import DatasetError, Findings
-from ..files import read_labels, read_text
+from ..files import ColoursError, read_labels, read_text
 from .voc_xml import Annotation
 
 VOC_CLASSES = (
@@ -142,7 +142,7 @@ def _values(file: Path, colours: Mapping[Colour, int]) -> tuple[Values, bool]:
     """Numbers of a PNG, and whether they were colours."""
     try:
         return read_labels(file), False
-    except DatasetError:
+    except ColoursError:
         with Image.open(file) as image:
             if image.mode not in ("RGB", "RGBA"):
                 raise
