@@ -13,11 +13,11 @@ from typing import Literal
 
 import numpy as np
 
-from ..model import Dataset, Picture
+from ..model import Category, Dataset, Picture
 from ..results import Answer, Curve, Table, Value
 from . import hot
-from .diagnostics import diagnose
 from .matches.arrays import AREAS, Arrays
+from .matches.diagnostics import diagnose
 from .matches.overlaps import Similarity, answered, overlaps
 
 Kind = Literal["segm", "bbox"]
@@ -63,7 +63,7 @@ def instance_figures(
         return _class_agnostic(dataset, answers, kind, pictures)
     arrays = hot.evaluate(dataset, answers, kind)
     per_class = {
-        category.name: ap_values(arrays, kind, pictures, category=index, of=category.name)
+        category.name: ap_values(arrays, kind, pictures, (index, category))
         for index, category in enumerate(dataset.categories)
     }
     compared = list(overlaps(dataset, answers, SIMILARITIES[kind]))
@@ -82,20 +82,19 @@ def ap_values(
     arrays: Arrays,
     prefix: str,
     pictures: Sequence[Picture],
-    *,
-    category: int | None = None,
-    of: str = "",
+    of: tuple[int, Category] | None = None,
 ) -> dict[str, Value]:
-    """Give AP and AR under ``prefix``, of all classes or of the one at an index and ``of`` a name.
+    """Give AP and AR under ``prefix``, of all classes or ``of`` the one at an index of the arrays.
 
     Where there is no object to find, the value is ``None`` and says so.
     """
+    category = None if of is None else of[0]
     wanted = np.array(
         [
             truth.area
             for picture in pictures
             for truth in picture.truths
-            if not truth.crowd and (category is None or truth.category_id == category + 1)
+            if not truth.crowd and (of is None or truth.category_id == of[1].id)
         ]
     )
 
@@ -104,7 +103,7 @@ def ap_values(
         count = int(((wanted >= low) & (wanted <= high)).sum())
         if figure is not None:
             return Value(figure, count)
-        kind = f" of class {of!r}" if of else ""
+        kind = f" of class {of[1].name!r}" if of else ""
         size = f" of {_SIZES[area]}" if area != "all" else ""
         return Value(None, 0, f"the pictures show no object{kind}{size}: there is nothing to find")
 
