@@ -9,10 +9,10 @@ from drawn_dataset import draw, write_coco, write_davis
 from stack import Stack
 
 from diptych import Client, ModelCard, OutputOptions, Prompt
+from diptych_eval.asking.clicker import next_click
 from diptych_eval.asking.clicks import ask_clicks, prompt_box
 from diptych_eval.asking.video import ask_clip
 from diptych_eval.data.opening import open_dataset
-from diptych_eval.figures.clicker import next_click
 from diptych_eval.figures.prompted import prompted_figures
 from diptych_eval.figures.video import video_figures
 from diptych_eval.model import Clip, Dataset, Picture
