@@ -147,7 +147,7 @@ def _of_pair(a: Segment, b: Segment, tolerance: Tolerance) -> list[Change]:
     found = []
     iou = overlap(a, b)
     if iou < tolerance.min_iou:
-        found.append(Change(Kind.MOVED, f"{_name(a)}: IoU {_down(iou)}", a, b, iou))
+        found.append(Change(Kind.MOVED, f"{_name(a)}: IoU {shown_iou(iou)}", a, b, iou))
     if (a.category_id, a.label) != (b.category_id, b.label):
         found.append(Change(Kind.LABEL, f"{_name(a)} is {_class(b)} now", a, b, iou))
     if abs(a.score - b.score) > tolerance.score:
