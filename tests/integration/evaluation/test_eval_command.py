@@ -21,9 +21,9 @@ from judged import COARSE, GOOD, judged
 from diptych.cli import main
 from diptych.testing import FakeSegmentService
 
-COUNT = 16
+COUNT = 10
 Judged = tuple[Path, FakeSegmentService]
-TASKS = ("--task", "instances", "--bootstrap", "50")
+TASKS = ("--task", "instances", "--bootstrap", "20")
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_run_that_was_killed_goes_on(stage: Judged, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "diptych.cli", "eval", *arguments]
     environment = {**os.environ, "DIPTYCH_ADDRESS": service.address}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
-        service.wait_for_requests(6, timeout=60)
+        service.wait_for_requests(4, timeout=60)
         process.send_signal(signal.SIGKILL)
         process.wait(30)
     asked = len(service.requests)
@@ -217,7 +217,7 @@ def test_two_runs_are_compared(
     service.answer_with(lambda call: good(replace(call, model_id=GOOD)), model=COARSE)
     arguments = [str(dataset), *TASKS, "--model", COARSE, "--out", str(better)]
     assert invoke(service, *arguments).exit_code == 0
-    done = invoke(None, "compare", str(whole[1]), str(better), "--bootstrap", "50")
+    done = invoke(None, "compare", str(whole[1]), str(better), "--bootstrap", "20")
     assert done.exit_code == 0, done.output
     row = rf"segm/AP +{COARSE} in better +{COARSE} in out +\+0\.\d+ +\[\+0\.\d+, \+0\.\d+\]"
     assert re.search(row, done.stdout)
