@@ -18,6 +18,7 @@ from ..results import Answer, Curve, Table, Value
 from . import hot
 from .matches.arrays import AREAS, Arrays
 from .matches.diagnostics import diagnose
+from .matches.matching import matches
 from .matches.overlaps import Similarity, answered, overlaps
 
 Kind = Literal["segm", "bbox"]
@@ -131,7 +132,13 @@ def _class_agnostic(
         name: each for name, each in ap_values(arrays, prefix, pictures).items() if "/AR" in name
     }
     values[f"{prefix}/AP"] = Value(None, 0, WHY_NO_AP)
-    return InstanceFigures(values=values, notes=(f"{prefix}/AP is not given: {WHY_NO_AP}.",))
+    return InstanceFigures(
+        values=values,
+        per_picture={
+            f"{prefix}/AR100": _recall_of_pictures(without_classes(dataset), merged, kind)
+        },
+        notes=(f"{prefix}/AP is not given: {WHY_NO_AP}.",),
+    )
 
 
 def one_class(dataset: Dataset, answers: Mapping[str, Answer]) -> dict[str, Answer]:
@@ -157,6 +164,38 @@ def _keyed_once(
     if len(per_class) < len(dataset.categories):
         raise ValueError("two categories of the data set have one name")
     return per_class
+
+
+def without_classes(dataset: Dataset) -> Dataset:
+    """Put all truths into the data set's first class."""
+    first = dataset.categories[:1]
+    pictures = tuple(
+        dataclasses.replace(
+            picture,
+            truths=tuple(
+                dataclasses.replace(each, category_id=first[0].id) for each in picture.truths
+            ),
+        )
+        for picture in dataset.pictures
+    )
+    return dataclasses.replace(dataset, categories=first, pictures=pictures)
+
+
+def _recall_of_pictures(
+    dataset: Dataset, answers: Mapping[str, Answer], kind: Kind
+) -> dict[str, float]:
+    """Give each picture's AR100; it has none where it has no object."""
+    # No answer counts against recall, whatever its area.
+    compared = overlaps(dataset, answers, SIMILARITIES[kind])
+    categories = [each.id for each in dataset.categories]
+    found = matches(compared, categories, lambda _: 0.0, areas=("all",))
+    names = [each.name for each in answered(dataset, answers)]
+    recalls = {}
+    for each in found:
+        for index in np.flatnonzero(each.wanted[0]).tolist():
+            hits = each.right[0][:, each.pictures == index].sum() / each.right.shape[1]
+            recalls[names[index]] = float(hits / each.wanted[0, index])
+    return recalls
 
 
 def _notes(
