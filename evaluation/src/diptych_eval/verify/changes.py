@@ -185,6 +185,6 @@ def _class(segment: Segment) -> str:
     return segment.label or (f"class {segment.category_id}" if segment.category_id else "segment")
 
 
-def _down(iou: float) -> str:
-    """Rounded down: .99496 is no .995."""
+def shown_iou(iou: float) -> str:
+    """An IoU for people, rounded down: .99496 is no .995."""
     return f"{math.floor(iou * 1e4) / 1e4:.4f}"
