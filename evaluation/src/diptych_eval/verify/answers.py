@@ -70,7 +70,9 @@ def _mask(fields: Fields, size: tuple[int, int]) -> Mask:
         return Mask.from_coco(counts, size)
     except ValueError as error:
         height, width = size
-        raise RecordError(f"{fields.where}: counts: no mask of {width}x{height}: {error}") from error
+        raise RecordError(
+            f"{fields.where}: counts: no mask of {width}x{height}: {error}"
+        ) from error
 
 
 def _keypoints(fields: Fields) -> tuple[Keypoint, ...]:
