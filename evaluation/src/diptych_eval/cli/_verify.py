@@ -12,6 +12,8 @@ from click.core import ParameterSource
 from diptych import Client
 from diptych.commands import FAILED, connect, connection_options
 
+from ._record import record, replay
+
 if TYPE_CHECKING:
     from ..verify.asking import Line
     from ..verify.published import Published
@@ -137,3 +139,7 @@ def _print_table(known: Published, lines: list[Line]) -> None:
     )
     for source in sorted({line.source for line in lines}):
         console.print(f"published in {source}")
+
+
+for _command in (record, replay):
+    verify.add_command(_command)

@@ -147,7 +147,7 @@ def _of_pair(a: Segment, b: Segment, tolerance: Tolerance) -> list[Change]:
     found = []
     iou = overlap(a, b)
     if iou < tolerance.min_iou:
-        found.append(Change(Kind.MOVED, f"{_name(a)}: IoU {_down(iou)}", a, b, iou))
+        found.append(Change(Kind.MOVED, f"{_name(a)}: IoU {shown_iou(iou)}", a, b, iou))
     if (a.category_id, a.label) != (b.category_id, b.label):
         found.append(Change(Kind.LABEL, f"{_name(a)} is {_class(b)} now", a, b, iou))
     if abs(a.score - b.score) > tolerance.score:
@@ -185,6 +185,6 @@ def _class(segment: Segment) -> str:
     return segment.label or (f"class {segment.category_id}" if segment.category_id else "segment")
 
 
-def _down(iou: float) -> str:
-    """Rounded down: .99496 is no .995."""
+def shown_iou(iou: float) -> str:
+    """An IoU for people, rounded down: .99496 is no .995."""
     return f"{math.floor(iou * 1e4) / 1e4:.4f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from diptych import Box, Segment, VideoFrame, VideoPanel, side_by_side
 
-from .changes import Change
+from .changes import Change, shown_iou
 from .replaying import Replayed
 
 Pixels = NDArray[np.uint8]
@@ -41,12 +42,12 @@ def drawn(replayed: Replayed) -> bytes:
     panels = [
         ("before", _tinted(pixels, before, _BEFORE)),
         ("after", _tinted(pixels, after, _AFTER)),
-        ("difference", _difference(pixels, before, after)),
+        ("difference", _difference(pixels, changes)),
     ]
     rows, columns = window
     scale = _scale(rows.stop - rows.start, columns.stop - columns.start)
     ious = [change.iou for change in changes if change.iou is not None]
-    notes = ["", "", f"IoU {min(ious):.4f}" if ious else ""]
+    notes = ["", "", f"IoU {shown_iou(min(ious))}" if ious else ""]
     shown = [
         VideoPanel(title, _scaled(image[window], scale), note)
         for (title, image), note in zip(panels, notes, strict=True)
@@ -104,11 +105,15 @@ def _tinted(pixels: Pixels, covered: NDArray[np.bool_], ink: tuple[int, int, int
     return found
 
 
-def _difference(pixels: Pixels, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Pixels:
+def _difference(pixels: Pixels, changes: Sequence[Change]) -> Pixels:
+    """Segment by segment: what one lost may be covered by another."""
     grey = 128 + pixels.mean(axis=2, keepdims=True) / 2
     found = np.repeat(grey.astype(np.uint8), 3, axis=2)
-    found[before & ~after] = _BEFORE
-    found[after & ~before] = _AFTER
+    for change in changes:
+        before = _covered([change.before], pixels.shape[:2])
+        after = _covered([change.after], pixels.shape[:2])
+        found[before & ~after] = _BEFORE
+        found[after & ~before] = _AFTER
     return found
 
 
@@ -117,7 +122,7 @@ def _scale(rows: int, columns: int) -> float:
     shortest, longest = _PANEL_PX
     if longer > longest:
         return longest / longer
-    return max(1, shortest // longer)
+    return max(1, math.ceil(shortest / longer))
 
 
 def _scaled(pixels: Pixels, scale: float) -> Pixels:

@@ -163,10 +163,15 @@ class RecordWriter:
             raise OSError(f"{self._target} cannot be written: {error.strerror}") from error
 
 
-def read_record(folder: Path) -> tuple[Head, Callable[[], Iterator[Entry]]]:
+def read_record(
+    folder: Path, *, one_model: bool = False
+) -> tuple[Head, Callable[[], Iterator[Entry]]]:
     """A record: its head, and what reads its entries from the first on, each time anew.
 
     All of it is read once before, so that nothing is asked because of a record that is broken.
+
+    Args:
+        one_model: Refuse a record of several models.
 
     Raises:
         RecordError: it is cut, of a later version, or no record.
@@ -177,7 +182,12 @@ def read_record(folder: Path) -> tuple[Head, Callable[[], Iterator[Entry]]]:
         raise RecordError(
             f"{folder}: expected a folder that `diptych verify record` wrote, with {NAME}"
         )
-    *_, (head, _) = _lines(path)
+    models = set()
+    for told, entry in _lines(path):
+        head = told
+        models |= {entry.model_id} if entry else set()
+    if one_model and len(models) > 1:
+        raise RecordError(f"{path}: it is of several models, {', '.join(sorted(models))}")
     return head, lambda: (entry for _, entry in _lines(path) if entry is not None)
 
 
