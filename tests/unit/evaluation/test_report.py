@@ -216,6 +216,16 @@ def test_pictures_are_drawn_with_truth_answers_and_a_wipe(tmp_path: Path, run: R
     assert len(list(seen.all("image"))) == len(dataset.pictures)
 
 
+def test_key_points_are_dots_beside_the_outline(tmp_path: Path, run: Run) -> None:
+    figures, dataset, _ = run
+    truth = replace(dataset.pictures[0].truths[0], keypoints=(20.0, 30.0, 2.0, 0.0, 0.0, 0.0))
+    bare = replace(truth, mask=None)
+    shown = replace(dataset, pictures=(replace(dataset.pictures[0], truths=(truth, bare)),))
+    both, dots = [e["d"] for e in Seen(written(tmp_path, (figures, shown, {}))).all("path")]
+    assert dots == "M18.0 30.0h4"
+    assert both.endswith(f"z{dots}")
+
+
 def test_a_picture_that_is_gone_or_of_another_size_is_named(tmp_path: Path, run: Run) -> None:
     figures, dataset, answers = run
     gone = replace(dataset.pictures[0], path=tmp_path / "gone.png")
