@@ -12,6 +12,7 @@ import structlog
 from diptych_runtime.allocator import keep_freed_memory, keep_what_is_there
 from diptych_runtime.grpc_server.server import PortTakenError, wait_for_stop_signal
 from diptych_runtime.logs import configure, flush
+from diptych_runtime.release import RELEASE, add_version_option
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watchdog import watch_loop
 
@@ -25,6 +26,7 @@ _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit code: 2 for what has to be changed first."""
     parser = argparse.ArgumentParser(prog="diptych-gateway", description=__doc__)
+    add_version_option(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("serve", help="serve all models behind one address (the default)")
     token_command.add_parser(commands)
@@ -73,7 +75,7 @@ async def _serve(settings: Settings) -> None:
     keep_what_is_there()
     models = {endpoint.model_id: endpoint.address for endpoint in settings.models}
     addresses = {"host": settings.host, "port": port, "http_port": gateway.http_port}
-    _log.info("serving", **addresses, models=models)
+    _log.info("serving", version=RELEASE, **addresses, models=models)
     await stop_signal
     await gateway.stop()
 

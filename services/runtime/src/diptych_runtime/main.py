@@ -17,6 +17,7 @@ from .engine.protocol import LoadError
 from .front.service import ModelService
 from .front.supervisor import EngineGoneError
 from .grpc_server.server import PortTakenError, wait_for_stop_signal
+from .release import add_version_option
 from .settings import SettingsError, read_settings
 from .watchdog import watch_loop
 from .weights import OfficialWeights, WeightsError, cache_dir, pull
@@ -47,6 +48,7 @@ class ServiceSpec:
 def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
     """Do what the command line says; ends the process with a status and, on failure, one line."""
     parser = argparse.ArgumentParser(prog=f"diptych-{spec.model_id}", description=__doc__)
+    add_version_option(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("serve", help="serve the model (the default)")
     getter = commands.add_parser("pull", help="download official weights and convert them")
