@@ -2,69 +2,63 @@
 
     python benchmarks/eval_scale.py [--pictures 2000] [--detections 20000] [--resamples 1000]
 
-Truths and answers are drawn from a seed, as they come out of a run's files: nothing is asked of a
-service, and drawing is not part of the time. Peak memory is that of the whole process.
+Truths and answers are drawn from a seed and kept as a run keeps them: no service is asked, and
+drawing is not part of the time. Peak memory is that of the whole process, drawing included.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from diptych import Mask
-from diptych_eval.figures.boundary import boundary_figures
-from diptych_eval.figures.differences import ap_difference
-from diptych_eval.figures.instances import instance_figures
+from diptych_eval.asking.store import AnswerFile
+from diptych_eval.figures.all import ComputeOptions, compute
 from diptych_eval.model import Category, Dataset, EvaluationTask, Picture, Truth
 from diptych_eval.results import Answer, Cost
 
 HEIGHT, WIDTH = 480, 640
 CLASSES = 20
+SHIFTS = {"a": 6, "b": 3}
+"""Model to how far its answers are off, in pixels."""
 
 
 def main() -> None:
-    """Draw a data set, compute everything that a report holds, and print what it took."""
+    """Draw a data set and answers, compute all that a report holds, and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--detections", type=int, default=20_000, help="of each model")
     parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--task", action="append", choices=("instances", "boxes"))
     options = parser.parse_args()
     random = np.random.default_rng(0)
     dataset = drawn(random, options.pictures, options.detections // 3)
-    answers = {
-        name: answered(random, dataset, options.detections, shift)
-        for name, shift in (("a", 6), ("b", 3))
-    }
-    print(f"drawn; memory {peak():.0f} MB")
-    before, busy = time.perf_counter(), time.process_time()
-    for name, each in answers.items():
-        for kind in ("segm", "bbox"):
-            with timed(f"{name} {kind}"):
-                figures = instance_figures(dataset, each, kind=kind)
-            print(f"  AP {figures.values[f'{kind}/AP'].value:.4f}")
-        with timed(f"{name} boundary"):
-            boundary_figures(dataset, each)
-    for kind in ("segm", "bbox", "boundary"):
-        with timed(f"difference {kind}, {options.resamples} resamples"):
-            found = ap_difference(
-                dataset,
-                answers["a"],
-                answers["b"],
-                model_a="a",
-                model_b="b",
-                kind=kind,
-                resamples=options.resamples,
-            )
-        print(f"  AP {found[0].value:+.4f} [{found[0].low:+.4f}, {found[0].high:+.4f}]")
-    wall, processor = time.perf_counter() - before, time.process_time() - busy
-    print(f"together {wall:.1f} s, {processor:.1f} s of processor; peak memory {peak():.0f} MB")
+    with tempfile.TemporaryDirectory() as folder:
+        files = {model: AnswerFile(Path(folder) / f"{model}.jsonl") for model in SHIFTS}
+        for model, shift in SHIFTS.items():
+            for answer in answered(random, dataset, options.detections, shift):
+                files[model].add(answer)
+        tasks = options.task or ["instances"]
+        answers = {model: dict.fromkeys(tasks, each) for model, each in files.items()}
+        print(f"drawn; peak memory {peak():.0f} MB")
+        wall, processor = time.perf_counter(), time.process_time()
+        figures = compute(dataset, answers, ComputeOptions(bootstrap=options.resamples))
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+        for each in files.values():
+            each.close()
+    for each in figures.differences:
+        print(f"{each.figure}: {each.value:+.4f} [{each.low:+.4f}, {each.high:+.4f}]")
+    print(
+        f"{', '.join(tasks)}: {wall:.1f} s, {processor:.1f} s of processor; "
+        f"peak memory {peak():.0f} MB"
+    )
 
 
 def drawn(random: np.random.Generator, pictures: int, objects: int) -> Dataset:
@@ -100,11 +94,10 @@ def drawn(random: np.random.Generator, pictures: int, objects: int) -> Dataset:
 
 def answered(
     random: np.random.Generator, dataset: Dataset, detections: int, shift: int
-) -> dict[str, Answer]:
+) -> Iterator[Answer]:
     """Answer with truths moved by up to ``shift`` pixels, and with shapes that are nowhere."""
     objects = sum(len(each.truths) for each in dataset.pictures)
     wrong = (detections - objects) / len(dataset.pictures)
-    answers = {}
     for picture in dataset.pictures:
         segments = [
             segment(
@@ -120,8 +113,7 @@ def answered(
             for _ in range(random.poisson(wrong))
         ]
         value = {"segments": segments}
-        answers[picture.name] = Answer(picture.name, "", value, Cost(0.1, 0.05, 1000))
-    return answers
+        yield Answer(picture.name, "", value, Cost(0.1, 0.05, 1000))
 
 
 def ellipse(random: np.random.Generator) -> Mask:
@@ -141,15 +133,6 @@ def segment(mask: Mask, category: int, score: float) -> dict[str, Any]:
         "bbox": list(mask.box.xywh) if mask.box else [0.0, 0.0, 0.0, 0.0],
         "segmentation": {"size": list(mask.size), "counts": mask.to_coco().decode()},
     }
-
-
-@contextmanager
-def timed(what: str) -> Iterator[None]:
-    """Print how long it took, and the peak so far."""
-    before, busy = time.perf_counter(), time.process_time()
-    yield
-    wall, processor = time.perf_counter() - before, time.process_time() - busy
-    print(f"{what}: {wall:.1f} s, {processor:.1f} s of processor; peak memory {peak():.0f} MB")
 
 
 def peak() -> float:

@@ -33,8 +33,8 @@ class Answer:
     ``segmentation`` (``{"size": [h, w], "counts": str}``) or ``keypoints``; a cascade's also has
     ``source_iou``. ``prompted``: ``{"corrected": whether it takes further clicks, "objects": {truth
     id: {"box": IoU, "clicks": [IoU, ...]}}}``, ``null`` where the model does not take it.
-    ``video``: ``{"first": "mask" or "box", "frames": {index: {object id: RLE}}}``. Indexes and ids
-    are text, as in JSON.
+    ``video``: ``{"first": "mask" or "box", "refused": {object id: why}, "frames": {index: {object
+    id: RLE}}}``. Indexes and ids are text, as in JSON.
     """
     cost: Cost
     error: str = ""

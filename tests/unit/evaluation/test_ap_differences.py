@@ -10,9 +10,9 @@ import pytest
 from coco_oracle import coco_results, coco_truth, pycocotools_eval
 from drawn_shapes import Answers, Shapes, answer, shapes
 
-from diptych_eval.figures import hot
+from diptych_eval.figures import differences, hot
 from diptych_eval.figures.boundary import boundary_figures
-from diptych_eval.figures.differences import Compared, ap_difference
+from diptych_eval.figures.differences import Compared, ap_difference, ap_differences
 from diptych_eval.figures.instances import instance_figures
 from diptych_eval.figures.matches.matching import matches
 from diptych_eval.figures.matches.overlaps import overlaps
@@ -82,7 +82,10 @@ def difference(drawn: Shapes, kind: Compared = "segm", **options: Any) -> dict[s
 
 
 @pytest.mark.parametrize("kind", get_args(Compared))
-def test_value_is_the_difference_of_the_two_models_figures(kind: Compared) -> None:
+def test_value_is_the_difference_of_the_two_models_figures(
+    kind: Compared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(differences, "MIN_PICTURES", 1)
     drawn = shapes(2)
     found = difference(drawn, kind, resamples=20)
 
@@ -101,11 +104,16 @@ def test_value_is_the_difference_of_the_two_models_figures(kind: Compared) -> No
     for name, each in found.items():
         assert each.value == pytest.approx(b[name].value - a[name].value, abs=1e-12)
         assert each.wins + each.ties + each.losses == 14
-    assert set(found) == {f"{kind}/{n}" for n in expected_names(kind)}
+    names = ("AR10", "AR100", "AR1000") if kind.startswith("agnostic") else FIGURES
+    assert set(found) == {f"{kind}/{name}" for name in names}
 
 
-def expected_names(kind: Compared) -> tuple[str, ...]:
-    return ("AR10", "AR100", "AR1000") if kind.startswith("agnostic") else FIGURES
+def test_a_size_that_few_pictures_show_has_no_interval() -> None:
+    """Drawn again and again, one picture gives the same difference each time: a point."""
+    drawn = shapes(2, pictures=8)
+    assert set(difference(drawn, resamples=2)) == {
+        f"segm/{name}" for name in ("AP", "AP50", "AP75", "AR100")
+    }
 
 
 def test_interval_is_of_the_resamples_and_of_the_seed() -> None:
@@ -150,3 +158,31 @@ def test_only_pictures_that_both_answered_count() -> None:
     each = difference(Shapes(drawn.dataset, drawn.a, some), resamples=2)["segm/AP"]
     assert each.wins + each.ties + each.losses == 13
     assert difference(Shapes(drawn.dataset, drawn.a, {}), resamples=2) == {}
+
+
+def test_a_figure_without_a_resample_is_left_out_and_none_is_refused() -> None:
+    drawn = shapes(2)
+    lone = dataclasses.replace(
+        drawn.dataset,
+        pictures=tuple(
+            dataclasses.replace(each, truths=each.truths if index == 5 else ())
+            for index, each in enumerate(drawn.dataset.pictures)
+        ),
+    )
+    answers = {"a": drawn.a, "b": drawn.b}
+    seeds = [seed for seed in range(20) if draw(14, 1, seed)[0, 5] == 0]
+    assert ap_differences(lone, answers, kind="segm", resamples=1, seed=seeds[0]) == []
+    with pytest.raises(ValueError, match="at least 1"):
+        ap_differences(lone, answers, kind="segm", resamples=0)
+
+
+def test_every_pair_of_models_is_compared_on_the_same_pictures() -> None:
+    drawn = shapes(2)
+    answers = {"a": drawn.a, "b": drawn.b, "c": drawn.a}
+    found = ap_differences(drawn.dataset, answers, kind="segm", resamples=20)
+    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
+    ap = {(e.model_a, e.model_b): e for e in found if e.figure == "segm/AP"}
+    assert list(ap) == pairs
+    first, last = ap["a", "b"], ap["b", "c"]
+    assert (first.value, first.low, first.high) == (-last.value, -last.high, -last.low)
+    assert (first.wins, first.losses) == (last.losses, last.wins)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diptych import Client, InvalidRequestError, Mask, SessionLostError
+from diptych import Client, InvalidRequestError, Mask, OverloadedError, SessionLostError
 from diptych.segment import v1 as pb
 from diptych.testing import FakeSegmentService
 from diptych_eval.asking.video import ask_clip
@@ -85,7 +85,6 @@ def test_each_object_is_said_on_the_first_frame_in_which_it_is_seen(
     assert Mask.from_coco(frames["9"]["3"]["counts"], (HEIGHT, WIDTH)) == LATE
     assert said.value["first"] == "mask"
     assert (said.name, said.key, said.cost.calls) == ("clip", "k", 1)
-    assert said.cost.service_s >= 0.005 * FRAMES
     assert said.cost.reply_bytes > 0
     assert jf(clip, frames, apart=False) == {0: (100, 100), 3: (100, 100), 7: (100, 100)}
 
@@ -124,6 +123,14 @@ def test_a_lost_session_is_not_gone_on_with(
         ask_clip(ask, ask.model_card(), clip)
     assert events(service).count("start") == 1
     assert len(ask_clip(ask, ask.model_card(), clip).value["frames"]) == FRAMES
+
+
+def test_no_room_for_an_object_is_raised_and_not_counted_against_the_model(
+    service: FakeSegmentService, ask: Client, clip: Clip
+) -> None:
+    service.video_started.max_objects = 2
+    with pytest.raises(OverloadedError):
+        ask_clip(ask, ask.model_card(), clip)
 
 
 def test_a_frame_that_is_refused_is_raised(ask: Client, clip: Clip, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from diptych import Point
-from diptych_eval.figures.clicker import Click, next_click
+from diptych_eval.asking.clicker import Click, next_click
 
 Array = NDArray[np.bool_]
 

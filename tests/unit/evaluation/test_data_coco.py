@@ -200,6 +200,8 @@ def test_an_oddity_gives_the_right_figure_and_is_named(
         (one("category_id", 5), r"annotation 2, category_id: expected one of 1, 2, got 5"),
         (one("bbox", [1, 2, float("nan"), 4]), "annotation 2, bbox: expected finite.*nan"),
         (one("bbox", [1, 2, float("inf"), 4]), "bbox: expected finite"),
+        (one("bbox", [1, 2, 10**400, 4]), "bbox: expected finite"),
+        (one("bbox", [1, 2, True, 4]), "bbox: expected numbers only, got True"),
         (one("bbox", [1, 2, 4]), "bbox: expected x, y, width and height"),
         (one("bbox", "1,2,3,4"), "bbox: expected a list of numbers"),
         (one("bbox", [900, 900, 5, 5]), "box: expected to touch its picture"),

@@ -91,14 +91,21 @@ def test_class_agnostic_recall_is_that_of_pycocotools(drawn: Shapes, kind: Kind)
         name: answer(name, [{**s, "category_id": 0} for s in each.value["segments"]])
         for name, each in drawn.a.items()
     }
-    figures = instance_figures(drawn.dataset, unnamed, kind=kind, class_agnostic=True).values
+    found = instance_figures(drawn.dataset, unnamed, kind=kind, class_agnostic=True)
+    figures = found.values
     prefix = {"segm": "agnostic", "bbox": "agnostic-bbox"}[kind]
     for index, most in enumerate((10, 100, 1000)):
-        found = reference[:, :, 0, index]
-        assert figures[f"{prefix}/AR{most}"].value == found[found > -1].mean()
+        recall = reference[:, :, 0, index]
+        assert figures[f"{prefix}/AR{most}"].value == recall[recall > -1].mean()
     assert figures[f"{prefix}/AR100"].value > 0
     assert figures[f"{prefix}/AP"].value is None
     assert "background" in figures[f"{prefix}/AP"].why
+    pictures = found.per_picture[f"{prefix}/AR100"]
+    assert "000.png" not in pictures  # has no object
+    for picture in drawn.dataset.pictures[3:6]:
+        alone = dataclasses.replace(drawn.dataset, pictures=(picture,))
+        recall = oracle(alone, merged, kind, class_agnostic=True).stats[8]
+        assert pictures[picture.name] == pytest.approx(recall)
 
 
 def test_sizes_of_answers_are_those_of_masks_though_they_have_boxes() -> None:

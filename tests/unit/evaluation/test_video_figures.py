@@ -36,7 +36,7 @@ def recorded(number: int) -> tuple[Clip, dict[str, Any], dict[str, Any]]:
 
 
 def answer(name: str, frames: dict[str, Any]) -> Answer:
-    return Answer(name, "", {"first": "mask", "frames": frames}, Cost(0, 0, 0))
+    return Answer(name, "", {"first": "mask", "refused": {}, "frames": frames}, Cost(0, 0, 0))
 
 
 @pytest.mark.parametrize("number", range(3))
@@ -87,3 +87,17 @@ def test_what_cannot_be_computed_says_why() -> None:
         for value in video_figures(dataset, answers).values.values():
             assert value.value is None
             assert value.why
+
+
+def test_a_refused_object_counts_as_never_found_and_is_said() -> None:
+    clip, frames, _ = recorded(0)
+    without = {
+        index: {key: rle for key, rle in frame.items() if key != "1"}
+        for index, frame in frames.items()
+    }
+    refused = {"first": "box", "refused": {"1": "that of object 2"}, "frames": without}
+    dataset = Dataset("drawn", "sa-v", Path(), frozenset(), clips=(clip,))
+    figures = video_figures(dataset, {clip.name: Answer(clip.name, "", refused, Cost(0, 0, 0))})
+    assert figures.values["video/J"].count == 3
+    assert figures.notes == ("Objects whose prompt the model refused count as never found: 1.",)
+    assert jf(clip, without, apart=False)[1] == (0.0, 0.0)

@@ -21,9 +21,9 @@ from diptych import (
     Segment,
 )
 
-from ..figures.clicker import Click, next_click
 from ..model import Picture, Truth
 from ..results import Answer
+from .clicker import Click, next_click
 from .spent import Spent
 
 ENOUGH = 0.90

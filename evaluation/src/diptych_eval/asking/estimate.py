@@ -84,13 +84,11 @@ def _estimate(
     there = kept_names(results, question.card.id, question.task.value)
     left = [item for item in items if item.name not in there]
     calls = sum(_calls(question, item, max_clicks) for item in left)
-    seconds = _known_s(client, question)
-    measured = False
-    if seconds is None and left and question.task is not EvaluationTask.VIDEO:
-        measured, seconds = True, _measured_s(left[0])
-        total = seconds * len(left)
-    else:
-        total = None if seconds is None else seconds * calls
+    known = _known_s(client, question)
+    seconds = None if known is None else known * calls
+    measured = seconds is None and bool(left) and question.task is not EvaluationTask.VIDEO
+    if measured:
+        seconds = _measured_s(left[0]) * len(left)
     return Estimate(
         question.card.id,
         question.task.value,
@@ -98,7 +96,7 @@ def _estimate(
         len(items) - len(left),
         calls,
         sum(path.stat().st_size for item in left for path in item.files),
-        total,
+        seconds,
         measured,
     )
 

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from diptych import Client, Mask, ModelCard, PromptKind, VideoFrameResult
+from diptych import (
+    Client,
+    InvalidRequestError,
+    Mask,
+    ModelCard,
+    PromptKind,
+    Timings,
+    VideoFrameResult,
+    VideoRefusal,
+)
 
 from ..model import Clip
 from ..results import Answer
@@ -28,7 +37,8 @@ def ask_clip(
     """Ask for each object from the first frame in which it is labelled, and follow it to the end.
 
     More objects than a session takes are followed in several, one after the other. A session that
-    is lost does not go on by itself: elsewhere it would have forgotten some of what it saw.
+    is lost does not go on by itself: elsewhere it would have forgotten some of what it saw. An
+    object whose prompt is refused, as Mask R-CNN does where it takes two for one, is not followed.
 
     Args:
         client: of a gateway or of the model's service.
@@ -39,18 +49,21 @@ def ask_clip(
 
     Raises:
         SessionLostError: the clip has to be asked again from its start.
-        DiptychError: a frame or prompt was refused, or the server cannot be asked.
+        DiptychError: a frame was refused, or the server cannot be asked.
         OSError: a frame cannot be read.
     """
     by_mask = first == "mask" and PromptKind.MASK in model.prompt_kinds
     spent = Spent()
     frames: dict[str, dict[str, Any]] = {}
+    refused: dict[str, str] = {}
     most = model.limits.max_video_objects or len(clip.object_ids)
     for start in range(0, len(clip.object_ids), most):
         prompts = first_masks(clip, clip.object_ids[start : start + most])
-        for index, found in _followed(client, model.id, clip, prompts, by_mask, spent).items():
-            frames.setdefault(str(index), {}).update(found)
-    value = {"first": "mask" if by_mask else "box", "frames": frames}
+        found, unwanted = _followed(client, model.id, clip, prompts, by_mask, spent)
+        for index, masks in found.items():
+            frames.setdefault(str(index), {}).update(masks)
+        refused |= unwanted
+    value = {"first": "mask" if by_mask else "box", "refused": refused, "frames": frames}
     return spent.answer(clip.name, key, value)
 
 
@@ -68,11 +81,12 @@ def first_masks(clip: Clip, object_ids: Sequence[int]) -> Prompts:
 
 def _followed(
     client: Client, model_id: str, clip: Clip, prompts: Prompts, by_mask: bool, spent: Spent
-) -> dict[int, dict[str, Any]]:
-    """Follow some of the objects in one session."""
+) -> tuple[dict[int, dict[str, Any]], dict[str, str]]:
+    """Follow some of the objects in one session: masks by frame, and why objects were refused."""
     started = time.perf_counter()
     found: dict[int, dict[str, Any]] = {}
-    with client.video(model=model_id, auto_resume=False, raise_refusals=True) as session:
+    refused: dict[str, str] = {}
+    with client.video(model=model_id, auto_resume=False) as session:
 
         def frames() -> Iterator[Path]:
             for index, frame in enumerate(clip.frames):
@@ -85,14 +99,24 @@ def _followed(
                         session.prompt(object_id, box=mask.box)
 
         for event in session.track(frames()):
-            assert isinstance(event, VideoFrameResult)  # a refusal is raised
+            if isinstance(event, VideoRefusal):
+                if event.object_id is None or not isinstance(event.error, InvalidRequestError):
+                    raise event.error
+                refused[str(event.object_id)] = str(event.error)
+                continue
             found[event.frame_index] = _masks(event)
-            spent.service_s += event.timings.total_s
+            spent.service_s += _work_s(event.timings)
             spent.reply_bytes += event.raw.ByteSize() if event.raw else 0
         spent.provenance = session.provenance
     spent.wall_s += time.perf_counter() - started
     spent.calls += 1
-    return found
+    return found, refused
+
+
+def _work_s(timings: Timings) -> float:
+    """Sum what was done for a frame; its ``total_s`` is also that of frames before it."""
+    done = (timings.decode_s, timings.encode_s, timings.predict_s, timings.postprocess_s)
+    return sum(done)
 
 
 def _masks(result: VideoFrameResult) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def canonical_sha256(categories: Sequence[Category], pictures: Sequence[Picture]
                     round(truth.area, 4),
                     truth.crowd,
                     [round(each, 4) for each in truth.keypoints],
-                    None if truth.mask is None else truth.mask.to_coco().decode("ascii"),
+                    None if truth.mask is None else _hash(truth.mask),
                 ]
             )
             for truth in picture.truths
@@ -127,6 +127,10 @@ def canonical_sha256(categories: Sequence[Category], pictures: Sequence[Picture]
         if picture.semantic is not None:
             digest.update(hashlib.sha256(picture.semantic.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _hash(mask: Mask) -> str:
+    return hashlib.sha256(mask.counts.astype("<u4").tobytes()).hexdigest()
 
 
 def _renaming(categories: Sequence[Category], reading: Reading) -> dict[str, str]:

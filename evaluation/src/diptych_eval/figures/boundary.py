@@ -34,7 +34,7 @@ def boundary_figures(dataset: Dataset, answers: Mapping[str, Answer]) -> Instanc
     found = matches(compared, [each.id for each in dataset.categories], hot.mask_area)
     arrays = accumulate(found)
     per_class = {
-        category.name: ap_values(arrays, "boundary", pictures, category=index, of=category.name)
+        category.name: ap_values(arrays, "boundary", pictures, (index, category))
         for index, category in enumerate(dataset.categories)
     }
     return InstanceFigures(values=ap_values(arrays, "boundary", pictures), per_class=per_class)
@@ -54,7 +54,8 @@ def boundary_iou(segments: Sequence[Segment], truths: Sequence[Truth]) -> NDArra
         theirs = [truths[column] for column in columns]
         their_bands = [band(hot.to_rle(each)) for each in theirs]
         where = np.ix_(rows, columns)
-        iou[where] = np.minimum(iou[where], hot.rle_iou(bands, theirs, their_bands))
+        of_bands = hot.rle_iou(bands, their_bands, [False] * len(theirs))
+        iou[where] = np.minimum(iou[where], of_bands)
     return iou
 
 

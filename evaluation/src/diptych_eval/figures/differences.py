@@ -20,12 +20,16 @@ from ..model import Dataset
 from ..results import Answer, Difference
 from . import hot
 from .boundary import boundary_iou
-from .instances import CLASS_AGNOSTIC_ANSWERS, one_class
+from .instances import CLASS_AGNOSTIC_ANSWERS, one_class, without_classes
+from .matches.arrays import AREAS
 from .matches.matching import matches
 from .matches.outcomes import outcome, quality
 from .matches.overlaps import Segment, Similarity, answered, overlaps
 from .matches.resampled import draw, resampled, resampled_recall
 from .matches.scores import f1_over_score
+
+MIN_PICTURES = 10
+"""With an object of a size: of one picture drawn again and again the interval would be a point."""
 
 Floats = NDArray[np.float64]
 Compared = Literal["segm", "bbox", "boundary", "agnostic", "agnostic-bbox"]
@@ -71,8 +75,9 @@ def ap_differences(
     pictures that all answered without an error count. Wins, ties and losses are pictures on which b
     has a higher, the same or a lower PQ at IoU .5, each model's answers kept from the score on that
     gives its best F1 (``per_picture`` of ``instance_figures``). A figure that cannot be computed is
-    left out. One seed draws the same pictures for all, and gives the same result. Raises
-    ``ValueError`` for ``resamples`` under 1.
+    left out, and so is AP of a size that fewer than ``MIN_PICTURES`` pictures show. One seed draws
+    the same pictures for all, and gives the same result. Raises ``ValueError`` for ``resamples``
+    under 1.
     """
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, not {resamples}")
@@ -95,24 +100,22 @@ def ap_differences(
         for pair in itertools.combinations(found, 2)
         for better in [found[pair[1]].qualities - found[pair[0]].qualities]
         for name, before in found[pair[0]].figures.items()
-        # Of one small object, no resample may have drawn the picture.
+        # Of one picture with objects, no resample may have drawn it.
         if not np.isnan(before[0]) and not np.isnan(before[1:]).all()
+        if _rests_on_enough(shared, name)
     ]
 
 
-def without_classes(dataset: Dataset) -> Dataset:
-    """Put all truths into the data set's first class."""
-    first = dataset.categories[:1]
-    pictures = tuple(
-        dataclasses.replace(
-            picture,
-            truths=tuple(
-                dataclasses.replace(each, category_id=first[0].id) for each in picture.truths
-            ),
-        )
+def _rests_on_enough(dataset: Dataset, figure: str) -> bool:
+    _, _, size = figure.partition("-")
+    if not size:
+        return True
+    low, high = AREAS[size]
+    showing = (
+        any(low <= truth.area <= high and not truth.crowd for truth in picture.truths)
         for picture in dataset.pictures
     )
-    return dataclasses.replace(dataset, categories=first, pictures=pictures)
+    return sum(showing) >= MIN_PICTURES
 
 
 @dataclass(frozen=True)

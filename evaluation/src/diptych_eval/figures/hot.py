@@ -62,18 +62,8 @@ def evaluate(
 
 def mask_iou(segments: Sequence[Segment], truths: Sequence[Truth]) -> NDArray[np.float64]:
     """Give the IoU of masks, ``(segments, truths)``; the share inside for a crowd."""
-    return rle_iou([each["segmentation"] for each in segments], truths)
-
-
-def rle_iou(
-    counts: Sequence[Mapping[str, Any]],
-    truths: Sequence[Truth],
-    masks: Sequence[Mapping[str, Any]] | None = None,
-) -> NDArray[np.float64]:
-    """Give the IoU of COCO run lengths with the truths' masks, or with ``masks`` in their place."""
-    theirs = [to_rle(each) for each in truths] if masks is None else masks
-    found = rle.iou(list(map(dict, counts)), list(map(dict, theirs)), [t.crowd for t in truths])
-    return np.asarray(found, np.float64)
+    masks = [each["segmentation"] for each in segments]
+    return rle_iou(masks, [to_rle(each) for each in truths], [each.crowd for each in truths])
 
 
 def box_iou(segments: Sequence[Segment], truths: Sequence[Truth]) -> NDArray[np.float64]:
@@ -81,6 +71,27 @@ def box_iou(segments: Sequence[Segment], truths: Sequence[Truth]) -> NDArray[np.
     boxes = np.array([each["bbox"] for each in segments], np.float64)
     theirs = np.array([each.box for each in truths], np.float64)
     return np.asarray(rle.iou(boxes, theirs, [each.crowd for each in truths]), np.float64)
+
+
+def iou_of_segments(
+    segments: Sequence[Segment], others: Sequence[Segment], kind: Literal["segm", "bbox"]
+) -> NDArray[np.float64]:
+    """Give the IoU of two models' segments, ``(segments, others)``."""
+    if kind == "segm":
+        ours, theirs = ([each["segmentation"] for each in many] for many in (segments, others))
+        return rle_iou(ours, theirs, [False] * len(others))
+    boxes, other_boxes = (
+        np.array([each["bbox"] for each in many], np.float64) for many in (segments, others)
+    )
+    return np.asarray(rle.iou(boxes, other_boxes, [False] * len(others)), np.float64)
+
+
+def rle_iou(
+    masks: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], crowds: Sequence[bool]
+) -> NDArray[np.float64]:
+    """Give the IoU of run lengths, ``(masks, others)``; the share inside of those in crowds."""
+    found = rle.iou([dict(each) for each in masks], [dict(each) for each in others], list(crowds))
+    return np.asarray(found, np.float64)
 
 
 def to_rle(truth: Truth) -> dict[str, Any]:

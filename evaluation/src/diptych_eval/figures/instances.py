@@ -13,11 +13,12 @@ from typing import Literal
 
 import numpy as np
 
-from ..model import Dataset, Picture
+from ..model import Category, Dataset, Picture
 from ..results import Answer, Curve, Table, Value
 from . import hot
-from .diagnostics import diagnose
 from .matches.arrays import AREAS, Arrays
+from .matches.diagnostics import diagnose
+from .matches.matching import matches
 from .matches.overlaps import Similarity, answered, overlaps
 
 Kind = Literal["segm", "bbox"]
@@ -63,7 +64,7 @@ def instance_figures(
         return _class_agnostic(dataset, answers, kind, pictures)
     arrays = hot.evaluate(dataset, answers, kind)
     per_class = {
-        category.name: ap_values(arrays, kind, pictures, category=index, of=category.name)
+        category.name: ap_values(arrays, kind, pictures, (index, category))
         for index, category in enumerate(dataset.categories)
     }
     compared = list(overlaps(dataset, answers, SIMILARITIES[kind]))
@@ -82,20 +83,19 @@ def ap_values(
     arrays: Arrays,
     prefix: str,
     pictures: Sequence[Picture],
-    *,
-    category: int | None = None,
-    of: str = "",
+    of: tuple[int, Category] | None = None,
 ) -> dict[str, Value]:
-    """Give AP and AR under ``prefix``, of all classes or of the one at an index and ``of`` a name.
+    """Give AP and AR under ``prefix``, of all classes or ``of`` the one at an index of the arrays.
 
     Where there is no object to find, the value is ``None`` and says so.
     """
+    category = None if of is None else of[0]
     wanted = np.array(
         [
             truth.area
             for picture in pictures
             for truth in picture.truths
-            if not truth.crowd and (category is None or truth.category_id == category + 1)
+            if not truth.crowd and (of is None or truth.category_id == of[1].id)
         ]
     )
 
@@ -104,7 +104,7 @@ def ap_values(
         count = int(((wanted >= low) & (wanted <= high)).sum())
         if figure is not None:
             return Value(figure, count)
-        kind = f" of class {of!r}" if of else ""
+        kind = f" of class {of[1].name!r}" if of else ""
         size = f" of {_SIZES[area]}" if area != "all" else ""
         return Value(None, 0, f"the pictures show no object{kind}{size}: there is nothing to find")
 
@@ -132,7 +132,13 @@ def _class_agnostic(
         name: each for name, each in ap_values(arrays, prefix, pictures).items() if "/AR" in name
     }
     values[f"{prefix}/AP"] = Value(None, 0, WHY_NO_AP)
-    return InstanceFigures(values=values, notes=(f"{prefix}/AP is not given: {WHY_NO_AP}.",))
+    return InstanceFigures(
+        values=values,
+        per_picture={
+            f"{prefix}/AR100": _recall_of_pictures(without_classes(dataset), merged, kind)
+        },
+        notes=(f"{prefix}/AP is not given: {WHY_NO_AP}.",),
+    )
 
 
 def one_class(dataset: Dataset, answers: Mapping[str, Answer]) -> dict[str, Answer]:
@@ -158,6 +164,38 @@ def _keyed_once(
     if len(per_class) < len(dataset.categories):
         raise ValueError("two categories of the data set have one name")
     return per_class
+
+
+def without_classes(dataset: Dataset) -> Dataset:
+    """Put all truths into the data set's first class."""
+    first = dataset.categories[:1]
+    pictures = tuple(
+        dataclasses.replace(
+            picture,
+            truths=tuple(
+                dataclasses.replace(each, category_id=first[0].id) for each in picture.truths
+            ),
+        )
+        for picture in dataset.pictures
+    )
+    return dataclasses.replace(dataset, categories=first, pictures=pictures)
+
+
+def _recall_of_pictures(
+    dataset: Dataset, answers: Mapping[str, Answer], kind: Kind
+) -> dict[str, float]:
+    """Give each picture's AR100; it has none where it has no object."""
+    # No answer counts against recall, whatever its area.
+    compared = overlaps(dataset, answers, SIMILARITIES[kind])
+    categories = [each.id for each in dataset.categories]
+    found = matches(compared, categories, lambda _: 0.0, areas=("all",))
+    names = [each.name for each in answered(dataset, answers)]
+    recalls = {}
+    for each in found:
+        for index in np.flatnonzero(each.wanted[0]).tolist():
+            hits = each.right[0][:, each.pictures == index].sum() / each.right.shape[1]
+            recalls[names[index]] = float(hits / each.wanted[0, index])
+    return recalls
 
 
 def _notes(

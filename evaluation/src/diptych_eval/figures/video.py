@@ -25,6 +25,8 @@ DAVIS_NOTE = (
     "non_overlap_masks=true, which gives a pixel to the most certain object instead."
 )
 
+_REFUSED_NOTE = "Objects whose prompt the model refused count as never found: {count}."
+
 Pixels = NDArray[np.bool_]
 
 
@@ -40,22 +42,26 @@ def video_figures(
             semi-supervised protocols do.
     """
     apart = dataset.format == "davis"
-    measured = []
+    measured, refused = [], 0
     for clip in dataset.clips:
         answer = answers.get(clip.name)
         if answer is None or answer.error:
             continue
+        refused += len(answer.value["refused"])
         scores = jf(clip, answer.value["frames"], apart=apart, skip=skip_first_and_last)
         for j, f in scores.values():
             both = zip(FIGURES, (j, f, (j + f) / 2), strict=True)
             measured += [Measured(figure, clip.name, "", value / 100) for figure, value in both]
     values, _, shares = means_over_objects(measured)
+    notes = [DAVIS_NOTE] if apart else []
+    if refused:
+        notes.append(_REFUSED_NOTE.format(count=refused))
     nothing = Value(None, why="no object is seen in a labelled frame that counts")
     return TaskFigures(
         values={name: values.get(name, nothing) for name in FIGURES},
         per_picture=of_pictures(shares),
         shares=shares,
-        notes=(DAVIS_NOTE,) if apart else (),
+        notes=tuple(notes),
     )
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..results import Figures, ModelFigures
 from .markup import Child, Markup, join, short, tag
 from .sections import MOST_LINES, row, section, table
-from .words import NONE, signed, with_interval
+from .words import NONE, name_of, signed, with_interval
 
-_SAME_BUT_FOR = str.maketrans("", "", " -_./")
+# In names of files, such as instances_val2017.json, beside that of the data set.
+_NOT_A_NAME = {"annotations", "coco", "instances", "json", "keypoints", "person"}
 
 
 def published(figures: Figures) -> Markup | None:
@@ -49,23 +51,37 @@ def _published_row(
 ) -> Markup:
     value, unit = entry.get("value"), str(entry.get("unit", ""))
     dataset, source = str(entry.get("dataset", "")), str(entry.get("source", ""))
-    measured = model.values.get(name)
-    by: str = "other data set"
-    if measured is None or measured.value is None:
-        by = NONE
-    elif _same(dataset, figures.dataset) and isinstance(value, (int, float)):
-        share = value / 100 if unit == "%" or value > 1 else value
-        by = signed(name, measured.value - share)
+    figure = _measured(model, name)
+    measured = None if figure is None else model.values[figure].value
+    by = NONE
+    if measured is not None and isinstance(value, (int, float)):
+        same = _same(figures, dataset)
+        published = value / 100 if unit == "%" else value
+        by = signed(figure or "", measured - published) if same else "other pictures"
     link = tag("a", "source", href=source) if source.startswith("https://") else source
     number = f"{value:g}" if isinstance(value, (int, float)) else str(value)
-    said = number if not unit or unit == "ratio" else f"{number} {unit}"
-    here = NONE if measured is None else with_interval(name, measured)
+    said = f"{number} %" if unit == "%" else number
+    here = NONE if figure is None else with_interval(figure, model.values[figure])
     return row(short(name), [model.model_id, [said, " ", link], dataset or "not said", here, by])
 
 
-def _same(first: str, second: str) -> bool:
-    plain = [each.casefold().translate(_SAME_BUT_FOR) for each in (first, second)]
-    return bool(plain[0]) and plain[0] == plain[1]
+def _measured(model: ModelFigures, name: str) -> str | None:
+    """Find the figure that a card means by a name such as "mask AP"."""
+    plain = name.casefold().replace(" ", "")
+    for figure in model.values:
+        if name == figure or plain == name_of(figure).casefold().replace(" ", ""):
+            return figure
+    return None
+
+
+def _same(figures: Figures, published: str) -> bool:
+    """Whether a run was over all of the pictures that a publisher names: no more, no fewer."""
+    words = [
+        set(re.findall(r"[a-z0-9]+", each.casefold())) - _NOT_A_NAME
+        for each in (figures.dataset, published)
+    ]
+    whole = figures.options.get("limit") is None and not figures.refused
+    return whole and bool(words[0]) and words[0] == words[1]
 
 
 def provenance(figures: Figures) -> Markup:

@@ -26,7 +26,7 @@ def tables(figures: Figures) -> Markup | None:
         title, note = _capital(name), found[0][1].note
         parts.append(tag("h3", title))
         parts.append(tag("p", note, class_="soft") if note else None)
-        if len(found[0][1].columns) == 1:
+        if len(found[0][1].columns) == 1 or "tide" in name.lower():
             parts.append(_bars(figures, title, found))
         else:
             made = [_table(f"{title}: {model.model_id}", each) for model, each in found]
@@ -63,7 +63,7 @@ def _plain(value: float | None, whole: bool) -> str:
 
 
 def _bars(figures: Figures, caption: str, found: Sequence[tuple[ModelFigures, Table]]) -> Markup:
-    """Draw the one column of every model's table beside those of the others."""
+    """Draw the first column of every model's table beside those of the others."""
     by_model = {model.model_id: dict(each.rows) for model, each in found}
     labels = list(dict.fromkeys(label for _, each in found for label, _ in each.rows))
     values = [cells[0] for known in by_model.values() for cells in known.values()]
@@ -73,13 +73,22 @@ def _bars(figures: Figures, caption: str, found: Sequence[tuple[ModelFigures, Ta
     for label in labels[:MOST_ROWS]:
         cells: list[Child] = []
         for model, known in by_model.items():
-            value = known.get(label, (None,))[0]
+            value, *others = known.get(label, (None,))
             drawing = value is not None and charts.bar(abs(value) / most, look_of(figures, model))
-            cells.append(tag("td", _plain(value, whole), drawing or None))
+            beside = ", ".join(_beside(found[0][1].columns[1:], others))
+            cells.append(
+                tag("td", _plain(value, whole), tag("span", beside, class_="soft"), drawing or None)
+            )
         rows.append(row(short(label), cells))
     heads = [join([charts.dot(look_of(figures, model)), " ", model]) for model in by_model]
     caption = f"{caption}: {found[0][1].columns[0]}"
     return table(caption, ["", *heads], rows, class_="bars")
+
+
+def _beside(names: Sequence[str], values: Sequence[float | None]) -> list[str]:
+    """Write the other columns of a table of bars."""
+    pairs = zip(names, values, strict=False)
+    return [f" ({_plain(each, _is_whole([each]))} {name})" for name, each in pairs]
 
 
 def _heat(caption: str, each: Table) -> Markup:

@@ -113,9 +113,10 @@ def _polygon(value: Any, frame: Frame) -> list[float]:
     if len(points) % 2:
         raise _Refused("segmentation", "x and y in turn", f"{len(points)} numbers")
     for values, side, axis in ((points[::2], frame.width, "x"), (points[1::2], frame.height, "y")):
-        worst = max(values, key=lambda each: abs(each - side / 2), default=0)
+        low, high = min(values, default=0), max(values, default=0)
         # Farther out is of another picture or size; and COCO's code walks along every pixel.
-        if not -side - 1 <= worst <= 2 * side + 1:
+        if low < -side - 1 or high > 2 * side + 1:
+            worst = low if low < -side - 1 else high
             raise _Refused("segmentation", f"{axis} near 0 to {side}", f"{worst:g}")
     return points
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..model import Dataset
-from ..results import Curve, Table, Value
-from .matches.arrays import RECALL_THRESHOLDS, Arrays
-from .matches.confusion import confusion_matrix
-from .matches.outcomes import Outcome, outcome, quality
-from .matches.overlaps import Overlaps
-from .matches.scores import F1, GRID, Calibration, calibration, f1_over_score
-from .matches.tide import KINDS, Errors, tide_errors
+from ...model import Dataset
+from ...results import Curve, Table, Value
+from .arrays import RECALL_THRESHOLDS, Arrays
+from .confusion import confusion_matrix
+from .outcomes import Outcome, outcome, quality
+from .overlaps import Overlaps
+from .scores import F1, GRID, Calibration, calibration, f1_over_score
+from .tide import KINDS, Errors, tide_errors
 
 _NO_ANSWER = "the model gave no answer that counts"
 _NOTHING = "the pictures show no object: there is nothing to find"
