@@ -103,10 +103,13 @@ def followed(frames: Frames) -> list[int]:
 
 @torch.inference_mode()
 def track(
-    predictor: SAM2VideoPredictor, frames: Frames, prompt: str
+    predictor: SAM2VideoPredictor, frames: Frames, prompt: str, session: Any = None
 ) -> Iterator[tuple[int, int, Bools, float]]:
-    """Label, frame number, mask and object score of every followed object after frame 0."""
-    state = opened(predictor, frames)
+    """Label, frame number, mask and object score of every followed object after frame 0.
+
+    ``session`` comes from ``opened``; without one the clip gets its own.
+    """
+    state = opened(predictor, frames) if session is None else session
     for value in followed(frames):
         mask = frames[0][1] == value
         if prompt == "box":

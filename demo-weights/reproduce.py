@@ -17,7 +17,7 @@ from common import load, packaged, save
 
 HERE = Path(__file__).parent
 SCENES = 12_000
-VIDEO_STEPS = 900
+VIDEO_STEPS, CLICK_STEPS, MEMORY_STEPS = 900, 1800, 100
 QUICK_SCENES, QUICK_STEPS, QUICK_EVALUATION = 300, 3, 3
 
 
@@ -66,6 +66,19 @@ def train(stage: Stage, work: Path, steps: int) -> None:
     run(stage.script, "--steps", str(steps), *seen, *options)
 
 
+def train_memory_and_clicks(work: Path, quick: bool) -> Path:
+    """The memory, then clicks with it, then the memory once more; the last result."""
+    names = ("sam2", "sam2-video", "sam2-clicks", "sam2-final")
+    pictures, video, clicks, final = (work / f"{name}.safetensors" for name in names)
+    counts = (VIDEO_STEPS, CLICK_STEPS, MEMORY_STEPS)
+    first, middle, last = (("--steps", str(QUICK_STEPS if quick else n)) for n in counts)
+    run("train_video.py", *first, "--init", pictures, "--out", video)
+    little = ("--scenes", "8", "--clips", "2") if quick else ()
+    run("train_clicks.py", *middle, *little, "--init", video, "--out", clicks)
+    run("train_video.py", *last, "--trained", "--lr", "2e-4", "--init", clicks, "--out", final)
+    return final
+
+
 def main() -> None:
     """Run every stage; --quick takes a few steps of each and leaves the packages alone."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -85,9 +98,7 @@ def reproduce(work: Path, quick: bool) -> None:
     run("pool.py", str(QUICK_SCENES if quick else SCENES), work / "pool")
     for stage in STAGES:
         train(stage, work, QUICK_STEPS if quick else stage.steps)
-    pictures, final = work / "sam2.safetensors", work / "sam2-video.safetensors"
-    steps = str(QUICK_STEPS if quick else VIDEO_STEPS)
-    run("train_video.py", "--steps", steps, "--init", pictures, "--out", final)
+    final = train_memory_and_clicks(work, quick)
     if quick:
         run("automatic.py", "--weights", final, "--scenes", "2", "--sides", "4")
     scenes = ("--scenes", str(QUICK_EVALUATION if quick else 1000), "--write")
@@ -100,6 +111,9 @@ def reproduce(work: Path, quick: bool) -> None:
     for prompt, first in (("mask", 30_000_000), ("box", 30_000_050)):
         clips = ("--clips", str(1 if quick else 50), "--first", str(first))
         run("evaluate_video.py", "--weights", final, "--prompt", prompt, *clips)
+    for what, count in (("scenes", 300), ("corrections", 100)):
+        least = (QUICK_EVALUATION, *places) if quick else (count,)
+        run("evaluate_clicks.py", what, "--weights", final, "--write", "--count", *map(str, least))
     run("evaluate_tracking.py", *(("--clips", "1") if quick else ("--write",)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from diptych.segment import v1 as pb
 
 
-def measured(detector: pb.ModelCard, segmenter: pb.ModelCard) -> list[dict[str, Any]]:
+def measured(detector: pb.ModelCard, segmenter: pb.ModelCard) -> Any:
     """Find what was measured on exactly the weights of these two cards, as fields of ``Metric``;
     often nothing.
 

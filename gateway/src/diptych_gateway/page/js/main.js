@@ -10,6 +10,7 @@ import { offerPictures, SAMPLES } from "./common/picture.js";
 import { PromptView } from "./prompt/prompt-view.js";
 import { TakeAlong } from "./take/take-along.js";
 import { VideoView } from "./video/video-view.js";
+import { ReportView } from "./report/report-view.js";
 import { Viewport } from "./canvas/viewport.js";
 import { Views } from "./views.js";
 
@@ -21,6 +22,7 @@ const views = new Views(
     new PromptView(viewport, hearError),
     new VideoView(new Viewport(), hearError),
     new CardsView(hearError),
+    new ReportView(compareAnew),
   ],
   (view) => {
     takeAlong.view = view;
@@ -31,6 +33,8 @@ let models = [];
 let told = [];
 /** @type {import("./common/picture.js").Picture | null} */
 let picture = null;
+/** @type {ReturnType<typeof offerPictures>} */
+let pictures;
 
 function showProblem(text) {
   byId("problem").textContent = text;
@@ -87,6 +91,13 @@ async function takePicture(chosen) {
   before?.bitmap.close();
 }
 
+/** @param {Blob} file @param {string} name */
+function compareAnew(file, name) {
+  writeState({ view: "side" }, { step: true });
+  views.show();
+  pictures.take(file, name);
+}
+
 function showOpacity() {
   const { opacity } = readState();
   byId("opacity").value = opacity;
@@ -137,10 +148,10 @@ async function start() {
   views.show();
   showOpacity();
   showLook();
-  const { takeSample } = offerPictures(takePicture, showProblem);
+  pictures = offerPictures(takePicture, showProblem);
   await lookForModels();
   const { sample } = readState();
-  if (SAMPLES.some(({ name }) => name === sample) && !picture) await takeSample(sample);
+  if (SAMPLES.some(({ name }) => name === sample) && !picture) await pictures.takeSample(sample);
 }
 
 start();
