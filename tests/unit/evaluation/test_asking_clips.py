@@ -139,3 +139,9 @@ def test_a_frame_that_is_refused_is_raised(ask: Client, clip: Clip, tmp_path: Pa
     frames = (*clip.frames[:5], odd, *clip.frames[6:])
     with pytest.raises(InvalidRequestError, match="expected"):
         ask_clip(ask, ask.model_card(), Clip("odd", frames, HEIGHT, WIDTH, LABELS))
+
+
+def test_frames_of_another_size_than_their_labels_are_named(ask: Client, clip: Clip) -> None:
+    labels = {0: {1: Mask.from_array(np.ones((30, 40), bool))}}
+    with pytest.raises(ValueError, match=r"clip: expected frames of 30 x 40 pixels.*saw 32 x 40"):
+        ask_clip(ask, ask.model_card(), Clip("clip", clip.frames, 30, 40, labels), first="box")

@@ -51,6 +51,7 @@ def ask_clip(
         SessionLostError: the clip has to be asked again from its start.
         DiptychError: a frame was refused, or the server cannot be asked.
         OSError: a frame cannot be read.
+        ValueError: the frames are not of the labels' size.
     """
     by_mask = first == "mask" and PromptKind.MASK in model.prompt_kinds
     spent = Spent()
@@ -104,6 +105,11 @@ def _followed(
                     raise event.error
                 refused[str(event.object_id)] = str(event.error)
                 continue
+            if event.image_size != (clip.height, clip.width):
+                raise ValueError(
+                    f"{clip.name}: expected frames of {clip.height} x {clip.width} pixels, as the "
+                    f"labels have, and {model_id} saw {event.image_size[0]} x {event.image_size[1]}"
+                )
             found[event.frame_index] = _masks(event)
             spent.service_s += _work_s(event.timings)
             spent.reply_bytes += event.raw.ByteSize() if event.raw else 0
