@@ -136,6 +136,20 @@ def test_wins_are_pictures_with_the_higher_pq() -> None:
     assert each.losses == sum(b[name] < a[name] - 1e-12 for name in a)
 
 
+def test_wins_without_classes_are_pictures_with_the_higher_recall() -> None:
+    drawn = shapes(2)
+    a, b = (
+        instance_figures(drawn.dataset, each, kind="segm", class_agnostic=True).per_picture[
+            "agnostic/AR100"
+        ]
+        for each in (drawn.a, drawn.b)
+    )
+    each = difference(drawn, "agnostic", resamples=2)["agnostic/AR100"]
+    assert each.wins == sum(b[name] > a[name] + 1e-12 for name in a)
+    assert each.losses == sum(b[name] < a[name] - 1e-12 for name in a)
+    assert each.ties == 14 - each.wins - each.losses
+
+
 def test_a_model_against_itself_shows_no_difference() -> None:
     drawn = shapes(2)
     same = Shapes(drawn.dataset, drawn.a, drawn.a)

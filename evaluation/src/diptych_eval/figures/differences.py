@@ -25,7 +25,7 @@ from .matches.arrays import AREAS
 from .matches.matching import matches
 from .matches.outcomes import outcome, quality
 from .matches.overlaps import Segment, Similarity, answered, overlaps
-from .matches.resampled import draw, resampled, resampled_recall
+from .matches.resampled import draw, recall_of_pictures, resampled, resampled_recall
 from .matches.scores import f1_over_score
 
 MIN_PICTURES = 10
@@ -73,17 +73,17 @@ def ap_differences(
     ``answers`` holds each model's by the picture's name; each earlier model is an a to each later
     one. ``agnostic`` and ``agnostic-bbox`` ignore classes and give AR10, AR100 and AR1000. Only
     pictures that all answered without an error count. Wins, ties and losses are pictures on which b
-    has a higher, the same or a lower PQ at IoU .5, each model's answers kept from the score on that
-    gives its best F1 (``per_picture`` of ``instance_figures``). A figure that cannot be computed is
-    left out, and so is AP of a size that fewer than ``MIN_PICTURES`` pictures show. One seed draws
-    the same pictures for all, and gives the same result. Raises ``ValueError`` for ``resamples``
-    under 1.
+    has a higher, the same or a lower PQ, each model's answers kept from the score on that gives its
+    best F1; without classes, a picture's AR100 (``per_picture`` of ``instance_figures``). A figure
+    that cannot be computed is left out, and so is AP of a size that fewer than ``MIN_PICTURES``
+    pictures show. One seed draws the same pictures for all, and gives the same result. Raises
+    ``ValueError`` for ``resamples`` under 1.
     """
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, not {resamples}")
     names = [{each.name for each in answered(dataset, theirs)} for theirs in answers.values()]
     common = set.intersection(*names) if names else set()
-    if not common:
+    if not common or not dataset.categories:
         return []
     shared = dataclasses.replace(
         dataset, pictures=tuple(each for each in dataset.pictures if each.name in common)
@@ -123,7 +123,7 @@ class _Found:
     figures: Mapping[str, Floats]
     """By row of the weights."""
     qualities: Floats
-    """Each picture's PQ."""
+    """Each picture's PQ; its AR100 where classes do not count, NaN without an object."""
 
 
 def _figures(
@@ -131,17 +131,16 @@ def _figures(
 ) -> _Found:
     similarity, area_of = _HOW[kind]
     compared = list(overlaps(dataset, answers, similarity))
+    categories = [each.id for each in dataset.categories]
+    if kind.startswith("agnostic"):
+        most = CLASS_AGNOSTIC_ANSWERS
+        matched = matches(compared, categories, area_of, areas=("all",), max_answers=max(most))
+        recalls = {f"AR{each}": resampled_recall(matched, weights, each) for each in most}
+        return _Found(recalls, recall_of_pictures(matched[0], 100))
     found = [outcome(each) for each in compared]
     best = f1_over_score(found)
     qualities = np.array([quality(each, best.threshold if best else 0.0) for each in found])
-    categories = [each.id for each in dataset.categories]
-    if not kind.startswith("agnostic"):
-        matched = matches(compared, categories, area_of)
-        return _Found(resampled(matched, weights), qualities)
-    most = CLASS_AGNOSTIC_ANSWERS
-    matched = matches(compared, categories, area_of, areas=("all",), max_answers=max(most))
-    recalls = {f"AR{each}": resampled_recall(matched, weights, each) for each in most}
-    return _Found(recalls, qualities)
+    return _Found(resampled(matches(compared, categories, area_of), weights), qualities)
 
 
 def _difference(pair: tuple[str, str], figure: str, more: Floats, better: Floats) -> Difference:
@@ -154,7 +153,7 @@ def _difference(pair: tuple[str, str], figure: str, more: Floats, better: Floats
         low=float(np.nanpercentile(more[1:], 2.5)),
         high=float(np.nanpercentile(more[1:], 97.5)),
         wins=int((sign > 0).sum()),
-        ties=int((sign == 0).sum()),
+        ties=int((~(sign > 0) & ~(sign < 0)).sum()),
         losses=int((sign < 0).sum()),
         resamples=len(more) - 1,
     )

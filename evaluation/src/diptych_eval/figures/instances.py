@@ -20,6 +20,7 @@ from .matches.arrays import AREAS, Arrays
 from .matches.diagnostics import diagnose
 from .matches.matching import matches
 from .matches.overlaps import Similarity, answered, overlaps
+from .matches.resampled import recall_of_pictures
 
 Kind = Literal["segm", "bbox"]
 
@@ -189,13 +190,11 @@ def _recall_of_pictures(
     compared = overlaps(dataset, answers, SIMILARITIES[kind])
     categories = [each.id for each in dataset.categories]
     found = matches(compared, categories, lambda _: 0.0, areas=("all",))
+    if not found:
+        return {}
     names = [each.name for each in answered(dataset, answers)]
-    recalls = {}
-    for each in found:
-        for index in np.flatnonzero(each.wanted[0]).tolist():
-            hits = each.right[0][:, each.pictures == index].sum() / each.right.shape[1]
-            recalls[names[index]] = float(hits / each.wanted[0, index])
-    return recalls
+    recalls = zip(names, recall_of_pictures(found[0], 100).tolist(), strict=True)
+    return {name: recall for name, recall in recalls if not np.isnan(recall)}
 
 
 def _notes(

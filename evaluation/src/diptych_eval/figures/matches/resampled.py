@@ -57,12 +57,23 @@ def resampled_recall(found: Sequence[Matches], weights: Ints, most: int) -> Floa
     sums, present = np.zeros(len(weights)), np.zeros(len(weights))
     for each in found:
         wanted = _times(weights, each.wanted[0])
-        hits = np.zeros(each.wanted.shape[1])
-        _, answers = np.nonzero(each.right[0] & (each.rank < most))
-        np.add.at(hits, each.pictures[answers], 1)
+        hits = _hits(each, most)
         present += wanted > 0
         sums += _times(weights, hits) / np.maximum(wanted, 1) / each.right.shape[1]
     return sums / _or_nan(present)
+
+
+def recall_of_pictures(found: Matches, most: int) -> Floats:
+    """Give each picture's AR of one class with at most ``most`` answers; NaN without an object."""
+    recall: Floats = _hits(found, most) / found.right.shape[1] / _or_nan(found.wanted[0])
+    return recall
+
+
+def _hits(found: Matches, most: int) -> Ints:
+    """Count each picture's right answers, of all thresholds together."""
+    _, answers = np.nonzero(found.right[0] & (found.rank < most))
+    hits: Ints = np.bincount(found.pictures[answers], minlength=found.wanted.shape[1])
+    return hits
 
 
 def _times(weights: Ints, counts: NDArray[Any]) -> Floats:
@@ -71,7 +82,7 @@ def _times(weights: Ints, counts: NDArray[Any]) -> Floats:
     return weights[:, some].astype(np.float64) @ counts[some].astype(np.float64)
 
 
-def _or_nan(count: Floats) -> Floats:
+def _or_nan(count: NDArray[Any]) -> Floats:
     return np.where(count > 0, count, np.nan)
 
 
