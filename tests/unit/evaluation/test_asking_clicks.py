@@ -160,6 +160,24 @@ def test_an_object_without_an_answer_counts_as_missed(
     assert first == second
 
 
+def test_more_objects_than_a_request_takes_are_asked_in_several(
+    service: FakeSegmentService, ask: Client, data: bytes
+) -> None:
+    spots = [rectangle(8 * (each % 20), 8 * (each // 20), 4, 4) for each in range(70)]
+    truths = tuple(truth(number, mask) for number, mask in enumerate(spots, 1))
+    crowded = Picture(1, "noise.png", Path("noise.png"), HEIGHT, WIDTH, truths)
+    service.answer_with(
+        lambda call: [
+            Segment(0.9, mask=spots[0], prompt_index=index, candidate_index=0)
+            for index, _ in enumerate(call.request.prompts)
+        ]
+    )
+    said = ask_clicks(ask, ask.model_card(), crowded, data, clicks=(1,), max_clicks=1)
+    assert len(said.value["objects"]) == 70
+    assert [len(each.prompts) for each in service.requests] == [64, 6, 64, 6]
+    assert said.cost.reply_bytes > 0
+
+
 def test_a_picture_without_objects_is_not_asked_about(
     service: FakeSegmentService, ask: Client, data: bytes
 ) -> None:

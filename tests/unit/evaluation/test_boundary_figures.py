@@ -18,7 +18,7 @@ from diptych_eval.results import Value
 NAMES = ("AP", "AP50", "AP75", "AP-small", "AP-medium", "AP-large")
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 3])
 def test_boundary_ap_is_that_of_faster_coco_eval(seed: int) -> None:
     drawn = shapes(seed)
     for answers in (drawn.a, drawn.b):

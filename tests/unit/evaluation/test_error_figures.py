@@ -23,7 +23,7 @@ KINDS: tuple[Kind, ...] = ("segm", "bbox")
 SPECIAL = {"FalsePos": "FP", "FalseNeg": "FN"}
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3])
+@pytest.fixture(scope="module", params=[1, 3])
 def drawn(request: pytest.FixtureRequest) -> Shapes:
     return shapes(request.param)
 

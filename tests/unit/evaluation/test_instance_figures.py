@@ -23,7 +23,7 @@ RECALLS = ("AR1", "AR10", "AR100", "AR-small", "AR-medium", "AR-large")
 KINDS: tuple[Kind, ...] = ("segm", "bbox")
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3])
+@pytest.fixture(scope="module", params=[1, 3])
 def drawn(request: pytest.FixtureRequest) -> Shapes:
     return shapes(request.param)
 

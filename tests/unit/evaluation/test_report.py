@@ -60,14 +60,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return drawn_run(tmp_path_factory.mktemp("run"), pictures=4)
 
 
-def written(out: Path, run: Run, *, page: str = "") -> str:
+def written(out: Path, run: Run) -> str:
     out.mkdir(exist_ok=True)
-    write_report(out, *run, page=page)
+    write_report(out, *run)
     return (out / "report.html").read_text()
 
 
 def test_it_is_one_file_that_asks_nobody(tmp_path: Path, run: Run) -> None:
-    text = written(tmp_path, run, page="http://localhost:8080")
+    text = written(tmp_path, run)
     seen = Seen(text)
     for tag, attributes in seen.elements:
         assert tag not in {"link", "iframe", "object", "embed", "base", "form", "video", "audio"}
@@ -144,8 +144,9 @@ def test_a_name_that_is_no_text_can_be_written(tmp_path: Path, run: Run) -> None
 
 def test_a_figure_that_is_none_says_why(tmp_path: Path, run: Run) -> None:
     seen = Seen(written(tmp_path, run))
-    assert "none: the data set labels no key points" in seen.text
-    assert "none: no object of this class is labelled" in seen.text
+    assert seen.text.count("nonea") == 4  # a cell of each model, with the letter of its reason
+    for reason in ("the data set labels no key points", "no object of this class is labelled"):
+        assert seen.text.count(f"a {reason}") == 1
 
 
 def test_one_model_alone(tmp_path: Path, run: Run) -> None:
@@ -213,6 +214,16 @@ def test_pictures_are_drawn_with_truth_answers_and_a_wipe(tmp_path: Path, run: R
     assert len(looks) == 3 * sum(len(each.truths) for each in dataset.pictures)
     assert sum(e.get("class") == "wipe" for e in seen.all("figure")) == len(dataset.pictures)
     assert len(list(seen.all("image"))) == len(dataset.pictures)
+
+
+def test_key_points_are_dots_beside_the_outline(tmp_path: Path, run: Run) -> None:
+    figures, dataset, _ = run
+    truth = replace(dataset.pictures[0].truths[0], keypoints=(20.0, 30.0, 2.0, 0.0, 0.0, 0.0))
+    bare = replace(truth, mask=None)
+    shown = replace(dataset, pictures=(replace(dataset.pictures[0], truths=(truth, bare)),))
+    both, dots = [e["d"] for e in Seen(written(tmp_path, (figures, shown, {}))).all("path")]
+    assert dots == "M18.0 30.0h4"
+    assert both.endswith(f"z{dots}")
 
 
 def test_a_picture_that_is_gone_or_of_another_size_is_named(tmp_path: Path, run: Run) -> None:

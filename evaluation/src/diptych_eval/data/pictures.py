@@ -75,7 +75,7 @@ def read_header(path: Path) -> Header:
                     width, height = image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]
     except Image.DecompressionBombError as error:
         raise DatasetError(path, "", "a picture of a usual size", str(error)) from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # decoders of broken files raise whatever comes up
         said = str(error) or type(error).__name__
         raise DatasetError(path, "", "a picture", f"a file that is none: {said}") from error
     return Header(height, width, turn)
@@ -184,7 +184,7 @@ class PictureFolder:
         """The file of that name: as written, in another case, or alone of that name below."""
         relative = as_posix(name)
         for folder in self._folders:
-            if (path := folder / relative).is_file():
+            if is_there(path := folder / relative):
                 return path
         for folder in self._folders:
             path = folder / relative
@@ -215,7 +215,7 @@ class PictureFolder:
 
     def _listing(self, folder: Path) -> dict[str, list[Path]]:
         if folder not in self._listed:
-            files = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+            files = list(filter(Path.is_file, folder.iterdir())) if is_there(folder) else []
             self._listed[folder] = _by_plain_name(files)
         return self._listed[folder]
 
@@ -226,6 +226,14 @@ class PictureFolder:
                 sorted(p for p in found if p.suffix.lower() in SUFFIXES and p.is_file())
             )
         return self._below
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; not if no file could have such a name."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def as_posix(name: str) -> str:

@@ -50,8 +50,8 @@ def boundary_iou(segments: Sequence[Segment], truths: Sequence[Truth]) -> NDArra
     near = (iou >= 0.5) & ~np.array([each.crowd for each in truths])
     rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
     if rows.size:
-        bands = [band(segments[row]["segmentation"]) for row in rows]
-        theirs = [truths[column] for column in columns]
+        bands = [band(segments[row]["segmentation"]) for row in rows.tolist()]
+        theirs = [truths[column] for column in columns.tolist()]
         their_bands = [band(hot.to_rle(each)) for each in theirs]
         where = np.ix_(rows, columns)
         of_bands = hot.rle_iou(bands, their_bands, [False] * len(theirs))

@@ -114,10 +114,11 @@ class Drawn:
     def shape(self, subject: Subject, small: Small) -> Shape:
         """Draw it on a small picture."""
         x, y = small.width / subject.width, small.height / subject.height
-        if self.points:
-            return Shape(_dots(self.points, x, y), self.color, self.label)
+        dots = _dots(self.points, x, y)
         if self.mask is not None:
-            return Shape(_outline(self.mask, small), self.color, self.label)
+            return Shape(_outline(self.mask, small) + dots, self.color, self.label)
+        if dots:
+            return Shape(dots, self.color, self.label)
         left, top, width, height = self.box or (0, 0, 0, 0)
         path = f"M{left * x:.1f} {top * y:.1f}h{width * x:.1f}v{height * y:.1f}h{-width * x:.1f}z"
         return Shape(path, self.color, self.label, filled=False)

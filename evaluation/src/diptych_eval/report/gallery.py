@@ -31,7 +31,6 @@ class Gallery:
     answers: Answers
     budget: int
     """Bytes of all pictures and outlines together."""
-    page: str = ""
     waiting: int = 0
     """Pictures that are still to share the budget."""
     ids: dict[str, str] = field(default_factory=dict)
@@ -65,14 +64,21 @@ class Gallery:
         values = self._values(ranked)
         if ranked.name in self.ids:
             above = tag("a", "Shown above", href=f"#{self.ids[ranked.name]}")
-            return tag("article", title, values, tag("p", above), class_="subject again")
+            return tag(
+                "article",
+                title,
+                values,
+                tag("p", above),
+                class_="subject again",
+                data_name=ranked.name,
+            )
         key = f"p{len(self.ids)}"
         self.ids[ranked.name] = key
         share = self.budget // max(self.waiting, 1)
         self.waiting -= 1
         drawn = self._panels(ranked, ranking, key, share)
         self.budget -= len(drawn.encode())
-        return tag("article", title, values, drawn, class_="subject", id=key)
+        return tag("article", title, values, drawn, class_="subject", id=key, data_name=ranked.name)
 
     def _values(self, ranked: Ranked) -> Markup:
         said = [
@@ -98,7 +104,7 @@ class Gallery:
         if small is None:
             return tag("p", "Left out, so that the report stays small.", class_="soft")
         layers = self._layers(found, subject, small, ranked, ranking)
-        return _figure(key, small, _within(layers, share - len(small.uri)), self._link())
+        return _figure(key, small, _within(layers, share - len(small.uri)))
 
     def _layers(
         self,
@@ -111,7 +117,8 @@ class Gallery:
         names = {each.id: each.name for each in self.dataset.categories}
         truth = drawing.truth_shapes(found, subject, names)
         layers = [("Truth", drawing.shapes(truth, subject, small))]
-        for model in dict.fromkeys((ranked.worse, ranked.better)):
+        shown = {ranked.worse, ranked.better}
+        for model in [each.model_id for each in self.figures.models if each.model_id in shown]:
             answer = self._answer(model, ranking.family.task, ranked.name)
             if answer is not None:
                 drawn = drawing.answer_shapes(answer, subject, names)
@@ -125,11 +132,6 @@ class Gallery:
             if answer is not None and ("segments" in answer.value or "frames" in answer.value):
                 return answer
         return None
-
-    def _link(self) -> Markup | None:
-        if not self.page:
-            return None
-        return tag("a", "Open in Compare", class_="compare", href=self.page, target="_blank")
 
 
 def _within(
@@ -148,9 +150,7 @@ def _within(
     return fitting
 
 
-def _figure(
-    key: str, small: Small, layers: Sequence[tuple[str, list[Shape]]], link: Markup | None
-) -> Markup:
+def _figure(key: str, small: Small, layers: Sequence[tuple[str, list[Shape]]]) -> Markup:
     """Lay out one panel a layer, and a wipe where there are two answers."""
     box = f"0 0 {small.width} {small.height}"
     image = tag("image", href=small.uri, width=small.width, height=small.height, id=f"{key}i")
@@ -164,7 +164,7 @@ def _figure(
         panels.append(tag("figure", svg, tag("figcaption", label)))
     if len(layers) == 3:
         panels.append(_wipe(key, small, [name for name, _ in layers[1:]]))
-    return join([tag("div", panels, class_="panels"), link])
+    return tag("div", panels, class_="panels")
 
 
 def _wipe(key: str, small: Small, names: Sequence[str]) -> Markup:

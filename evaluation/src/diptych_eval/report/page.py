@@ -20,7 +20,7 @@ _FOLDER = Path(__file__).parent
 _SECTION = re.compile(r'<section id="([^"]+)"[^>]*><h2[^>]*>([^<]+)</h2>')
 
 
-def html_page(figures: Figures, dataset: Dataset, answers: Answers, *, page: str = "") -> str:
+def html_page(figures: Figures, dataset: Dataset, answers: Answers) -> str:
     """Make ``report.html``; see ``write_report``.
 
     Raises ``ValueError`` if the figures alone need more than ``MOST_BYTES``.
@@ -44,7 +44,7 @@ def html_page(figures: Figures, dataset: Dataset, answers: Answers, *, page: str
     if room < _LEAST_FOR_PICTURES:
         raise ValueError(f"report: the figures alone need {len(text.encode()):,} bytes")
     # Headings and texts of the pictures are not counted in their budget.
-    gallery = Gallery(figures, dataset, answers, int(room * 0.9), page)
+    gallery = Gallery(figures, dataset, answers, int(room * 0.9))
     pictures = gallery.draw(rankings(figures))
     body = _body(figures, before, pictures, after)
     return "<!doctype html>\n" + _document(figures, style, script, body) + "\n"

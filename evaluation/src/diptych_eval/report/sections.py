@@ -18,6 +18,7 @@ from .words import (
     name_of,
     short_name,
     signed,
+    titled,
     unit_of,
     written,
 )
@@ -124,18 +125,21 @@ def values(figures: Figures) -> Markup:
 
 
 def _family_table(figures: Figures, family: Family, names: Sequence[str]) -> Markup:
+    notes = Notes()
+    found = {name: [model.values.get(name) for model in figures.models] for name in names}
     rows = [
         row(
             short_name(name) if family.adjective else name_of(name),
-            [_cell(name, model.values.get(name)) for model in figures.models],
+            [cell(name, value, notes) for value in values],
         )
-        for name in names
+        for name, values in found.items()
     ]
     models = [_model_head(figures, model) for model in figures.models]
     reading = tag("details", tag("summary", "How to read it"), tag("p", family.reading))
     return tag(
         "div",
         table(family.title, ["Figure", *models], rows, class_="figures"),
+        notes.listed(),
         reading if family.reading else None,
     )
 
@@ -144,19 +148,39 @@ def _model_head(figures: Figures, model: ModelFigures) -> Markup:
     return join([charts.dot(look_of(figures, model.model_id)), " ", short(model.model_id)])
 
 
-def _cell(name: str, value: Value | None) -> Markup:
+class Notes:
+    """Reasons that stand below a table, each once, with a letter in its cells."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+
+    def mark(self, text: str) -> Markup | None:
+        """Refer to a text."""
+        if not text:
+            return None
+        return tag("sup", self._texts.setdefault(text, _letters(len(self._texts))))
+
+    def listed(self) -> Markup | None:
+        """List all texts that were referred to."""
+        items = [tag("p", tag("sup", mark), " ", text) for text, mark in self._texts.items()]
+        return tag("div", items, class_="notes") if items else None
+
+
+def _letters(number: int) -> str:
+    letter = chr(ord("a") + number % 26)
+    return letter if number < 26 else f"{letter}{number // 26}"
+
+
+def cell(name: str, value: Value | None, notes: Notes) -> Markup:
+    """Write a value with its interval; where it is none, its reason goes below the table."""
     if value is None:
-        return tag("td", NONE, class_="none")
+        return tag("td", NONE)
     if value.value is None:
-        return tag("td", tag("span", "none: " + (value.why or "no reason given"), class_="why"))
+        return tag("td", "none", notes.mark(value.why or "no reason given"), class_="soft")
     low, high = value.low, value.high
-    bounds = (
-        None
-        if low is None or high is None
-        else tag("small", interval(name, low, high), class_="bounds")
-    )
-    why = tag("small", value.why) if value.why else None
-    return tag("td", tag("b", written(name, value.value)), bounds, why)
+    known = low is not None and high is not None
+    bounds = tag("small", interval(name, low or 0, high or 0), class_="bounds") if known else None
+    return tag("td", tag("b", written(name, value.value)), notes.mark(value.why), bounds)
 
 
 def differences(figures: Figures) -> Markup | None:
@@ -231,19 +255,26 @@ def per_class(figures: Figures) -> Markup | None:
     for family in families_in(set(names)):
         members = [name for name in names if name.partition("/")[0] == family.key]
         wanted = [f"{family.key}/{main}" for main in (*family.main, "IoU")]
-        name = next((each for each in wanted if each in members), members[0])
+        order = [each for each in wanted if each in members] or members
+        name = max(order, key=lambda each: (_models_with(figures, each), -order.index(each)))
         parts.append(_class_table(figures, name))
     return section("Classes", tag("div", parts, class_="pair"), id="classes") if parts else None
 
 
+def _models_with(figures: Figures, name: str) -> int:
+    return sum(any(name in each for each in model.per_class.values()) for model in figures.models)
+
+
 def _class_table(figures: Figures, name: str) -> Markup:
-    classes: dict[str, None] = {}
-    for model in figures.models:
-        classes.update(
-            dict.fromkeys(each for each, known in model.per_class.items() if name in known)
-        )
+    everything = dict.fromkeys(each for model in figures.models for each in model.per_class)
+    classes = [
+        each
+        for each in everything
+        if any(name in model.per_class.get(each, {}) for model in figures.models)
+    ]
     two = len(figures.models) == 2
-    rows = [_class_row(figures, name, each, two) for each in list(classes)[:MOST_ROWS]]
+    notes = Notes()
+    rows = [_class_row(figures, name, each, two, notes) for each in classes[:MOST_ROWS]]
     heads: list[Child] = ["Class", *[_model_head(figures, each) for each in figures.models]]
     if two:
         heads.append(f"{figures.models[1].model_id} minus {figures.models[0].model_id}")
@@ -252,17 +283,20 @@ def _class_table(figures: Figures, name: str) -> Markup:
     return tag(
         "div",
         table(title, heads, rows, class_="sortable"),
+        notes.listed(),
         tag("p", f"{more} more classes are in metrics.json.") if more > 0 else None,
     )
 
 
-def _class_row(figures: Figures, name: str, label: str, two: bool) -> Markup:
+def _class_row(figures: Figures, name: str, label: str, two: bool, notes: Notes) -> Markup:
     found = [model.per_class.get(label, {}).get(name) for model in figures.models]
     cells = []
     for value in found:
         number = None if value is None else value.value
         sort = None if number is None else f"{number:.6f}"
-        cells.append(Markup(_cell(name, value).replace("<td", f'<td data-sort="{sort or ""}"', 1)))
+        cells.append(
+            Markup(cell(name, value, notes).replace("<td", f'<td data-sort="{sort or ""}"', 1))
+        )
     if two:
         both = [None if each is None else each.value for each in found]
         known = both[0] is not None and both[1] is not None
@@ -285,7 +319,7 @@ def curves(figures: Figures) -> Markup | None:
     drawn = [
         tag(
             "figure",
-            tag("figcaption", name),
+            tag("figcaption", titled(name)),
             charts.lines(found, diagonal="calibration" in name.lower()),
             charts.legend([(look, model) for look, model, _ in found]),
             _marks(found),
@@ -296,5 +330,7 @@ def curves(figures: Figures) -> Markup | None:
 
 
 def _marks(found: Sequence[tuple[str, str, Curve]]) -> Markup | None:
-    said = [f"{model}: {text}" for _, model, curve in found for *_, text in curve.marks]
+    # Many marks are told where they are, by their titles.
+    few = [(model, curve.marks) for _, model, curve in found if len(curve.marks) <= 2]
+    said = [f"{model}: {text}" for model, marks in few for *_, text in marks]
     return tag("p", "; ".join(said), class_="soft") if said else None

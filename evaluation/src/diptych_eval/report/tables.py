@@ -8,9 +8,10 @@ from ..results import Figures, ModelFigures, Table
 from . import charts
 from .markup import Child, Markup, join, short, tag
 from .sections import MOST_LINES, MOST_ROWS, look_of, row, section, table
-from .words import NONE, share
+from .words import NONE, share, titled
 
 _MOST_CLASSES = 30
+_FEW_COLUMNS = 6
 
 
 def tables(figures: Figures) -> Markup | None:
@@ -23,14 +24,15 @@ def tables(figures: Figures) -> Markup | None:
         return None
     parts: list[Child] = []
     for name, found in list(by_name.items())[:MOST_LINES]:
-        title, note = _capital(name), found[0][1].note
+        title, note = titled(name), found[0][1].note
         parts.append(tag("h3", title))
         parts.append(tag("p", note, class_="soft") if note else None)
         if len(found[0][1].columns) == 1 or "tide" in name.lower():
             parts.append(_bars(figures, title, found))
         else:
             made = [_table(f"{title}: {model.model_id}", each) for model, each in found]
-            parts.append(tag("div", made, class_="pair"))
+            few = len(found[0][1].columns) <= _FEW_COLUMNS
+            parts.append(tag("div", made, class_="pair" if few else None))
     return section("Errors and evidence", parts, id="tables")
 
 
@@ -47,10 +49,6 @@ def _table(caption: str, each: Table) -> Markup:
     return table(caption, ["", *each.columns], rows, class_="figures")
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def _is_whole(values: Iterable[float | None]) -> bool:
     """Whether values are counts."""
     return all(value is None or float(value).is_integer() for value in values)
@@ -59,7 +57,7 @@ def _is_whole(values: Iterable[float | None]) -> bool:
 def _plain(value: float | None, whole: bool) -> str:
     if value is None:
         return NONE
-    return f"{value:,.0f}" if whole else share(value)
+    return f"{value:,.0f}" if whole or abs(value) >= 100 else share(value)
 
 
 def _bars(figures: Figures, caption: str, found: Sequence[tuple[ModelFigures, Table]]) -> Markup:
@@ -88,7 +86,9 @@ def _bars(figures: Figures, caption: str, found: Sequence[tuple[ModelFigures, Ta
 def _beside(names: Sequence[str], values: Sequence[float | None]) -> list[str]:
     """Write the other columns of a table of bars."""
     pairs = zip(names, values, strict=False)
-    return [f" ({_plain(each, _is_whole([each]))} {name})" for name, each in pairs]
+    return [
+        f" {name} {_plain(each, _is_whole([each]))}" for name, each in pairs if each is not None
+    ]
 
 
 def _heat(caption: str, each: Table) -> Markup:

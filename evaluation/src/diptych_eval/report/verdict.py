@@ -133,7 +133,7 @@ def _against(figures: Figures, family: Family, main: Difference) -> str:
     if contrary and main.shown:
         names = _listed([short_name(each.figure) for each in contrary[:_MOST_CONTRARY]])
         verb = "points" if len(contrary[:_MOST_CONTRARY]) == 1 else "point"
-        return f"; {names} {verb} the other way, within what chance does"
+        return f"; {names} {verb} the other way, but there no difference is shown"
     return ""
 
 

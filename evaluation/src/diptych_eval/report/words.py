@@ -33,13 +33,14 @@ _AP = (
     "thresholds from .50 to .95 (COCO). AP50 and AP75 take one threshold: AP50 asks whether an "
     "object is found at all, AP75 whether its outline is close. AR100 is the share of objects "
     "found among the 100 best answers of a picture. Small is below 32² pixels, large above 96². "
+    "F1 is taken at the score where it is best. ECE is how far scores are from the share that is "
+    "right: 0 is best. PQ is how well matched objects overlap, times how many are matched. "
 )
 
 FAMILIES = (
     Family(
         "segm", "Masks", "mask", ("AP",), ("PQ", "IoU"), "instances",
-        _AP + "Pictures are ranked by PQ: how well the matched objects overlap, times how many are "
-        "matched.",
+        _AP + "Pictures are ranked by PQ.",
     ),
     Family(
         "bbox", "Boxes", "box", ("AP",), ("PQ", "IoU"), "boxes",
@@ -70,8 +71,9 @@ FAMILIES = (
         ("box-mIoU", "mIoU@1", "mIoU@3"), "prompted",
         "Every labelled object is asked for with a box, then with clicks by a simulated user who "
         "clicks where the answer is most wrong (RITM). mIoU@3 is the mean IoU after three clicks. "
-        "NoC20@85 is how many clicks an IoU of .85 takes, at most 20; failures20@85 counts objects "
-        "that do not get there. A model that takes one click only has no figures for more.",
+        "NoC20@85 is how many clicks an IoU of .85 takes, at most 20; failures20@85 is the "
+        "share of objects that do not get there. A model that takes one click only has no figures "
+        "for more.",
     ),
     Family(
         "semantic", "Classes of pixels", "semantic", ("mIoU",), ("mIoU",), "instances",
@@ -101,7 +103,8 @@ INTERVALS = (
     "Brackets hold the 95 % interval: pictures are drawn again with replacement, the same ones for "
     "both models, and the figures computed anew. Where 0 is inside, these pictures show no "
     "difference; that is not the same as showing that there is none. Of 20 differences, one would "
-    "be outside by chance alone."
+    "be outside by chance alone. Pictures won, even and lost are counted by PQ where the figure "
+    "is an AP or AR, else by the figure itself."
 )
 
 
@@ -136,6 +139,13 @@ def short_name(figure: str) -> str:
     return rest.replace("AP-", "AP, ").replace("AR-", "AR, ")
 
 
+def titled(name: str) -> str:
+    """Say the name of a chart or table: "segm confusion" is "Mask confusion"."""
+    key, _, rest = name.partition(" ")
+    said = f"{_BY_KEY[key].adjective} {rest}" if key in _BY_KEY and rest else name
+    return said[:1].upper() + said[1:]
+
+
 def lower_is_better(figure: str) -> bool:
     """Whether less of a figure is more."""
     rest = figure.partition("/")[2]
@@ -149,9 +159,7 @@ def unit_of(figure: str) -> str:
     if "bytes" in figure:
         return "bytes"
     rest = figure.partition("/")[2]
-    return (
-        "count" if rest.startswith(("NoC", "failures")) or figure.startswith("cost/") else "share"
-    )
+    return "count" if rest.startswith("NoC") or figure.startswith("cost/") else "share"
 
 
 def written(figure: str, value: float) -> str:

@@ -16,22 +16,18 @@ from .markup import clean
 from .page import html_page
 
 
-def write_report(
-    out: Path, figures: Figures, dataset: Dataset, answers: Answers, *, page: str = ""
-) -> None:
+def write_report(out: Path, figures: Figures, dataset: Dataset, answers: Answers) -> None:
     """Write ``report.html``, ``report.md`` and ``per_picture.csv`` into the folder ``out``.
 
     Args:
         answers: By model, task (a value of ``EvaluationTask``) and ``Picture.name``. May be empty:
             then no masks of models are drawn.
-        page: Address of a gateway's page, such as ``http://localhost:8080``; pictures then link
-            to it. Empty: no links.
 
     The same input gives the same bytes. Each file is complete or not there at all. Pictures that
     cannot be read are named in the report and do not stop it. Raises ``OSError`` if ``out`` cannot
     be written.
     """
-    _write(out / "report.html", html_page(figures, dataset, answers, page=page))
+    _write(out / "report.html", html_page(figures, dataset, answers))
     _write(out / "report.md", markdown(figures))
     _write(out / "per_picture.csv", per_picture(figures))
 

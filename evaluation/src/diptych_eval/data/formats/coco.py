@@ -180,7 +180,7 @@ def _pictures(values: list[Any], file: Path, reading: Reading) -> _Pictures:
         else:
             made.by_id[key] = picture
     if missing:
-        some = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+        some = ", ".join(each[:100] for each in missing[:3]) + (" …" if len(missing) > 3 else "")
         got = f"{len(missing)} missing in {folder.folders}: {some}; --images says where they are"
         reading.findings.problem(file, "images", f"{len(values)} picture files", got)
     return made

@@ -15,6 +15,7 @@ from ..clips import FoundClip, build_clips, list_frames, listed_names
 from ..errors import DatasetError
 from ..files import read_labels, read_object
 from ..geometry import short
+from ..pictures import is_there
 
 _EVERY = 4  # frames: clips have 24 a second and are labelled six times a second
 _FRAMES = ("JPEGImages_24fps", "JPEGImages", "")
@@ -41,16 +42,17 @@ def read_sa_v(path: Path, reading: Reading) -> Dataset:
 def _frames(name: str, root: Path, reading: Reading) -> list[Path] | None:
     """Frames of a clip; ``None`` after noting that there are none."""
     bases = [reading.images] if reading.images else [root / each for each in _FRAMES]
-    folder = next((each / name for each in bases if (each / name).is_dir()), None)
-    frames = list_frames(folder) if folder else []
+    folder = next((each / name for each in bases if is_there(each / name)), None)
+    frames = list_frames(folder) if folder and folder.is_dir() else []
     if frames:
         return frames
-    video = next((each / f"{name}.mp4" for each in bases if (each / f"{name}.mp4").is_file()), None)
-    got = f"none in {', '.join(str(each / name) for each in bases)}"
+    videos = [each / f"{name}.mp4" for each in bases]
+    video = next((each for each in videos if is_there(each)), None)
+    got = f"none in {', '.join(str(each / name)[:200] for each in bases)}"
     if video is not None:
         got += f"; take them out of the video: mkdir {video.with_suffix('')} && ffmpeg -i {video} "
         got += f"-q:v 2 -start_number 0 {video.with_suffix('')}/%05d.jpg"
-    reading.findings.problem(folder or root, f"clip {name}", "a folder of frames", got)
+    reading.findings.problem(folder or root, f"clip {name[:100]}", "a folder of frames", got)
     return None
 
 

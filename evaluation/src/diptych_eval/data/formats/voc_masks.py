@@ -51,7 +51,11 @@ def voc_colour(value: int) -> Colour:
 
 
 def read_labelmap(root: Path, findings: Findings) -> Labelmap:
-    """``labelmap.txt`` as CVAT and Datumaro write it, else VOC's own classes."""
+    """``labelmap.txt`` as CVAT and Datumaro write it, else VOC's own classes.
+
+    Raises:
+        DatasetError: it cannot be read, or names none.
+    """
     file = root / "labelmap.txt"
     if not file.is_file():
         colours = {voc_colour(value): value for value in range(256)}
@@ -71,6 +75,8 @@ def read_labelmap(root: Path, findings: Findings) -> Labelmap:
         if name.strip() != "background":
             names[value] = name.strip()
         value += 1
+    if not names:
+        raise DatasetError(file, "", "names of classes, one a line", "none")
     return Labelmap(names, found)
 
 

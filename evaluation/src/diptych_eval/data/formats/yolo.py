@@ -14,7 +14,7 @@ from ..building import FoundPicture, Reading, build_pictures
 from ..errors import DatasetError
 from ..files import read_text
 from ..geometry import short
-from ..pictures import SUFFIXES, decide_frame, read_header
+from ..pictures import SUFFIXES, decide_frame, is_there, read_header
 from .yolo_lines import KeypointShape, read_lines
 
 SPLITS = ("val", "test", "train")
@@ -176,7 +176,7 @@ def _place(value: str, document: Mapping[str, Any], file: Path, key: str) -> Pat
         inner = inner.removeprefix("../")
     tried = dict.fromkeys([base / relative, here / relative, here / inner])
     for each in tried:
-        if each.exists():
+        if is_there(each):
             return each
     raise DatasetError(file, key, "pictures at one of " + ", ".join(map(str, tried)), "none")
 
@@ -187,8 +187,8 @@ def _pictures(place: Path) -> list[tuple[str, Path]]:
         lines = [line.strip() for line in read_text(place).splitlines() if line.strip()]
         files = [place.parent / line.replace("\\", "/") for line in lines]
         for each in files:
-            if not each.is_file():
-                raise DatasetError(place, str(each), "a picture file", "nothing of that name")
+            if not is_there(each):
+                raise DatasetError(place, str(each)[:200], "a picture file", "nothing of that name")
         return [
             (line.replace("\\", "/").removeprefix("./"), file)
             for line, file in zip(lines, files, strict=True)

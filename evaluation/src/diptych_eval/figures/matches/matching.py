@@ -167,7 +167,9 @@ def ranks(categories: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def of_same_class(picture: Overlaps) -> NDArray[np.float64]:
     """Give overlaps with truths of an answer's own class, 0 with others."""
-    return picture.iou * (picture.categories[:, None] == picture.truth_categories)
+    same = picture.categories[:, None] == picture.truth_categories
+    own: NDArray[np.float64] = picture.iou * same
+    return own
 
 
 def _matched(

@@ -65,7 +65,8 @@ def resampled_recall(found: Sequence[Matches], weights: Ints, most: int) -> Floa
 
 def recall_of_pictures(found: Matches, most: int) -> Floats:
     """Give each picture's AR of one class with at most ``most`` answers; NaN without an object."""
-    return _hits(found, most) / found.right.shape[1] / _or_nan(found.wanted[0])
+    recall: Floats = _hits(found, most) / found.right.shape[1] / _or_nan(found.wanted[0])
+    return recall
 
 
 def _hits(found: Matches, most: int) -> Ints:
