@@ -21,7 +21,7 @@ from .video import ask_clip
 MAX_SEGMENTS = 1000
 """The most that AR looks at."""
 _FORM = 1
-"""Of what an answer holds; a greater one makes runs ask again that have answers of an earlier one."""
+"""Of what an answer holds; where it changes, what earlier versions kept is asked again."""
 Options = dict[str, Any]
 
 
