@@ -45,7 +45,7 @@ PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SPECIAL := gpu browser compose deploy ray
 NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL))
 
-.PHONY: help setup demo up ray certs test test-gpu test-browser test-compose test-deploy test-ray chaos fuzz soak mutants \
+.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray chaos fuzz soak mutants \
 	lint lint-types lint-forge docs services locks audit docs-tables \
 	proto bench bench-gpu demo-weights clean
 
@@ -121,10 +121,16 @@ demo: export PICTURE := $(PICTURE)
 demo: $(READY) ## All models on a sample, side by side; WEIGHTS=official PICTURE=photo.jpg for photographs
 	@$(BIN)/python demo.py
 
+eval-demo: $(READY) ## All models against the truth of 50 drawn scenes; the report is in demo-out/eval
+	@$(BIN)/python eval_demo.py
+
 # What WEIGHTS says goes before what .env says.
 up: $(READY) ## Page on localhost:8080, gateway on 50051, models from 50061 on; Ctrl-C stops them
 	@$(BIN)/python official_weights.py demo-out/weights.env
 	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho -e .env,demo-out/weights.env start
+
+examples: $(READY) $(PROTO_TOOLS)/.done ## Clients in Python, Go and TypeScript from proto/ alone, compiled and run
+	@$(BIN)/python examples/run.py
 
 ray: $(READY) $(RAY_TOOLS)/.done ## The same with the models on a Ray cluster of this machine; Ctrl-C stops it
 	@$(BIN)/python official_weights.py demo-out/weights.env
@@ -194,7 +200,7 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 
 lint-types: $(READY)
 	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services) $(BIN)/mypy \
-		$(PACKAGES) docs/tools locks demo.py official_weights.py certificates.py services/render.py
+		$(PACKAGES) docs/tools locks demo.py eval_demo.py official_weights.py certificates.py services/render.py
 
 # Schemas come with the linter. actionlint sees more, where it is installed.
 SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema
@@ -271,4 +277,4 @@ demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores
 
 clean: ## Remove the environment, tools, caches and outputs
 	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out
-	@find client services gateway evaluation tests proto demo-weights benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	@find client services gateway evaluation tests proto demo-weights benchmarks examples -name __pycache__ -prune -exec rm -rf {} +

@@ -18,7 +18,6 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from google.rpc import status_pb2
 from grpc_tools import protoc
 
 PROTO = Path(__file__).resolve().parent
@@ -31,7 +30,6 @@ def generate(out: Path) -> dict[Path, Path]:
     """Write everything below ``out``; maps each made file to the place where it is committed."""
     sources = sorted(str(p.relative_to(PROTO)) for p in (PROTO / PACKAGE).glob("*.proto"))
     well_known = files("grpc_tools") / "_proto"
-    google_rpc = Path(status_pb2.__file__).parents[2]
     flags = [f"--{kind}_out={out}" for kind in ("python", "grpc_python")]
     flags += [f"--{kind}_out=quiet:{out}" for kind in ("mypy", "mypy_grpc")]
     tools = Path(sys.executable).parent
@@ -39,9 +37,7 @@ def generate(out: Path) -> dict[Path, Path]:
         f"--plugin={name}={tools / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
     ]
     flags += [f"--descriptor_set_out={out / DESCRIPTORS}", "--include_imports"]
-    if protoc.main(
-        ["protoc", f"-I{PROTO}", f"-I{well_known}", f"-I{google_rpc}", *flags, *sources]
-    ):
+    if protoc.main(["protoc", f"-I{PROTO}", f"-I{well_known}", *flags, *sources]):
         raise SystemExit("protoc failed")
     for stub in out.rglob("*_pb2_grpc.py*"):  # messages-only files get an empty service module
         if "Stub" not in stub.read_text():

@@ -20,7 +20,7 @@ from diptych.testing import FakeSegmentService
 
 PAGE = Path(diptych_gateway.__file__).parent / "page"
 # Its code without comments, and what a browser loads.
-MAX_CODE_BYTES, MAX_LOADED_BYTES = 160_000, 75_000
+MAX_CODE_BYTES, MAX_LOADED_BYTES = 160_000, 77_000
 COMMENTS = re.compile(rb"/\*.*?\*/|^\s*//[^\n]*\n", re.DOTALL | re.MULTILINE)
 MAX_MODULE_LINES = 250
 
@@ -51,7 +51,15 @@ async def test_the_page_is_small(opened: Opened) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["", "?view=wipe", "?view=difference", "?view=prompt", "?view=video", "?view=models"],
+    [
+        "",
+        "?view=wipe",
+        "?view=difference",
+        "?view=prompt",
+        "?view=video",
+        "?view=models",
+        "?view=report",
+    ],
 )
 async def test_a_narrow_screen_needs_no_scrolling_sideways(opened: Opened, query: str) -> None:
     await opened.page.set_viewport_size({"width": 360, "height": 740})
@@ -61,6 +69,8 @@ async def test_a_narrow_screen_needs_no_scrolling_sideways(opened: Opened, query
     elif query == "?view=video":
         await opened.page.locator("#video-sample").click()
         await expect(opened.page.locator("#video-new")).to_be_enabled()
+    elif query == "?view=report":
+        await expect(opened.page.locator("#report-view")).to_be_visible()
     else:
         await opened.choose()
         await opened.expect_state("first", "idle" if query == "?view=prompt" else "done")
@@ -88,6 +98,7 @@ async def test_the_keyboard_reaches_everything_and_does_it(opened: Opened) -> No
         "to-prompt",
         "to-video",
         "to-models",
+        "to-report",
         "to-docs",
         "file",
         "figure",

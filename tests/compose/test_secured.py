@@ -18,13 +18,14 @@ from diptych import Client, ServingStatus, TlsOptions
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "tests" / "assets" / "scenes" / "0.png"
 SERVICES = ("gateway", *(f"{name}-cpu" for name in MODELS))
-USER = 10001
+USER = 12345
+"""Who has made the certificates: neither root nor the images' user."""
 pytestmark = pytest.mark.timeout(1900)  # the first one may build
 
 
 @pytest.fixture(scope="module")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What docs/security.md tells to make, for the containers' user."""
+    """What docs/deploy.md tells to make, by a user who shares it with nobody."""
     place = tmp_path_factory.mktemp("secured")
     subprocess.run([sys.executable, str(ROOT / "certificates.py")], cwd=place, check=True)
     folder = place / "certs"
@@ -42,7 +43,7 @@ def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def secured(images: dict[str, str], certs: Path) -> Iterator[Project]:
     """The cpu profile with ``docker-compose.tls.yml``, all healthy."""
     files = ("docker-compose.yml", "docker-compose.tls.yml")
-    project = Project(*files, DIPTYCH_CERTS=str(certs))
+    project = Project(*files, DIPTYCH_CERTS=str(certs), DIPTYCH_USER=f"{USER}:{USER}")
     try:
         project.compose("up", "-d")
         project.wait_healthy(*SERVICES)

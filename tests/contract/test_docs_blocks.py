@@ -19,6 +19,7 @@ import pytest
 import tomllib
 from click.testing import CliRunner
 from documentation import DOCS, ROOT, blocks, shell_lines
+from judged import write_dataset
 from PIL import Image
 from stack import free_port, wait_serving
 
@@ -60,6 +61,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photos").mkdir()
     for name in ("a.png", "b.jpg"):
         picture.resize((64, 48)).save(folder / "photos" / name)
+    write_dataset(folder / "labelled", 3, classes=("rectangle",))
     (folder / "frames").mkdir()
     for number in range(3):
         picture.save(folder / "frames" / f"{number}.jpg")
@@ -200,6 +202,11 @@ def test_other_commands_exist(line: str, tmp_path: Path) -> None:
     elif program == "npm":
         assert arguments[:2] == ["ci", "--prefix"]
         assert (ROOT / arguments[2] / "package-lock.json").exists()
+    elif program == "buf":  # `make examples` generates; here it has all that it imports
+        subprocess.run([BIN / "buf", "build", *arguments[1:]], cwd=ROOT, check=True)
+    elif program == "protoc":
+        assert arguments[0] == "-Iproto"
+        assert list(ROOT.glob(arguments[-1]))
     else:  # tests/integration/test_node_example.py runs it
         assert program == "node"
         assert (ROOT / arguments[0]).exists()

@@ -52,10 +52,20 @@ WITHOUT_TORCH = sorted(set(FOLDERS) - WITH_TORCH)
 # Ray is installed for `make test-ray` alone, which imports this one's modules.
 WITH_RAY = {"diptych_ray"}
 TOP_FOLDERS = {
-    *("benchmarks", "client", "demo-weights", "deploy", "docs", "evaluation", "gateway", "locks"),
+    *(
+        "benchmarks",
+        "client",
+        "demo-weights",
+        "deploy",
+        "docs",
+        "evaluation",
+        "examples",
+        "gateway",
+        "locks",
+    ),
     *("proto", "services", "tests"),
 }
-SCRIPTS = ("benchmarks", "demo-weights", "docs", "locks", "proto")
+SCRIPTS = ("benchmarks", "demo-weights", "docs", "examples", "locks", "proto")
 GENERATED = ROOT / "client" / "src" / "diptych" / "segment"
 MAX_CODE_LINES = 300
 MAX_MODULES = 15

@@ -13,7 +13,7 @@ import pytest
 
 from diptych.testing import FakeSegmentService
 
-PROTO = Path(__file__).resolve().parents[2] / "proto"
+ROOT = Path(__file__).resolve().parents[2]
 PICTURE = str(files("diptych") / "samples" / "scene.png")
 
 pytestmark = pytest.mark.skipif(
@@ -23,12 +23,13 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example with its packages, in a copy of the contract's folder."""
-    proto = tmp_path_factory.mktemp("node") / "proto"
-    folder = proto / "examples" / "node"
+    """The example with its packages, beside a copy of the contract."""
+    root = tmp_path_factory.mktemp("node")
+    folder = root / "examples" / "node"
     ignore = shutil.ignore_patterns("node_modules")
-    shutil.copytree(PROTO / "examples" / "node", folder, ignore=ignore)
-    shutil.copy(PROTO / "descriptor_set.binpb", proto)
+    shutil.copytree(ROOT / "examples" / "node", folder, ignore=ignore)
+    (root / "proto").mkdir()
+    shutil.copy(ROOT / "proto" / "descriptor_set.binpb", root / "proto")
     command = ["npm", "ci", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error"]
     subprocess.run(command, cwd=folder, check=True, timeout=110)
     return folder

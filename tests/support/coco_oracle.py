@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
+import importlib
 import io
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unittest import mock
 
 from diptych_eval.model import Dataset, Picture
 from diptych_eval.results import Answer
@@ -84,4 +88,57 @@ def pycocotools_eval(
         evaluation.accumulate()
         if max_answers is None:
             evaluation.summarize()
+    return evaluation
+
+
+def tidecv_errors(dataset: Dataset, answers: Mapping[str, Answer], kind: str) -> Any:
+    """Give tidecv's AP at IoU .5, gains (main and special) and counts, by short name; percent."""
+    tidecv = _tidecv()
+    truth, found = tidecv.Data("truth"), tidecv.Data("answers")
+    for held in (truth, found):
+        for category in dataset.categories:
+            held.add_class(category.id, category.name)
+        for picture in dataset.pictures:
+            held.add_image(picture.id, picture.name)
+    known = {each.id for each in dataset.categories}
+    for picture in dataset.pictures:
+        for each in picture.truths:
+            assert each.mask is not None
+            mask = {"size": list(each.mask.size), "counts": each.mask.to_coco()}
+            add = truth.add_ignore_region if each.crowd else truth.add_ground_truth
+            add(picture.id, each.category_id, list(each.box), mask)
+        for segment in answers[picture.name].value["segments"]:
+            if segment["category_id"] in known:
+                rle = segment["segmentation"]
+                mask = {"size": rle["size"], "counts": rle["counts"].encode()}
+                score, box = segment["score"], list(segment["bbox"])
+                found.add_detection(picture.id, segment["category_id"], score, box, mask)
+    mode = {"segm": tidecv.TIDE.MASK, "bbox": tidecv.TIDE.BOX}[kind]
+    run = tidecv.TIDE().evaluate(truth, found, mode=mode)
+    gains = {**run.fix_main_errors(), **run.fix_special_errors()}
+    return (
+        run.ap,
+        {each.short_name: gain for each, gain in gains.items()},
+        {each.short_name: count for each, count in run.count_errors().items()},
+    )
+
+
+@functools.cache
+def _tidecv() -> Any:
+    """Import it without what it draws with: seconds, and a library that servers lack."""
+    drawing = ("cv2", "matplotlib", "matplotlib.lines", "matplotlib.pyplot", "pandas", "seaborn")
+    with mock.patch.dict(sys.modules, {name: mock.MagicMock() for name in drawing}):
+        return importlib.import_module("tidecv")
+
+
+def faster_coco_boundary(dataset: Dataset, answers: Mapping[str, Answer]) -> Any:
+    """Give a ``COCOeval_faster`` of boundary AP that has accumulated and summed up."""
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    truth = COCO(coco_truth(dataset.pictures, dataset))
+    found = truth.loadRes(coco_results(dataset.pictures, answers, "segm"))
+    evaluation = COCOeval_faster(truth, found, "boundary", print_function=lambda *_: None)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
     return evaluation

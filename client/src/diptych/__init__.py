@@ -49,6 +49,7 @@ from ._types.errors import (
 )
 from ._types.geometry import Box, Point
 from ._types.health import ServingStatus
+from ._types.many import ManyItem
 from ._types.prompts import (
     AutomaticOptions,
     LowResLogits,
@@ -61,18 +62,15 @@ from ._types.prompts import (
 from ._types.results import (
     Agreement,
     Agreements,
-    AnswerTime,
     Comparison,
-    ManyItem,
     Match,
     ModelOutcome,
-    ModelStats,
     Provenance,
     SegmentResult,
-    StageTime,
     Timings,
 )
 from ._types.segment import Keypoint, Segment
+from ._types.stats import AnswerTime, ModelStats, StageTime
 from ._types.video import (
     VideoEvent,
     VideoFrameResult,
@@ -184,6 +182,10 @@ _LATE = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("diptych")
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(importlib.import_module(_LATE[name], __name__), name)

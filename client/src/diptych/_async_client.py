@@ -21,13 +21,8 @@ from ._types.cards import KnownModel, ModelCard
 from ._types.errors import ModelNotFoundError, SessionLostError
 from ._types.health import ServingStatus
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
-from ._types.results import (
-    Agreements,
-    Comparison,
-    ModelOutcome,
-    ModelStats,
-    SegmentResult,
-)
+from ._types.results import Agreements, Comparison, ModelOutcome, SegmentResult, with_source
+from ._types.stats import ModelStats
 from ._types.video import DEFAULT_JPEG_QUALITY
 from ._video.async_session import AsyncVideoSession
 from ._video.options import make_video_options
@@ -154,7 +149,7 @@ class AsyncClient(AsyncClipMethods, AsyncManyMethods):
         build = partial(comparison.compare_request, options, models=models, match_iou=match_iou)
         method = self._wire.gateway.Compare
         reply = await self._wire.ask(method, image, build, jpeg_quality, timeout)
-        return await read(comparison.read_comparison, reply)
+        return with_source(await read(comparison.read_comparison, reply), image)
 
     def stream_compare(
         self,
@@ -277,10 +272,11 @@ class AsyncClient(AsyncClipMethods, AsyncManyMethods):
         self, image: ImageLike, options: RequestOptions, quality: JpegQuality, timeout: Timeout
     ) -> SegmentResult:
         if options.may_need_parts:
-            return await self._segment_in_parts(image, options, quality, timeout)
+            found = await self._segment_in_parts(image, options, quality, timeout)
+            return with_source(found, image)
         build = partial(requests.segment_request, options)
         reply = await self._wire.ask(self._wire.segments.Segment, image, build, quality, timeout)
-        return await read(replies.read_result, reply)
+        return with_source(await read(replies.read_result, reply), image)
 
     async def _events(
         self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout

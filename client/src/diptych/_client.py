@@ -20,13 +20,8 @@ from ._types.cards import KnownModel, ModelCard
 from ._types.errors import ModelNotFoundError, SessionLostError
 from ._types.health import ServingStatus
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
-from ._types.results import (
-    Agreements,
-    Comparison,
-    ModelOutcome,
-    ModelStats,
-    SegmentResult,
-)
+from ._types.results import Agreements, Comparison, ModelOutcome, SegmentResult, with_source
+from ._types.stats import ModelStats
 from ._types.video import DEFAULT_JPEG_QUALITY
 from ._video.options import make_video_options
 from ._video.session import VideoSession
@@ -152,7 +147,7 @@ class Client(ClipMethods, ManyMethods):
         options = make_options(None, task, prompts, points, boxes, output, automatic)
         build = partial(comparison.compare_request, options, models=models, match_iou=match_iou)
         reply = self._wire.ask(self._wire.gateway.Compare, image, build, jpeg_quality, timeout)
-        return comparison.read_comparison(reply)
+        return with_source(comparison.read_comparison(reply), image)
 
     def stream_compare(
         self,
@@ -271,10 +266,11 @@ class Client(ClipMethods, ManyMethods):
         self, image: ImageLike, options: RequestOptions, quality: JpegQuality, timeout: Timeout
     ) -> SegmentResult:
         if options.may_need_parts:
-            return self._segment_in_parts(image, options, quality, timeout)
+            found = self._segment_in_parts(image, options, quality, timeout)
+            return with_source(found, image)
         build = partial(requests.segment_request, options)
         reply = self._wire.ask(self._wire.segments.Segment, image, build, quality, timeout)
-        return replies.read_result(reply)
+        return with_source(replies.read_result(reply), image)
 
     def _events(
         self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout

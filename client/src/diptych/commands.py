@@ -31,7 +31,14 @@ from .cli._exits import (
     exit_code,
     report,
 )
-from .cli._options import Number, connect, connection_options, connection_options_within
+from .cli._options import (
+    BoxType,
+    Number,
+    PointType,
+    connect,
+    connection_options,
+    connection_options_within,
+)
 from .cli._progress import progress
 
 if TYPE_CHECKING:
@@ -46,7 +53,9 @@ __all__ = [
     "TOO_LATE",
     "UNAVAILABLE",
     "USAGE",
+    "BoxType",
     "Number",
+    "PointType",
     "connect",
     "connection_options",
     "connection_options_within",

@@ -31,8 +31,10 @@ class Answer:
     """``instances``, ``boxes``, ``keypoints``: ``{"segments": [...]}``, each a COCO result without
     ``image_id``: ``category_id`` (of the data set, 0 if class-agnostic), ``score``, ``bbox``, and
     ``segmentation`` (``{"size": [h, w], "counts": str}``) or ``keypoints``; a cascade's also has
-    ``source_iou``. ``prompted``: ``{"objects": {truth id: {"box": IoU, "clicks": [IoU, ...]}}}``,
-    ``null`` where the model does not take it. ``video``: ``{"frames": {index: {object id: RLE}}}``.
+    ``source_iou``. ``prompted``: ``{"corrected": whether it takes further clicks, "objects": {truth
+    id: {"box": IoU, "clicks": [IoU, ...]}}}``, ``null`` where the model does not take it.
+    ``video``: ``{"first": "mask" or "box", "refused": {object id: why}, "frames": {index: {object
+    id: RLE}}}``. Indexes and ids are text, as in JSON.
     """
     cost: Cost
     error: str = ""

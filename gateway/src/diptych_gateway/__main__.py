@@ -12,6 +12,7 @@ import structlog
 from diptych_runtime.allocator import keep_freed_memory, keep_what_is_there
 from diptych_runtime.grpc_server.server import PortTakenError, wait_for_stop_signal
 from diptych_runtime.logs import configure, flush
+from diptych_runtime.release import RELEASE, add_version_option
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watchdog import watch_loop
 
@@ -25,12 +26,20 @@ _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit code: 2 for what has to be changed first."""
     parser = argparse.ArgumentParser(prog="diptych-gateway", description=__doc__)
+    add_version_option(parser)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="read the settings and the files that they name, and end",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("serve", help="serve all models behind one address (the default)")
     token_command.add_parser(commands)
     arguments = parser.parse_args(argv)
+    if arguments.check and arguments.command == "token":
+        parser.error("--check: expected without token")
     if arguments.command != "token":
-        return serve()
+        return serve(only_check=arguments.check)
     try:
         token_command.run(arguments)
     except (OSError, ValueError) as error:
@@ -38,12 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def serve() -> int:
-    """Serve until a signal comes; returns the exit code: 2 for a setting that has to change."""
+def serve(*, only_check: bool = False) -> int:
+    """Serve until a signal comes; returns the exit code: 2 for a setting that has to change.
+
+    With ``only_check`` all is done that comes before listening, and nothing more.
+    """
     try:
         settings = read_settings()
         configure(settings.log_level, service="gateway")
         warn_of_old_names()
+        if only_check:
+            asyncio.run(_check(settings))
+            sys.stdout.write("diptych-gateway: the settings can be used\n")
+            return 0
         keep_freed_memory()
         asyncio.run(_serve(settings))
     except SettingsError as error:
@@ -57,6 +73,10 @@ def _end(error: Exception, status: int) -> int:
     flush()
     sys.stderr.write(f"diptych-gateway: {' '.join(str(error).split())}\n")
     return status
+
+
+async def _check(settings: Settings) -> None:
+    await Gateway(settings).registry.close()
 
 
 async def _serve(settings: Settings) -> None:
@@ -73,7 +93,7 @@ async def _serve(settings: Settings) -> None:
     keep_what_is_there()
     models = {endpoint.model_id: endpoint.address for endpoint in settings.models}
     addresses = {"host": settings.host, "port": port, "http_port": gateway.http_port}
-    _log.info("serving", **addresses, models=models)
+    _log.info("serving", version=RELEASE, **addresses, models=models)
     await stop_signal
     await gateway.stop()
 

@@ -32,6 +32,7 @@ from serving_helpers import (
 )
 
 from diptych.segment import v1 as pb
+from diptych_runtime.release import RELEASE
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -77,6 +78,7 @@ async def test_an_engine_that_does_not_come_back_ends_the_service(tmp_path: Path
         once = service_process("fake_engine:create_once", DIPTYCH_RESTART_TRIES="2")
         async with once as service:
             await service.event("serving")
+            assert [line["version"] for line in service.events("listening")] == [RELEASE]
             os.kill(await engine_of(service), signal.SIGKILL)
             assert await service.end() == 1
             assert service.lines[-1].startswith(

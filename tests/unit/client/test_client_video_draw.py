@@ -92,7 +92,7 @@ def test_labels_do_not_cover_each_other() -> None:
 
 
 def test_labels_say_name_class_and_presence(monkeypatch: pytest.MonkeyPatch) -> None:
-    import diptych._drawing.video as module
+    import diptych._drawing.marks as module
 
     said: list[tuple[str, str]] = []
     label = module._label

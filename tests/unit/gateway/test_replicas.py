@@ -128,7 +128,7 @@ class Fleet:
 def test_gateways_that_share_nothing_find_images_and_no_queue_is_long(
     hot: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("diptych_gateway.backend.replicas.random", random.Random(1))
+    monkeypatch.setattr("diptych_gateway.backend.homes.random", random.Random(1))
     fleet = Fleet(replicas=64, gateways=8, seed=1)
     fleet.run(sessions=4000, hot=hot)
     assert fleet.hits / fleet.by_digest >= 0.99

@@ -157,23 +157,88 @@ def test_all_candidates_are_all_detections_that_cover_it(engine: MaskRcnnEngine)
     assert 0 in counts
 
 
-def test_background_points_exclude_detections(engine: MaskRcnnEngine) -> None:
+def best_by_hand(found: list[Segment], asked: Prompt) -> list[Segment]:
+    """Those that have the first foreground point, if any has; of them those right about most."""
+    positive = [p for p in asked.points if p.positive]
+
+    def has(segment: Segment, point: Point) -> bool:
+        return segment.mask is not None and inside(segment.mask, point.x, point.y)
+
+    def right(segment: Segment) -> int:
+        return sum(has(segment, point) == point.positive for point in asked.points)
+
+    left = [s for s in found if any(has(s, point) for point in positive)]
+    left = [s for s in left if has(s, positive[0])] or left
+    most = max(map(right, left), default=0)
+    return [s for s in left if right(s) == most]
+
+
+def test_points_choose_what_agrees_best_with_them(engine: MaskRcnnEngine) -> None:
     found = detections(engine, scene(0))
-    best = found[0]
-    assert best.mask is not None
-    on = middle(best.mask)
+    rng = np.random.default_rng(18)
+    asked = [
+        Prompt(points=tuple(Point(*xy, positive=index % 3 < 2) for index, xy in enumerate(drawn)))
+        for drawn in rng.uniform(0, 255, (60, 5, 2)).tolist()
+    ]
+    segments = prompt(engine, scene(0), *asked, all_candidates=True, max_segments=1000)
+    expected = [best_by_hand(found, one) for one in asked]
+    for index, best in enumerate(expected):
+        mine = [s for s in segments if s.prompt_index == index]
+        assert [s.score for s in mine] == ([s.score for s in best] or [0.0])
+        assert [s.box for s in mine] == ([s.box for s in best] or [None])
+    assert {min(len(best), 2) for best in expected} == {0, 1, 2}
+
+
+def test_clicks_that_contradict_each_other_keep_what_the_first_one_meant(
+    engine: MaskRcnnEngine,
+) -> None:
+    objects = [middle(mask) for _, mask in truth(2)]
+    on, other = objects[3:5]
     off = Point(on.x, on.y, positive=False)
-    (segment,) = prompt(engine, scene(0), Prompt(points=(off,)))
-    expected = next(s for s in found if s.mask and not inside(s.mask, on.x, on.y))
-    assert (segment.score, segment.box) == (expected.score, expected.box)
-    (nothing,) = prompt(engine, scene(0), Prompt(points=(on, off)))
-    assert nothing.area == 0
+    beside = Point(on.x + 1, on.y, positive=False)
+    alone, *series = prompt(
+        engine,
+        scene(2),
+        *(
+            Prompt(points=points)
+            for points in ((on,), (on, beside), (on, off), (off, on), (on, other))
+        ),
+    )
+    assert alone.area
+    assert all((s.mask, s.score) == (alone.mask, alone.score) for s in series)
+    (turned,) = prompt(engine, scene(2), Prompt(points=(other, on)))
+    assert turned.area
+    assert turned.mask != alone.mask
 
 
-def test_points_of_two_objects_match_nothing(engine: MaskRcnnEngine) -> None:
-    objects = truth(2)
-    points = (middle(objects[3][1]), middle(objects[4][1]))
-    (segment,) = prompt(engine, scene(2), Prompt(points=points), min_score=1.0)
+def test_a_first_point_on_nothing_leaves_the_word_to_the_others(engine: MaskRcnnEngine) -> None:
+    on = middle(truth(2)[3][1])
+    nowhere = Point(1, 1)
+    alone, after = prompt(
+        engine, scene(2), Prompt(points=(on,)), Prompt(points=(nowhere, on)), min_score=0.0
+    )
+    assert after.mask == alone.mask
+
+
+def test_a_background_point_takes_another_detection_of_the_same_place(
+    engine: MaskRcnnEngine,
+) -> None:
+    found = detections(engine, scene(0))
+    on = middle(truth(0)[2][1])
+    first, second, *_ = (s for s in found if s.mask and inside(s.mask, on.x, on.y))
+    assert first.mask is not None
+    assert second.mask is not None
+    y, x = np.argwhere(first.mask.to_array() & ~second.mask.to_array())[0]
+    off = Point(float(x), float(y), positive=False)
+    (taken,) = prompt(engine, scene(0), Prompt(points=(on, off)))
+    assert taken.mask != first.mask
+    assert taken.area
+
+
+def test_points_on_nothing_match_nothing(engine: MaskRcnnEngine) -> None:
+    points = (Point(1, 1), Point(1, 255), middle(truth(2)[3][1]))
+    asked = Prompt(points=(*points[:2], Point(points[2].x, points[2].y, positive=False)))
+    (segment,) = prompt(engine, scene(2), asked, min_score=1.0)
     assert segment.mask is not None
     assert segment.mask.size == scene(2).shape[:2]
     assert (segment.score, segment.area, segment.box, segment.label, segment.category_id) == (

@@ -160,6 +160,19 @@ def test_points_take_what_they_take_on_pictures(engine: MaskRcnnEngine) -> None:
         assert overlap(one, truth(clip, 0, value)) > 0.6
 
 
+def test_points_that_contradict_each_other_choose_as_on_pictures(engine: MaskRcnnEngine) -> None:
+    clip = drifting(5)
+    session = opened(engine)
+    feed(session, clip, [0])
+    on = middle(truth(clip, 0, 1))
+    prompt = Prompt(points=(on, Point(on.x, on.y, positive=False)))
+    (expected,) = ask(engine, clip[0][0], Task.PROMPTED_SEGMENTATION, [prompt])
+    (answer,) = finished(session.prompt(1, 0, prompt))
+    one = answer.objects[0]
+    assert (one.segment.mask, one.segment.score) == (expected.mask, expected.score)
+    assert overlap(one, truth(clip, 0, 1)) > 0.6
+
+
 def test_a_box_decides_over_its_points(engine: MaskRcnnEngine) -> None:
     clip = drifting(5)
     session = opened(engine)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._types.results import AnswerTime, ModelStats
+from .._types.stats import AnswerTime, ModelStats
 
 
 def answers(stats: ModelStats) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .._types.cards import KnownModel, Metric, ModelCard
 from .._types.prompts import Task
-from .._types.results import ModelStats
+from .._types.stats import ModelStats
 from .card_rows import CardItem, CardRow, card_rows
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~!$&])")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .._types.cards import KnownModel, Licenses, Metric, ModelCard, OutputKind, Variant, Weights
 from .._types.prompts import PromptKind, Task
-from .._types.results import ModelStats
+from .._types.stats import ModelStats
 from .card_figures import answers, measured_on, memory
 
 _SHOWN_CATEGORIES = 8

@@ -118,6 +118,17 @@ def _annotation(
     return annotation
 
 
+def tracks_to_supervision(
+    segments: Sequence[Segment], ids: Sequence[int], size: tuple[int, int]
+) -> supervision.Detections:
+    """See ``VideoFrameResult.to_supervision``."""
+    detections = to_supervision(segments, size)
+    kept = [i for i, segment in zip(ids, segments, strict=True) if _box(segment) is not None]
+    if kept:
+        detections.tracker_id = np.array(kept)
+    return detections
+
+
 def to_supervision(segments: Sequence[Segment], size: tuple[int, int]) -> supervision.Detections:
     """See ``SegmentResult.to_supervision``."""
     try:

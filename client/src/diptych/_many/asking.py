@@ -9,7 +9,8 @@ from contextlib import aclosing
 from .._arguments import RequestOptions, encode_image
 from .._pictures.encoding import JpegQuality
 from .._types.errors import DiptychError
-from .._types.results import ManyItem, SegmentResult
+from .._types.many import ManyItem
+from .._types.results import SegmentResult
 from .again import Again, Hope
 from .items import Asked
 from .order import map_in_order, map_in_order_async

@@ -13,8 +13,9 @@ from .._transport.asynchronous import AsyncTransport, read
 from .._transport.calls import Deadline
 from .._transport.timeouts import DEFAULT, Timeout
 from .._types.errors import AuthenticationError
+from .._types.many import ManyItem
 from .._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
-from .._types.results import ManyItem, SegmentResult
+from .._types.results import SegmentResult
 from ..wire import replies, requests
 from ..wire.cards import card_request
 from .again import DEFAULT_PATIENCE_S, checked_patience

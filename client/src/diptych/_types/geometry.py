@@ -6,6 +6,7 @@ to the right, y grows downwards, and the top left corner of the top left pixel i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -31,6 +32,10 @@ class Box:
     def from_xywh(cls, x: float, y: float, width: float, height: float) -> Box:
         """The box with this top left corner and size."""
         return cls(x, y, x + width, y + height)
+
+    def __iter__(self) -> Iterator[float]:
+        """The edges, as ``xyxy``: ``left, top, right, bottom = box``."""
+        return iter(self.xyxy)
 
     @property
     def xyxy(self) -> tuple[float, float, float, float]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .._arguments import ImageLike
 from .._export import formats
 from .errors import DiptychError
-from .prompts import Task
 from .segment import Segment
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Provenance:
     software: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SegmentResult:
     """What one model found in one image."""
 
@@ -81,6 +81,57 @@ class SegmentResult:
     pixels there."""
     raw: SegmentResponse | None = field(default=None, repr=False, compare=False)
     """The message as it came; ``None`` if the prompts took several requests."""
+    source: str | os.PathLike[str] | None = field(default=None, repr=False, compare=False)
+    """The file that was asked about, if one was: notebooks show segments on it."""
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        found = Counter(segment.label or "object" for segment in self.segments)
+        names = [f"{count} {name}" for name, count in found.most_common(5)] or ["nothing"]
+        told = ", ".join([*names, "…"] if len(found) > 5 else names)
+        return f"SegmentResult({self.model_id!r}, {width}x{height} px, {told})"
+
+    def __len__(self) -> int:
+        """How many segments there are."""
+        return len(self.segments)
+
+    def __bool__(self) -> bool:
+        """An answer is one, though nothing was found."""
+        return True
+
+    def __iter__(self) -> Iterator[Segment]:
+        """The segments."""
+        return iter(self.segments)
+
+    @overload
+    def __getitem__(self, index: int) -> Segment: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Segment, ...]: ...
+    def __getitem__(self, index: int | slice) -> Segment | tuple[Segment, ...]:
+        """A segment by its place, or several."""
+        return self.segments[index]
+
+    def _repr_png_(self) -> bytes:
+        from .._drawing.shown import result_png
+
+        return result_png(self)
+
+    def to_json(self) -> str:
+        """This answer as JSON, as ``diptych segment --json`` and HTTP give it."""
+        from ..documents.results import result_document
+
+        return json.dumps(result_document(self), ensure_ascii=False, allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str | bytes) -> SegmentResult:
+        """Read an answer from its JSON; equal to what was written.
+
+        Raises:
+            ValueError: it is no such document, or one of a later version.
+        """
+        from ..documents.reading import result_from_json
+
+        return result_from_json(text)
 
     def to_coco(
         self,
@@ -160,6 +211,14 @@ class SegmentResult:
         save_figure(path, lambda: self.plot(image), image=image, overwrite=overwrite)
 
 
+_Answer = TypeVar("_Answer", "SegmentResult", "Comparison")
+
+
+def with_source(answer: _Answer, image: object) -> _Answer:
+    """Note the file that was asked about, if it was one: pixels are not kept alive by answers."""
+    return replace(answer, source=image) if isinstance(image, (str, os.PathLike)) else answer
+
+
 @dataclass(frozen=True)
 class ModelOutcome:
     """What one model answered in a comparison: a result or an error, never both."""
@@ -213,7 +272,7 @@ class Agreements:
         return len(self.pairs)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What several models say about one image."""
 
@@ -223,6 +282,50 @@ class Comparison:
     """One per pair of models that both answered."""
     raw: CompareResponse | None = field(default=None, repr=False, compare=False)
     """The message as it came."""
+    source: str | os.PathLike[str] | None = field(default=None, repr=False, compare=False)
+    """The file that was asked about, if one was: notebooks show segments on it."""
+
+    def __repr__(self) -> str:
+        counts = [(o.model_id, "failed" if o.result is None else len(o.result)) for o in self]
+        return f"Comparison({', '.join(f'{name}: {count}' for name, count in counts)})"
+
+    def __len__(self) -> int:
+        """How many models were asked."""
+        return len(self.results)
+
+    def __bool__(self) -> bool:
+        """A comparison is one, though no model was asked."""
+        return True
+
+    def __iter__(self) -> Iterator[ModelOutcome]:
+        """The outcomes, in the order asked."""
+        return iter(self.results)
+
+    def __contains__(self, model_id: object) -> bool:
+        """Whether a model was asked."""
+        return any(outcome.model_id == model_id for outcome in self.results)
+
+    def _repr_png_(self) -> bytes:
+        from .._drawing.shown import comparison_png
+
+        return comparison_png(self)
+
+    def to_json(self) -> str:
+        """This comparison as JSON, as ``diptych compare --json`` and HTTP give it."""
+        from ..documents.results import comparison_document
+
+        return json.dumps(comparison_document(self), ensure_ascii=False, allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str | bytes) -> Comparison:
+        """Read a comparison from its JSON. Errors are equal in kind, text and fields.
+
+        Raises:
+            ValueError: it is no such document, or one of a later version.
+        """
+        from ..documents.reading import comparison_from_json
+
+        return comparison_from_json(text)
 
     def __getitem__(self, model_id: str) -> ModelOutcome:
         """The outcome of one model; ``KeyError`` if it was not asked."""
@@ -262,74 +365,3 @@ class Comparison:
             image=image,
             overwrite=overwrite,
         )
-
-
-@dataclass(frozen=True, eq=False)
-class ManyItem:
-    """One image of many: its result or why there is none."""
-
-    source: ImageLike
-    """The image as it was given; a path for folders."""
-    result: SegmentResult | None
-    error: Exception | None
-    """A ``DiptychError``, or what went wrong when the image was read."""
-    index: int = 0
-    """Which of the images it is, as they were given, from 0."""
-
-
-@dataclass(frozen=True)
-class StageTime:
-    """Time that all requests together spent in one stage."""
-
-    count: int
-    """How many requests went through it."""
-    total_s: float
-
-
-@dataclass(frozen=True)
-class AnswerTime:
-    """How long the newest answers of one kind took at the model service, without waiting."""
-
-    task: Task | None
-    """``None`` for one that this version does not know."""
-    image_held: bool
-    """Whether the encoder did not have to run."""
-    count: int
-    """How many answers the figures are from."""
-    p50_s: float
-    """Half of them took this long or less."""
-    p95_s: float
-
-
-@dataclass(frozen=True)
-class ModelStats:
-    """What a model has done since its process started."""
-
-    outcomes: Mapping[str, int]
-    """Requests by outcome: ``"OK"`` or the name of a gRPC code."""
-    stages: Mapping[str, StageTime]
-    """By name of the stage: ``"queue"``, ``"decode"``, ``"encode"``, …"""
-    queue_length: int = 0
-    running_count: int = 0
-    session_count: int = 0
-    held_image_count: int = 0
-    held_bytes: int = 0
-    image_cache_hit_count: int = 0
-    encoder_run_count: int = 0
-    engine_restart_count: int = 0
-    answer_times: tuple[AnswerTime, ...] = ()
-    counting_since: datetime | None = None
-    """With a time zone; ``None`` if the server does not say."""
-    device: str = ""
-    """What computes, such as ``"cuda:0 NVIDIA A10G"``."""
-    engine_memory_bytes: int = 0
-    """What the engine process takes now; 0 if it is not known, as for the next two."""
-    engine_peak_memory_bytes: int = 0
-    device_peak_memory_bytes: int = 0
-    """The most memory of a GPU that the engine has taken."""
-    batch_sizes: Mapping[int, int] = field(default_factory=dict)
-    """Answers by how many requests the model answered at once."""
-    queue_wait_s: float = 0.0
-    """How long a new request would wait for the model now, by the service's estimate."""
-    device_s: float = 0.0
-    """Time that the model worked on requests."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,6 +16,8 @@ from .results import Timings
 from .segment import Segment
 
 if TYPE_CHECKING:
+    import supervision
+
     from .._video.frames import FrameLike
     from ..segment.v1 import VideoFrameSegments
 
@@ -64,6 +67,35 @@ class VideoFrameResult:
     """As in ``SegmentResult``; only in the first answer for a frame."""
     raw: VideoFrameSegments | None = field(default=None, repr=False, compare=False)
     """The message as it came."""
+
+    def __len__(self) -> int:
+        """How many objects there are."""
+        return len(self.objects)
+
+    def __bool__(self) -> bool:
+        """A frame's answer is one, though no object is followed."""
+        return True
+
+    def __iter__(self) -> Iterator[VideoObject]:
+        """The objects."""
+        return iter(self.objects)
+
+    def _repr_png_(self) -> bytes:
+        from .._drawing.shown import frame_png
+
+        return frame_png(self)
+
+    def to_supervision(self) -> supervision.Detections:
+        """As ``supervision.Detections`` with ``tracker_id``; hidden objects are left out.
+
+        Raises:
+            MissingExtraError: without ``pip install 'diptych[supervision]'``.
+        """
+        from .._export.formats import tracks_to_supervision
+
+        segments = [found.segment for found in self.objects]
+        ids = [found.object_id for found in self.objects]
+        return tracks_to_supervision(segments, ids, self.image_size)
 
     def draw(self, frame: FrameLike) -> NDArray[np.uint8]:
         """A copy of the frame with masks, outlines and labels on it: ``(height, width, 3)`` RGB.

@@ -7,7 +7,7 @@ from typing import TypedDict, cast
 
 from .._export.card_rows import CardRow, card_rows
 from .._types.cards import KnownModel
-from .._types.results import ModelStats
+from .._types.stats import ModelStats
 from .results import plain
 
 

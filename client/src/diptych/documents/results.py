@@ -25,6 +25,8 @@ from .types import (
     SegmentDocument,
 )
 
+VERSION = 1
+"""Of the documents: one that an earlier SDK would read wrongly gets another."""
 NOT_SHOWN = frozenset({"raw"})
 """Fields of results that documents leave out."""
 
@@ -55,6 +57,7 @@ def result_document(
     where there are any, in this encoding."""
     height, width = result.image_size
     return {
+        "version": VERSION,
         "model_id": result.model_id,
         "image_size": {"height": height, "width": width},
         "image_sha256": result.image_sha256,
@@ -84,6 +87,7 @@ def comparison_document(
 ) -> ComparisonDocument:
     """What several models say about one image; masks as in ``result_document``."""
     return {
+        "version": VERSION,
         "results": [outcome_document(outcome, encoding) for outcome in comparison.results],
         "agreements": [plain(pair) for pair in comparison.agreements],
     }
@@ -144,6 +148,7 @@ def _segments(result: SegmentResult, encoding: MaskEncoding) -> list[SegmentDocu
         if mask is not None and encoding is not MaskEncoding.COCO_RLE:
             annotation["segmentation"] = mask_document(mask, encoding)
         extra = {
+            "box": None if segment.box is None else list(segment.box.xyxy),
             "label": segment.label,
             "prompt_index": segment.prompt_index,
             "candidate_index": segment.candidate_index,
@@ -154,5 +159,6 @@ def _segments(result: SegmentResult, encoding: MaskEncoding) -> list[SegmentDocu
             "low_res_logits": None if logits is None else logits_document(logits),
         }
         shown = {key: value for key, value in extra.items() if value is not None}
+        annotation["score"] = segment.score  # COCO's is rounded; this one is read again
         documents.append(cast(SegmentDocument, annotation | shown))
     return documents

@@ -18,6 +18,7 @@ Share = Annotated[float, ("minimum", 0), ("maximum", 1)]
 Count = Annotated[int, ("minimum", 0)]
 Side = Annotated[int, ("minimum", 1)]
 NotNegative = Annotated[float, ("minimum", 0)]
+Version = Annotated[int, ("const", 1)]
 
 
 class ImageSizeDocument(TypedDict):
@@ -62,7 +63,7 @@ class _AnnotationDocument(TypedDict):
     category_id: Count
     """COCO category id, or 0 for class-agnostic models."""
     bbox: tuple[float, float, NotNegative, NotNegative]
-    """Left, top, width and height in pixels; zeros where there is no box."""
+    """Left, top, width and height in pixels, to a thousandth; zeros where there is no box."""
     area: NotNegative
     """Pixels of the mask; without a mask, of the box."""
     iscrowd: Annotated[int, ("const", 0)]
@@ -76,6 +77,9 @@ class SegmentDocument(_AnnotationDocument, total=False):
     segmentation: MaskDocument
     """As `output.mask_encoding` says: run lengths, a PNG, or polygons, whose holes turn the other
     way than outlines. Not for detection and keypoint tasks."""
+    box: tuple[float, float, float, float]
+    """Left, top, right and bottom in pixels, as the model gave it, not rounded; not where it gave
+    none and the mask is empty."""
     keypoints: list[float]
     """x, y and COCO's visibility of each, one after another."""
     num_keypoints: Count
@@ -99,6 +103,7 @@ class SegmentDocument(_AnnotationDocument, total=False):
 class ResultDocument(TypedDict):
     """What one model found in one picture."""
 
+    version: Version
     model_id: str
     image_size: ImageSizeDocument
     image_sha256: Sha256
@@ -150,6 +155,7 @@ class OutcomeDocument(TypedDict):
 class ComparisonDocument(TypedDict):
     """What several models say about one picture."""
 
+    version: Version
     results: list[OutcomeDocument]
     """In the order asked."""
     agreements: list[Agreement]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .._types.geometry import Box
 from . import png, polygons, runs
@@ -67,11 +68,23 @@ class Mask:
         return cls._made(size, counts=runs.check(np.asarray(counts), height * width))
 
     @classmethod
-    def from_coco(cls, counts: bytes | str, size: tuple[int, int]) -> Mask:
+    def from_coco(
+        cls,
+        counts: bytes | str | Mapping[str, Any],
+        size: tuple[int, int] | None = None,
+    ) -> Mask:
         """From a COCO compressed string, for a mask of ``size`` (height, width).
 
-        Raises ``ValueError`` for a string that no mask of this size has.
+        Or from COCO's dict of both, ``{"size": [height, width], "counts": ...}``, whose counts may
+        be a list, too. Raises ``ValueError`` for a string that no mask of this size has.
         """
+        if isinstance(counts, Mapping):
+            size, inner = tuple(counts["size"]), counts["counts"]
+            if not isinstance(inner, (bytes, str)):
+                return cls.from_counts(inner, size)
+            counts = inner
+        if size is None:
+            raise TypeError("size: expected (height, width) for a string of counts, got none")
         height, width = _checked(size)
         data = counts.encode() if isinstance(counts, str) else counts
         return cls._made(size, counts=runs.decode(data, height * width))
@@ -124,6 +137,17 @@ class Mask:
     def to_coco(self) -> bytes:
         """The COCO compressed string, byte for byte that of pycocotools."""
         return runs.encode(self.counts)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """What ``np.asarray(mask)`` takes: ``to_array``, which is always a copy."""
+        if copy is False:
+            raise ValueError("mask: expected that a copy may be made, got copy=False")
+        return self.to_array() if dtype is None else self.to_array().astype(dtype)
+
+    def _repr_png_(self) -> bytes:
+        from .._drawing.shown import mask_png
+
+        return mask_png(self)
 
     def to_array(self) -> NDArray[np.bool_]:
         """``(height, width)`` bool, a fresh array."""

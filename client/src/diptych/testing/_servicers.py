@@ -11,15 +11,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from .._types.prompts import MaskEncoding, Task
-from .._types.results import (
-    AnswerTime,
-    ModelStats,
-    Provenance,
-    SegmentResult,
-    StageTime,
-    Timings,
-)
+from .._types.results import Provenance, SegmentResult, Timings
 from .._types.segment import Segment
+from .._types.stats import AnswerTime, ModelStats, StageTime
 from ..segment import v1 as pb
 from ..wire.cards import card_reply, cards_reply, known_model_message
 from ..wire.comparison import (

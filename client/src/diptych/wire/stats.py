@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timezone
 
-from .._types.results import AnswerTime, ModelStats, StageTime
+from .._types.stats import AnswerTime, ModelStats, StageTime
 from ..segment import v1 as pb
 from .replies import duration, seconds
 from .requests import read_task, task_value

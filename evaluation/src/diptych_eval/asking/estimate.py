@@ -46,6 +46,7 @@ def estimates(
     limit: int | None = None,
     class_agnostic: bool = False,
     mapping: Mapping[str, str] | None = None,
+    clicks: Sequence[int] = (1, 3, 5),
     max_clicks: int = 20,
 ) -> list[Estimate]:
     """Plan a run as ``evaluate`` does with these arguments, and say what it would ask.
@@ -65,23 +66,29 @@ def estimates(
         named=models is not None,
     )
     asked = limited(dataset, limit)
-    return [_estimate(client, asked, question, results, max_clicks) for question in plan.questions]
+    return [
+        _estimate(
+            client,
+            question,
+            items_of(client, question, asked, clicks=clicks, max_clicks=max_clicks),
+            results,
+            max_clicks,
+        )
+        for question in plan.questions
+    ]
 
 
 def _estimate(
-    client: Client, dataset: Dataset, question: Question, results: Path, max_clicks: int
+    client: Client, question: Question, items: Sequence[Item], results: Path, max_clicks: int
 ) -> Estimate:
-    items = items_of(client, question, dataset, clicks=(), max_clicks=max_clicks)
     there = kept_names(results, question.card.id, question.task.value)
     left = [item for item in items if item.name not in there]
     calls = sum(_calls(question, item, max_clicks) for item in left)
-    seconds = _known_s(client, question)
-    measured = False
-    if seconds is None and left and question.task is not EvaluationTask.VIDEO:
-        measured, seconds = True, _measured_s(left[0])
-        total = seconds * len(left)
-    else:
-        total = None if seconds is None else seconds * calls
+    known = _known_s(client, question)
+    seconds = None if known is None else known * calls
+    measured = seconds is None and bool(left) and question.task is not EvaluationTask.VIDEO
+    if measured:
+        seconds = _measured_s(left[0]) * len(left)
     return Estimate(
         question.card.id,
         question.task.value,
@@ -89,7 +96,7 @@ def _estimate(
         len(items) - len(left),
         calls,
         sum(path.stat().st_size for item in left for path in item.files),
-        total,
+        seconds,
         measured,
     )
 

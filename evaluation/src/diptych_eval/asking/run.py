@@ -24,6 +24,7 @@ from .store import AnswerFile, answer_file, identity_of, key_of
 from .watching import Watcher
 
 _PASSES = 3
+_PROBES = 3
 _ENDS = (AuthenticationError, ModelNotFoundError, UnsupportedCallError, UnsupportedTaskError)
 """What every further picture would be answered with, too."""
 
@@ -67,36 +68,50 @@ class Asking:
         return file
 
     def _fill(self, file: AnswerFile, items: Sequence[Item], model_id: str) -> None:
-        missing = [item for item in items if not self._fits(file, item)]
-        # Who answers now is learned from an answer, be it one that is there already.
-        asked = self._ask(file, missing or items[:1])
-        for _ in range(len(items) - len(asked)):
+        fitting = [item for item in items if self._fits(file, item)]
+        there = {item.name for item in fitting}
+        for _ in fitting:
             self._watcher.advanced()
+        asked = self._ask(file, [item for item in items if item.name not in there])
+        now = _who(asked) or self._probed(file, fitting, model_id)
         for _ in range(_PASSES):
-            now = next((identity_of(each) for each in reversed(asked) if not each.error), None)
-            if now is None:
-                return
-            stale = [item for item in items if not self._is_by(file, item, now)]
+            stale = [item for item in items if not self._is_by(file, item, now)] if now else []
             if not stale:
                 return
             self._watcher.said(
                 f"{model_id}: {len(stale)} answers are of other weights, another tier or software, "
                 "and are asked again"
             )
-            asked = self._ask(file, stale)
+            now = _who(self._ask(file, stale, again=True)) or now
         raise ValueError(
             f"model {model_id!r}: expected answers of one set of weights, tier and software, got "
             "several: its replicas differ, or it is being replaced"
         )
 
-    def _ask(self, file: AnswerFile, items: Sequence[Item]) -> list[Answer]:
+    def _probed(
+        self, file: AnswerFile, fitting: Sequence[Item], model_id: str
+    ) -> dict[str, str] | None:
+        """Who answers now, learned from a picture that has an answer already."""
+        error = ""
+        for item in fitting[:_PROBES]:
+            answer = self._one(item)
+            if not answer.error:
+                file.add(answer)
+                return identity_of(answer)
+            error = answer.error
+        if error:
+            raise ValueError(f"model {model_id!r}: it refuses what it has answered before: {error}")
+        return None
+
+    def _ask(self, file: AnswerFile, items: Sequence[Item], *, again: bool = False) -> list[Answer]:
         """Asks, and keeps what is answered; what is returned has no values, to save memory."""
         asked = []
         try:
             for answer in _answered(items, self._one, self._jobs):
                 file.add(answer)
                 asked.append(replace(answer, value={}))
-                self._watcher.advanced()
+                if not again:
+                    self._watcher.advanced()
                 if answer.error:
                     self._watcher.said(f"{answer.name}: {answer.error}")
         except BaseException:
@@ -135,6 +150,11 @@ class Asking:
         if item.files not in self._digests:
             self._digests[item.files] = sha256_of(item.files)
         return self._digests[item.files]
+
+
+def _who(answers: Sequence[Answer]) -> dict[str, str] | None:
+    """What gave the last of them; ``None`` if all were refused."""
+    return next((identity_of(each) for each in reversed(answers) if not each.error), None)
 
 
 def _answered(items: Sequence[Item], ask: Callable[[Item], Answer], jobs: int) -> Iterator[Answer]:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
 from ._group import evaluation
+from ._verify import verify
 
 __all__ = ["evaluation", "verify"]
-
-
-@click.group(name="verify")
-def verify() -> None:
-    """Tell whether weights answer as published, or as they did before."""

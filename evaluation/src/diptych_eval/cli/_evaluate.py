@@ -43,8 +43,8 @@ class _DatasetCommand(click.Command):
 @click.option(
     "--clicks",
     type=ClicksType(),
-    default=(1, 3, 5),
-    show_default="1,3,5",
+    default="1,3,5",
+    show_default=True,
     help="After how many clicks mean IoU is wanted, in prompted.",
 )
 @click.option(
@@ -145,6 +145,7 @@ def evaluate_command(
                         results=out,
                         limit=limit,
                         class_agnostic=class_agnostic,
+                        clicks=clicks,
                         max_clicks=max_clicks,
                     )
                 )

@@ -38,7 +38,7 @@ def print_figures(figures: Figures) -> None:
     """Print what was refused, the main figures, their differences and a verdict for each kind."""
     if figures.refused:
         names = list(dict.fromkeys(each.name for each in figures.refused))
-        click.echo(f"Left out of all figures, since a model gave no answer: {len(names)} pictures.")
+        click.echo(f"Left out of all figures, since a model gave no answer: {len(names)}.")
         for each in figures.refused[:_REFUSED]:
             click.echo(f"  {each.name}: {each.model_id}, {each.task}: {each.error}")
     for warning in figures.warnings:
@@ -84,7 +84,9 @@ def print_estimates(found: Sequence[Estimate]) -> None:
 
 
 def _figure_table(figures: Figures) -> Table:
-    title = f"{figures.dataset}: {figures.picture_count} pictures, {figures.object_count} objects"
+    clips = any(name.startswith("video/") for model in figures.models for name in model.values)
+    what = "clips" if clips else "pictures"
+    title = f"{figures.dataset}: {figures.picture_count} {what}, {figures.object_count} objects"
     table = _table(("figure", *(model.model_id for model in figures.models)), title=title)
     known = dict.fromkeys(name for model in figures.models for name in model.values)
     for name in sorted(filter(_SHOWN.fullmatch, known), key=_rank):

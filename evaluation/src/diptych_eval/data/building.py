@@ -12,9 +12,9 @@ from diptych import Mask
 
 from ..model import Category, Dataset, EvaluationTask, Picture, Truth
 from .classes import plain
-from .errors import Findings
+from .errors import DatasetError, Findings
 from .geometry import Xywh, box_of
-from .pictures import Frame
+from .pictures import Frame, read_header
 from .turning import turned_truth
 
 
@@ -73,12 +73,14 @@ def build_pictures(
     """
     findings = reading.findings
     renamed = _renaming(categories, reading)
-    final = _categories(categories, renamed)
-    ids = {each.name: each.id for each in final}
     found = sorted(pictures, key=lambda each: each.name)
+    final = _with_keypoints(_categories(categories, renamed), renamed, found, findings)
+    ids = {each.name: each.id for each in final}
     made = _pictures(found, {old: ids[new] for old, new in renamed.items()}, reading)
     truths = [truth for picture in made for truth in picture.truths]
-    if not made:
+    if findings.problems:
+        pass  # what follows would only repeat them
+    elif not made:
         findings.problem(root, "", "a data set with pictures", "none")
     elif not truths:
         findings.problem(root, "", "at least one labelled object", f"none on {len(made)} pictures")
@@ -116,7 +118,7 @@ def canonical_sha256(categories: Sequence[Category], pictures: Sequence[Picture]
                     round(truth.area, 4),
                     truth.crowd,
                     [round(each, 4) for each in truth.keypoints],
-                    None if truth.mask is None else truth.mask.to_coco().decode("ascii"),
+                    None if truth.mask is None else _hash(truth.mask),
                 ]
             )
             for truth in picture.truths
@@ -125,6 +127,10 @@ def canonical_sha256(categories: Sequence[Category], pictures: Sequence[Picture]
         if picture.semantic is not None:
             digest.update(hashlib.sha256(picture.semantic.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _hash(mask: Mask) -> str:
+    return hashlib.sha256(mask.counts.astype("<u4").tobytes()).hexdigest()
 
 
 def _renaming(categories: Sequence[Category], reading: Reading) -> dict[str, str]:
@@ -145,7 +151,7 @@ def _renaming(categories: Sequence[Category], reading: Reading) -> dict[str, str
         final = first.setdefault(plain(target), own)
         if each.name != final and plain(each.name) == plain(final):
             reading.findings.warn(
-                "{n} classes have names that differ only in spelling; they are read as one.",
+                "Some classes have names that differ only in spelling; they are read as one.",
                 f"{final!r} and {each.name!r}",
             )
         renamed[each.name] = final
@@ -163,6 +169,27 @@ def _categories(categories: Sequence[Category], renamed: Mapping[str, str]) -> l
     return list(made.values())
 
 
+def _with_keypoints(
+    categories: Sequence[Category],
+    renamed: Mapping[str, str],
+    pictures: Sequence[FoundPicture],
+    findings: Findings,
+) -> list[Category]:
+    """The categories; those that do not name the key points of their objects get numbers."""
+    points = {each.name: each.keypoints for each in categories}
+    for picture in pictures:
+        for item in picture.objects:
+            name, count = renamed[item.category], len(item.keypoints) // 3
+            if count and not points[name]:
+                findings.warn("Some classes have key points without names; numbered.", name)
+                points[name] = tuple(f"point {number}" for number in range(count))
+            elif count and count != len(points[name]):
+                expected = f"{len(points[name])}, as others of {name} have"
+                place = f"{picture.name}, {item.label}, keypoints"
+                findings.problem(None, place, expected, str(count))
+    return [replace(each, keypoints=points[each.name]) for each in categories]
+
+
 def _pictures(
     found: Sequence[FoundPicture], ids: Mapping[str, int], reading: Reading
 ) -> list[Picture]:
@@ -175,11 +202,28 @@ def _pictures(
             if truth is not None:
                 truths.append(truth)
                 count += 1
+        if each.semantic is not None:
+            _check_semantic(each, each.semantic, reading.findings)
         turned = each.frame.turn >= 5
         height, width = each.frame.height, each.frame.width
         size = (width, height) if turned else (height, width)
         made.append(Picture(number, each.name, each.path, *size, tuple(truths), each.semantic))
     return made
+
+
+def _check_semantic(picture: FoundPicture, file: Path, findings: Findings) -> None:
+    try:
+        size = read_header(file).stored
+    except DatasetError as error:
+        findings.add(error)
+        return
+    wanted = picture.frame.height, picture.frame.width
+    if size != wanted:
+        expected = f"{wanted[0]} x {wanted[1]}, as {picture.name}"
+        findings.problem(file, "height x width", expected, f"{size[0]} x {size[1]}")
+    elif picture.frame.turn != 1:
+        got = "those of a picture that EXIF turns; take the orientation out of the picture"
+        findings.problem(file, "", "classes of pixels of a picture that is not turned", got)
 
 
 def _truth(
@@ -192,15 +236,15 @@ def _truth(
     if box is not None and not (box[2] > 0 and box[3] > 0):
         box = None
         if around is not None:
-            text = "{n} boxes have a side of 0 or less; the box around the mask is taken."
+            text = "Some boxes have a side of 0 or less; the box around the mask is taken."
             findings.warn(text, place)
     box = box or around
     if box is None:
         # Nothing can overlap it; COCO would count it as missed for ever.
-        findings.warn("{n} objects have neither a box nor a mask with an area; left out.", place)
+        findings.warn("Some objects have neither a box nor a mask with an area; left out.", place)
         return None
     if item.mask is not None and around is None:
-        findings.warn("{n} objects have a mask without a pixel, which no answer can match.", place)
+        findings.warn("Some objects have a mask without a pixel, which no answer can match.", place)
     _say_outside(box, picture.frame, place, findings)
     area = item.area
     if area is None:
@@ -217,7 +261,7 @@ def _say_outside(box: Xywh, frame: Frame, place: str, findings: Findings) -> Non
         findings.problem(None, f"{place}, box", "to touch its picture", got)
     elif box[0] < -1 or box[1] < -1 or right > frame.width + 1 or bottom > frame.height + 1:
         findings.warn(
-            "{n} boxes leave their picture by more than a pixel; read as they are.", place
+            "Some boxes leave their picture by more than a pixel; read as they are.", place
         )
 
 
@@ -229,7 +273,7 @@ def _tasks(
     if masks:
         tasks.add(EvaluationTask.PROMPTED)
     if masks and masks == len(truths):
-        tasks.add(EvaluationTask.INSTANCES)
+        tasks |= {EvaluationTask.INSTANCES, EvaluationTask.SEMANTIC}
     elif masks:
         findings.warn(
             f"{len(truths) - masks:,} of {len(truths):,} objects have no mask, so that masks are "
@@ -259,9 +303,9 @@ def _say_unlabelled(
     used = {truth.category_id for truth in truths}
     for each in categories:
         if each.id not in used:
-            findings.warn("{n} classes have no object and are in no mean.", each.name)
+            findings.warn("Some classes have no object and are in no mean.", each.name)
         elif all(truth.crowd for truth in truths if truth.category_id == each.id):
-            text = "{n} classes have crowds only, which never count, and are in no mean."
+            text = "Some classes have crowds only, which never count, and are in no mean."
             findings.warn(text, each.name)
 
 
@@ -275,6 +319,6 @@ def _say_same_bytes(pictures: Sequence[Picture], findings: Findings) -> None:
             with each.path.open("rb") as file:
                 key = hashlib.file_digest(file, "sha256").digest()
             if key in seen:
-                text = "{n} pictures have the same bytes as another one, so they count twice."
+                text = "Some pictures have the same bytes as another one, so they count twice."
                 findings.warn(text, f"{each.name} and {seen[key]}")
             seen.setdefault(key, each.name)

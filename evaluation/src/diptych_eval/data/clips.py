@@ -42,9 +42,11 @@ def build_clips(
     for each in sorted(clips, key=lambda clip: clip.name):
         labels = {index: masks for index, masks in each.labels.items() if masks}
         if not labels:
-            findings.warn("{n} clips have no labelled object; left out.", each.name)
+            findings.warn("Some clips have no labelled object; left out.", each.name)
         elif len(each.labels) < 2:
-            text = "{n} clips are labelled in one frame only, so nothing can be followed; left out."
+            text = (
+                "Some clips are labelled in one frame only, so nothing can be followed; left out."
+            )
             findings.warn(text, each.name)
         elif (clip := _clip(each, reading)) is not None:
             made.append(clip)

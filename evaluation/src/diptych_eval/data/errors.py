@@ -66,13 +66,14 @@ class Findings:
         """Note what is strange and how it is read.
 
         Args:
-            sentence: the same for all cases; ``{n}`` stands for how many there were.
-            example: where, such as a picture's name; the first three are named.
+            sentence: the same for all cases.
+            example: where, such as a picture's name; how many there were follows the sentence, and
+                the first three examples.
             count: of cases that this call stands for.
         """
         warning = self._warnings.setdefault(sentence, _Warning())
         warning.count += count
-        if example and len(warning.examples) < _SHOWN:
+        if example and example not in warning.examples and len(warning.examples) < _SHOWN:
             warning.examples.append(example)
 
     def stop(self) -> None:
@@ -94,8 +95,7 @@ class Findings:
 
 
 def _sentence(text: str, warning: _Warning) -> str:
-    said = text.replace("{n}", f"{warning.count:,}")
     if not warning.examples:
-        return said
+        return text
     more = " …" if warning.count > len(warning.examples) else ""
-    return f"{said.rstrip('.')} ({', '.join(warning.examples)}{more})."
+    return f"{text.rstrip('.')}: {warning.count:,} ({', '.join(warning.examples)}{more})."

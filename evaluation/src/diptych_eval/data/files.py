@@ -17,6 +17,10 @@ from .geometry import short
 _LABEL_MODES = ("1", "L", "P", "I;16", "I;16B", "I")
 
 
+class ColoursError(DatasetError):
+    """A PNG of labels that holds colours where numbers were expected."""
+
+
 def read_text(path: Path) -> str:
     """A text file in UTF-8, with or without a byte order mark.
 
@@ -65,7 +69,10 @@ def read_xml(path: Path) -> ElementTree.Element:
         DatasetError: it is none; with line and column.
     """
     try:
-        return ElementTree.fromstring(path.read_bytes())
+        data = path.read_bytes()
+        if b"<!ENTITY" in data:  # a few of them expand to gigabytes
+            raise ValueError("it defines entities, which no labels need")
+        return ElementTree.fromstring(data)  # noqa: S314  # entities are refused above
     except ElementTree.ParseError as error:
         line, column = error.position
         raise DatasetError(path, f"line {line}, column {column}", "XML", str(error)) from error
@@ -77,7 +84,7 @@ def read_labels(path: Path) -> NDArray[np.integer[Any]]:
     """``(height, width)`` values of a PNG that holds a number for each pixel.
 
     Raises:
-        DatasetError: it cannot be read, or holds colours.
+        DatasetError: it cannot be read; a ``ColoursError`` if it holds colours.
     """
     try:
         with Image.open(path) as image:
@@ -85,8 +92,8 @@ def read_labels(path: Path) -> NDArray[np.integer[Any]]:
             if mode in _LABEL_MODES:
                 values = np.asarray(image)
                 return values.astype(np.uint8) if mode == "1" else values
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders of broken files raise whatever comes up
         said = str(error) or type(error).__name__
         raise DatasetError(path, "", "a PNG of labels", f"a file that is none: {said}") from error
     expected = "a number for each pixel (grey or a palette)"
-    raise DatasetError(path, "", expected, f"colours (mode {mode})")
+    raise ColoursError(path, "", expected, f"colours (mode {mode})")

@@ -13,6 +13,7 @@ from diptych import Mask
 Xywh = tuple[float, float, float, float]
 
 _MIN_COORDINATES = 6  # three corners
+_HUGE = 1e300
 
 
 def rasterise(polygons: Sequence[Sequence[float]], height: int, width: int) -> Mask:
@@ -49,7 +50,7 @@ def split_degenerate(polygons: Sequence[Sequence[float]]) -> tuple[list[Sequence
 def box_of(mask: Mask) -> Xywh | None:
     """Left, top, width and height around a mask; ``None`` if it is empty."""
     box = mask.box
-    return None if box is None else (box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0)
+    return None if box is None else box.xywh
 
 
 def numbers(value: Any) -> list[float]:
@@ -60,12 +61,18 @@ def numbers(value: Any) -> list[float]:
     """
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"a list of numbers, got {short(value)}")
-    for each in value:
-        if isinstance(each, bool) or not isinstance(each, (int, float)):
-            raise ValueError(f"numbers only, got {short(each)}")
-        if not math.isfinite(each):
-            raise ValueError(f"finite numbers, got {each}")
-    return [float(each) for each in value]
+    # One pass each over what may be a thousand corners; which number is to blame is rarely asked.
+    if set(map(type, value)) <= {int, float}:
+        try:
+            made = list(map(float, value))
+        except OverflowError:  # a whole number beyond the largest float
+            made = [math.inf]
+        if all(map(math.isfinite, made)):
+            return made
+        wrong = next((each for each in value if not -_HUGE < each < _HUGE), value)
+        raise ValueError(f"finite numbers, got {short(wrong)}")
+    wrong = next(each for each in value if type(each) not in (int, float))
+    raise ValueError(f"numbers only, got {short(wrong)}")
 
 
 def short(value: Any) -> str:

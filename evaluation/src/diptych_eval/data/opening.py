@@ -9,11 +9,22 @@ from pathlib import Path
 from ..model import Dataset
 from .building import Reading
 from .errors import DatasetError, Findings
+from .formats.cityscapes import read_cityscapes
 from .formats.coco import read_coco
 from .formats.davis import read_davis
 from .formats.detection import FORMATS, detect_format
+from .formats.sa_v import read_sa_v
+from .formats.voc import read_voc
+from .formats.yolo import read_yolo
 
-_READERS = {"coco": read_coco, "davis": read_davis}
+_READERS = {
+    "coco": read_coco,
+    "yolo": read_yolo,
+    "voc": read_voc,
+    "cityscapes": read_cityscapes,
+    "davis": read_davis,
+    "sa-v": read_sa_v,
+}
 
 
 def open_dataset(
@@ -52,7 +63,15 @@ def open_dataset(
         exif=exif,
     )
     findings.stop()
-    return dataset
+    opened = {
+        "path": str(Path(path).resolve()),
+        "images": None if images is None else str(Path(images).resolve()),
+        "format": dataset.format,
+        "mapping": dict(mapping),
+        "crowd": crowd,
+        "exif": exif,
+    }
+    return replace(dataset, opened=opened)
 
 
 def read_dataset(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from PIL import Image
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 from diptych.pixels import orientation
 
@@ -19,6 +20,10 @@ SUFFIXES = frozenset(
 )
 """Files that count as pictures."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_OTHER_CASE = (
+    "Some picture files have names that differ from the labels' in case or in the form of their "
+    "letters; they are taken."
+)
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,12 @@ def read_header(path: Path) -> Header:
                 # Pillow decodes a PNG to see whether metadata follow its pixels.
                 plain = image.format == "PNG" and not _png_says_more(path)
                 turn = 1 if plain else orientation(image)
-                if image.format == "TIFF" and image.size != (width, height):
-                    width, height = height, width
+                if isinstance(image, TiffImageFile):
+                    # Its size is that of the turned picture, in newer versions of Pillow.
+                    width, height = image.tag_v2[IMAGEWIDTH], image.tag_v2[IMAGELENGTH]
     except Image.DecompressionBombError as error:
         raise DatasetError(path, "", "a picture of a usual size", str(error)) from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # decoders of broken files raise whatever comes up
         said = str(error) or type(error).__name__
         raise DatasetError(path, "", "a picture", f"a file that is none: {said}") from error
     return Header(height, width, turn)
@@ -134,12 +140,12 @@ def decide_frame(
         return None
     if wanted == "turned":
         findings.warn(
-            "{n} pictures are turned by EXIF; their labels are read as of the turned.", name
+            "Some pictures are turned by EXIF; their labels are read as of the turned.", name
         )
         return Frame(*turned)
     findings.warn(
-        "{n} pictures are turned by EXIF, and their labels are of the pixels as stored; the labels "
-        "are turned alike, since models see turned pictures.",
+        "Some pictures are turned by EXIF, and their labels are of the pixels as stored; the "
+        "labels are turned alike, since models see turned pictures.",
         name,
     )
     return Frame(*stored, header.orientation)
@@ -166,6 +172,7 @@ class PictureFolder:
         self._folders = list(folders)
         self._findings = findings
         self._listed: dict[Path, dict[str, list[Path]]] = {}
+        self._stems: dict[Path, dict[str, Path]] = {}
         self._below: dict[str, list[Path]] | None = None
 
     @property
@@ -177,30 +184,38 @@ class PictureFolder:
         """The file of that name: as written, in another case, or alone of that name below."""
         relative = as_posix(name)
         for folder in self._folders:
-            if (path := folder / relative).is_file():
+            if is_there(path := folder / relative):
                 return path
         for folder in self._folders:
             path = folder / relative
             found = self._listing(path.parent).get(_plain(path.name), [])
             if len(found) == 1:
-                self._findings.warn(
-                    "{n} picture files have names that differ from the labels' in case or in the "
-                    "form of their letters; they are taken.",
-                    f"{name} is {found[0].name}",
-                )
+                self._findings.warn(_OTHER_CASE, f"{name} is {found[0].name}")
                 return found[0]
         found = self._everywhere().get(_plain(PurePosixPath(relative).name), [])
         if len(found) == 1:
             self._findings.warn(
-                "{n} picture files are in another folder than the labels say; they are taken.",
+                "Some picture files are in another folder than the labels say; they are taken.",
                 f"{name} is {found[0]}",
             )
             return found[0]
         return None
 
+    def find_stem(self, stem: str) -> Path | None:
+        """The picture whose name is this one and a suffix."""
+        for folder in self._folders:
+            if folder not in self._stems:
+                paths = list_pictures(folder) if folder.is_dir() else []
+                self._stems[folder] = {_plain(path.stem): path for path in reversed(paths)}
+            if (path := self._stems[folder].get(_plain(stem))) is not None:
+                if path.stem != stem:
+                    self._findings.warn(_OTHER_CASE, f"{stem} is {path.name}")
+                return path
+        return None
+
     def _listing(self, folder: Path) -> dict[str, list[Path]]:
         if folder not in self._listed:
-            files = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+            files = list(filter(Path.is_file, folder.iterdir())) if is_there(folder) else []
             self._listed[folder] = _by_plain_name(files)
         return self._listed[folder]
 
@@ -213,10 +228,18 @@ class PictureFolder:
         return self._below
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; not if no file could have such a name."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def as_posix(name: str) -> str:
     """A file's name with ``/`` between folders, also if Windows wrote it."""
     if "\\" not in name:
-        return name
+        return PurePosixPath(name).as_posix()
     path = PureWindowsPath(name)
     return (path.relative_to(path.anchor) if path.anchor else path).as_posix()
 

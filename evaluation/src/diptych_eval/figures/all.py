@@ -24,7 +24,7 @@ from ..results import (
 from .agreement import agreement_figures
 from .boundary import boundary_figures
 from .cost import cost_figures
-from .differences import ap_difference
+from .differences import Compared, ap_differences
 from .instances import InstanceFigures, Kind, instance_figures
 from .keypoints import keypoint_figures
 from .prompted import prompted_figures
@@ -40,6 +40,11 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
     (EvaluationTask.INSTANCES.value, "segm"),
     (EvaluationTask.BOXES.value, "bbox"),
 )
+_COMPARED: tuple[tuple[str, tuple[Compared, ...], Compared], ...] = (
+    (EvaluationTask.INSTANCES.value, ("segm", "boundary"), "agnostic"),
+    (EvaluationTask.BOXES.value, ("bbox",), "agnostic-bbox"),
+)
+"""Of a task, what is compared by class, and what of models without classes."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def compute(dataset: Dataset, answers: Mapping[str, ByTask], options: ComputeOpt
         picture_count=len(left.pictures) or len(left.clips),
         object_count=len(seen) or sum(len(clip.object_ids) for clip in left.clips),
         models=tuple(_joined(model, parts) for model, parts in made.items()),
-        differences=tuple(_differences(left, kept, made, options)) if options.bootstrap else (),
+        differences=tuple(_differences(left, kept, made, options) if options.bootstrap else ()),
         refused=refused,
         warnings=(*dataset.warnings, *options.warnings),
         options=options.said,
@@ -206,9 +211,9 @@ def _joined(model: str, parts: Sequence[InstanceFigures | TaskFigures]) -> Model
         for name, figures in part.per_class.items():
             per_class[name] |= figures
         notes += part.notes
+        tables += part.tables
         if isinstance(part, InstanceFigures):
             curves += part.curves
-            tables += part.tables
     return ModelFigures(
         model,
         values,
@@ -225,38 +230,24 @@ def _differences(
     kept: Mapping[str, ByTask],
     made: Mapping[str, Sequence[InstanceFigures | TaskFigures]],
     options: ComputeOptions,
-) -> Iterator[Difference]:
+) -> list[Difference]:
+    """Every pair, the earlier model subtracted from the later one, pair by pair."""
+    found: list[Difference] = []
+    for task, kinds, agnostic in _COMPARED:
+        theirs = {model: tasks[task] for model, tasks in kept.items() if task in tasks}
+        named = {model: each for model, each in theirs.items() if model not in options.agnostic}
+        compared = [(kind, named) for kind in kinds]
+        if _some_agnostic(kept, options, task):
+            compared.append((agnostic, theirs))
+        for kind, answers in compared:
+            if len(answers) > 1:
+                found += ap_differences(
+                    dataset, answers, kind=kind, resamples=options.bootstrap, seed=options.seed
+                )
     for a, b in combinations(kept, 2):
-        for task, kind in _KINDS:
-            if task in kept[a] and task in kept[b]:
-                yield from _ap_differences(dataset, a, b, kept, options, task=task, kind=kind)
-        yield from _share_differences(a, made[a], b, made[b], options)
-
-
-def _ap_differences(
-    dataset: Dataset,
-    a: str,
-    b: str,
-    kept: Mapping[str, ByTask],
-    options: ComputeOptions,
-    *,
-    task: str,
-    kind: Kind,
-) -> Iterator[Difference]:
-    ways = [False] if not {a, b} & options.agnostic else []
-    ways += [True] if _some_agnostic(kept, options, task) else []
-    for class_agnostic in ways:
-        yield from ap_difference(
-            dataset,
-            kept[a][task],
-            kept[b][task],
-            model_a=a,
-            model_b=b,
-            kind=kind,
-            class_agnostic=class_agnostic,
-            resamples=options.bootstrap,
-            seed=options.seed,
-        )
+        found += _share_differences(a, made[a], b, made[b], options)
+    place = {model: index for index, model in enumerate(kept)}
+    return sorted(found, key=lambda each: (place[each.model_a], place[each.model_b]))
 
 
 def _share_differences(

@@ -11,14 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..model import Dataset, Picture
+import numpy as np
+
+from ..model import Category, Dataset, Picture
 from ..results import Answer, Curve, Table, Value
 from . import hot
 from .matches.arrays import AREAS, Arrays
-from .matches.overlaps import answered
+from .matches.diagnostics import diagnose
+from .matches.matching import matches
+from .matches.overlaps import Similarity, answered, overlaps
+from .matches.resampled import recall_of_pictures
 
 Kind = Literal["segm", "bbox"]
 
+SIMILARITIES: Mapping[Kind, Similarity] = {"segm": hot.mask_iou, "bbox": hot.box_iou}
 CLASS_AGNOSTIC_ANSWERS = (10, 100, 1000)
 WHY_NO_AP = (
     "a model that names no class segments the background too, and its best mask often is the "
@@ -59,12 +65,17 @@ def instance_figures(
         return _class_agnostic(dataset, answers, kind, pictures)
     arrays = hot.evaluate(dataset, answers, kind)
     per_class = {
-        category.name: ap_values(arrays, kind, pictures, category=index, of=category.name)
+        category.name: ap_values(arrays, kind, pictures, (index, category))
         for index, category in enumerate(dataset.categories)
     }
+    compared = list(overlaps(dataset, answers, SIMILARITIES[kind]))
+    diagnosis = diagnose(dataset, compared, arrays, kind)
     return InstanceFigures(
-        values=ap_values(arrays, kind, pictures),
+        values={**ap_values(arrays, kind, pictures), **diagnosis.values},
         per_class=_keyed_once(dataset, per_class),
+        curves=diagnosis.curves,
+        tables=diagnosis.tables,
+        per_picture=diagnosis.per_picture,
         notes=_notes(dataset, answers, pictures),
     )
 
@@ -73,27 +84,28 @@ def ap_values(
     arrays: Arrays,
     prefix: str,
     pictures: Sequence[Picture],
-    *,
-    category: int | None = None,
-    of: str = "",
+    of: tuple[int, Category] | None = None,
 ) -> dict[str, Value]:
-    """Give AP and AR under ``prefix``, of all classes or of the one at an index and ``of`` a name.
+    """Give AP and AR under ``prefix``, of all classes or ``of`` the one at an index of the arrays.
 
     Where there is no object to find, the value is ``None`` and says so.
     """
-    wanted = [
-        truth
-        for picture in pictures
-        for truth in picture.truths
-        if not truth.crowd and (category is None or truth.category_id == category + 1)
-    ]
+    category = None if of is None else of[0]
+    wanted = np.array(
+        [
+            truth.area
+            for picture in pictures
+            for truth in picture.truths
+            if not truth.crowd and (of is None or truth.category_id == of[1].id)
+        ]
+    )
 
     def value(figure: float | None, area: str = "all") -> Value:
         low, high = AREAS[area]
-        count = sum(low <= truth.area <= high for truth in wanted)
+        count = int(((wanted >= low) & (wanted <= high)).sum())
         if figure is not None:
             return Value(figure, count)
-        kind = f" of class {of!r}" if of else ""
+        kind = f" of class {of[1].name!r}" if of else ""
         size = f" of {_SIZES[area]}" if area != "all" else ""
         return Value(None, 0, f"the pictures show no object{kind}{size}: there is nothing to find")
 
@@ -121,7 +133,13 @@ def _class_agnostic(
         name: each for name, each in ap_values(arrays, prefix, pictures).items() if "/AR" in name
     }
     values[f"{prefix}/AP"] = Value(None, 0, WHY_NO_AP)
-    return InstanceFigures(values=values, notes=(f"{prefix}/AP is not given: {WHY_NO_AP}.",))
+    return InstanceFigures(
+        values=values,
+        per_picture={
+            f"{prefix}/AR100": _recall_of_pictures(without_classes(dataset), merged, kind)
+        },
+        notes=(f"{prefix}/AP is not given: {WHY_NO_AP}.",),
+    )
 
 
 def one_class(dataset: Dataset, answers: Mapping[str, Answer]) -> dict[str, Answer]:
@@ -147,6 +165,36 @@ def _keyed_once(
     if len(per_class) < len(dataset.categories):
         raise ValueError("two categories of the data set have one name")
     return per_class
+
+
+def without_classes(dataset: Dataset) -> Dataset:
+    """Put all truths into the data set's first class."""
+    first = dataset.categories[:1]
+    pictures = tuple(
+        dataclasses.replace(
+            picture,
+            truths=tuple(
+                dataclasses.replace(each, category_id=first[0].id) for each in picture.truths
+            ),
+        )
+        for picture in dataset.pictures
+    )
+    return dataclasses.replace(dataset, categories=first, pictures=pictures)
+
+
+def _recall_of_pictures(
+    dataset: Dataset, answers: Mapping[str, Answer], kind: Kind
+) -> dict[str, float]:
+    """Give each picture's AR100; it has none where it has no object."""
+    # No answer counts against recall, whatever its area.
+    compared = overlaps(dataset, answers, SIMILARITIES[kind])
+    categories = [each.id for each in dataset.categories]
+    found = matches(compared, categories, lambda _: 0.0, areas=("all",))
+    if not found:
+        return {}
+    names = [each.name for each in answered(dataset, answers)]
+    recalls = zip(names, recall_of_pictures(found[0], 100).tolist(), strict=True)
+    return {name: recall for name, recall in recalls if not np.isnan(recall)}
 
 
 def _notes(

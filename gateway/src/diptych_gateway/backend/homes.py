@@ -8,11 +8,16 @@ So gateways that share nothing find it where another has sent it.
 from __future__ import annotations
 
 import hashlib
+import random
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
+_SPILL_CALLS = 3
+"""A home is left for the other one if that has more than so many fewer calls."""
+_CROWDED = 1.5
+"""Both are left if they have more than so many times the calls of the mean replica, and 3."""
 _RECENT = 256
 _HOMES_PER_SHARE = 2.0
 """An image with a share of the recent calls gets twice that share of the replicas as homes, so that
@@ -117,3 +122,29 @@ class Homes:
         if wanted > 2 and contended:
             self._contended.add(digest)
         return wanted if wanted > 2 and digest in self._contended else 2
+
+
+def least_busy(usable: Sequence[R], holders: Sequence[R], digest: bytes, homes: Homes) -> R:
+    """Choose among usable ones, best first, of which some hold the image."""
+    home = min(usable[:2], key=calls)
+    best = min(holders, key=calls_or_chance) if holders else home
+    if home.calls + _SPILL_CALLS < best.calls:
+        return home
+    wide = homes.wide(digest, len(usable), contended=best.calls > 0)
+    if wide > 2:
+        return min(usable[:wide], key=calls_or_chance)
+    if best.calls > _SPILL_CALLS:
+        mean = sum(map(calls, usable)) / len(usable)
+        if best.calls > _CROWDED * mean + _SPILL_CALLS:
+            best = next(each for each in usable if each.calls <= mean)
+    return best
+
+
+def calls(replica: Candidate) -> int:
+    """Order replicas by their calls."""
+    return replica.calls
+
+
+def calls_or_chance(replica: Candidate) -> tuple[int, float]:
+    """Order replicas by their calls, equal ones anew each time."""
+    return replica.calls, random.random()  # no secret depends on it

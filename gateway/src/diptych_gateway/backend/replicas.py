@@ -22,16 +22,12 @@ from diptych_runtime.quarantine import Quarantine
 
 from ..request import Deadline, charge_reply, parse_segment_request
 from ..statuses import BackendError, too_late
-from .homes import Candidate, Homes, R, ranked
+from .homes import Homes, R, calls, calls_or_chance, least_busy, ranked
 from .images import SentImage
 from .replica import Replica
 from .replica_set import ReplicaSet
 from .video_relay import VideoRelay
 
-_SPILL_CALLS = 3
-"""A home is left for the other one if that has more than so many fewer calls."""
-_CROWDED = 1.5
-"""Both are left if they have more than so many times the calls of the mean replica, and 3."""
 _MOST_FAILURES = 3
 _MOST_REFUSALS = 8
 _PAUSES_S = (0.02, 0.06)
@@ -100,12 +96,12 @@ class Route(Generic[R]):
         known = self._homes.holders(self._digest)
         holders = [each for each in replicas if each.address in known] if known else []
         chosen = (each for each in replicas if each.address == self._chosen)
-        best = next(chosen, None) or _least_busy(replicas, holders, self._digest, self._homes)
+        best = next(chosen, None) or least_busy(replicas, holders, self._digest, self._homes)
         likely = [e for e in holders or replicas[:2] if e.address not in self._lacking]
         self.wants_file = self.is_named and best not in likely
         if self.wants_file and likely and (best.address in self._lacking or not self._is_at_hand):
             self.wants_file = False
-            best = min(likely, key=_calls_or_chance if holders else _calls)
+            best = min(likely, key=calls_or_chance if holders else calls)
         return best
 
     def lacks(self, replica: R) -> None:
@@ -158,30 +154,6 @@ class Route(Generic[R]):
         """Note that it holds the image now."""
         if self._digest:
             self._homes.remember(self._digest, replica.address)
-
-
-def _least_busy(usable: Sequence[R], holders: Sequence[R], digest: bytes, homes: Homes) -> R:
-    """Choose among usable ones, best first, of which some hold the image."""
-    home = min(usable[:2], key=_calls)
-    best = min(holders, key=_calls_or_chance) if holders else home
-    if home.calls + _SPILL_CALLS < best.calls:
-        return home
-    wide = homes.wide(digest, len(usable), contended=best.calls > 0)
-    if wide > 2:
-        return min(usable[:wide], key=_calls_or_chance)
-    if best.calls > _SPILL_CALLS:
-        mean = sum(map(_calls, usable)) / len(usable)
-        if best.calls > _CROWDED * mean + _SPILL_CALLS:
-            best = next(each for each in usable if each.calls <= mean)
-    return best
-
-
-def _calls(replica: Candidate) -> int:
-    return replica.calls
-
-
-def _calls_or_chance(replica: Candidate) -> tuple[int, float]:
-    return replica.calls, random.random()  # no secret depends on it
 
 
 class Replicas(ReplicaSet):

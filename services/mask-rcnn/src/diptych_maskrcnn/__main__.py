@@ -14,6 +14,7 @@ SPEC = ServiceSpec(
     converter="diptych_torch.convert",
     weights_variable="DIPTYCH_MASK_RCNN_WEIGHTS",
     further_weights={"keypoints": "DIPTYCH_KEYPOINT_WEIGHTS"},
+    settings="diptych_maskrcnn.settings:EngineSettings",
 )
 """What sets this service apart."""
 

@@ -16,6 +16,7 @@ from diptych import Mask
 
 Floats: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
 
 THRESHOLD = np.float32(0.5)
 _PADDING = 1  # cells around the map, so that a mask can end inside its box
@@ -67,20 +68,27 @@ def paste(probabilities: Floats, placement: Ints, size: tuple[int, int]) -> Mask
     return Mask.from_crop(crop, x0, y0, size)
 
 
-def covers(probabilities: Floats, placement: Ints, x: int, y: int) -> bool:
-    """Tell whether the mask that ``paste`` would make has the pixel in column ``x``, row ``y``.
+def covers(probabilities: Floats, placement: Ints, columns: Ints, rows: Ints) -> Bools:
+    """Tell which of some pixels the mask that ``paste`` would make has.
 
-    ``probabilities`` and ``placement`` are as for ``paste``.
+    Args:
+        probabilities: As for ``paste``.
+        placement: As for ``paste``.
+        columns: ``(N,)``, in the image.
+        rows: ``(N,)``, in the image.
+
+    Returns:
+        ``(N,)``, in the order of the pixels.
     """
     left, top, right, bottom = (int(edge) for edge in placement)
-    if not (left <= x <= right and top <= y <= bottom):
-        return False
+    inside = (left <= columns) & (columns <= right) & (top <= rows) & (rows <= bottom)
     padded = np.pad(probabilities, _PADDING)
-    column = _Taps(np.array([x - left]), right - left + 1, padded.shape[1])
-    row = _Taps(np.array([y - top]), bottom - top + 1, padded.shape[0])
-    wide = padded[:, column.low] * column.low_share + padded[:, column.high] * column.high_share
-    value = wide[row.low] * row.low_share[:, None] + wide[row.high] * row.high_share[:, None]
-    return bool(value[0, 0] > THRESHOLD)
+    x = _Taps(columns[inside] - left, right - left + 1, padded.shape[1])
+    y = _Taps(rows[inside] - top, bottom - top + 1, padded.shape[0])
+    upper = padded[y.low, x.low] * x.low_share + padded[y.low, x.high] * x.high_share
+    lower = padded[y.high, x.low] * x.low_share + padded[y.high, x.high] * x.high_share
+    inside[inside] = upper * y.low_share + lower * y.high_share > THRESHOLD
+    return inside
 
 
 class _Taps:

@@ -2,7 +2,7 @@
 
 A box is handed to the box head and the mask head as if the network had found it: its class, that
 class's score and the mask inside that very box. Points choose among what the network finds: the
-detections whose mask has every foreground point and no background point.
+detection that agrees best with them.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _answer_points(
     found = detect(network.module, pyramid)
     yield
     prompts = [job.prompts[index] for index in indices]
-    matches = yield from find_covering(network, pyramid, prompts, allowed(found, job.output))
+    matches = yield from find_pointed_at(network, pyramid, prompts, allowed(found, job.output))
     answers: Candidates = {}
     for index, matching in zip(indices, matches, strict=True):
         chosen = matching if job.output.all_candidates else matching[:1]
@@ -130,21 +130,38 @@ def _answer_points(
     return answers
 
 
-def find_covering(
+def find_pointed_at(
     network: Network, pyramid: Pyramid, prompts: Sequence[Prompt], eligible: Sequence[int]
 ) -> Generator[None, None, list[list[int]]]:
-    """Find for each prompt the detections, among the eligible ones and in their order, whose mask
-    has every foreground point and no background point."""
+    """Find for each prompt the detections that agree best with its points.
+
+    The first foreground point says which object is meant: detections that have it go before those
+    that do not. Among them most points decide: a foreground point in the mask agrees, and so does
+    a background point outside. A detection without any foreground point is never chosen.
+
+    Args:
+        network: Mask R-CNN.
+        pyramid: Of the image.
+        prompts: With a foreground point, and without a box.
+        eligible: Detections to choose among, best first.
+
+    Returns:
+        For each prompt those that agree best and equally well, in the order of ``eligible``; none
+        if no mask has a foreground point.
+    """
     found = detect(network.module, pyramid)
     # The map's side is the same for all; with no map yet, the pool says what it will be.
     side = 2 * network.module.roi_heads.mask_roi_pool.output_size[0]
     placed = placements(found.boxes_px, side)
-    near = [[i for i in eligible if _may_cover(placed[i], prompt)] for prompt in prompts]
+    near = [[i for i in eligible if _may_have(placed[i], prompt)] for prompt in prompts]
     yield from fill_masks(network.module, pyramid, sorted({i for some in near for i in some}))
-    return [
-        [i for i in some if _matches(pyramid, placed[i], i, prompt)]
-        for some, prompt in zip(near, prompts, strict=True)
-    ]
+    chosen = []
+    for some, prompt in zip(near, prompts, strict=True):
+        ranks = {i: _rank(pyramid, placed[i], i, prompt) for i in some}
+        best = max(filter(None, ranks.values()), default=None)
+        chosen.append([i for i in some if best and ranks[i] == best])
+        yield
+    return chosen
 
 
 def _segments(
@@ -162,27 +179,31 @@ def _segments(
     ]
 
 
-def _pixel(x: float, y: float, size: tuple[int, int]) -> tuple[int, int]:
-    """Find column and row of the pixel that holds a point; the far edges belong to the last one."""
-    return min(math.floor(x), size[1] - 1), min(math.floor(y), size[0] - 1)
-
-
-def _may_cover(placement: np.ndarray, prompt: Prompt) -> bool:
-    """Tell whether every foreground point is in the box; else no mask need be computed."""
+def _may_have(placement: np.ndarray, prompt: Prompt) -> bool:
+    """Tell whether a foreground point is in the box; else no mask need be computed."""
     left, top, right, bottom = placement
-    return all(
+    return any(
         left - 1 <= point.x <= right + 2 and top - 1 <= point.y <= bottom + 2
         for point in prompt.points
         if point.positive
     )
 
 
-def _matches(pyramid: Pyramid, placement: np.ndarray, index: int, prompt: Prompt) -> bool:
-    return all(
-        covers(pyramid.masks[index], placement, *_pixel(point.x, point.y, pyramid.size))
-        == point.positive
-        for point in prompt.points
-    )
+def _rank(
+    pyramid: Pyramid, placement: np.ndarray, index: int, prompt: Prompt
+) -> tuple[bool, int] | None:
+    """Tell whether the mask has the first foreground point and with how many points it agrees;
+    ``None`` if it has no foreground point."""
+    height, width = pyramid.size
+    positive = np.array([point.positive for point in prompt.points])
+    # A point on a far edge belongs to the last pixel.
+    columns = np.array([min(math.floor(point.x), width - 1) for point in prompt.points])
+    rows = np.array([min(math.floor(point.y), height - 1) for point in prompt.points])
+    inside = covers(pyramid.masks[index], placement, columns, rows)
+    wanted = inside[positive]
+    if not wanted.any():
+        return None
+    return bool(wanted[0]), int((inside == positive).sum())
 
 
 def _no_match(pyramid: Pyramid, prompt: int) -> Segment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,8 @@ from .engine.protocol import LoadError
 from .front.service import ModelService
 from .front.supervisor import EngineGoneError
 from .grpc_server.server import PortTakenError, wait_for_stop_signal
-from .settings import SettingsError, read_settings
+from .release import add_version_option
+from .settings import SettingsError, from_environment, read_settings
 from .watchdog import watch_loop
 from .weights import OfficialWeights, WeightsError, cache_dir, pull
 
@@ -42,11 +44,21 @@ class ServiceSpec:
     is nothing to ``check``."""
     further_weights: Mapping[str, str] = field(default_factory=dict)
     """Variables of further networks by what ``check`` calls them, such as ``keypoints``."""
+    settings: str = ""
+    """The class of the engine's own settings, as ``module:class``, for ``--check``; its module
+    loads no more than the front does."""
 
 
 def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
     """Do what the command line says; ends the process with a status and, on failure, one line."""
     parser = argparse.ArgumentParser(prog=f"diptych-{spec.model_id}", description=__doc__)
+    add_version_option(parser)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        dest="settings_only",
+        help="read the settings and the files that they name, all but weights, and end",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("serve", help="serve the model (the default)")
     getter = commands.add_parser("pull", help="download official weights and convert them")
@@ -55,8 +67,13 @@ def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
     if spec.weights_variable:
         _add_check(commands, spec)
     args = parser.parse_args(argv)
+    if args.settings_only and args.command not in (None, "serve"):
+        parser.error(f"--check: expected without {args.command}")
     try:
-        if args.command == "pull":
+        if args.settings_only:
+            asyncio.run(_check_settings(spec))
+            sys.stdout.write(f"{parser.prog}: the settings can be used\n")
+        elif args.command == "pull":
             path = get_weights(spec, args.name)
             sys.stdout.write(f"{args.name}: {path}\n")
         elif args.command == "weights":
@@ -104,6 +121,16 @@ async def _serve(spec: ServiceSpec, program: str) -> None:
         await wait_for_stop_signal([service.engine_task])
     finally:
         await service.stop()
+
+
+async def _check_settings(spec: ServiceSpec) -> None:
+    """Do all that a start does before it listens."""
+    settings = read_settings()
+    logs.configure(settings.log_level, service=spec.model_id)
+    if spec.settings:
+        module, _, name = spec.settings.partition(":")
+        from_environment(getattr(importlib.import_module(module), name))
+    ModelService(spec.engine, settings, port=spec.default_port)
 
 
 def get_weights(spec: ServiceSpec, name: str) -> Path:

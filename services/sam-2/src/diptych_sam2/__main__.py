@@ -13,6 +13,7 @@ SPEC = ServiceSpec(
     official=OFFICIAL,
     converter="diptych_torch.convert",
     weights_variable="DIPTYCH_SAM_2_WEIGHTS",
+    settings="diptych_sam2.settings:EngineSettings",
 )
 """What sets this service apart."""
 

@@ -166,7 +166,7 @@ def _pictures(values: list[Any], file: Path, reading: Reading) -> _Pictures:
                 got = f"id {each['id']} of {before.name if before else 'another'} too"
                 reading.findings.problem(file, f"images[{index}], {name}", "its own id", got)
             else:
-                text = "{n} pictures are listed twice with the same id; read once."
+                text = "Some pictures are listed twice with the same id; read once."
                 reading.findings.warn(text, name)
             continue
         path = folder.find(name)
@@ -180,7 +180,7 @@ def _pictures(values: list[Any], file: Path, reading: Reading) -> _Pictures:
         else:
             made.by_id[key] = picture
     if missing:
-        some = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+        some = ", ".join(each[:100] for each in missing[:3]) + (" …" if len(missing) > 3 else "")
         got = f"{len(missing)} missing in {folder.folders}: {some}; --images says where they are"
         reading.findings.problem(file, "images", f"{len(values)} picture files", got)
     return made
@@ -192,7 +192,7 @@ def _picture(
     stated: tuple[int, int] | None = None
     sides = [entry.get("height"), entry.get("width")]
     if None in sides:
-        text = "{n} pictures have no height and width in the json; those of the files are taken."
+        text = "Some pictures have no height and width in the json; those of the files are taken."
         reading.findings.warn(text, name)
     else:
         try:
@@ -240,7 +240,7 @@ def _annotations(
             continue
         picture = pictures.by_id.get(key)
         if picture is None:
-            text = "{n} objects are of pictures that the json does not list; left out."
+            text = "Some objects are of pictures that the json does not list; left out."
             findings.warn(text, f"{label} of picture {each.get('image_id')!r}")
             continue
         category = categories.get(category_key)
@@ -257,7 +257,7 @@ def _annotations(
 def _say_id(entry: Mapping[str, Any], seen: set[str], label: str, reading: Reading) -> None:
     number = entry.get("id")
     if number is None:
-        reading.findings.warn("{n} objects have no id; numbered anew.")
+        reading.findings.warn("Some objects have no id; numbered anew.", label)
         return
     if number == 0 and not isinstance(number, bool):
         reading.findings.warn(
@@ -266,6 +266,6 @@ def _say_id(entry: Mapping[str, Any], seen: set[str], label: str, reading: Readi
         )
     key = _key(number)
     if key in seen:
-        text = "{n} objects have an id that another one has; all are read and numbered anew."
+        text = "Some objects have an id that another one has; all are read and numbered anew."
         reading.findings.warn(text, label)
     seen.add(key)

@@ -69,7 +69,7 @@ def _box(entry: Mapping[str, Any]) -> Xywh | None:
 def _area(entry: Mapping[str, Any], place: str, findings: Findings) -> float | None:
     value = entry.get("area")
     if value is None:
-        text = "{n} objects have no area; that of the mask is taken, else of the box."
+        text = "Some objects have no area; that of the mask is taken, else of the box."
         findings.warn(text, place)
         return None
     area = _numbers([value], "area")[0]
@@ -81,12 +81,12 @@ def _area(entry: Mapping[str, Any], place: str, findings: Findings) -> float | N
 def _crowd(entry: Mapping[str, Any], place: str, findings: Findings) -> bool:
     value = entry.get("iscrowd")
     if value is None:
-        findings.warn("{n} objects have no iscrowd; they are read as single objects.", place)
+        findings.warn("Some objects have no iscrowd; they are read as single objects.", place)
         return False
     if value not in (0, 1):
         raise _Refused("iscrowd", "0 or 1", short(value))
     if entry.get("ignore") and not value:
-        findings.warn("{n} objects say ignore, which COCO does not read; they count.", place)
+        findings.warn("Some objects say ignore, which COCO does not read; they count.", place)
     return bool(value)
 
 
@@ -98,12 +98,12 @@ def _mask(value: Any, frame: Frame, place: str, findings: Findings) -> Mask | No
     if not isinstance(value, list):
         raise _Refused("segmentation", "polygons or run lengths", short(value))
     if not isinstance(value[0], list):
-        findings.warn("{n} polygons are not in a list of polygons; read as one.", place)
+        findings.warn("Some polygons are not in a list of polygons; read as one.", place)
         value = [value]
     polygons = [_polygon(each, frame) for each in value]
     whole, dropped = split_degenerate(polygons)
     if dropped:
-        text = "{n} polygons have fewer than three corners and no area; left out."
+        text = "Some polygons have fewer than three corners and no area; left out."
         findings.warn(text, place, count=dropped)
     return rasterise(whole, frame.height, frame.width)
 
@@ -113,9 +113,10 @@ def _polygon(value: Any, frame: Frame) -> list[float]:
     if len(points) % 2:
         raise _Refused("segmentation", "x and y in turn", f"{len(points)} numbers")
     for values, side, axis in ((points[::2], frame.width, "x"), (points[1::2], frame.height, "y")):
-        worst = max(values, key=lambda each: abs(each - side / 2), default=0)
+        low, high = min(values, default=0), max(values, default=0)
         # Farther out is of another picture or size; and COCO's code walks along every pixel.
-        if not -side - 1 <= worst <= 2 * side + 1:
+        if low < -side - 1 or high > 2 * side + 1:
+            worst = low if low < -side - 1 else high
             raise _Refused("segmentation", f"{axis} near 0 to {side}", f"{worst:g}")
     return points
 
@@ -153,10 +154,8 @@ def _keypoints(
         raise _Refused("keypoints", expected, f"{len(points) // 3}")
     if any(each not in (0, 1, 2) for each in points[2::3]):
         raise _Refused("keypoints", "visibility 0, 1 or 2", short(points[2::3]))
-    if not category.keypoints:
-        findings.warn("{n} objects have key points that their category does not name.", place)
     stated = entry.get("num_keypoints")
     if stated is not None and stated != sum(each > 0 for each in points[2::3]):
-        text = "{n} objects say another num_keypoints than they have; it is counted."
+        text = "Some objects say another num_keypoints than they have; it is counted."
         findings.warn(text, place)
     return tuple(points)

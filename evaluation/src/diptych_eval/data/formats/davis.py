@@ -77,10 +77,10 @@ def read_clip(labels: Path, frames: Path, reading: Reading) -> FoundClip | None:
 def _read_void(clip: FoundClip, reading: Reading) -> None:
     ids = {number for masks in clip.labels.values() for number in masks}
     if ids == {_VOID}:
-        text = "{n} clips have 255 as their only label, as DAVIS 2016 has; it is read as object 1."
+        text = "Some clips have 255 as their only label, as DAVIS 2016 has; it is read as object 1."
         reading.findings.warn(text, clip.name)
     elif _VOID in ids:
-        text = "{n} clips have pixels of no known object (255); they are read as background."
+        text = "Some clips have pixels of no known object (255); they are read as background."
         reading.findings.warn(text, clip.name)
     for masks in clip.labels.values():
         void = masks.pop(_VOID, None)

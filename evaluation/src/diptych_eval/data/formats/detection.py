@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import DatasetError
 from .coco import looks_like_coco, looks_like_sa_1b
+from .voc import year_of
 
 FORMATS = {
     "coco": "a json with images, annotations and categories",
@@ -67,8 +68,9 @@ def _yolo(folder: Path) -> str:
 
 
 def _voc(folder: Path) -> str:
-    objects = folder / "SegmentationObject"
-    return objects.name if objects.is_dir() else _first((folder / "Annotations").glob("*.xml"))
+    root = year_of(folder)
+    objects = root / "SegmentationObject"
+    return objects.name if objects.is_dir() else _first((root / "Annotations").glob("*.xml"))
 
 
 def _cityscapes(folder: Path) -> str:

@@ -30,7 +30,7 @@ def one_entry_each(
             made[key] = names[each.name] = each
             continue
         if not before.objects or not each.objects or _same(before.objects, each.objects):
-            text = "{n} pictures are listed twice; the entry with objects is read, once."
+            text = "Some pictures are listed twice; the entry with objects is read, once."
             findings.warn(text, before.name if before.name == each.name else each.name)
             made[key] = before if before.objects else each
         else:

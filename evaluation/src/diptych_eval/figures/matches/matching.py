@@ -44,26 +44,27 @@ def match(
 ) -> NDArray[np.int64]:
     """Give the truth that each answer takes, -1 for none: ``(areas, thresholds, answers)``.
 
-    ``iou`` is ``(answers, truths)`` with answers by falling score; ``crowds`` is ``(truths,)``,
-    ``ignored`` ``(areas, truths)``.
+    ``iou`` is ``(answers, truths)`` with answers by falling score, and 0 where an answer may not
+    take a truth; ``crowds`` is ``(truths,)``, ``ignored`` ``(areas, truths)``.
     """
-    floors = np.minimum(thresholds, 1 - 1e-10)[None, :, None]
     taken = np.full((len(ignored), len(thresholds), len(iou)), -1, np.int64)
-    if iou.size == 0:
+    near = np.flatnonzero(iou.max(axis=1) >= thresholds.min()) if iou.size else ()
+    if not len(near):
         return taken
+    floors = np.minimum(thresholds, 1 - 1e-10)[None, :, None]
     busy = np.zeros((len(ignored), len(thresholds), iou.shape[1]), bool)
-    groups = (~ignored[:, None, :], np.broadcast_to(ignored[:, None, :], busy.shape))
+    groups = [~ignored[:, None, :]] + [ignored[:, None, :]] * bool(ignored.any())
     areas, levels = np.indices(busy.shape[:2])
-    for index in np.flatnonzero(iou.max(axis=1) >= floors.min()):
+    last = iou.shape[1] - 1
+    for index in near:
+        # Of truths overlapped alike, pycocotools takes the last.
+        row = iou[index, ::-1]
         free = (iou[index] >= floors) & (~busy | crowds)
-        best = np.full(busy.shape[:2], -1, np.int64)
+        best = taken[:, :, index]
         for group in groups:
-            overlap = np.where(free & group, iou[index], -1.0)
-            # Of truths overlapped alike, pycocotools takes the last.
-            last = iou.shape[1] - 1 - overlap[..., ::-1].argmax(axis=-1)
-            found = overlap[areas, levels, last] >= 0
-            best = np.where((best < 0) & found, last, best)
-        taken[:, :, index] = best
+            overlap = np.where((free & group)[..., ::-1], row, -1.0)
+            found = (overlap.max(axis=-1) >= 0) & (best < 0)
+            best[found] = last - overlap.argmax(axis=-1)[found]
         some = best >= 0
         busy[areas[some], levels[some], best[some]] = True
     return taken
@@ -80,30 +81,32 @@ def matches(
 ) -> list[Matches]:
     """Match all pictures, class by class; ``area_of`` says which size an unmatched answer has."""
     ranges = np.array([AREAS[each] for each in areas])
-    parts: dict[int, list[_Part]] = {each: [] for each in categories}
-    count = 0
-    for index, picture in enumerate(compared):
-        count = index + 1
-        own_areas = np.array([area_of(each) for each in picture.segments], np.float64)
-        truth_areas = np.array([each.area for each in picture.picture.truths], np.float64)
-        for category in {*picture.categories.tolist(), *picture.truth_categories.tolist()}:
-            of_class = np.flatnonzero(picture.categories == category)[:max_answers]
-            truths = np.flatnonzero(picture.truth_categories == category)
-            skipped = _outside(truth_areas[truths], ranges) | picture.crowds[truths]
-            taken = match(
-                picture.iou[np.ix_(of_class, truths)], picture.crowds[truths], skipped, thresholds
+    parts = [_matched(each, ranges, area_of, thresholds, max_answers) for each in compared]
+    empty = np.zeros((len(ranges), len(thresholds), 0), bool)
+    right = np.concatenate([empty, *(each.right for each in parts)], axis=2)
+    ignored = np.concatenate([empty, *(each.ignored for each in parts)], axis=2)
+    nothing = np.zeros(0, np.int64)
+    rank = np.concatenate([nothing, *(each.rank for each in parts)])
+    called = np.concatenate([nothing, *(each.categories for each in parts)])
+    scores = np.concatenate([np.zeros(0), *(each.scores for each in parts)])
+    pictures = np.repeat(np.arange(len(parts)), [len(each.scores) for each in parts])
+    found = []
+    for category in categories:
+        of_class = np.flatnonzero(called == category)
+        order = of_class[np.argsort(-scores[of_class], kind="mergesort")]
+        wanted = [each.wanted[:, each.truths == category].sum(axis=1) for each in parts]
+        found.append(
+            Matches(
+                category_id=category,
+                scores=scores[order],
+                pictures=pictures[order],
+                right=right[..., order],
+                ignored=ignored[..., order],
+                wanted=np.array(wanted, np.int64).reshape(len(parts), len(ranges)).T,
+                rank=rank[order],
             )
-            outside = _outside(own_areas[of_class], ranges)[:, None, :]
-            lost = taken >= 0
-            if truths.size:
-                which = np.arange(len(ranges))[:, None, None]
-                lost = lost & skipped[which, np.maximum(taken, 0)]
-            ignored = lost | ((taken < 0) & outside)
-            right = (taken >= 0) & ~lost
-            wanted = (~skipped).sum(axis=1)
-            parts[category].append(_Part(index, picture.scores[of_class], right, ignored, wanted))
-    shape = len(ranges), len(thresholds)
-    return [_joined(each, parts[each], count, shape) for each in categories]
+        )
+    return found
 
 
 def accumulate(found: Sequence[Matches], areas: Sequence[str] = tuple(AREAS)) -> Arrays:
@@ -136,33 +139,65 @@ def accumulate(found: Sequence[Matches], areas: Sequence[str] = tuple(AREAS)) ->
 
 @dataclass(frozen=True)
 class _Part:
-    picture: int
+    """One picture's answers of all classes, as in ``Matches``."""
+
+    categories: NDArray[np.int64]
     scores: NDArray[np.float64]
     right: Flags
     ignored: Flags
-    wanted: NDArray[np.int64]
+    rank: NDArray[np.int64]
+    truths: NDArray[np.int64]
+    """Class of each truth."""
+    wanted: Flags
+    """``(areas, truths)``: which count."""
 
 
-def _joined(category: int, parts: list[_Part], count: int, shape: tuple[int, int]) -> Matches:
-    wanted = np.zeros((shape[0], count), np.int64)
-    for part in parts:
-        wanted[:, part.picture] = part.wanted
-    scores = np.concatenate([np.zeros(0), *(part.scores for part in parts)])
-    lengths = [len(part.scores) for part in parts]
-    pictures = np.repeat(np.array([part.picture for part in parts], np.int64), lengths)
-    rank = np.concatenate([np.zeros(0, np.int64), *map(np.arange, lengths)])
-    nothing = np.zeros((*shape, 0), bool)
-    right = np.concatenate([nothing, *(part.right for part in parts)], axis=2)
-    ignored = np.concatenate([nothing, *(part.ignored for part in parts)], axis=2)
-    order = np.argsort(-scores, kind="mergesort")
-    return Matches(
-        category_id=category,
-        scores=scores[order],
-        pictures=pictures[order],
-        right=right[..., order],
-        ignored=ignored[..., order],
-        wanted=wanted,
-        rank=rank[order],
+def ranks(categories: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Say how many of the same class come before each: ``(answers,)``."""
+    if not categories.size:
+        return categories
+    order = np.argsort(categories, kind="stable")
+    sorted_ = categories[order]
+    starts = np.flatnonzero(np.append(True, sorted_[1:] != sorted_[:-1]))
+    lengths = np.diff(np.append(starts, len(sorted_)))
+    rank = np.empty_like(categories)
+    rank[order] = np.arange(len(sorted_)) - np.repeat(starts, lengths)
+    return rank
+
+
+def of_same_class(picture: Overlaps) -> NDArray[np.float64]:
+    """Give overlaps with truths of an answer's own class, 0 with others."""
+    same = picture.categories[:, None] == picture.truth_categories
+    own: NDArray[np.float64] = picture.iou * same
+    return own
+
+
+def _matched(
+    picture: Overlaps,
+    ranges: NDArray[np.float64],
+    area_of: Callable[[Segment], float],
+    thresholds: NDArray[np.float64],
+    max_answers: int,
+) -> _Part:
+    rank = ranks(picture.categories)
+    kept = np.flatnonzero(rank < max_answers)
+    truth_areas = np.array([each.area for each in picture.picture.truths], np.float64)
+    skipped = _outside(truth_areas, ranges) | picture.crowds
+    taken = match(of_same_class(picture)[kept], picture.crowds, skipped, thresholds)
+    lost = np.zeros(taken.shape, bool)
+    if truth_areas.size:
+        which = np.arange(len(ranges))[:, None, None]
+        lost = (taken >= 0) & skipped[which, np.maximum(taken, 0)]
+    own_areas = np.array([area_of(picture.segments[each]) for each in kept], np.float64)
+    outside = _outside(own_areas, ranges)[:, None, :]
+    return _Part(
+        categories=picture.categories[kept],
+        scores=picture.scores[kept],
+        right=(taken >= 0) & ~lost,
+        ignored=lost | ((taken < 0) & outside),
+        rank=rank[kept],
+        truths=picture.truth_categories,
+        wanted=~skipped,
     )
 
 

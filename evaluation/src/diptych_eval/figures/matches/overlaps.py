@@ -48,13 +48,16 @@ def answered(dataset: Dataset, answers: Mapping[str, Answer]) -> tuple[Picture, 
     )
 
 
-def segments_of(dataset: Dataset, picture: Picture, answer: Answer) -> list[Segment]:
-    """Give an answer's segments of classes that the data set has.
+def segments_of(
+    dataset: Dataset, picture: Picture, answer: Answer, *, any_class: bool = False
+) -> list[Segment]:
+    """Give an answer's segments of classes that the data set has, or of any.
 
     Raises ``ValueError`` for a mask that has not the picture's size.
     """
     known = {each.id for each in dataset.categories}
-    found = [each for each in answer.value["segments"] if each["category_id"] in known]
+    segments = answer.value["segments"]
+    found = [each for each in segments if any_class or each["category_id"] in known]
     for segment in found:
         size = tuple(segment["segmentation"]["size"]) if "segmentation" in segment else None
         if size not in (None, (picture.height, picture.width)):

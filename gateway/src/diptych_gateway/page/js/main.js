@@ -9,6 +9,7 @@ import { offerPictures, SAMPLES } from "./common/picture.js";
 import { PromptView } from "./prompt/prompt-view.js";
 import { TakeAlong } from "./take/take-along.js";
 import { VideoView } from "./video/video-view.js";
+import { ReportView } from "./report/report-view.js";
 import { Viewport } from "./canvas/viewport.js";
 import { Views } from "./views.js";
 
@@ -20,6 +21,7 @@ const views = new Views(
     new PromptView(viewport, hearError),
     new VideoView(new Viewport(), hearError),
     new CardsView(hearError),
+    new ReportView(compareAnew),
   ],
   (view) => {
     takeAlong.view = view;
@@ -28,6 +30,8 @@ const views = new Views(
 let models = [];
 /** @type {import("./common/picture.js").Picture | null} */
 let picture = null;
+/** @type {ReturnType<typeof offerPictures>} */
+let pictures;
 
 function showProblem(text) {
   byId("problem").textContent = text;
@@ -75,6 +79,13 @@ async function takePicture(chosen) {
   before?.bitmap.close();
 }
 
+/** @param {Blob} file @param {string} name */
+function compareAnew(file, name) {
+  writeState({ view: "side" }, { step: true });
+  views.show();
+  pictures.take(file, name);
+}
+
 function showOpacity() {
   const { opacity } = readState();
   byId("opacity").value = opacity;
@@ -107,10 +118,10 @@ async function start() {
   listen();
   views.show();
   showOpacity();
-  const { takeSample } = offerPictures(takePicture, showProblem);
+  pictures = offerPictures(takePicture, showProblem);
   await lookForModels();
   const { sample } = readState();
-  if (SAMPLES.some(({ name }) => name === sample) && !picture) await takeSample(sample);
+  if (SAMPLES.some(({ name }) => name === sample) && !picture) await pictures.takeSample(sample);
 }
 
 start();

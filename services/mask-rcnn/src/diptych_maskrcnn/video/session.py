@@ -21,7 +21,7 @@ from diptych_runtime.engine.video_errors import nothing_to_correct
 
 from ..network.detect import detect, fill_masks
 from ..network.pyramid import Pyramid, embed
-from ..prompts import find_covering, segment_boxes
+from ..prompts import find_pointed_at, segment_boxes
 from ..segments import (
     DEFAULT_MAX_SEGMENTS,
     DEFAULT_MIN_SCORE,
@@ -219,12 +219,12 @@ class MaskRcnnVideoSession:
         return best if best is not None and overlaps[best] >= MIN_BOX_IOU else None
 
     def _pointed_at(self, frame: HeldFrame, prompt: Prompt) -> Steps[int]:
-        """Find the best detection that has all foreground points and no background point."""
+        """Find the detection that agrees best with points."""
         if prompt.is_correction:
             raise nothing_to_correct("mask-rcnn chooses a detection, and they choose none")
         eligible = allowed(frame.detections, self._output)
         pyramid = _pyramid(frame)
-        (found,) = yield from find_covering(self._network, pyramid, [prompt], eligible)
+        (found,) = yield from find_pointed_at(self._network, pyramid, [prompt], eligible)
         if not found:
             text = (
                 f"expected points of an object of frame {frame.index}, "

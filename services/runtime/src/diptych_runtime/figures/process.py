@@ -8,6 +8,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
 
+from ..release import RELEASE
+
 _TICK_S = 0.25
 _LAGS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # Of the control groups of Linux, version 2 and 1, as a process in a container sees its own.
@@ -24,6 +26,12 @@ class ProcessFigures:
 
     def __init__(self, registry: CollectorRegistry, prefix: str) -> None:
         ProcessCollector(registry=registry)
+        Gauge(
+            f"{prefix}_build_info",
+            "1, with the release that runs as a label.",
+            ("version",),
+            registry=registry,
+        ).labels(RELEASE).set(1)
         self._lag = Histogram(
             f"{prefix}_loop_lag_seconds",
             "How late the event loop was, four times a second; the sum is the time that it hung.",

@@ -42,7 +42,7 @@ export function offerPictures(onPicture, onProblem) {
   };
   listenToFiles((file) => take(file, file.name || "the pasted picture"), onProblem);
   showSamples(takeSample);
-  return { takeSample };
+  return { take, takeSample };
 }
 
 /** @param {(file: File) => void} take @param {(text: string) => void} onProblem */

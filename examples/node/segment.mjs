@@ -16,7 +16,7 @@ if (!path) {
   process.exit(2);
 }
 
-const descriptors = readFileSync(new URL("../../descriptor_set.binpb", import.meta.url));
+const descriptors = readFileSync(new URL("../../proto/descriptor_set.binpb", import.meta.url));
 const definition = loadFileDescriptorSetFromBuffer(descriptors, {
   longs: Number, enums: String, defaults: true, oneofs: true,
 });
