@@ -34,7 +34,16 @@ WANTED = {
 TO_BE_MADE = re.compile(r"lraspp|counts")
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 A_PATH = re.compile(r"`(\.?\w(?:[\w.-]*/)+[\w.-]*)`")
-MADE = ("certs/", "demo-out/", ".tools/", ".venv/", "benchmarks/results/", "services/ID", "site/")
+MADE = (
+    "certs/",
+    "demo-out/",
+    ".tools/",
+    ".venv/",
+    "benchmarks/results/",
+    "results/",
+    "services/ID",
+    "site/",
+)
 # Tables that begin by naming one of these folders leave it out afterwards.
 FOLDERS = (
     *("client/src/diptych", "gateway/src/diptych_gateway", "gateway/src/diptych_gateway/page/js"),
