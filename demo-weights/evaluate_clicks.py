@@ -4,7 +4,7 @@ python evaluate_clicks.py scenes|corrections [--weights FILE] [--count N] [--fir
 
 Scenes: five clicks by the clicker of RITM on each object, each with all earlier ones and the
 logits of the last answer. Corrections: each object is followed from its mask or box on the first
-frame to the end of the clip; then its worst frame, and three fixed ones, get one click each. A
+frame to the end of the clip; then its worst frame, and three fixed ones, get three clicks each. A
 correction wins where the IoU rises. Both run through the unmodified predictors, in fp32.
 """
 
@@ -29,6 +29,7 @@ from scenes import HELD_OUT, crossing_clip, scene
 CLICKS = 5
 FIXED = (6, 12, 18)  # frames corrected whatever their IoU is
 GOOD = 0.9  # from which IoU on a frame of these is left alone
+CORRECTIONS = 3  # clicks
 
 
 def image_predictor(weights: str | Path) -> SAM2ImagePredictor:
@@ -90,49 +91,55 @@ def scenes(args: argparse.Namespace) -> list[Figure]:
     return out
 
 
-def correction(
+def corrected(
     predictor: Any, state: Any, number: int, value: int, before: Bools, truth: Bools
-) -> float:
-    """IoU of a tracked frame after one click on what is wrong with it."""
-    click = next_click(before, truth, np.ones_like(truth))
-    if click is None:
-        return 1.0
-    _, ids, masks = predictor.add_new_points_or_box(
-        state, number, value, points=click[0][None], labels=[int(click[1])]
-    )
-    return iou((masks[ids.index(value), 0] > 0).numpy(), truth)
+) -> list[float]:
+    """IoU of a tracked frame before and after each of some clicks on what is wrong with it."""
+    free, answer, ious = np.ones_like(truth), before, [iou(before, truth)]
+    for count in range(CORRECTIONS):
+        click = next_click(answer, truth, free)
+        if click is not None:
+            _, ids, masks = predictor.add_new_points_or_box(
+                *(state, number, value),
+                points=click[0][None],
+                labels=[int(click[1])],
+                clear_old_points=not count,
+            )
+            answer = (masks[ids.index(value), 0] > 0).numpy()
+        ious.append(iou(answer, truth))
+    return ious
 
 
 def corrections(args: argparse.Namespace) -> list[Figure]:
     """Share of corrections that win and the mean IoU before and after, by kind of frame."""
     predictor = stock(args.weights)
-    rows: dict[str, list[tuple[float, float]]] = {"worst frame": [], "fixed frames": []}
+    rows: dict[str, list[list[float]]] = {"worst frame": [], "fixed frames": []}
     for count, seed in enumerate(range(args.first, args.first + args.count)):
         frames = crossing_clip(seed)
         state, tracked = followed_clip(predictor, frames, "box" if count % 2 else "mask")
         for value, shown in tracked.items():
             ious = {n: iou(got, frames[n][1] == value) for n, got in shown.items()}
-            if not ious:
-                continue
             worst = min(ious, key=lambda n: ious[n])
             fixed = [n for n in FIXED if ious.get(n, 1.0) < GOOD]
             for number in {worst, *fixed}:
                 truth = frames[number][1] == value
-                after = correction(predictor, state, number, value, shown[number], truth)
-                pair = (ious[number], after)
-                if number == worst:
-                    rows["worst frame"].append(pair)
-                if number in fixed:
-                    rows["fixed frames"].append(pair)
-    where = f"{args.count} synthetic clips, seeds {args.first}-{args.first + args.count - 1}"
+                found = corrected(predictor, state, number, value, shown[number], truth)
+                for kind, here in (
+                    ("worst frame", number == worst),
+                    ("fixed frames", number in fixed),
+                ):
+                    rows[kind] += [found] * here
+    where = f"{args.count} synthetic clips of 24 frames, seeds {args.first}-"
+    where += str(args.first + args.count - 1)
     out = []
-    for kind, pairs in rows.items():
-        table = np.array(pairs)
-        wins = int((table[:, 1] > table[:, 0]).sum())
-        out.append(share(f"corrections that win, {kind}", wins, len(table), where))
-        for column, when in enumerate(("before", "after")):
-            name = f"mean IoU {when} the correction, {kind}"
-            out.append(Figure(name, table[:, column].mean(), "IoU", where, len(table)))
+    for kind, found in rows.items():
+        table, n = np.array(found), len(found)
+        for clicks in (1, CORRECTIONS):
+            wins, after = int((table[:, clicks] > table[:, 0]).sum()), table[:, clicks].mean()
+            name = f"{clicks} click{'s' * (clicks > 1)}, {kind}"
+            out.append(share(f"corrections that win, {name}", wins, n, where))
+            out.append(Figure(f"mean IoU after {name}", after, "IoU", where, n))
+        out.append(Figure(f"mean IoU before, {kind}", table[:, 0].mean(), "IoU", where, n))
     return out
 
 

@@ -17,7 +17,7 @@ from common import load, packaged, save
 
 HERE = Path(__file__).parent
 SCENES = 12_000
-VIDEO_STEPS, CLICK_STEPS, MEMORY_STEPS = 900, 1800, 100
+VIDEO_STEPS, CLICK_STEPS, MEMORY_STEPS = 900, 2000, 325
 QUICK_SCENES, QUICK_STEPS, QUICK_EVALUATION = 300, 3, 3
 
 
@@ -68,14 +68,15 @@ def train(stage: Stage, work: Path, steps: int) -> None:
 
 def train_memory_and_clicks(work: Path, quick: bool) -> Path:
     """The memory, then clicks with it, then the memory once more; the last result."""
-    names = ("sam2", "sam2-video", "sam2-clicks", "sam2-final")
-    pictures, video, clicks, final = (work / f"{name}.safetensors" for name in names)
+    names = ("sam2", "sam2-video", "sam2-clicks", "sam2-mean", "sam2-final")
+    pictures, video, clicks, mean, final = (work / f"{name}.safetensors" for name in names)
     counts = (VIDEO_STEPS, CLICK_STEPS, MEMORY_STEPS)
     first, middle, last = (("--steps", str(QUICK_STEPS if quick else n)) for n in counts)
     run("train_video.py", *first, "--init", pictures, "--out", video)
     little = ("--scenes", "8", "--clips", "2") if quick else ()
     run("train_clicks.py", *middle, *little, "--init", video, "--out", clicks)
-    run("train_video.py", *last, "--trained", "--lr", "2e-4", "--init", clicks, "--out", final)
+    run("blend.py", video, clicks, mean)
+    run("train_video.py", *last, "--trained", "--lr", "2.5e-4", "--init", mean, "--out", final)
     return final
 
 

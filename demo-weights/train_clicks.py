@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from click_bank import Maps, Stills, Tracked
+from click_bank import LIMIT, Maps, Stills, Tracked
 from click_sequences import Asked, answer, begin, chosen, click_on, pixel
 from clicker import deepest
 from common import Average, Bools, Log, build_sam2, learning_rate, load, save
@@ -29,8 +30,8 @@ MOST_ROUNDS = 6
 STARTS = {"click": 0.64, "box": 0.3, "mask": 0.06}
 BACKGROUND_SHARE = 0.12  # of sequences that begin with a click
 FED_SHARE = 0.85  # of sequences whose answers are fed back
-CORRECTED_SHARE, FOLLOWED_SHARE = 0.7, 0.8  # of steps with corrections, and with no prompt
-MOST_CORRECTIONS = 3
+CORRECTED_SHARE, FOLLOWED_SHARE = 1.0, 0.7  # of steps with corrections, and with no prompt
+MOST_CORRECTIONS = 2
 SWITCHED_SHARE = 0.12  # of corrections that ask for another object
 HIDDEN_WEIGHT = 3.0  # of hidden objects when those to follow are drawn
 TOO_GOOD = 0.97  # IoU from which on a tracked frame is not corrected
@@ -97,11 +98,30 @@ def sequence(
     return loss / rounds, log
 
 
+def unprompted(model: SAM2Base, asked: Asked) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The answer to no prompt at all, as ``answer`` gives it."""
+    count = len(asked.truth)
+    coords, labels = torch.zeros(count, 1, 2), torch.full((count, 1), -1, dtype=torch.int32)
+    return answer(model, replace(asked, coords=coords, labels=labels))
+
+
+@torch.no_grad()
+def present_logits(model: SAM2Base, asked: Asked) -> Tensor:
+    """What the decoder as it now is makes of tracked frames, all off for hidden objects."""
+    masks, quality, _, score = unprompted(model, asked)
+    logits = chosen(model, masks, quality, several=True)
+    return torch.where(score[..., None, None] > 0, logits, -LIMIT)
+
+
 def switch(
-    asked: Asked, tracked: Tracked, rows: NDArray[np.int64], rng: np.random.Generator
+    asked: Asked,
+    tracked: Tracked,
+    rows: NDArray[np.int64],
+    logits: Tensor,
+    rng: np.random.Generator,
 ) -> None:
     """Ask for another object than the one that was followed, by a click into it."""
-    logits, places = tracked.logits[rows].float(), list[list[float]]()
+    places = list[list[float]]()
     for number, row in enumerate(rows):
         labels = tracked.labels[int(tracked.frame[row])]
         area = np.bincount(labels.ravel(), minlength=2)
@@ -124,10 +144,11 @@ def corrected(
     fit = np.nonzero((tracked.overlap < TOO_GOOD).numpy())[0]
     rows = rng.choice(fit, args.corrected)
     asked = on_frames(model, tracked, rows)
+    logits = present_logits(model, asked)
     if rng.random() < SWITCHED_SHARE:
-        switch(asked, tracked, rows, rng)
+        switch(asked, tracked, rows, logits, rng)
     else:
-        click_on(asked, tracked.logits[rows].float(), True, rng)
+        click_on(asked, logits, True, rng)
     rounds = int(rng.integers(1, MOST_CORRECTIONS + 1))
     loss, log = sequence(model, asked, rounds, args, rng, "fix")
     return loss, log | {"fixed": tracked.overlap[rows].mean().item()}
@@ -140,9 +161,7 @@ def followed(
     chance = torch.where(tracked.overlap.isnan(), HIDDEN_WEIGHT, 1.0).numpy()
     rows = rng.choice(len(chance), args.corrected, p=chance / chance.sum())
     asked = on_frames(model, tracked, rows)
-    asked.coords = torch.zeros(len(rows), 1, 2)
-    asked.labels = torch.full((len(rows), 1), -1, dtype=torch.int32)  # padding, as track_step does
-    masks, quality, tokens, score = answer(model, asked)
+    masks, quality, tokens, score = unprompted(model, asked)
     hidden = tracked.overlap[rows].isnan()
     shown = ~hidden
     loss, real = mask_loss(masks[shown], quality[shown], asked.truth[shown], args)
@@ -224,10 +243,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--minutes", type=float, default=0.0, help="stop earlier")
     parser.add_argument("--scenes", type=int, default=4000, help="pictures")
-    parser.add_argument("--pictures", type=int, default=8, help="pictures in a step")
+    parser.add_argument("--pictures", type=int, default=6, help="pictures in a step")
     parser.add_argument("--each", type=int, default=2, help="objects of a picture")
     parser.add_argument("--clips", type=int, default=50, help="clips whose objects are followed")
-    parser.add_argument("--corrected", type=int, default=12, help="tracked objects in a step")
+    parser.add_argument("--corrected", type=int, default=16, help="tracked objects in a step")
     parser.add_argument("--every", type=float, default=0.0, help="minutes between saved states")
     parser.add_argument("--log", type=int, default=50, help="steps between lines")
     parser.add_argument("--lr", type=float, default=3e-4)

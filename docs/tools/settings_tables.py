@@ -68,7 +68,7 @@ WEIGHTS = (
 COMPOSE_MEANINGS = {
     "DIPTYCH_SAM_2_B_GPU": "That of the second SAM 2 in `docker-compose.two-sam-2.yml`.",
     "DIPTYCH_CERTS": "Folder of certificates and tokens, with `docker-compose.tls.yml`.",
-    "DIPTYCH_USER": "Owner of that folder, as `$(id -u):$(id -g)`; the containers run as this user.",
+    "DIPTYCH_USER": "Owner of that folder, as `$(id -u):$(id -g)`: whom the containers run as.",
 }
 
 

@@ -16,7 +16,6 @@ from report_runs import drawn_run
 
 from diptych_eval.report import write_report
 
-pytest.importorskip("axe_playwright_python")
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
 WIDTHS = (360, 1024, 1440)
 MODELS = ("mask-rcnn", "mask-rcnn-sam-2")

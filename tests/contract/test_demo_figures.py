@@ -26,7 +26,7 @@ def section(card: str, weights: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("card", "weights", "sections"),
     [
-        (SAM_2, "demo", ("sam2", "automatic", "video")),
+        (SAM_2, "demo", ("sam2", "automatic", "video", "clicks", "corrections")),
         (MASK_RCNN, "demo", ("mask", "tracking")),
         (MASK_RCNN, "keypoint-demo", ("keypoint",)),
     ],

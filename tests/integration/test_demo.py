@@ -49,6 +49,16 @@ def test_names_the_port_that_is_in_use(name: str, tmp_path: Path) -> None:
     assert "is in use" in line
 
 
+def test_the_demo_of_the_evaluation_names_the_port_as_well(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        take(taken, int(PORTS["gateway"]))
+        command = [sys.executable, str(DEMO.with_name("eval_demo.py"))]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"eval-demo: port {PORTS['gateway']} for gateway is in use")
+
+
 def test_every_process_is_dialled() -> None:
     assert list(PORTS) == [*MODELS, "gateway"]
     for name, service in MODELS.items():

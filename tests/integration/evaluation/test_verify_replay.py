@@ -343,8 +343,11 @@ HOSTILE = {
         "version: expected 1, which this diptych-eval reads, got 2",
     ),
     "another format": (lambda text: text.replace("diptych-verify", "x", 1), "no record of"),
-    "NaN": (lambda text: text.replace('"score":0.9', '"score":NaN', 1), "NaN is no number"),
-    "huge": (lambda text: text.replace('"score":0.9', '"score":1e400', 1), "score: expected a nu"),
+    "NaN": (lambda text: text.replace('"score":', '"score":NaN,"x":', 1), "NaN is no number"),
+    "huge": (
+        lambda text: text.replace('"score":', '"score":1e400,"x":', 1),
+        "score: expected a nu",
+    ),
     "no size": (lambda text: text.replace('"height":160', '"height":-1', 1), "whole number from 0"),
     "a huge size": (
         lambda text: text.replace('"height":160', '"height":99999999', 1),

@@ -77,6 +77,8 @@ def test_a_mapping_renames_and_joins_classes(tmp_path: Path) -> None:
     joined = open_dataset(root, mapping={"hot dog": "cat"})
     assert [(each.id, each.name) for each in joined.categories] == [(1, "cat")]
     assert perfect_ap(joined) == 1
+    with pytest.raises(DatasetError, match=r"--map cat: expected a name that no other --map ren"):
+        open_dataset(root, mapping={"cat": "hot dog", "hot dog": "cat"})
     with pytest.raises(DatasetError, match=r"--map dog: expected a class .*\(cat, hot dog\)"):
         open_dataset(root, mapping={"dog": "cat"})
 

@@ -20,6 +20,8 @@ from .video import ask_clip
 
 MAX_SEGMENTS = 1000
 """The most that AR looks at."""
+_FORM = 1
+"""Of what an answer holds; where it changes, what earlier versions kept is asked again."""
 Options = dict[str, Any]
 
 
@@ -80,7 +82,7 @@ def _found_item(client: Client, question: Question, picture: Picture) -> Item:
     def options() -> Options:
         labels = None if question.labels is None else dict(question.labels)
         return {
-            "task": question.task.value,
+            **_asked(question),
             "max_segments": output.max_segments,
             "min_score": output.min_score,
             "labels": labels,
@@ -105,7 +107,7 @@ def _clicked_item(
             if not truth.crowd
         ]
         return {
-            "task": question.task.value,
+            **_asked(question),
             "clicks": list(clicks),
             "max_clicks": max_clicks,
             "truths": _digest(truths),
@@ -121,12 +123,16 @@ def _clip_item(client: Client, question: Question, clip: Clip) -> Item:
             for index, masks in sorted(clip.labels.items())
             for number, mask in sorted(masks.items())
         ]
-        return {"task": question.task.value, "first": "mask", "labels": _digest(labels)}
+        return {**_asked(question), "first": "mask", "labels": _digest(labels)}
 
     def ask() -> Answer:
         return ask_clip(client, question.card, clip)
 
     return Item(clip.name, clip.frames, options, ask)
+
+
+def _asked(question: Question) -> Options:
+    return {"task": question.task.value, "form": _FORM}
 
 
 def _check_size(picture: Picture, result: SegmentResult) -> None:

@@ -137,7 +137,10 @@ def _renaming(categories: Sequence[Category], reading: Reading) -> dict[str, str
     """Every name of the file to the one that it gets; names of one class become one."""
     wanted = {plain(old): new for old, new in reading.mapping.items()}
     known = {plain(each.name) for each in categories}
-    for old in reading.mapping:
+    for old, new in reading.mapping.items():
+        if plain(new) in wanted and plain(new) != plain(old):
+            expected = "a name that no other --map renames"
+            reading.findings.problem(None, f"--map {old}", expected, repr(new))
         if plain(old) not in known:
             names = ", ".join(each.name for each in categories) or "none"
             expected = f"a class of the data set ({names})"

@@ -21,7 +21,10 @@ def answer_to_json(result: SegmentResult) -> dict[str, Any]:
 
 
 def answer_from_json(fields: Fields) -> SegmentResult:
-    """From what ``answer_to_json`` made, to a thousandth of a pixel and a millionth of a score.
+    """From what ``answer_to_json`` made.
+
+    Stricter than ``SegmentResult.from_json``, which trusts the kinds of values: a record may come
+    from anybody.
 
     Raises:
         RecordError: it is something else.
@@ -47,11 +50,10 @@ def _segment(fields: Fields, size: tuple[int, int]) -> Segment:
     mask = None
     if fields.values.get("segmentation") is not None:
         mask = _mask(fields.inside("segmentation"), size)
-    x, y, width, height = fields.numbers("bbox", 4)
+    edges = fields.numbers("box", 4, optional=True)
     return Segment(
         score=fields.number("score"),
-        # What has no box is written with one of nothing.
-        box=Box.from_xywh(x, y, width, height) if width > 0 and height > 0 else None,
+        box=None if edges is None else Box(*edges),
         mask=mask,
         label=fields.text("label", ""),
         category_id=fields.whole("category_id"),
