@@ -72,6 +72,11 @@ FEW_PROMPTS = 64
 """No service that is set up as usual takes fewer; for more its card is asked."""
 
 
+def source_of(image: ImageLike) -> str | os.PathLike[str] | None:
+    """The file that an image was named by: answers keep that, and never pixels alive."""
+    return image if isinstance(image, (str, os.PathLike)) else None
+
+
 @dataclass(frozen=True)
 class RequestOptions:
     """Everything about a request but its image."""

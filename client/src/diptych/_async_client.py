@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
+from ._arguments import (
+    BoxLike,
+    ImageLike,
+    PointLike,
+    RequestOptions,
+    make_options,
+    source_of,
+)
 from ._clips.asynchronous import AsyncClipMethods
 from ._many.asynchronous import AsyncManyMethods
 from ._pictures.encoding import JpegQuality
@@ -21,7 +29,7 @@ from ._types.cards import KnownModel, ModelCard
 from ._types.errors import ModelNotFoundError, SessionLostError
 from ._types.health import ServingStatus
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
-from ._types.results import Agreements, Comparison, ModelOutcome, SegmentResult, with_source
+from ._types.results import Agreements, Comparison, ModelOutcome, SegmentResult
 from ._types.stats import ModelStats
 from ._types.video import DEFAULT_JPEG_QUALITY
 from ._video.async_session import AsyncVideoSession
@@ -149,7 +157,7 @@ class AsyncClient(AsyncClipMethods, AsyncManyMethods):
         build = partial(comparison.compare_request, options, models=models, match_iou=match_iou)
         method = self._wire.gateway.Compare
         reply = await self._wire.ask(method, image, build, jpeg_quality, timeout)
-        return with_source(await read(comparison.read_comparison, reply), image)
+        return replace(await read(comparison.read_comparison, reply), source=source_of(image))
 
     def stream_compare(
         self,
@@ -273,10 +281,10 @@ class AsyncClient(AsyncClipMethods, AsyncManyMethods):
     ) -> SegmentResult:
         if options.may_need_parts:
             found = await self._segment_in_parts(image, options, quality, timeout)
-            return with_source(found, image)
+            return replace(found, source=source_of(image))
         build = partial(requests.segment_request, options)
         reply = await self._wire.ask(self._wire.segments.Segment, image, build, quality, timeout)
-        return with_source(await read(replies.read_result, reply), image)
+        return replace(await read(replies.read_result, reply), source=source_of(image))
 
     async def _events(
         self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ._arguments import BoxLike, ImageLike, PointLike, RequestOptions, make_options
+from ._arguments import (
+    BoxLike,
+    ImageLike,
+    PointLike,
+    RequestOptions,
+    make_options,
+    source_of,
+)
 from ._clips.blocking import ClipMethods
 from ._many.blocking import ManyMethods
 from ._pictures.encoding import JpegQuality
@@ -20,7 +28,7 @@ from ._types.cards import KnownModel, ModelCard
 from ._types.errors import ModelNotFoundError, SessionLostError
 from ._types.health import ServingStatus
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
-from ._types.results import Agreements, Comparison, ModelOutcome, SegmentResult, with_source
+from ._types.results import Agreements, Comparison, ModelOutcome, SegmentResult
 from ._types.stats import ModelStats
 from ._types.video import DEFAULT_JPEG_QUALITY
 from ._video.options import make_video_options
@@ -147,7 +155,7 @@ class Client(ClipMethods, ManyMethods):
         options = make_options(None, task, prompts, points, boxes, output, automatic)
         build = partial(comparison.compare_request, options, models=models, match_iou=match_iou)
         reply = self._wire.ask(self._wire.gateway.Compare, image, build, jpeg_quality, timeout)
-        return with_source(comparison.read_comparison(reply), image)
+        return replace(comparison.read_comparison(reply), source=source_of(image))
 
     def stream_compare(
         self,
@@ -267,10 +275,10 @@ class Client(ClipMethods, ManyMethods):
     ) -> SegmentResult:
         if options.may_need_parts:
             found = self._segment_in_parts(image, options, quality, timeout)
-            return with_source(found, image)
+            return replace(found, source=source_of(image))
         build = partial(requests.segment_request, options)
         reply = self._wire.ask(self._wire.segments.Segment, image, build, quality, timeout)
-        return with_source(replies.read_result(reply), image)
+        return replace(replies.read_result(reply), source=source_of(image))
 
     def _events(
         self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout

@@ -44,7 +44,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
 
 def invoke(service: FakeSegmentService | None, *arguments: str) -> Result:
     address = ["--address", service.address] if service else []
-    return CliRunner().invoke(main, ["eval", *arguments, *address], prog_name="diptych")
+    wide = {"COLUMNS": "200"}  # whatever the terminal of the tests is
+    return CliRunner().invoke(main, ["eval", *arguments, *address], env=wide, prog_name="diptych")
 
 
 def figures(out: Path) -> Any:

@@ -86,7 +86,7 @@ async def test_engines_that_are_killed_with_pictures_inside_leave_nothing_open(
                 gate.open()
                 assert (await stub.Segment(automatic_request(png(fresh())))).segments
                 open_files.append(len(os.listdir("/proc/self/fd")))
-    assert open_files[1:] == open_files[:1] * 3
+    assert max(open_files[1:]) <= open_files[0]
 
 
 @pytest.mark.parametrize("fault", [CRASH, LOST], ids=["crash", "device lost"])

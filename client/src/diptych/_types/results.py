@@ -7,8 +7,8 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, overload
 
 from .._arguments import ImageLike
 from .._export import formats
@@ -209,14 +209,6 @@ class SegmentResult:
         from .._drawing.plot import save_figure
 
         save_figure(path, lambda: self.plot(image), image=image, overwrite=overwrite)
-
-
-_Answer = TypeVar("_Answer", "SegmentResult", "Comparison")
-
-
-def with_source(answer: _Answer, image: object) -> _Answer:
-    """Note the file that was asked about, if it was one: pixels are not kept alive by answers."""
-    return replace(answer, source=image) if isinstance(image, (str, os.PathLike)) else answer
 
 
 @dataclass(frozen=True)
