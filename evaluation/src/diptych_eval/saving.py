@@ -138,7 +138,9 @@ def _coco_results(dataset: Dataset, answers: Mapping[str, Answer], task: str) ->
         if picture.name in answers:
             for found in answers[picture.name].value.get("segments", ()):
                 if _EXPORTED[task] in found:
-                    yield f"{before}\n{json.dumps({'image_id': picture.id, **found})}"
+                    # As COCO's own files: beside a box, loadRes takes the size of all from that.
+                    named = {k: v for k, v in found.items() if k != "bbox" or task == "boxes"}
+                    yield f"{before}\n{json.dumps({'image_id': picture.id, **named})}"
                     before = ","
     yield "[]\n" if before == "[" else "\n]\n"
 

@@ -78,6 +78,11 @@ def test_a_table_a_verdict_and_files(whole: tuple[Path, Path, str]) -> None:
     assert '"ended":' not in (out / "metrics.json").read_text()
 
 
+SEGM = ("AP", "AP50", "AP75", "AP-small", "AP-medium", "AP-large")
+SEGM += ("AR1", "AR10", "AR100", "AR-small", "AR-medium", "AR-large")
+"""The twelve statistics of pycocotools, by our names."""
+
+
 def test_results_in_coco_form_are_what_pycocotools_takes(whole: tuple[Path, Path, str]) -> None:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -91,7 +96,9 @@ def test_results_in_coco_form_are_what_pycocotools_takes(whole: tuple[Path, Path
         judge.accumulate()
         judge.summarize()
         (mine,) = (each for each in figures(out)["models"] if each["model_id"] == model)
-        assert mine["values"]["segm/AP"]["value"] == judge.stats[0]
+        for name, stat in zip(SEGM, judge.stats, strict=True):
+            # pycocotools says -1 where there is nothing of a size
+            assert mine["values"][f"segm/{name}"]["value"] == (None if stat < 0 else stat), name
 
 
 def test_one_seed_gives_one_result(stage: Judged, tmp_path: Path) -> None:

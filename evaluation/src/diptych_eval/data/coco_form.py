@@ -19,6 +19,7 @@ def to_coco(dataset: Dataset, names: Collection[str] | None = None) -> dict[str,
         names: only the pictures of these names; ``None`` for all. Categories are always all.
     """
     chosen = [each for each in dataset.pictures if names is None or each.name in names]
+    has_bodies = any(each.keypoints for each in dataset.categories)
     return {
         "info": {"description": dataset.name},
         "images": [
@@ -26,13 +27,15 @@ def to_coco(dataset: Dataset, names: Collection[str] | None = None) -> dict[str,
             for each in chosen
         ],
         "annotations": [
-            _annotation(picture.id, truth) for picture in chosen for truth in picture.truths
+            _annotation(picture.id, truth, has_bodies)
+            for picture in chosen
+            for truth in picture.truths
         ],
         "categories": [_category(each) for each in dataset.categories],
     }
 
 
-def _annotation(picture_id: int, truth: Truth) -> dict[str, Any]:
+def _annotation(picture_id: int, truth: Truth, has_bodies: bool) -> dict[str, Any]:
     made: dict[str, Any] = {
         "id": truth.id,
         "image_id": picture_id,
@@ -46,6 +49,7 @@ def _annotation(picture_id: int, truth: Truth) -> dict[str, Any]:
         made["segmentation"] = {"size": list(truth.mask.size), "counts": counts}
     if truth.keypoints:
         made["keypoints"] = list(truth.keypoints)
+    if has_bodies:  # pycocotools looks for it in what is no body, too
         made["num_keypoints"] = truth.visible_keypoints
     return made
 
