@@ -21,6 +21,7 @@ from pathlib import Path
 from demo import (
     INTERRUPTED,
     OUT,
+    PATIENCE_S,
     ROOT,
     DemoError,
     check_ports,
@@ -35,7 +36,6 @@ RESULTS = OUT / "eval"
 DATA = OUT / "eval-data"
 PICTURE_TASKS = ("instances", "boxes", "keypoints", "prompted")
 MODELS = ("mask-rcnn", "mask-rcnn-sam-2", "sam-2")
-PATIENCE_S = 600.0
 
 
 def draw() -> None:

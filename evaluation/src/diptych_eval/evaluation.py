@@ -12,7 +12,7 @@ from typing import Any
 from diptych import Client, DiptychError, ModelCard, ModelStats
 
 from .asking.items import items_of
-from .asking.plan import chosen_cards, limited, make_plan
+from .asking.plan import limited, plan_run
 from .asking.run import Asking
 from .asking.watching import Watcher
 from .figures.all import ComputeOptions, compute
@@ -156,14 +156,13 @@ def evaluate(
     ):
         if number is not None and number < least:
             raise ValueError(f"{name}: expected at least {least}, got {number}")
-    cards, notes = chosen_cards(client, models)
-    plan = make_plan(
-        cards,
+    plan = plan_run(
+        client,
         dataset,
+        models=models,
         tasks=tasks,
-        mapping=mapping or {},
+        mapping=mapping,
         class_agnostic=class_agnostic,
-        named=models is not None,
     )
     asked = limited(dataset, limit)
     said = {
@@ -198,7 +197,7 @@ def evaluate(
             seed=seed,
             stats=_stats(client, plan.cards),
             published=_published(plan.cards),
-            warnings=(*notes, *plan.notes),
+            warnings=plan.notes,
             said=said,
         )
         watcher.computing()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from labelled_pictures import document, perfect_ap, write
 
-from diptych_eval.data.check import check_dataset, inspect_dataset
+from diptych_eval.data.check import inspect_dataset
 from diptych_eval.data.classes import labelled_names, match_classes
 from diptych_eval.data.errors import DatasetError
 from diptych_eval.data.formats.cityscapes import THINGS
@@ -92,13 +92,13 @@ def test_classes_without_objects_need_no_counterpart(tmp_path: Path) -> None:
 
 
 def test_a_check_tells_all_and_never_raises(tmp_path: Path) -> None:
-    assert check_dataset(write(tmp_path / "good", document())) == []
+    assert inspect_dataset(write(tmp_path / "good", document())).said == ()
     labels = document()
     labels["annotations"][0]["area"] = -1
     labels["annotations"][1]["category_id"] = 7
     del labels["annotations"][2]["iscrowd"]
     root = write(tmp_path / "bad", labels)
-    told = check_dataset(root)
+    told = inspect_dataset(root).said
     assert len(told) == 3
     assert "annotation 1, area" in told[0]
     assert "annotation 2, category_id" in told[1]
@@ -106,5 +106,5 @@ def test_a_check_tells_all_and_never_raises(tmp_path: Path) -> None:
     checked = inspect_dataset(root)
     assert checked.dataset is None
     assert (len(checked.problems), len(checked.warnings)) == (2, 1)
-    assert "expected a file or folder" in check_dataset(tmp_path / "none")[0]
+    assert "expected a file or folder" in inspect_dataset(tmp_path / "none").said[0]
     assert inspect_dataset(tmp_path / "good").dataset is not None

@@ -12,7 +12,7 @@ from diptych import Client, DiptychError
 
 from ..model import Dataset, EvaluationTask
 from .items import Item, items_of
-from .plan import CALLS, Question, chosen_cards, limited, make_plan
+from .plan import CALLS, Question, limited, plan_run
 from .store import kept_names
 
 
@@ -56,14 +56,13 @@ def estimates(
     Raises:
         DiptychError, ValueError: as ``evaluate``.
     """
-    cards, _ = chosen_cards(client, models)
-    plan = make_plan(
-        cards,
+    plan = plan_run(
+        client,
         dataset,
+        models=models,
         tasks=tasks,
-        mapping=mapping or {},
+        mapping=mapping,
         class_agnostic=class_agnostic,
-        named=models is not None,
     )
     asked = limited(dataset, limit)
     return [

@@ -80,6 +80,32 @@ def chosen_cards(client: Client, models: Sequence[str] | None) -> tuple[list[Mod
     return cards, notes
 
 
+def plan_run(
+    client: Client,
+    dataset: Dataset,
+    *,
+    models: Sequence[str] | None,
+    tasks: Iterable[EvaluationTask | str] | None,
+    mapping: Mapping[str, str] | None,
+    class_agnostic: bool,
+) -> Plan:
+    """Choose models as ``chosen_cards`` and their questions as ``make_plan``, with all notes.
+
+    Raises:
+        DiptychError, ValueError: as these two.
+    """
+    cards, notes = chosen_cards(client, models)
+    plan = make_plan(
+        cards,
+        dataset,
+        tasks=tasks,
+        mapping=mapping or {},
+        class_agnostic=class_agnostic,
+        named=models is not None,
+    )
+    return replace(plan, notes=(*notes, *plan.notes))
+
+
 def make_plan(
     cards: Sequence[ModelCard],
     dataset: Dataset,

@@ -22,6 +22,11 @@ class Checked:
     warnings: tuple[str, ...]
     """What is strange, and how it is read."""
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """All problems, then all warnings, a sentence each; empty if nothing is strange."""
+        return (*self.problems, *self.warnings)
+
 
 def inspect_dataset(
     path: str | Path,
@@ -53,19 +58,3 @@ def inspect_dataset(
     if findings.problems:
         dataset = None
     return Checked(dataset, tuple(map(str, findings.problems)), findings.warnings)
-
-
-def check_dataset(
-    path: str | Path,
-    *,
-    images: str | Path | None = None,
-    format: str = "auto",
-    mapping: Mapping[str, str] = {},  # never written to
-    crowd: str = "ignore",
-    exif: str = "auto",
-) -> list[str]:
-    """All problems, then all warnings, a sentence each; empty if nothing is strange."""
-    checked = inspect_dataset(
-        path, images=images, format=format, mapping=mapping, crowd=crowd, exif=exif
-    )
-    return [*checked.problems, *checked.warnings]
