@@ -9,6 +9,8 @@
  * @property {"0" | "1"} names whether names stand on them
  * @property {string} sample name of a bundled picture, or ""
  * @property {string} without ids of models that are not shown, with commas between
+ * @property {string} fold groups of rows of the models' table that were folded or unfolded, with commas between
+ * @property {"0" | "1"} differ whether only rows are shown in which models differ
  * @property {string} objects what is pointed at, as `formatObjects` writes it
  */
 
@@ -21,6 +23,8 @@ const START = {
   names: "1",
   sample: "",
   without: "",
+  fold: "",
+  differ: "0",
   objects: "",
 };
 
@@ -36,6 +40,8 @@ export function readState() {
     names: query.get("names") === "0" ? "0" : "1",
     sample: query.get("sample") ?? START.sample,
     without: query.get("without") ?? START.without,
+    fold: query.get("fold") ?? START.fold,
+    differ: query.get("differ") === "1" ? "1" : "0",
     objects: query.get("objects") ?? START.objects,
   };
 }
