@@ -102,9 +102,9 @@ function plainRow(row, models) {
 /** One line: in each cell the rows of one group beside those of the other. */
 function pairRow(sides, models) {
   const cells = models.map(({ model_id: id }, column) =>
-    make("td", { "data-model": id }, make("div", { class: "figures" }, ...sides.map((rows) => side(rows, column)))),
+    make("td", { "data-model": id }, make("div", { class: "beside" }, ...sides.map((rows) => side(rows, column)))),
   );
-  const name = sides.map(([{ group }]) => group).join(", ");
+  const name = "Published and measured here";
   return { element: make("tr", {}, rowHead(name), ...cells), differs: sides.flat().some(differs) };
 }
 

@@ -1,0 +1,104 @@
+/** Answers about the pictures of a folder, kept so that going back to one is instant. */
+
+import { askHeld } from "./held.js";
+
+/** Of the text of answers; one of a hundred objects has some 200 kB. */
+const MAX_KEPT = 64 * 2 ** 20;
+
+/**
+ * @typedef {object} Kept
+ * @property {Blob} source the file that was chosen
+ * @property {any} options of the question
+ * @property {any[]} outcomes
+ * @property {any[]} agreements
+ * @property {number} size
+ */
+
+/** The newest last. @type {Map<string, Kept>} */
+const kept = new Map();
+/** @type {WeakMap<Blob, number>} */
+const numbers = new WeakMap();
+let count = 0;
+let total = 0;
+/** How the newest question about a file went. @type {WeakMap<Blob, "asking" | "done" | "failed" | "">} */
+const states = new WeakMap();
+const listeners = new Set();
+
+/** @param {(source: Blob) => void} listener is told whose state has changed */
+export function onState(listener) {
+  listeners.add(listener);
+}
+
+/** @param {Blob} source */
+export function stateOf(source) {
+  return states.get(source) ?? "";
+}
+
+/** The newest answers for a task about each file that has some. @param {string} task @returns {Map<Blob, Kept>} */
+export function answersFor(task) {
+  return new Map([...kept.values()].filter(({ options }) => options.task === task).map((one) => [one.source, one]));
+}
+
+/**
+ * `askHeld`; a question about a file of a folder that was answered before is not asked again.
+ *
+ * @param {import("../views.js").Question} question
+ * @param {Parameters<typeof askHeld>[1]} hear
+ * @param {AbortSignal} signal
+ */
+export async function askKept(question, hear, signal) {
+  const { source } = question.picture;
+  if (!source) return await askHeld(question, hear, signal);
+  const key = keyOf(source, question.options);
+  const known = kept.get(key);
+  if (known) {
+    keep(key, known);
+    for (const outcome of known.outcomes) hear.onOutcome(outcome);
+    hear.onAgreements(known.agreements);
+    return tell(source, "done");
+  }
+  const before = stateOf(source);
+  tell(source, "asking");
+  const found = { source, options: question.options, outcomes: [], agreements: [], size: 0 };
+  try {
+    await askHeld(
+      question,
+      {
+        onOutcome: (outcome) => {
+          found.outcomes.push(outcome);
+          hear.onOutcome(outcome);
+        },
+        onAgreements: (agreements) => hear.onAgreements((found.agreements = agreements)),
+      },
+      signal,
+    );
+  } catch (error) {
+    tell(source, signal.aborted ? before : "failed");
+    throw error;
+  }
+  const good = found.outcomes.every(({ result }) => result);
+  if (good) keep(key, { ...found, size: JSON.stringify(found.outcomes).length });
+  tell(source, good ? "done" : "failed");
+}
+
+function keep(key, one) {
+  total += one.size - (kept.get(key)?.size ?? 0);
+  kept.delete(key);
+  kept.set(key, one);
+  for (const [oldest, { size, source }] of kept) {
+    if (total <= MAX_KEPT || oldest === key) break;
+    kept.delete(oldest);
+    total -= size;
+    tell(source, "");
+  }
+}
+
+function keyOf(source, options) {
+  if (!numbers.has(source)) numbers.set(source, ++count);
+  return `${numbers.get(source)} ${JSON.stringify(options)}`;
+}
+
+function tell(source, state) {
+  states.set(source, state);
+  for (const listener of listeners) listener(source);
+}
