@@ -10,9 +10,6 @@ const OPEN = 3;
 
 /** @implements {import("../views.js").View} */
 export class CardsView {
-  id = "models";
-  names = ["models"];
-  onPicture = false;
   #seen = false;
   #turn = 0;
   #onError;
