@@ -12,6 +12,9 @@
  * @property {string} fold groups of rows of the models' table that were folded or unfolded, with commas between
  * @property {"0" | "1"} differ whether only rows are shown in which models differ
  * @property {string} objects what is pointed at, as `formatObjects` writes it
+ * @property {number} score below which segments are left out, 0 to 1
+ * @property {string} classes that are looked at, with commas between; "" for all
+ * @property {number} iou from which two segments match, above 0 to 1
  */
 
 /** @type {PageState} */
@@ -26,16 +29,22 @@ const START = {
   fold: "",
   differ: "0",
   objects: "",
+  score: 0,
+  classes: "",
+  iou: 0.5,
 };
 
 /** @returns {PageState} what is left out or out of range is as at the start */
 export function readState() {
   const query = new URLSearchParams(location.search);
-  const opacity = Number(query.get("opacity") ?? START.opacity);
+  const number = (name, least, most) => {
+    const value = Number(query.get(name) ?? START[name]);
+    return value >= least && value <= most ? value : START[name];
+  };
   return {
     view: query.get("view") ?? START.view,
     task: query.get("task") ?? START.task,
-    opacity: opacity >= 0 && opacity <= 100 ? opacity : START.opacity,
+    opacity: number("opacity", 0, 100),
     grey: query.get("grey") === "1" ? "1" : "0",
     names: query.get("names") === "0" ? "0" : "1",
     sample: query.get("sample") ?? START.sample,
@@ -43,6 +52,9 @@ export function readState() {
     fold: query.get("fold") ?? START.fold,
     differ: query.get("differ") === "1" ? "1" : "0",
     objects: query.get("objects") ?? START.objects,
+    score: number("score", 0, 1),
+    classes: query.get("classes") ?? START.classes,
+    iou: number("iou", 0.05, 1),
   };
 }
 

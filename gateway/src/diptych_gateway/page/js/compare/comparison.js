@@ -2,17 +2,31 @@
 
 import { describeAgreement } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
+import { Filters, MATCH_IOU } from "./filters.js";
+import { Matching } from "./matching.js";
 import { showMatrix } from "./matrix.js";
 import { PairView } from "./pair.js";
 import { sharedNumbers } from "../canvas/palette.js";
 import { Panels } from "../panels/panels.js";
+
+/** The task whose answers are matched by masks; others have boxes. */
+const BY_MASKS = "instance-segmentation";
 
 export class Comparison {
   #panels;
   #pair;
   /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
+  #filters = new Filters(() => this.#showAnswers());
+  /** As the gateway sent them, for every pair that answered. */
+  #sent = [];
+  /** As they are shown. */
   #agreements = [];
+  /** By pair of models. @type {Map<string, Matching>} */
+  #matchings = new Map();
+  /** The overlap by which the gateway matches. */
+  #askedIou = MATCH_IOU;
+  #ended = false;
   /** @type {Map<string, number[]>} numbers of the objects, by model */
   #numbers = new Map();
   #task = "";
@@ -65,30 +79,39 @@ export class Comparison {
   /** Asks every model that does the task; without a picture it only says who would be asked. */
   async run(task) {
     this.#task = task;
-    this.#agreements = [];
+    this.#sent = [];
+    this.#matchings.clear();
+    this.#ended = false;
     const question = this.question();
+    this.#askedIou = this.#filters.matchIou;
     this.#asked = question?.options.models ?? [];
-    this.#say();
-    await this.#panels.ask(task, question, {
+    const latest = await this.#panels.ask(task, question, {
       onAnswer: () => this.#showAnswers(),
-      onAgreements: (agreements) => this.#hearAgreements(agreements),
+      onAgreements: (agreements) => {
+        this.#sent = agreements;
+      },
     });
+    if (!latest) return;
+    this.#ended = true;
+    this.#showAnswers();
+  }
+
+  /** Looks at what the address says of filters. */
+  readFilters() {
+    if (this.#filters.read()) this.#showAnswers();
   }
 
   /** @returns {import("../views.js").Question | null} */
   question() {
-    return this.#panels.question(this.#task);
+    const question = this.#panels.question(this.#task);
+    const { matchIou } = this.#filters;
+    if (question && matchIou !== MATCH_IOU) question.options.match_iou = matchIou;
+    return question;
   }
 
   /** @returns {import("../views.js").Shown[]} */
   answers() {
     return this.#panels.answers();
-  }
-
-  #hearAgreements(agreements) {
-    this.#agreements = agreements;
-    this.#say();
-    this.#showAnswers();
   }
 
   #showAnswers() {
@@ -97,9 +120,25 @@ export class Comparison {
       model_id: modelId,
       count: answer.segments.length,
     }));
+    this.#filters.segments = filled.flatMap(({ answer }) => answer.segments);
+    this.#panels.filter = this.#filters.passes;
+    this.#agreements = filled.flatMap((a, at) => filled.slice(at + 1).map((b) => this.#agreementOf(a, b))).filter(Boolean);
     this.#numbers = sharedNumbers(answers, this.#agreements);
     for (const panel of filled) panel.numbers = this.#numbers.get(panel.modelId);
+    this.#say();
     this.#showPair();
+  }
+
+  /** What the gateway said of two answers, or what it would say of the part that is looked at. */
+  #agreementOf(a, b) {
+    if (!this.#ended) return null;
+    const { active, matchIou, passes } = this.#filters;
+    const sent = this.#sent.find((one) => one.model_id_a === a.modelId && one.model_id_b === b.modelId);
+    if (sent && !active && matchIou === this.#askedIou) return sent;
+    const key = `${a.modelId} ${b.modelId}`;
+    const matching = this.#matchings.get(key) ?? new Matching(a.answer, b.answer, this.#task !== BY_MASKS);
+    this.#matchings.set(key, matching);
+    return matching.agreement(matchIou, passes);
   }
 
   #showPair() {
@@ -114,7 +153,8 @@ export class Comparison {
     if (!a?.answer || !b?.answer) return null;
     const [nameA, nameB] = [a, b].map((panel) => this.#panels.shortNameOf(panel.modelId));
     const [numbersA, numbersB] = [a, b].map((panel) => this.#numbers.get(panel.modelId));
-    return { agreement, a: a.answer, b: b.answer, nameA, nameB, numbersA, numbersB };
+    const [isShownA, isShownB] = [a, b].map((panel) => panel.shown.isShown);
+    return { agreement, a: a.answer, b: b.answer, nameA, nameB, numbersA, numbersB, isShownA, isShownB };
   }
 
   #whyNoPair() {
@@ -127,7 +167,7 @@ export class Comparison {
 
   #say() {
     const name = (id) => this.#panels.shortNameOf(id);
-    showMatrix(byId("agreement"), this.#asked, this.#agreements, name);
+    showMatrix(byId("agreement"), this.#asked, this.#agreements, name, this.#ended);
     const lines = this.#agreements.map((one) => describeAgreement(one, name));
     byId("agreement-said").textContent = lines.join(" ");
   }

@@ -17,6 +17,8 @@ import { Stage } from "../canvas/stage.js";
  * @property {string} nameB
  * @property {number[]} numbersA which decide on the colours
  * @property {number[]} numbersB
+ * @property {(index: number) => boolean} isShownA
+ * @property {(index: number) => boolean} isShownB
  */
 
 export class PairView {
@@ -151,7 +153,7 @@ export class PairView {
         overlay.look(how);
         return { paint: (context, frame) => overlay.paint(context, frame) };
       });
-    } else this.#layers = [{ image: paintDifference(pair.agreement, pair.a, pair.b, this.#shown) }];
+    } else this.#layers = [{ image: paintDifference(pair, this.#shown) }];
     this.#layer();
   }
 
@@ -197,12 +199,12 @@ function keyOf({ agreement }) {
 }
 
 /** @param {Pair} pair */
-function sides({ a, b, numbersA, numbersB }) {
+function sides({ a, b, numbersA, numbersB, isShownA, isShownB }) {
   return [
-    [a, numbersA],
-    [b, numbersB],
-  ].map(([answer, numbers]) => ({
+    [a, numbersA, isShownA],
+    [b, numbersB, isShownB],
+  ].map(([answer, numbers, isShown]) => ({
     answer,
-    how: { colorOf: (index) => color(numbers[index]), isShown: () => true, isLit: () => false },
+    how: { colorOf: (index) => color(numbers[index]), isShown, isLit: () => false },
   }));
 }

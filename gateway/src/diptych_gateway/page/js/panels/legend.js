@@ -39,13 +39,18 @@ export class Legend {
 
   /**
    * @param {{colorOf: (index: number) => string, isShown: (index: number) => boolean,
-   *   isLit: (index: number) => boolean}} how
+   *   isLit: (index: number) => boolean, isListed: (index: number) => boolean}} how
    */
-  update({ colorOf, isShown, isLit }) {
+  update({ colorOf, isShown, isLit, isListed }) {
     this.#rows.forEach((row, index) => {
+      const look = `${colorOf(index)} ${isShown(index)} ${isLit(index)} ${isListed(index)}`;
+      // Of a thousand rows, pointing at one changes two.
+      if (row.dataset.look === look) return;
+      row.dataset.look = look;
       row.style.setProperty("--color", colorOf(index));
       row.setAttribute("aria-pressed", String(isShown(index)));
       row.classList.toggle("lit", isLit(index));
+      row.parentElement.hidden = !isListed(index);
     });
   }
 

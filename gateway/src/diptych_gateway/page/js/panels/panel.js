@@ -10,7 +10,7 @@ import { color } from "../canvas/palette.js";
 import { segmentAt } from "../canvas/segments.js";
 import { Stage } from "../canvas/stage.js";
 import { modelName } from "../common/tasks.js";
-import { milliseconds, showTimings } from "./timings.js";
+import { duration, showTimings } from "./timings.js";
 
 export class Panel {
   /** @type {import("../canvas/segments.js").Answer | null} */
@@ -18,6 +18,9 @@ export class Panel {
   #name;
   #numbers = [];
   #hidden = new Set();
+  /** @type {(segment: import("../canvas/segments.js").Segment) => boolean} */
+  #passes = () => true;
+  #elapsedS = 0;
   #lit = null;
   #opacity = 1;
   #names = true;
@@ -43,7 +46,10 @@ export class Panel {
     this.#onPoint = onPoint;
     this.#edges = model.card?.keypoint_schema?.edges ?? [];
     this.stage = new Stage(viewport, `The picture with what ${name} found`, {
-      onHover: (x, y) => this.#point(this.#at(x, y)),
+      onHover: (x, y) => {
+        const index = this.#at(x, y);
+        this.#point(index, this.#hidden.has(index) ? " · hidden: a click shows it" : "");
+      },
       onLeave: () => this.#point(null),
       onClick: (x, y) => this.#toggle(this.#at(x, y)),
       tool,
@@ -116,12 +122,8 @@ export class Panel {
     this.#clear();
     this.answer = answer;
     this.#overlay = new Overlay(answer);
-    const count = answer.segments.filter(({ mask, area }) => area || !mask).length;
-    const found = count === 1 ? "1 object" : `${count || "No"} objects`;
-    const omitted = answer.omitted ? `, ${answer.omitted} more left out` : "";
-    const held = answer.held ? ", encoder not run" : "";
-    const warnings = answer.warnings.map((text) => `. ${sentence(text)}`).join("");
-    this.#say("done", `${found}${omitted} in ${milliseconds(elapsedS)}${held}${warnings}`);
+    this.#elapsedS = elapsedS;
+    this.#sayFound();
     this.#legend.segments = answer.segments;
     this.#timings.replaceChildren(showTimings(answer.timings, elapsedS, answer.held));
     this.numbers = answer.segments.map(({ object, index }) => object ?? index);
@@ -131,6 +133,14 @@ export class Panel {
   get shown() {
     const { colorOf, isShown } = this.#looks();
     return this.answer && { name: this.#name, answer: this.answer, edges: this.#edges, colorOf, isShown };
+  }
+
+  /** Which segments are looked at; the others are neither on the picture nor in the legend. */
+  set filter(passes) {
+    this.#passes = passes;
+    if (!this.answer) return;
+    this.#sayFound();
+    this.#repaint();
   }
 
   /** Numbers of the objects, which decide on their colours. @param {number[]} numbers */
@@ -172,14 +182,18 @@ export class Panel {
     this.#state.textContent = text;
   }
 
+  /** What a click at these shares of the picture means: an object that is seen, else one that was hidden there. */
   #at(x, y) {
-    return (this.answer && segmentAt(this.answer, x, y, this.#hidden)?.index) ?? null;
+    if (!this.answer) return null;
+    const { isShown, isListed } = this.#looks();
+    const found = segmentAt(this.answer, x, y, isShown) ?? segmentAt(this.answer, x, y, isListed);
+    return found?.index ?? null;
   }
 
-  /** @param {number | null} index */
-  #point(index) {
+  /** @param {number | null} index @param {string} [act] what a click would do */
+  #point(index, act = "") {
     const segment = index === null ? null : this.answer?.segments[index];
-    this.#hover.textContent = segment ? inWords(segment) : "";
+    this.#hover.textContent = segment ? `${inWords(segment)}${act}` : "";
     this.#onPoint(segment ? this.#numbers[segment.index] : null);
   }
 
@@ -191,11 +205,28 @@ export class Panel {
   }
 
   #looks() {
+    const isListed = (index) => Boolean(this.answer && this.#passes(this.answer.segments[index]));
     return {
       colorOf: (index) => color(this.#numbers[index] ?? index),
-      isShown: (index) => !this.#hidden.has(index),
+      isShown: (index) => !this.#hidden.has(index) && isListed(index),
       isLit: (index) => index === this.#lit,
+      isListed,
     };
+  }
+
+  #sayFound() {
+    const { segments, omitted: more, held, warnings } = this.answer;
+    const found = segments.filter(({ mask, area }) => area || !mask);
+    const listed = found.filter(this.#passes).length;
+    const objects = found.length === 1 ? "1 object" : `${found.length || "No"} objects`;
+    const parts = [
+      listed === found.length ? objects : `${listed} of ${objects} shown`,
+      more ? `, ${more} more left out` : "",
+      ` in ${duration(this.#elapsedS)}`,
+      held ? ", encoder not run" : "",
+      ...warnings.map((text) => `. ${sentence(text)}`),
+    ];
+    this.#say("done", parts.join(""));
   }
 
   #repaint() {

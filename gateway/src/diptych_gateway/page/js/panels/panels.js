@@ -33,6 +33,7 @@ export class Panels {
   #picture = null;
   #opacity = 1;
   #look = { grey: false, names: true };
+  #filter = () => true;
   #asking = new AbortController();
 
   /**
@@ -63,6 +64,7 @@ export class Panels {
     this.#showTabs();
     this.opacity = this.#opacity;
     this.look = this.#look;
+    this.filter = this.#filter;
     this.picture = this.#picture;
   }
 
@@ -86,6 +88,12 @@ export class Panels {
   set look(look) {
     this.#look = look;
     for (const panel of this) panel.look = look;
+  }
+
+  /** @param {(segment: import("../canvas/segments.js").Segment) => boolean} passes which are looked at */
+  set filter(passes) {
+    this.#filter = passes;
+    for (const panel of this) panel.filter = passes;
   }
 
   /** In the order of the models. */
@@ -134,6 +142,7 @@ export class Panels {
    * @param {string} task
    * @param {import("../views.js").Question | null} question
    * @param {Asking} how
+   * @returns {Promise<boolean>} whether no other question has come since
    */
   async ask(task, question, how) {
     this.#asking.abort();
@@ -149,6 +158,7 @@ export class Panels {
     this.#showTabs();
     how.onAnswer();
     if (question) await this.#send(question, how, signal);
+    return !signal.aborted;
   }
 
   /** One tab for each model that is asked; the first one's panel is in front unless another was. */
