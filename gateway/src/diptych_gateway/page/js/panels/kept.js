@@ -22,6 +22,8 @@ let count = 0;
 let total = 0;
 /** How the newest question about a file went. @type {WeakMap<Blob, "asking" | "done" | "failed" | "">} */
 const states = new WeakMap();
+/** Keys of the questions that were asked last, by task. @type {WeakMap<Blob, Record<string, string>>} */
+const newest = new WeakMap();
 const listeners = new Set();
 
 /** @param {(source: Blob) => void} listener is told whose state has changed */
@@ -34,9 +36,18 @@ export function stateOf(source) {
   return states.get(source) ?? "";
 }
 
-/** The newest answers for a task about each file that has some. @param {string} task @returns {Map<Blob, Kept>} */
+/** What was answered last of this task about each file. @param {string} task @returns {Map<Blob, Kept>} */
 export function answersFor(task) {
-  return new Map([...kept.values()].filter(({ options }) => options.task === task).map((one) => [one.source, one]));
+  const last = [...kept].filter(([key, { source }]) => newest.get(source)?.[task] === key);
+  return new Map(last.map(([, one]) => [one.source, one]));
+}
+
+/** Nothing is asked any more. @param {Blob} source @param {string} task */
+export function forget(source, task) {
+  const asked = newest.get(source);
+  if (!asked?.[task]) return;
+  delete asked[task];
+  tell(source, "");
 }
 
 /**
@@ -50,6 +61,7 @@ export async function askKept(question, hear, signal) {
   const { source } = question.picture;
   if (!source) return await askHeld(question, hear, signal);
   const key = keyOf(source, question.options);
+  newest.set(source, { ...newest.get(source), [question.options.task]: key });
   const known = kept.get(key);
   if (known) {
     keep(key, known);

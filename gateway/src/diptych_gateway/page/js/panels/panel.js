@@ -17,7 +17,6 @@ export class Panel {
   answer = null;
   #name;
   #numbers = [];
-  #hidden = new Set();
   /** @type {(segment: import("../canvas/segments.js").Segment) => boolean} */
   #passes = () => true;
   #elapsedS = 0;
@@ -48,7 +47,7 @@ export class Panel {
     this.stage = new Stage(viewport, `The picture with what ${name} found`, {
       onHover: (x, y) => {
         const index = this.#at(x, y);
-        this.#point(index, this.#hidden.has(index) ? " · hidden: a click shows it" : "");
+        this.#point(index, this.answer?.hidden.has(index) ? " · hidden: a click shows it" : "");
       },
       onLeave: () => this.#point(null),
       onClick: (x, y) => this.#toggle(this.#at(x, y)),
@@ -167,7 +166,6 @@ export class Panel {
     this.answer = null;
     this.#overlay = null;
     this.#numbers = [];
-    this.#hidden.clear();
     this.#lit = null;
     this.#legend.segments = [];
     this.#timings.replaceChildren();
@@ -200,7 +198,8 @@ export class Panel {
   /** @param {number | null} index */
   #toggle(index) {
     if (index === null) return;
-    if (!this.#hidden.delete(index)) this.#hidden.add(index);
+    const { hidden } = this.answer;
+    if (!hidden.delete(index)) hidden.add(index);
     this.#repaint();
   }
 
@@ -208,7 +207,7 @@ export class Panel {
     const isListed = (index) => Boolean(this.answer && this.#passes(this.answer.segments[index]));
     return {
       colorOf: (index) => color(this.#numbers[index] ?? index),
-      isShown: (index) => !this.#hidden.has(index) && isListed(index),
+      isShown: (index) => isListed(index) && !this.answer?.hidden.has(index),
       isLit: (index) => index === this.#lit,
       isListed,
     };

@@ -1,7 +1,7 @@
 /** The panels of all models on one picture, and a question to all of them. */
 
 import { sentence } from "../common/api.js";
-import { askHeld } from "./held.js";
+import { askKept, forget } from "./kept.js";
 import { Panel } from "./panel.js";
 import { readAnswer } from "../canvas/segments.js";
 import { make } from "../common/dom.js";
@@ -132,8 +132,8 @@ export class Panels {
   question(task, prompts) {
     const models = this.#models.filter((model) => !whyNot(model, task)).map((model) => model.model_id);
     if (!this.#picture || !models.length) return null;
-    const { file, name } = this.#picture;
-    return { picture: { file, name }, options: { task, models, ...(prompts && { prompts }) } };
+    const { file, name, source } = this.#picture;
+    return { picture: { file, name, ...(source && { source }) }, options: { task, models, ...(prompts && { prompts }) } };
   }
 
   /**
@@ -157,6 +157,7 @@ export class Panels {
     }
     this.#showTabs();
     how.onAnswer();
+    if (!question && this.#picture?.source) forget(this.#picture.source, task);
     if (question) await this.#send(question, how, signal);
     return !signal.aborted;
   }
@@ -197,7 +198,7 @@ export class Panels {
       onAgreements: (agreements) => !signal.aborted && onAgreements(agreements),
     };
     try {
-      await askHeld(question, hear, signal);
+      await askKept(question, hear, signal);
     } catch (error) {
       if (signal.aborted) return;
       for (const panel of this) if (panel.state === "waiting") panel.fail(error.message);

@@ -1,10 +1,10 @@
-/** What is on screen, to take along: COCO files, a picture, code that asks the same. */
+/** What is on screen, to take along: files for other tools, cut-outs, code that asks the same. */
 
-import { readState } from "../common/address.js";
 import { fetchServer } from "../common/api.js";
-import { cocoDocument } from "./coco.js";
+import { hiddenIn } from "../canvas/segments.js";
+import { answersFor } from "../panels/kept.js";
 import { byId, make } from "../common/dom.js";
-import { drawSideBySide } from "./overlay-png.js";
+import { listFormats, makeFiles, ownFormats } from "./formats.js";
 import { asCommand, asCurl, asPython } from "./snippets.js";
 
 const CODE = [
@@ -12,18 +12,28 @@ const CODE = [
   ["command line", asCommand],
   ["curl", asCurl],
 ];
+const EACH = "";
 
 export class TakeAlong {
   /** @type {import("../views.js").View | null} */
   #view = null;
+  /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
+  /** The pictures of the strip, if there is one. @type {() => {file: Blob, name: string}[]} */
+  #listed = () => [];
+  /** @type {import("./formats.js").Format[]} */
+  #formats = [];
 
   constructor() {
-    byId("take-code").append(
+    byId("take-code").prepend(
+      "Copy as",
       ...CODE.map(([name, write]) =>
-        make("button", { type: "button", onclick: () => this.#copy(write) }, `Copy as ${name}`),
+        make("button", { type: "button", "aria-label": `Copy as ${name}`, onclick: () => this.#copy(write) }, name),
       ),
     );
+    byId("take-save").addEventListener("click", () => this.#save());
+    for (const id of ["take-format", "take-pictures"]) byId(id).addEventListener("change", () => this.#explain());
+    this.#ask();
     // Whatever a view is made of, its panels say there how they stand.
     new MutationObserver(() => this.#offer()).observe(byId("main"), {
       subtree: true,
@@ -40,37 +50,129 @@ export class TakeAlong {
   /** @param {import("../common/picture.js").Picture | null} picture */
   set picture(picture) {
     this.#picture = picture;
+    byId("take-sample").hidden = !picture?.sample;
+    if (!picture?.sample) return;
+    byId("take-sample").href = `samples/${picture.name}`;
+    byId("take-sample").textContent = `Save ${picture.name}`;
+  }
+
+  /** @param {() => {file: Blob, name: string}[]} listed the pictures of the strip */
+  set listed(listed) {
+    this.#listed = listed;
+    this.#offer();
+  }
+
+  /** Asks which formats the gateway writes. */
+  async #ask() {
+    let problem = "";
+    try {
+      this.#formats = await listFormats();
+    } catch (error) {
+      this.#formats = ownFormats();
+      problem = error.message;
+    }
+    byId("take-format").replaceChildren(
+      ...this.#formats.map(({ name, title }) => make("option", { value: name }, title)),
+    );
+    this.#explain();
+    byId("take-state").textContent = problem;
   }
 
   #offer() {
     const answers = this.#view?.answers?.() ?? [];
     byId("take").hidden = !answers.length;
+    if (!answers.length) return;
     byId("take-text").hidden = true;
     byId("take-state").textContent = "";
-    byId("take-files").replaceChildren(
-      make("button", { type: "button", onclick: () => this.#savePicture() }, "Picture with masks (PNG)"),
-      ...answers.map(({ name, answer }) =>
-        make("button", { type: "button", onclick: () => this.#saveCoco(answer.modelId) }, `COCO JSON of ${name}`),
-      ),
-    );
+    const models = answers.map(({ name, answer }) => [answer.modelId, name]);
+    fill(byId("take-models"), answers.length > 1 ? [[EACH, "each model"], ...models] : models);
+    const count = this.#answered().length;
+    fill(byId("take-pictures"), [
+      ["this", "this picture"],
+      ["all", `all ${count} answered pictures`],
+    ]);
+    byId("take-pictures").parentElement.hidden = count < 2;
+    if (count < 2) byId("take-pictures").value = "this";
+    this.#explain();
   }
 
-  #savePicture() {
-    const canvas = drawSideBySide(this.#picture.bitmap, this.#view.answers(), readState().opacity / 100);
-    canvas.toBlob((blob) => {
-      if (blob) save(blob, `${this.#stem()}-compared.png`);
-      else byId("take-state").textContent = "This picture is too large for the browser to write.";
-    }, "image/png");
+  get #format() {
+    return this.#formats.find(({ name }) => name === byId("take-format").value);
   }
 
-  #saveCoco(modelId) {
-    const shown = this.#view.answers().find(({ answer }) => answer.modelId === modelId);
-    const text = JSON.stringify(cocoDocument(shown, this.#picture.name));
-    save(new Blob([text], { type: "application/json" }), `${this.#stem()}-${modelId}.coco.json`);
+  get #all() {
+    return byId("take-pictures").value === "all";
+  }
+
+  #explain() {
+    const format = this.#format;
+    const { pixels = false, polygons = false, says = "" } = format ?? {};
+    const unfit = this.#all && pixels;
+    byId("take-tolerance").parentElement.hidden = !polygons;
+    byId("take-save").setAttribute("aria-disabled", String(!format || unfit));
+    byId("take-says").textContent = unfit ? `${says} Only of the picture that is shown.` : says;
+  }
+
+  /** Pictures of the strip that have answers to what is asked now, in its order. */
+  #answered() {
+    const task = this.#view?.question?.()?.options.task;
+    const kept = task ? answersFor(task) : new Map();
+    return this.#listed()
+      .filter(({ file }) => kept.has(file))
+      .map(({ file, name }) => ({ name, outcomes: kept.get(file).outcomes }));
+  }
+
+  async #save() {
+    const button = byId("take-save");
+    if (button.getAttribute("aria-disabled") === "true") return;
+    const state = byId("take-state");
+    button.setAttribute("aria-disabled", "true");
+    state.textContent = "Writing …";
+    try {
+      const files = await makeFiles({
+        format: this.#format,
+        tolerance: Math.max(0, Number(byId("take-tolerance").value) || 0),
+        stem: this.#all ? "pictures" : this.#stem(),
+        here: { picture: this.#picture, shown: this.#shown() },
+        answers: this.#answers(),
+      });
+      for (const { blob, name } of files) save(blob, name);
+      state.textContent = `Saved ${files.map(({ name }) => name).join(", ")}.`;
+    } catch (error) {
+      state.textContent = error.message;
+    }
+    this.#explain();
+  }
+
+  /** Of the models that are chosen. */
+  #shown() {
+    const chosen = byId("take-models").value;
+    const shown = this.#view?.answers?.() ?? [];
+    return shown.filter(({ answer }) => chosen === EACH || answer.modelId === chosen);
+  }
+
+  /** What is shown of each model's answer, or would be: hidden and filtered objects are left out. */
+  #answers() {
+    const answered = this.#answered();
+    return this.#shown().map(({ answer: { modelId, document }, isShown }) => {
+      if (!this.#all) {
+        return { modelId, pictures: [{ name: this.#picture.name, answer: reduced(document, (_, index) => isShown(index)) }] };
+      }
+      const pictures = answered.flatMap(({ name, outcomes }) => {
+        const result = outcomes.find((outcome) => outcome.model_id === modelId)?.result;
+        return result ? [{ name, answer: reduced(result, (segment, index) => this.#passes(result, segment, index)) }] : [];
+      });
+      return { modelId, pictures };
+    });
+  }
+
+  #passes(result, segment, index) {
+    if (hiddenIn(result).has(index)) return false;
+    return this.#view?.passes?.({ score: segment.score ?? 0, document: segment }) ?? true;
   }
 
   #stem() {
-    return this.#picture.name.replace(/\.[^.]*$/, "") || "picture";
+    return this.#picture.name.replace(/^.*\//, "").replace(/\.[^.]*$/, "") || "picture";
   }
 
   async #copy(write) {
@@ -97,6 +199,18 @@ export class TakeAlong {
       box.select();
     }
   }
+}
+
+/** A model's answer without the segments that are not meant. */
+function reduced(document, meant) {
+  return { ...document, segments: document.segments.filter(meant) };
+}
+
+/** Options of a chooser; what was chosen stays, if it is still there. */
+function fill(select, options) {
+  const before = select.value;
+  select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
+  if (options.some(([value]) => value === before)) select.value = before;
 }
 
 /** @param {Blob} blob @param {string} name */
