@@ -7,7 +7,7 @@
  * @property {number} opacity in percent
  * @property {"0" | "1"} grey whether pictures are grey
  * @property {"0" | "1"} names whether names stand on them
- * @property {string} sample name of a bundled picture, or ""
+ * @property {string} sample name of a bundled picture; "" for none or another
  * @property {string} without ids of models that are not shown, with commas between
  * @property {string} fold groups of rows of the models' table that were folded or unfolded, with commas between
  * @property {"0" | "1"} differ whether only rows are shown in which models differ
@@ -24,7 +24,7 @@ const START = {
   opacity: 75,
   grey: "0",
   names: "1",
-  sample: "",
+  sample: "figure",
   without: "",
   fold: "",
   differ: "0",
@@ -58,12 +58,15 @@ export function readState() {
   };
 }
 
+let last = readState();
+
 /**
  * @param {Partial<PageState>} change
- * @param {{step?: boolean}} [how] `step`: the browser's back button undoes it
+ * @param {{step?: boolean, picture?: number}} [how] `step`: the browser's back button undoes it;
+ *   `picture`: number of one that is in no address
  */
-export function writeState(change, { step = false } = {}) {
-  const state = { ...readState(), ...change };
+export function writeState(change, { step = false, picture = history.state?.picture } = {}) {
+  const state = (last = { ...readState(), ...change });
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(state)) {
     if (value !== START[name]) query.set(name, String(value));
@@ -71,6 +74,12 @@ export function writeState(change, { step = false } = {}) {
   // These may stay as they are, and shorter addresses are read more easily.
   const text = query.toString().replace(/%2C|%2F|%3B/g, decodeURIComponent);
   const url = text ? `?${text}` : location.pathname;
-  if (step) history.pushState(null, "", url);
-  else history.replaceState(null, "", url);
+  if (step) history.pushState({ picture }, "", url);
+  else history.replaceState({ picture }, "", url);
+}
+
+/** After the browser went back or forward: how things are shown is no step, so it stays. */
+export function keepSettings() {
+  const { opacity, grey, names, without } = last;
+  writeState({ opacity, grey, names, without });
 }
