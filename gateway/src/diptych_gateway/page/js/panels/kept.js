@@ -1,5 +1,6 @@
 /** Answers about the pictures of a folder, kept so that going back to one is instant. */
 
+import { mark, markOf } from "../common/marks.js";
 import { askHeld } from "./held.js";
 
 /** Of the text of answers; one of a hundred objects has some 200 kB. */
@@ -20,21 +21,8 @@ const kept = new Map();
 const numbers = new WeakMap();
 let count = 0;
 let total = 0;
-/** How the newest question about a file went. @type {WeakMap<Blob, "asking" | "done" | "failed" | "">} */
-const states = new WeakMap();
 /** Keys of the questions that were asked last, by task. @type {WeakMap<Blob, Record<string, string>>} */
 const newest = new WeakMap();
-const listeners = new Set();
-
-/** @param {(source: Blob) => void} listener is told whose state has changed */
-export function onState(listener) {
-  listeners.add(listener);
-}
-
-/** @param {Blob} source */
-export function stateOf(source) {
-  return states.get(source) ?? "";
-}
 
 /** What was answered last of this task about each file. @param {string} task @returns {Map<Blob, Kept>} */
 export function answersFor(task) {
@@ -47,7 +35,7 @@ export function forget(source, task) {
   const asked = newest.get(source);
   if (!asked?.[task]) return;
   delete asked[task];
-  tell(source, "");
+  mark(source, "");
 }
 
 /**
@@ -67,10 +55,10 @@ export async function askKept(question, hear, signal) {
     keep(key, known);
     for (const outcome of known.outcomes) hear.onOutcome(outcome);
     hear.onAgreements(known.agreements);
-    return tell(source, "done");
+    return mark(source, "done");
   }
-  const before = stateOf(source);
-  tell(source, "asking");
+  const before = markOf(source);
+  mark(source, "asking");
   const found = { source, options: question.options, outcomes: [], agreements: [], size: 0 };
   try {
     await askHeld(
@@ -85,12 +73,12 @@ export async function askKept(question, hear, signal) {
       signal,
     );
   } catch (error) {
-    tell(source, signal.aborted ? before : "failed");
+    mark(source, signal.aborted ? before : "failed");
     throw error;
   }
   const good = found.outcomes.every(({ result }) => result);
   if (good) keep(key, { ...found, size: JSON.stringify(found.outcomes).length });
-  tell(source, good ? "done" : "failed");
+  mark(source, good ? "done" : "failed");
 }
 
 function keep(key, one) {
@@ -101,16 +89,11 @@ function keep(key, one) {
     if (total <= MAX_KEPT || oldest === key) break;
     kept.delete(oldest);
     total -= size;
-    tell(source, "");
+    mark(source, "");
   }
 }
 
 function keyOf(source, options) {
   if (!numbers.has(source)) numbers.set(source, ++count);
   return `${numbers.get(source)} ${JSON.stringify(options)}`;
-}
-
-function tell(source, state) {
-  states.set(source, state);
-  for (const listener of listeners) listener(source);
 }

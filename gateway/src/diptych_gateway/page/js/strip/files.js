@@ -12,17 +12,14 @@ const order = new Intl.Collator("en", { numeric: true });
  * @property {boolean} full there were more than are taken
  */
 
-/** @param {Iterable<File>} files of an input @returns {Found} */
-export function fromInput(files) {
-  return sorted([...files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
-}
-
-/** Of a drop, folders with what is in them. @param {DataTransfer} dropped @returns {Promise<Found>} */
-export async function fromDrop(dropped) {
-  // Asked for at once: what was dropped is gone after the event.
-  const entries = [...dropped.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.some((entry) => entry.isDirectory)) return fromInput(dropped.files);
-  const found = [];
+/**
+ * @param {File[]} files that were chosen
+ * @param {any[]} entries of a drop with folders, instead
+ * @returns {Promise<Found>}
+ */
+export async function findPictures(files, entries) {
+  const found = files.map((file) => ({ file, name: file.webkitRelativePath || file.name }));
+  if (entries.length) found.length = 0;
   for (const entry of entries) await walk(entry, found);
   return sorted(found);
 }
@@ -45,11 +42,10 @@ async function walk(entry, found) {
 /** @returns {Found} */
 function sorted(found) {
   const seen = found.filter(({ name }) => !name.split("/").some((step) => step.startsWith(".")));
-  // One alone is opened whatever it is: then it is said what is wrong with it.
-  const pictures = found.length === 1 ? found : seen.filter(({ file }) => isPicture(file));
+  const pictures = seen.filter(({ file }) => isPicture(file));
   pictures.sort((one, other) => order.compare(one.name, other.name));
-  const skipped = found.length === 1 ? 0 : seen.length - pictures.length;
-  return { pictures: pictures.slice(0, MAX_FILES), skipped, full: found.length > MAX_FILES };
+  const full = pictures.length > MAX_FILES || found.length > MAX_FILES;
+  return { pictures: pictures.slice(0, MAX_FILES), skipped: seen.length - pictures.length, full };
 }
 
 function isPicture({ type, name }) {

@@ -1,7 +1,8 @@
 /** The pictures of a folder as a strip: which one is shown, how each stands, and the way through. */
 
 import { byId, make } from "../common/dom.js";
-import { onState, stateOf } from "../panels/kept.js";
+import { markOf, onMark } from "../common/marks.js";
+import { findPictures } from "./files.js";
 import { Thumbnails } from "./thumbnails.js";
 
 /** Of one place, with what parts it from the next; as in `strip.css`. */
@@ -18,28 +19,39 @@ export class Strip {
   /** @type {Map<number, any>} the buttons that are in sight, by their place */
   #seen = new Map();
   #small = new Thumbnails();
-  #onChoose;
+  #hear;
   #track = byId("strip-track");
   #scroller = byId("strip-scroller");
 
-  /** @param {(picture: Listed) => void} onChoose */
-  constructor(onChoose) {
-    this.#onChoose = onChoose;
+  /**
+   * @param {{list: (found: {file: File, name: string}[]) => Listed[], onChoose: (picture: Listed) => void,
+   *   onProblem: (text: string) => void}} hear `list` numbers pictures
+   */
+  constructor(hear) {
+    this.#hear = hear;
     byId("strip-back").addEventListener("click", () => this.step(-1));
     byId("strip-on").addEventListener("click", () => this.step(1));
-    byId("strip-close").addEventListener("click", () => this.show([], ""));
+    byId("strip-close").addEventListener("click", () => this.#show([]));
     this.#scroller.addEventListener("scroll", () => this.#draw(), { passive: true });
     new ResizeObserver(() => this.#draw()).observe(this.#scroller);
     this.#track.addEventListener("keydown", (event) => this.#hearKey(event));
     document.addEventListener("keydown", (event) => this.#hearPage(event));
-    onState(() => this.#say());
+    onMark(() => this.#say());
   }
 
-  /** @param {Listed[]} pictures an empty list leaves the strip @param {string} note what else there is to say */
-  show(pictures, note) {
+  /** @param {File[]} files @param {any[]} entries of a drop with folders, instead */
+  async take(files, entries) {
+    const { pictures, skipped, full } = await findPictures(files, entries);
+    const others = skipped === 1 ? "1 file is no picture and is" : `${skipped} files are no pictures and are`;
+    this.#note = [skipped && `${others} left out.`, full && `Only the first ${pictures.length} are here.`].filter(Boolean).join(" ");
+    if (pictures.length) this.#show(this.#hear.list(pictures));
+    else this.#hear.onProblem(`No picture was found. ${this.#note}`.trim());
+  }
+
+  /** @param {Listed[]} pictures none: the strip goes */
+  #show(pictures) {
     for (const place of [...this.#seen.keys()]) this.#drop(place);
     this.#pictures = pictures;
-    this.#note = note;
     this.#at = -1;
     byId("strip").hidden = !pictures.length;
     this.#track.style.width = `${pictures.length * STEP}px`;
@@ -68,7 +80,7 @@ export class Strip {
     if (place === this.#at || !this.#pictures[place]) return;
     this.#at = place;
     this.#look();
-    this.#onChoose(this.#pictures[place]);
+    this.#hear.onChoose(this.#pictures[place]);
   }
 
   #look() {
@@ -130,14 +142,14 @@ export class Strip {
     const count = this.#pictures.length;
     for (const [place, button] of this.#seen) {
       const { file, name } = this.#pictures[place];
-      const state = stateOf(file);
+      const state = markOf(file);
       button.dataset.state = state;
       button.setAttribute("aria-label", `${place + 1} of ${count}: ${name}, ${STATES[state]}`);
       button.tabIndex = place === Math.max(0, this.#at) ? 0 : -1;
       if (place === this.#at) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
     }
-    const counted = (state) => this.#pictures.filter(({ file }) => stateOf(file) === state).length;
+    const counted = (state) => this.#pictures.filter(({ file }) => markOf(file) === state).length;
     const failed = counted("failed") ? `, ${counted("failed")} failed` : "";
     byId("strip-said").textContent =
       count && `Picture ${this.#at + 1} of ${count}. ${counted("done")} answered${failed}.${this.#note && ` ${this.#note}`}`;

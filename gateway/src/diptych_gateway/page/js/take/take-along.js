@@ -19,12 +19,13 @@ export class TakeAlong {
   #view = null;
   /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
-  /** The pictures of the strip, if there is one. @type {() => {file: Blob, name: string}[]} */
-  #listed = () => [];
+  #listed;
   /** @type {import("./formats.js").Format[]} */
   #formats = [];
 
-  constructor() {
+  /** @param {() => {file: Blob, name: string}[]} listed the pictures of the strip, if there is one */
+  constructor(listed) {
+    this.#listed = listed;
     byId("take-code").prepend(
       "Copy as",
       ...CODE.map(([name, write]) =>
@@ -54,12 +55,6 @@ export class TakeAlong {
     if (!picture?.sample) return;
     byId("take-sample").href = `samples/${picture.name}`;
     byId("take-sample").textContent = `Save ${picture.name}`;
-  }
-
-  /** @param {() => {file: Blob, name: string}[]} listed the pictures of the strip */
-  set listed(listed) {
-    this.#listed = listed;
-    this.#offer();
   }
 
   /** Asks which formats the gateway writes. */
