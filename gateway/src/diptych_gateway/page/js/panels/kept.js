@@ -1,6 +1,6 @@
 /** Answers about the pictures of a folder, kept so that going back to one is instant. */
 
-import { mark, markOf } from "../common/marks.js";
+import { mark } from "../common/marks.js";
 import { askHeld } from "./held.js";
 
 /** Of the text of answers; one of a hundred objects has some 200 kB. */
@@ -57,7 +57,6 @@ export async function askKept(question, hear, signal) {
     hear.onAgreements(known.agreements);
     return mark(source, "done");
   }
-  const before = markOf(source);
   mark(source, "asking");
   const found = { source, options: question.options, outcomes: [], agreements: [], size: 0 };
   try {
@@ -73,7 +72,8 @@ export async function askKept(question, hear, signal) {
       signal,
     );
   } catch (error) {
-    mark(source, signal.aborted ? before : "failed");
+    if (!signal.aborted) mark(source, "failed");
+    else if (newest.get(source)?.[question.options.task] === key) mark(source, "");
     throw error;
   }
   const good = found.outcomes.every(({ result }) => result);
