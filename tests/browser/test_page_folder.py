@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from browser_page import Opened, answer_prompts, grey_picture
 from playwright.async_api import Locator, expect
+from pycocotools.coco import COCO
 
 from diptych import Mask, Segment
 from diptych.testing import FakeCall, FakeSegmentService
@@ -76,7 +77,7 @@ async def expect_shown(opened: Opened, name: str, area: int) -> None:
 async def test_a_folder_is_gone_through_and_no_picture_is_asked_twice(
     opened: Opened, services: Services, leaves: Path
 ) -> None:
-    await opened.go()
+    await opened.go("?sample=figure")
     await answered(opened)
     asked = len(services["first"].requests)
     await open_folder(opened, leaves)
@@ -123,7 +124,7 @@ async def test_what_failed_is_marked_and_asked_again(
     opened: Opened, services: Services, leaves: Path
 ) -> None:
     (leaves / "leaf 7.png").write_bytes(b"no picture")
-    await opened.go()
+    await opened.go("?sample=figure")
     await answered(opened)
     services["second"].stop()
     await open_folder(opened, leaves)
@@ -177,7 +178,7 @@ async def test_a_thousand_pictures_take_no_more_room_than_are_in_sight(
         for number in range(MANY)
     ]
     await opened.page.add_init_script(COUNT_DECODED)
-    await opened.go()
+    await opened.go("?sample=figure")
     await answered(opened)
     await opened.page.locator("#file").set_input_files(files)  # type: ignore[arg-type]
     await expect(opened.page.locator("#picture-name")).to_contain_text("0.png")
@@ -191,3 +192,59 @@ async def test_a_thousand_pictures_take_no_more_room_than_are_in_sight(
     await expect(opened.page.locator("#strip-said")).to_contain_text(f"of {MANY}. 2 answered.")
     assert await buttons.count() < 40
     assert await opened.page.evaluate("window.decoded") < 100
+
+
+async def saved(opened: Opened, kind: str, model: str, folder: Path) -> Path:
+    """The file of all answered pictures in a format, where the person saved it."""
+    page = opened.page
+    await page.locator("#take-format").select_option(kind)
+    await page.locator("#take-models").select_option(model)
+    await page.locator("#take-pictures").select_option("all")
+    async with page.expect_download() as waiting:
+        await page.locator("#take-save").click()
+    download = await waiting.value
+    await download.save_as(folder / download.suggested_filename)
+    return folder / download.suggested_filename
+
+
+async def test_an_annotator_labels_five_pictures_of_a_folder(
+    opened: Opened, leaves: Path, tmp_path: Path
+) -> None:
+    # She opens the folder of the day, and the first picture is asked about at once.
+    await opened.go()
+    await open_folder(opened, leaves)
+    await expect_shown(opened, "leaves/leaf 8.png", 10 * 10)
+    # Only leaves are wanted, so she chooses their class; it stays chosen in all that follow.
+    await opened.page.locator("#classes summary").click()
+    await opened.page.locator("#class-list").get_by_label("leaf").check()
+    await opened.page.keyboard.press("Escape")
+    await expect(opened.panel("first").locator(".legend button:visible")).to_have_count(1)
+    # She goes on with one key. The third picture's leaf is torn: she hides it.
+    for number, side in enumerate(SIDES[1:], 9):
+        await opened.page.keyboard.press("PageDown")
+        await expect_shown(opened, f"leaf {number}.png", side * side)
+        if number == 10:
+            await opened.panel("first").locator(".legend button", has_text="leaf").click()
+    await expect(opened.page.locator("#strip-said")).to_contain_text("5 answered")
+    # All of them are one COCO file, which pycocotools reads: each leaf, without the torn one.
+    file = await saved(opened, "coco", "first", tmp_path)
+    assert file.name == "pictures-first.coco.json"
+    data = COCO(file)
+    names = {one["id"]: one["file_name"] for one in data.loadImgs(data.getImgIds())}
+    assert list(names.values()) == [
+        "leaves/leaf 8.png",
+        "leaves/leaf 9.png",
+        "leaves/leaf 10.png",
+        "leaves/leaf 11.png",
+        "leaves/tree/leaf 12.png",
+    ]
+    labelled = data.loadAnns(data.getAnnIds())
+    assert [names[one["image_id"]] for one in labelled] == [
+        name for name in names.values() if "10" not in name
+    ]
+    for one in labelled:
+        side = data.imgs[one["image_id"]]["width"] - 100
+        wanted = np.zeros((70, 100 + side), bool)
+        wanted[:side, :side] = True
+        assert np.array_equal(data.annToMask(one).astype(bool), wanted)
+        assert data.cats[one["category_id"]]["name"] == "leaf"

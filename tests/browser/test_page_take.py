@@ -244,7 +244,7 @@ async def test_a_coco_file_is_one_that_pycocotools_reads(
     for model in ("first", "second"):
         await opened.expect_state(model, "done")
     await opened.panel("first").locator(".legend button", has_text="gone").click()
-    await opened.page.get_by_label("Score from").fill("50")
+    await opened.page.locator("#least-score").fill("50")
     await expect(opened.page.locator("#take")).to_contain_text("hidden or filtered is left out")
     name, content = await downloaded(opened, "coco", of="first")
     assert name == "my.photo-first.coco.json"

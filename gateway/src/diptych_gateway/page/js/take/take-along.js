@@ -33,7 +33,12 @@ export class TakeAlong {
       ),
     );
     byId("take-save").addEventListener("click", () => this.#save());
-    for (const id of ["take-format", "take-pictures"]) byId(id).addEventListener("change", () => this.#explain());
+    for (const id of ["take-format", "take-models", "take-pictures"]) {
+      byId(id).addEventListener("change", ({ target }) => {
+        target.dataset.chosen = target.value;
+        this.#explain();
+      });
+    }
     this.#ask();
     // Whatever a view is made of, its panels say there how they stand.
     new MutationObserver(() => this.#offer()).observe(byId("main"), {
@@ -87,7 +92,6 @@ export class TakeAlong {
       ["all", `all ${count} answered pictures`],
     ]);
     byId("take-pictures").parentElement.hidden = count < 2;
-    if (count < 2) byId("take-pictures").value = "this";
     this.#explain();
   }
 
@@ -201,9 +205,9 @@ function reduced(document, meant) {
   return { ...document, segments: document.segments.filter(meant) };
 }
 
-/** Options of a chooser; what was chosen stays, if it is still there. */
+/** Options of a chooser; what a person chose stays, if it is still there. */
 function fill(select, options) {
-  const before = select.value;
+  const before = select.dataset.chosen;
   select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
   if (options.some(([value]) => value === before)) select.value = before;
 }
