@@ -41,10 +41,10 @@ KNOWN_ROWS = [
 PROMISED = [
     "The architecture",
     "The weights",
-    "Published figures",
     "Answers take",
     "Memory",
     "Measured on",
+    "Published figures",
     "Architecture",
     "Implementations state",
     "About the licences",

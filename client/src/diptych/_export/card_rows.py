@@ -146,14 +146,14 @@ def _holds(kind: OutputKind, name: str) -> _Spec:
 
 
 def _figures() -> list[_Spec]:
-    """What was published, and beside it what was measured here."""
+    """What was measured here, and what was published."""
     here = "On this server"
     return [
-        ("Figures", "Published figures", "list", _of_card(lambda card: _metrics(card, True))),
         (here, "Status", "text", _status),
         (here, "Answers take", "list", _measured),
         (here, "Memory", "list", _of_stats(memory)),
         (here, "Measured on", "text", _of_stats(measured_on)),
+        ("Figures", "Published figures", "list", _of_card(lambda card: _metrics(card, True))),
     ]
 
 

@@ -4,8 +4,8 @@ import { sentence } from "../common/api.js";
 import { showItem } from "./card-items.js";
 import { make } from "../common/dom.js";
 
-/** What was published and what was measured here stand beside one another in each cell. */
-const BESIDE = ["Figures", "On this server"];
+/** What was measured here and what was published stand beside one another in each cell. */
+const BESIDE = ["On this server", "Figures"];
 
 /** One group: a line with its name, and its rows. */
 export class Group {
@@ -57,12 +57,13 @@ export class Group {
 export function groupsOf({ models, rows }, onToggle) {
   const names = [...new Set(rows.map((row) => row.group))];
   const members = (name) => rows.filter((row) => row.group === name);
+  const [first, second] = BESIDE;
+  const both = BESIDE.every((side) => names.includes(side));
   return names
-    .filter((name) => name !== BESIDE[1] || !names.includes(BESIDE[0]))
+    .filter((name) => !both || name !== first)
     .map((name) => {
-      const sides = BESIDE.filter((side) => names.includes(side));
-      const found =
-        name === BESIDE[0] ? [pairRow(sides.map(members), models)] : members(name).map((row) => plainRow(row, models));
+      const pair = both && name === second;
+      const found = pair ? [pairRow(BESIDE.map(members), models)] : members(name).map((row) => plainRow(row, models));
       return new Group(name, found, models.length, onToggle);
     });
 }
@@ -104,7 +105,7 @@ function pairRow(sides, models) {
   const cells = models.map(({ model_id: id }, column) =>
     make("td", { "data-model": id }, make("div", { class: "beside" }, ...sides.map((rows) => side(rows, column)))),
   );
-  const name = "Published and measured here";
+  const name = "Measured here, and published";
   return { element: make("tr", {}, rowHead(name), ...cells), differs: sides.flat().some(differs) };
 }
 

@@ -4,6 +4,7 @@ import { fetchServer } from "../common/api.js";
 import { hiddenIn } from "../canvas/segments.js";
 import { answersFor } from "../panels/kept.js";
 import { byId, make } from "../common/dom.js";
+import { shortName } from "../common/tasks.js";
 import { listFormats, makeFiles, ownFormats } from "./formats.js";
 import { asCommand, asCurl, asPython } from "./snippets.js";
 
@@ -84,7 +85,8 @@ export class TakeAlong {
     if (!answers.length) return;
     byId("take-text").hidden = true;
     byId("take-state").textContent = "";
-    const models = answers.map(({ name, answer }) => [answer.modelId, name]);
+    const asked = answers.map(({ name, answer }) => ({ model_id: answer.modelId, card: { display_name: name } }));
+    const models = asked.map((model) => [model.model_id, shortName(model, asked)]);
     fill(byId("take-models"), answers.length > 1 ? [[EACH, "each model"], ...models] : models);
     const count = this.#answered().length;
     fill(byId("take-pictures"), [
