@@ -7,6 +7,7 @@ import { CompareView } from "./compare/compare-view.js";
 import { byId } from "./common/dom.js";
 import { ModelChoice } from "./common/model-choice.js";
 import { offerPictures, SAMPLES } from "./common/picture.js";
+import { withDetails } from "./common/refusals.js";
 import { PromptView } from "./prompt/prompt-view.js";
 import { TakeAlong } from "./take/take-along.js";
 import { VideoView } from "./video/video-view.js";
@@ -36,8 +37,9 @@ let picture = null;
 /** @type {ReturnType<typeof offerPictures>} */
 let pictures;
 
-function showProblem(text) {
-  byId("problem").textContent = text;
+/** @param {string} said @param {string} [details] */
+function showProblem(said, details = "") {
+  byId("problem").replaceChildren(...(said ? withDetails({ said, details, again: true }) : []));
 }
 
 /** @param {Error & {status?: number}} error */
@@ -54,7 +56,7 @@ async function readModels() {
     showProblem("");
   } catch (error) {
     models = [];
-    showProblem(error.message);
+    showProblem(error.message, error.details);
     hearError(error);
   }
   byId("again").hidden = models.length > 0 && models.every((model) => !model.error);
