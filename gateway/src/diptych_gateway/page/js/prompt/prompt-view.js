@@ -13,9 +13,6 @@ const TASK = "prompted-segmentation";
 
 /** @implements {import("../views.js").View} */
 export class PromptView {
-  id = "prompt";
-  names = ["prompt"];
-  onPicture = true;
   #prompts = new Prompts();
   #panels;
   #pointing;
@@ -61,11 +58,9 @@ export class PromptView {
   /** @param {import("../views.js").Known} known */
   take({ chosen, picture }) {
     if (picture !== this.#picture) {
-      // The first picture may be the one that the address speaks of.
-      const objects = this.#picture ? [] : parseObjects(readState().objects);
       this.#panels.picture = this.#picture = picture;
       this.#pointing.size = picture?.bitmap ?? null;
-      this.#reset(objects);
+      this.#reset(parseObjects(readState().objects));
     }
     this.#models = chosen;
     this.#due = true;
