@@ -4,6 +4,8 @@ import { make } from "../common/dom.js";
 import { listenToGestures } from "./gestures.js";
 
 const SMOOTH_BELOW = 3;
+/** With less contrast, so that colours over it stay those of the legend. */
+const GREY = "grayscale(1) contrast(0.6)";
 
 /**
  * @typedef {object} Layer
@@ -98,6 +100,12 @@ export class Stage {
     return (this.#picture?.width ?? 1) / this.#shown().width;
   }
 
+  /** Where a share of the picture's width is, as a share of the canvas' width. @param {number} x */
+  across(x) {
+    const { left, width } = this.#frame(1);
+    return (left + x * width) / (this.element.clientWidth || 1);
+  }
+
   /** Ends what it listens to. */
   remove() {
     this.#viewport.leave(this.#redraw);
@@ -126,7 +134,7 @@ export class Stage {
     const frame = this.#frame(unit);
     const rectangle = [frame.left, frame.top, frame.width, frame.height];
     context.imageSmoothingEnabled = frame.width < SMOOTH_BELOW * this.#picture.width;
-    context.filter = this.grey ? "grayscale(1)" : "none";
+    context.filter = this.grey ? GREY : "none";
     context.drawImage(this.#picture, ...rectangle);
     context.filter = "none";
     for (const { image, paint, opacity, between } of this.layers) {
