@@ -4,7 +4,7 @@ import { readState, writeState } from "../common/address.js";
 import { describeOverlaps } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
 import { Panels } from "../panels/panels.js";
-import { Pointing } from "./pointing.js";
+import { Pointing } from "../pointing/pointing.js";
 import { showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
 import { Prompts } from "./prompts.js";
@@ -14,9 +14,6 @@ const REMOVES = ["Delete", "Backspace"];
 
 /** @implements {import("../views.js").View} */
 export class PromptView {
-  id = "prompt";
-  names = ["prompt"];
-  onPicture = true;
   #prompts = new Prompts();
   #panels;
   #pointing;
@@ -62,11 +59,9 @@ export class PromptView {
   /** @param {import("../views.js").Known} known */
   take({ chosen, picture }) {
     if (picture !== this.#picture) {
-      // The first picture may be the one that the address speaks of.
-      const objects = this.#picture ? [] : parseObjects(readState().objects);
       this.#panels.picture = this.#picture = picture;
       this.#pointing.size = picture?.bitmap ?? null;
-      this.#reset(objects);
+      this.#reset(parseObjects(readState().objects));
     }
     this.#models = chosen;
     this.#due = true;
