@@ -15,7 +15,10 @@ Services = dict[str, FakeSegmentService]
 
 NO_FIGURE = "\N{EN DASH}"
 PLAIN: Color = (GREY, GREY, GREY)
+GREYED: Color = (GREY - 1, GREY - 1, GREY - 1)
+"""The same with less contrast, rounded down."""
 FIRST = '.panel[data-model="first"] canvas'
+SECOND = '.panel[data-model="second"] canvas'
 PAIR = ".pair canvas"
 
 
@@ -60,7 +63,7 @@ async def test_a_least_score_leaves_objects_out_everywhere(
     assert (await opened.page.locator(FIRST).bounding_box())["y"] == top
     asked = len(services["first"].requests)
     await opened.page.locator("input[value=difference]").check(force=True)
-    assert await opened.color(PAIR, 0.9, 0.5) == PLAIN
+    assert await opened.color(PAIR, 0.9, 0.5) == GREYED
     await expect(opened.page.locator(".pair-controls")).to_contain_text("Only First (1)")
     await opened.page.locator("input[value=wipe]").check(force=True)
     await slide(opened, "input[name=wipe]", 100)
@@ -85,6 +88,10 @@ async def test_classes_are_chosen_from_those_found(opened: Opened, services: Ser
     await lines.nth(2).click()
     await expect(opened.page.locator("#classes-text")).to_have_text("2 classes")
     await expect(cells(opened)).to_have_text(["1", "1.00", "0", "0", "100 %"])
+    shared = await opened.color(SECOND, 0.1, 0.5)
+    await lines.nth(1).click()
+    await expect(opened.panel("first").locator(".state")).to_contain_text("0 of 3 objects")
+    assert await opened.color(SECOND, 0.1, 0.5) == shared
     await opened.page.keyboard.press("Escape")
     await expect(lines.first).to_be_hidden()
 
@@ -93,14 +100,13 @@ async def test_the_overlap_of_a_match_is_moved_without_asking_again(
     opened: Opened, services: Services
 ) -> None:
     await compare(opened)
-    first, second = FIRST, FIRST.replace("first", "second")
-    assert await opened.color(first, 0.1, 0.5) == await opened.color(second, 0.1, 0.5)
-    unmatched = await opened.color(first, 0.5, 0.5)
+    assert await opened.color(FIRST, 0.1, 0.5) == await opened.color(SECOND, 0.1, 0.5)
+    unmatched = await opened.color(FIRST, 0.5, 0.5)
     asked = len(services["first"].requests)
     await slide(opened, "#match-iou", 85)
     await expect(cells(opened)).to_have_text(["0", NO_FIGURE, "3", "1", "29 %"])
-    assert await opened.color(first, 0.1, 0.5) != await opened.color(second, 0.1, 0.5)
-    assert await opened.color(first, 0.5, 0.5) == unmatched
+    assert await opened.color(FIRST, 0.1, 0.5) != await opened.color(SECOND, 0.1, 0.5)
+    assert await opened.color(FIRST, 0.5, 0.5) == unmatched
     assert len(services["first"].requests) == asked
     assert "iou=0.85" in opened.page.url
 

@@ -39,6 +39,21 @@ _ANSWERS = {
     "/healthz": Alive,
     "/readyz": Ready,
 }
+_TAGS = {
+    "Pictures": "What models find in a picture, and how far they agree.",
+    "Models": "Which models there are, what they are, and how they compare.",
+    "Server": "Whether it serves, where, and with what figures.",
+}
+_TAG_OF = {
+    "/api/models": "Models",
+    "/api/models/{model_id}": "Models",
+    "/api/cards": "Models",
+    "/api/server": "Server",
+    "/api/openapi.json": "Server",
+    "/healthz": "Server",
+    "/readyz": "Server",
+    "/metrics": "Server",
+}
 _OF_READING = (401, 403, 500)
 # In a comparison, what a model refuses is in that model's place.
 _OF_COMPARING = (400, 401, 403, 413, 415, 422, 500, 503, 504)
@@ -78,6 +93,7 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
             "version": "1",
             "description": "Segment a picture with several models, and see how far they agree.",
         },
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": _paths(routes),
         "x-websockets": {
             video_socket.PATH: "A video session: JSON and frames, as the documentation says."
@@ -108,6 +124,7 @@ def _path(path: str, endpoint: Endpoint) -> dict[str, Any]:
     answer = {"description": description, "headers": {"X-Request-ID": _REQUEST_ID}}
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__,
+        "tags": [_TAG_OF.get(path, "Pictures")],
         "summary": (endpoint.handler.__doc__ or "").strip(),
         "security": [] if endpoint.public else [{}, {"token": []}],
         "responses": {

@@ -6,6 +6,7 @@ import { CompareView } from "./compare/compare-view.js";
 import { byId } from "./common/dom.js";
 import { ModelChoice } from "./common/model-choice.js";
 import { offerPictures } from "./common/picture.js";
+import { withDetails } from "./common/refusals.js";
 import { Viewport } from "./canvas/viewport.js";
 import { dress, Views } from "./views.js";
 
@@ -73,8 +74,9 @@ let picture = null;
 /** @type {ReturnType<typeof offerPictures>} */
 let pictures;
 
-function showProblem(text) {
-  byId("problem").textContent = text;
+/** @param {string} said @param {string} [details] */
+function showProblem(said, details = "") {
+  byId("problem").replaceChildren(...(said ? withDetails({ said, details, again: true }) : []));
 }
 
 /** @param {string} text why a picture cannot be shown */
@@ -94,10 +96,10 @@ async function readModels() {
   try {
     models = await fetchModels();
     byId("token-form").hidden = true;
-    if (byId("problem").textContent === lost) showProblem("");
+    if (lost && byId("problem").textContent.startsWith(lost)) showProblem("");
   } catch (error) {
     models = [];
-    showProblem((lost = error.message));
+    showProblem((lost = error.message), error.details);
     hearError(error);
   }
   byId("again").hidden = models.length > 0 && models.every((model) => !model.error);

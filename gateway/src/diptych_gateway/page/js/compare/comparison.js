@@ -61,6 +61,7 @@ export class Comparison {
     this.#view = view;
     byId("panels").hidden = view !== "side";
     byId("pair").hidden = view === "side";
+    byId("click-hint").hidden = view === "difference";
     this.#showPair();
   }
 
@@ -86,6 +87,7 @@ export class Comparison {
     this.#askedIou = this.#filters.matchIou;
     this.#asked = question?.options.models ?? [];
     const latest = await this.#panels.ask(task, question, {
+      alone: true,
       onAnswer: () => this.#showAnswers(),
       onAgreements: (agreements) => {
         this.#sent = agreements;
@@ -127,23 +129,26 @@ export class Comparison {
     }));
     this.#filters.segments = filled.flatMap(({ answer }) => answer.segments);
     this.#panels.filter = this.#filters.passes;
-    this.#agreements = filled.flatMap((a, at) => filled.slice(at + 1).map((b) => this.#agreementOf(a, b))).filter(Boolean);
-    this.#numbers = sharedNumbers(answers, this.#agreements);
+    const pairs = this.#ended ? filled.flatMap((a, at) => filled.slice(at + 1).map((b) => [a, b])) : [];
+    const { active, passes } = this.#filters;
+    const whole = pairs.map(([a, b]) => this.#agreementOf(a, b));
+    this.#agreements = active ? pairs.map(([a, b]) => this.#agreementOf(a, b, passes)) : whole;
+    // Of everything, so that no colour depends on what is left out.
+    this.#numbers = sharedNumbers(answers, whole);
     for (const panel of filled) panel.numbers = this.#numbers.get(panel.modelId);
     this.#say();
     this.#showPair();
   }
 
-  /** What the gateway said of two answers, or what it would say of the part that is looked at. */
-  #agreementOf(a, b) {
-    if (!this.#ended) return null;
-    const { active, matchIou, passes } = this.#filters;
+  /** What the gateway said of two answers, or what it would say with this overlap, or of a part of them. */
+  #agreementOf(a, b, passes) {
+    const { matchIou } = this.#filters;
     const sent = this.#sent.find((one) => one.model_id_a === a.modelId && one.model_id_b === b.modelId);
-    if (sent && !active && matchIou === this.#askedIou) return sent;
+    if (sent && !passes && matchIou === this.#askedIou) return sent;
     const key = `${a.modelId} ${b.modelId}`;
     const matching = this.#matchings.get(key) ?? new Matching(a.answer, b.answer, this.#task !== BY_MASKS);
     this.#matchings.set(key, matching);
-    return matching.agreement(matchIou, passes);
+    return matching.agreement(matchIou, passes ?? (() => true));
   }
 
   #showPair() {
@@ -159,14 +164,14 @@ export class Comparison {
     const [nameA, nameB] = [a, b].map((panel) => this.#panels.shortNameOf(panel.modelId));
     const [numbersA, numbersB] = [a, b].map((panel) => this.#numbers.get(panel.modelId));
     const [isShownA, isShownB] = [a, b].map((panel) => panel.shown.isShown);
-    return { agreement, a: a.answer, b: b.answer, nameA, nameB, numbersA, numbersB, isShownA, isShownB };
+    return { agreement, a: a.answer, b: b.answer, nameA, nameB, numbersA, numbersB, isShownA, isShownB, panels: [a, b] };
   }
 
   #whyNoPair() {
     const panels = [...this.#panels];
     if (!this.#picture) return "Choose a picture.";
     if (panels.some((panel) => panel.state === "waiting")) return "Asking …";
-    const failed = panels.filter((panel) => ["error", "off", "unable"].includes(panel.state));
+    const failed = panels.filter((panel) => ["error", "cancelled", "off", "unable"].includes(panel.state));
     return `This view needs the answers of two models. ${failed.map((panel) => panel.said).join(" ")}`;
   }
 

@@ -1,5 +1,6 @@
 /** Where two models agree and where they do not, painted from their matches. */
 
+import { drawNames } from "../canvas/names.js";
 import { drawMarks, Sheet } from "../canvas/paint.js";
 import { DASH, DIFFERENCE, SLANT } from "../canvas/palette.js";
 import { covers } from "../canvas/rle.js";
@@ -47,24 +48,32 @@ export function paintDifference({ agreement, a, b, isShownA, isShownB }, shown) 
  * @param {import("../canvas/stage.js").Frame} frame
  * @param {import("./pair.js").Pair} pair
  * @param {Shown} shown
- * @param {number} opacity
+ * @param {{opacity: number, names: boolean}} look
  */
-export function drawDifference(context, frame, { agreement, a, b, isShownA, isShownB }, shown, opacity) {
-  const sides = [
-    [a, agreement.only_a, "onlyA", isShownA],
-    [b, agreement.only_b, "onlyB", isShownB],
-  ];
-  for (const [answer, alone, kind, isShown] of sides) {
-    const kindOf = (index) => (alone.includes(index) ? kind : "both");
-    drawMarks(context, frame, answer, {
-      colorOf: (index) => DIFFERENCE[kindOf(index)],
-      isShown: (index) => isShown(index) && shown[kindOf(index)],
-      isLit: () => false,
-      dashOf: (index) => DASH[kindOf(index)],
-      edges: [],
-      opacity,
-    });
+export function drawDifference(context, frame, pair, shown, { opacity, names }) {
+  const sides = sidesOf(pair, shown);
+  for (const { answer, kindOf, how } of sides) {
+    const dashOf = (index) => DASH[kindOf(index)];
+    drawMarks(context, frame, answer, { ...how, dashOf, edges: [], opacity });
   }
+  if (!names) return;
+  const taken = [];
+  for (const { answer, own, kindOf, how } of sides) {
+    // What both found is named once, by the first.
+    const isShown = (index) => how.isShown(index) && (own === "onlyA" || kindOf(index) === own);
+    drawNames(context, frame, answer, { ...how, isShown }, taken);
+  }
+}
+
+/** @param {import("./pair.js").Pair} pair @param {Shown} shown */
+function sidesOf({ agreement, a, b, isShownA, isShownB }, shown) {
+  const side = (answer, indices, own, isListed) => {
+    const alone = new Set(indices);
+    const kindOf = (index) => (alone.has(index) ? own : "both");
+    const isShown = (index) => isListed(index) && shown[kindOf(index)];
+    return { answer, own, kindOf, how: { colorOf: (index) => DIFFERENCE[kindOf(index)], isShown, isLit: () => false } };
+  };
+  return [side(a, agreement.only_a, "onlyA", isShownA), side(b, agreement.only_b, "onlyB", isShownB)];
 }
 
 function size(mask) {
