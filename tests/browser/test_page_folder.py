@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser_page import Opened, answer_prompts, grey_picture
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Route, expect
 from pycocotools.coco import COCO
 
 from diptych import Mask, Segment
@@ -248,3 +248,25 @@ async def test_an_annotator_labels_five_pictures_of_a_folder(
         wanted[:side, :side] = True
         assert np.array_equal(data.annToMask(one).astype(bool), wanted)
         assert data.cats[one["category_id"]]["name"] == "leaf"
+
+
+async def test_answers_are_kept_within_bounds(opened: Opened, leaves: Path) -> None:
+    async def with_less_room(route: Route) -> None:
+        answered = await route.fetch()
+        body = (await answered.text()).replace("64 * 2 ** 20", "1500")
+        await route.fulfill(response=answered, body=body)
+
+    await opened.page.route("**/kept.js", with_less_room)
+    await opened.page.route("**/collected.js", with_less_room)
+    await opened.go()
+    await open_folder(opened, leaves)
+    said = opened.page.locator("#strip-said")
+    await expect(said).to_contain_text("1 answered.")
+    for place in range(2, 6):
+        await opened.page.keyboard.press("PageDown")
+        await expect(said).to_contain_text(f"Picture {place} of 5.")
+        await answered(opened)
+        await expect(thumbnail(opened, place - 1)).to_have_attribute("data-state", "done")
+    # The oldest are asked again when they are looked at again.
+    await expect(thumbnail(opened, 0)).to_have_attribute("data-state", "")
+    await expect(opened.page.locator("#take-pictures")).not_to_contain_text("5")

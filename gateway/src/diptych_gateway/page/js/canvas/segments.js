@@ -34,8 +34,8 @@ import { covers, decodeMask } from "./rle.js";
 /** @type {WeakMap<object, Set<number>>} */
 const hidden = new WeakMap();
 
-/** Which objects of an answer a person has hidden. @param {any} result as it came @returns {Set<number>} */
-export function hiddenIn(result) {
+/** @param {any} result as it came @returns {Set<number>} */
+function hiddenIn(result) {
   if (!hidden.has(result)) hidden.set(result, new Set());
   return hidden.get(result) ?? new Set();
 }

@@ -19,24 +19,10 @@ const MAX_KEPT = 64 * 2 ** 20;
 const kept = new Map();
 /** @type {WeakMap<Blob, number>} */
 const numbers = new WeakMap();
+/** The newest question about a file. @type {WeakMap<Blob, object>} */
+const last = new WeakMap();
 let count = 0;
 let total = 0;
-/** Keys of the questions that were asked last, by task. @type {WeakMap<Blob, Record<string, string>>} */
-const newest = new WeakMap();
-
-/** What was answered last of this task about each file. @param {string} task @returns {Map<Blob, Kept>} */
-export function answersFor(task) {
-  const last = [...kept].filter(([key, { source }]) => newest.get(source)?.[task] === key);
-  return new Map(last.map(([, one]) => [one.source, one]));
-}
-
-/** Nothing is asked any more. @param {Blob} source @param {string} task */
-export function forget(source, task) {
-  const asked = newest.get(source);
-  if (!asked?.[task]) return;
-  delete asked[task];
-  mark(source, "");
-}
 
 /**
  * `askHeld`; a question about a file of a folder that was answered before is not asked again.
@@ -44,13 +30,13 @@ export function forget(source, task) {
  * @param {import("../views.js").Question} question
  * @param {Parameters<typeof askHeld>[1]} hear
  * @param {AbortSignal} signal
+ * @param {typeof askHeld} [send] asks in another way; then nothing is kept
  */
-export async function askKept(question, hear, signal) {
+export async function askKept(question, hear, signal, send) {
   const { source } = question.picture;
-  if (!source) return await askHeld(question, hear, signal);
+  if (!source) return await (send ?? askHeld)(question, hear, signal);
   const key = keyOf(source, question.options);
-  newest.set(source, { ...newest.get(source), [question.options.task]: key });
-  const known = kept.get(key);
+  const known = !send && kept.get(key);
   if (known) {
     keep(key, known);
     for (const outcome of known.outcomes) hear.onOutcome(outcome);
@@ -58,9 +44,10 @@ export async function askKept(question, hear, signal) {
     return mark(source, "done");
   }
   mark(source, "asking");
+  last.set(source, question);
   const found = { source, options: question.options, outcomes: [], agreements: [], size: 0 };
   try {
-    await askHeld(
+    await (send ?? askHeld)(
       question,
       {
         onOutcome: (outcome) => {
@@ -72,13 +59,12 @@ export async function askKept(question, hear, signal) {
       signal,
     );
   } catch (error) {
-    if (!signal.aborted) mark(source, "failed");
-    else if (newest.get(source)?.[question.options.task] === key) mark(source, "");
+    if (last.get(source) === question) mark(source, signal.aborted ? "" : "failed");
     throw error;
   }
   const good = found.outcomes.every(({ result }) => result);
-  if (good) keep(key, { ...found, size: JSON.stringify(found.outcomes).length });
-  mark(source, good ? "done" : "failed");
+  if (good && !send) keep(key, { ...found, size: JSON.stringify(found.outcomes).length });
+  if (last.get(source) === question) mark(source, good ? "done" : "failed");
 }
 
 function keep(key, one) {

@@ -1,7 +1,7 @@
 /** The panels of all models on one picture, and a question to all of them. */
 
 import { refusal } from "../common/refusals.js";
-import { askKept, forget } from "./kept.js";
+import { askKept } from "./kept.js";
 import { Panel } from "./panel.js";
 import { readAnswer } from "../canvas/segments.js";
 import { modelName, shortName, whyNot } from "../common/tasks.js";
@@ -163,7 +163,6 @@ export class Panels {
     }
     this.#showTabs();
     how.onAnswer();
-    if (!question && this.#picture?.source) forget(this.#picture.source, task);
     if (question) await this.#send(question, how);
     return turn === this.#turn;
   }

@@ -1,9 +1,9 @@
 /** What is on screen, to take along: files for other tools, cut-outs, code that asks the same. */
 
+import { readState } from "../common/address.js";
 import { fetchServer } from "../common/api.js";
-import { hiddenIn } from "../canvas/segments.js";
-import { answersFor } from "../panels/kept.js";
 import { byId, make } from "../common/dom.js";
+import { Collected } from "./collected.js";
 import { shortName } from "../common/tasks.js";
 import { listFormats, makeFiles, ownFormats } from "./formats.js";
 import { asCommand, asCurl, asPython } from "./snippets.js";
@@ -14,6 +14,7 @@ const CODE = [
   ["curl", asCurl],
 ];
 const EACH = "";
+const WAITING = 'main > :not([hidden]) .panel[data-state="waiting"]';
 
 export class TakeAlong {
   /** @type {import("../views.js").View | null} */
@@ -23,6 +24,7 @@ export class TakeAlong {
   #listed;
   /** @type {import("./formats.js").Format[]} */
   #formats = [];
+  #collected = new Collected();
 
   /** @param {() => {file: Blob, name: string}[]} listed the pictures of the strip, if there is one */
   constructor(listed) {
@@ -81,6 +83,7 @@ export class TakeAlong {
 
   #offer() {
     const answers = this.#view?.answers?.() ?? [];
+    this.#collect(answers);
     byId("take").hidden = !answers.length;
     if (!answers.length) return;
     byId("take-text").hidden = true;
@@ -114,13 +117,25 @@ export class TakeAlong {
     byId("take-says").textContent = unfit ? `${says} Only of the picture that is shown.` : says;
   }
 
-  /** Pictures of the strip that have answers to what is asked now, in its order. */
+  /** Notes what is shown, unless more is on its way. */
+  #collect(answers) {
+    const source = this.#picture?.source;
+    if (!source || document.querySelector(WAITING)) return;
+    this.#collected.note(this.#asked, source, answers.map(({ answer }) => answer));
+  }
+
+  /** What views ask for; answers to other things are not saved together. */
+  get #asked() {
+    const { view, task } = readState();
+    return view === "prompt" ? view : task;
+  }
+
+  /** Pictures of the strip with what was found in them, in its order. */
   #answered() {
-    const task = this.#view?.question?.()?.options.task;
-    const kept = task ? answersFor(task) : new Map();
+    const found = this.#collected.of(this.#asked);
     return this.#listed()
-      .filter(({ file }) => kept.has(file))
-      .map(({ file, name }) => ({ name, outcomes: kept.get(file).outcomes }));
+      .filter(({ file }) => found.has(file))
+      .map(({ file, name }) => ({ name, answers: found.get(file)?.answers ?? [] }));
   }
 
   async #save() {
@@ -159,17 +174,17 @@ export class TakeAlong {
       if (!this.#all) {
         return { modelId, pictures: [{ name: this.#picture.name, answer: reduced(document, (_, index) => isShown(index)) }] };
       }
-      const pictures = answered.flatMap(({ name, outcomes }) => {
-        const result = outcomes.find((outcome) => outcome.model_id === modelId)?.result;
-        return result ? [{ name, answer: reduced(result, (segment, index) => this.#passes(result, segment, index)) }] : [];
-      });
+      const pictures = answered.flatMap(({ name, answers }) =>
+        answers
+          .filter((one) => one.modelId === modelId)
+          .map((one) => ({ name, answer: reduced(one.document, (_, index) => this.#passes(one, index)) })),
+      );
       return { modelId, pictures };
     });
   }
 
-  #passes(result, segment, index) {
-    if (hiddenIn(result).has(index)) return false;
-    return this.#view?.passes?.({ score: segment.score ?? 0, document: segment }) ?? true;
+  #passes({ segments, hidden }, index) {
+    return !hidden.has(index) && (this.#view?.passes?.(segments[index]) ?? true);
   }
 
   #stem() {
