@@ -250,6 +250,22 @@ async def test_an_annotator_labels_five_pictures_of_a_folder(
         assert data.cats[one["category_id"]]["name"] == "leaf"
 
 
+async def test_all_pictures_are_asked_about_one_after_the_other(
+    opened: Opened, services: Services, leaves: Path
+) -> None:
+    (leaves / "leaf 9.png").write_bytes(b"no picture")
+    await opened.go()
+    await open_folder(opened, leaves)
+    await opened.page.get_by_role("button", name="Ask about all").click()
+    said = opened.page.locator("#strip-said")
+    await expect(said).to_contain_text("Picture 5 of 5. 4 answered, 1 failed.")
+    await expect(opened.page.get_by_role("button", name="Ask about all")).to_be_visible()
+    await expect(opened.page.locator("#take-pictures")).to_contain_text("all 4 answered pictures")
+    assert len(services["first"].requests) == 4
+    await opened.page.locator("#to-prompt").click()
+    await expect(opened.page.get_by_role("button", name="Ask about all")).to_be_hidden()
+
+
 async def test_answers_are_kept_within_bounds(opened: Opened, leaves: Path) -> None:
     async def with_less_room(route: Route) -> None:
         answered = await route.fetch()
