@@ -1,8 +1,9 @@
 /** Puts the page together: the models, the picture and the views that show both. */
 
 import { keepSettings, readState, writeState } from "./common/address.js";
-import { fetchModels, keepToken } from "./common/api.js";
+import { fetchModels, fetchServer, keepToken } from "./common/api.js";
 import { CompareView } from "./compare/compare-view.js";
+import { listenToDemoStrip, showDemoStrip } from "./common/demo-weights.js";
 import { byId } from "./common/dom.js";
 import { ModelChoice } from "./common/model-choice.js";
 import { offerPictures } from "./common/picture.js";
@@ -103,6 +104,7 @@ async function readModels() {
 
 function tellViews() {
   told = choice.chosen(models);
+  showDemoStrip(told);
   views.take({ models, chosen: told, picture });
 }
 
@@ -172,6 +174,11 @@ function showLook() {
 }
 
 function listen() {
+  listenToDemoStrip();
+  byId("how-toggle").addEventListener("click", () => {
+    const open = byId("picture-tools").classList.toggle("open");
+    byId("how-toggle").setAttribute("aria-expanded", String(open));
+  });
   byId("opacity").addEventListener("input", () => {
     writeState({ opacity: Number(byId("opacity").value) });
     showOpacity();
@@ -213,6 +220,12 @@ async function loadTakeAlong() {
   if (seen) takeAlong.view = seen;
 }
 
+/** At the end of the page: where programs find what it finds. */
+async function showPrograms() {
+  const { address } = await fetchServer().catch(() => ({ address: `${location.hostname}:PORT` }));
+  for (const element of document.querySelectorAll("[data-grpc]")) element.textContent = address;
+}
+
 async function start() {
   listen();
   pictures = offerPictures(takePicture, hearNoPicture);
@@ -222,6 +235,7 @@ async function start() {
   openFirst();
   await lookForModels();
   loadTakeAlong();
+  showPrograms();
 }
 
 start();

@@ -114,7 +114,8 @@ export class Comparison {
     if (!a?.answer || !b?.answer) return null;
     const [nameA, nameB] = [a, b].map((panel) => this.#panels.shortNameOf(panel.modelId));
     const [numbersA, numbersB] = [a, b].map((panel) => this.#numbers.get(panel.modelId));
-    return { agreement, a: a.answer, b: b.answer, nameA, nameB, numbersA, numbersB };
+    const caution = this.#panels.cautionOf(a.modelId, b.modelId);
+    return { agreement, a: a.answer, b: b.answer, nameA, nameB, numbersA, numbersB, caution };
   }
 
   #whyNoPair() {

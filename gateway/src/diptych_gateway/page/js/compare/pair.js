@@ -17,6 +17,7 @@ import { Stage } from "../canvas/stage.js";
  * @property {string} nameB
  * @property {number[]} numbersA which decide on the colours
  * @property {number[]} numbersB
+ * @property {string} caution what has to be known before they are looked at
  */
 
 export class PairView {
@@ -34,6 +35,7 @@ export class PairView {
   #layers = [];
   #controls;
   #note;
+  #caution = make("p", { class: "caution" });
 
   /** @param {import("../canvas/viewport.js").Viewport} viewport */
   constructor(viewport) {
@@ -45,6 +47,7 @@ export class PairView {
       "article",
       { class: "panel pair" },
       this.#note,
+      this.#caution,
       make("div", { class: "frame" }, this.stage.element),
       this.#controls,
     );
@@ -83,6 +86,7 @@ export class PairView {
   /** @param {string} key as `keyOf` makes it; the first pair if there is no such one */
   #choose(key) {
     this.#pair = this.#pairs.find((pair) => keyOf(pair) === key) ?? this.#pairs[0] ?? null;
+    this.#caution.textContent = this.#pair?.caution ?? "";
     const chooser = this.#pairs.length > 1 ? [this.#chooser()] : [];
     this.#controls.replaceChildren(...chooser, ...(this.#pair ? this.#makeControls(this.#pair) : []));
     this.#repaint();

@@ -29,6 +29,7 @@ export class Panel {
   #state;
   #hover;
   #timings;
+  #caution = make("p", { class: "caution" });
 
   /**
    * @param {{model_id: string, card: any}} model
@@ -59,7 +60,7 @@ export class Panel {
     this.element = make(
       "article",
       { class: "panel", "data-model": model.model_id, "aria-label": name },
-      make("h2", {}, name),
+      make("div", {}, make("h2", {}, name), this.#caution),
       make("div", { class: "frame" }, this.stage.element, this.#hover),
       this.#state,
       this.#legend.element,
@@ -71,6 +72,11 @@ export class Panel {
   /** @param {ImageBitmap | null} picture */
   set picture(picture) {
     this.stage.picture = picture;
+  }
+
+  /** What has to be known before its answer is looked at. @param {string} text */
+  set caution(text) {
+    this.#caution.textContent = text;
   }
 
   /** @param {number} share 0 to 1 */

@@ -1,5 +1,6 @@
 /** The panels of all models on one picture, and a question to all of them. */
 
+import { cautionOf } from "../common/demo-weights.js";
 import { sentence } from "../common/api.js";
 import { askHeld } from "./held.js";
 import { Panel } from "./panel.js";
@@ -73,7 +74,17 @@ export class Panels {
   /** @param {import("../common/picture.js").Picture | null} picture */
   set picture(picture) {
     this.#picture = picture;
-    for (const panel of this) panel.picture = picture?.bitmap ?? null;
+    for (const model of this.#models) {
+      const panel = this.#panels.get(model.model_id);
+      panel.picture = picture?.bitmap ?? null;
+      panel.caution = cautionOf(model, picture);
+    }
+  }
+
+  /** What has to be said of the answer of one of these models. @param {string[]} ids */
+  cautionOf(...ids) {
+    const asked = this.#models.filter((model) => ids.includes(model.model_id));
+    return asked.map((model) => cautionOf(model, this.#picture)).find(Boolean) ?? "";
   }
 
   /** @param {number} share 0 to 1 */
