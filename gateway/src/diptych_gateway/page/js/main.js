@@ -5,8 +5,10 @@ import { fetchModels, fetchServer, keepToken } from "./common/api.js";
 import { CompareView } from "./compare/compare-view.js";
 import { listenToDemoStrip, showDemoStrip } from "./common/demo-weights.js";
 import { byId } from "./common/dom.js";
+import { followLook } from "./look.js";
 import { ModelChoice } from "./common/model-choice.js";
 import { offerPictures } from "./common/picture.js";
+import { withDetails } from "./common/refusals.js";
 import { Viewport } from "./canvas/viewport.js";
 import { Views } from "./views.js";
 
@@ -72,8 +74,9 @@ let picture = null;
 /** @type {ReturnType<typeof offerPictures>} */
 let pictures;
 
-function showProblem(text) {
-  byId("problem").textContent = text;
+/** @param {string} said @param {string} [details] */
+function showProblem(said, details = "") {
+  byId("problem").replaceChildren(...(said ? withDetails({ said, details, again: true }) : []));
 }
 
 /** @param {string} text why a picture cannot be shown */
@@ -93,10 +96,10 @@ async function readModels() {
   try {
     models = await fetchModels();
     byId("token-form").hidden = true;
-    if (byId("problem").textContent === lost) showProblem("");
+    if (lost && byId("problem").textContent.startsWith(lost)) showProblem("");
   } catch (error) {
     models = [];
-    showProblem((lost = error.message));
+    showProblem((lost = error.message), error.details);
     hearError(error);
   }
   byId("again").hidden = models.length > 0 && models.every((model) => !model.error);
@@ -158,40 +161,8 @@ function entitle() {
   document.title = [...shown, view, "Diptych"].join(" – ");
 }
 
-function showOpacity() {
-  const { opacity } = readState();
-  byId("opacity").value = opacity;
-  byId("opacity-text").textContent = `${opacity} %`;
-  views.takeOpacity(opacity / 100);
-}
-
-const SWITCHES = ["grey", "names"];
-
-function showLook() {
-  const state = readState();
-  const [grey, names] = SWITCHES.map((id) => (byId(id).checked = state[id] === "1"));
-  views.takeLook({ grey, names });
-}
-
 function listen() {
   listenToDemoStrip();
-  byId("how-toggle").addEventListener("click", () => {
-    const open = byId("picture-tools").classList.toggle("open");
-    byId("how-toggle").setAttribute("aria-expanded", String(open));
-  });
-  byId("opacity").addEventListener("input", () => {
-    writeState({ opacity: Number(byId("opacity").value) });
-    showOpacity();
-  });
-  for (const id of SWITCHES) {
-    byId(id).addEventListener("change", () => {
-      writeState({ [id]: byId(id).checked ? "1" : "0" });
-      showLook();
-    });
-  }
-  byId("zoom-in").addEventListener("click", () => viewport.zoomAt(1.5));
-  byId("zoom-out").addEventListener("click", () => viewport.zoomAt(1 / 1.5));
-  byId("zoom-fit").addEventListener("click", () => viewport.reset());
   byId("again").addEventListener("click", lookForModels);
   byId("token-form").addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -229,8 +200,7 @@ async function showPrograms() {
 async function start() {
   listen();
   pictures = offerPictures(takePicture, hearNoPicture);
-  showOpacity();
-  showLook();
+  followLook(views, viewport);
   views.show();
   openFirst();
   await lookForModels();

@@ -34,6 +34,7 @@ export class CompareView {
     this.#seen = true;
     for (const input of document.querySelectorAll("input[name=view]")) input.checked = input.value === view;
     this.#comparison.view = view;
+    this.#comparison.readFilters();
     if (task !== this.#asked) this.#ask();
   }
 
