@@ -73,7 +73,7 @@ def difference(one: Pixels, other: Pixels) -> Pixels:
 
     def lab(linear: Pixels) -> Pixels:
         encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        return rgb2lab(encoded)  # type: ignore[no-any-return]
+        return rgb2lab(encoded.reshape(-1, 1, 3))  # type: ignore[no-any-return]
 
     return deltaE_ciede2000(lab(one), lab(other))  # type: ignore[no-any-return]
 

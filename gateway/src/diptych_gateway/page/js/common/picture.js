@@ -29,9 +29,12 @@ export function offerPictures(onPicture, onProblem) {
   let newest = 0;
   const take = async (file, name, sample = "") => {
     const turn = ++newest;
+    const line = byId("picture-name");
+    line.textContent = "Reading the picture …";
     const read = await decode(file).catch((error) => error);
     // A picture that was chosen later may have been read sooner.
     if (turn !== newest) return read.bitmap?.close();
+    line.textContent = line.title; // of the picture that is shown still
     if (read.bitmap) onPicture({ name, sample, ...read });
     else onProblem(`“${name}” ${read.message}`);
   };
