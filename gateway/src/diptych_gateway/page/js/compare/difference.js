@@ -58,7 +58,7 @@ export function drawDifference(context, frame, pair, shown, { opacity, names }) 
   for (const { answer, own, kindOf, how } of sides) {
     // What both found is named once, by the first.
     const isShown = (index) => how.isShown(index) && (own === "onlyA" || kindOf(index) === own);
-    drawNames(context, frame, answer, { ...how, isShown }, taken);
+    drawNames(context, frame, answer, { ...how, isShown }, { taken });
   }
 }
 
