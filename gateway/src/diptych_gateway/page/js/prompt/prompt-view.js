@@ -4,12 +4,13 @@ import { readState, writeState } from "../common/address.js";
 import { describeOverlaps } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
 import { Panels } from "../panels/panels.js";
-import { Pointing } from "./pointing.js";
+import { Pointing } from "../pointing/pointing.js";
 import { showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
 import { Prompts } from "./prompts.js";
 
 const TASK = "prompted-segmentation";
+const REMOVES = ["Delete", "Backspace"];
 
 /** @implements {import("../views.js").View} */
 export class PromptView {
@@ -95,11 +96,21 @@ export class PromptView {
       byId(id).addEventListener("click", () => this.#change(act));
     }
     byId("prompt-view").addEventListener("keydown", (event) => {
+      if (event.defaultPrevented) return;
+      if (REMOVES.includes(event.key) && this.#remove(event.target)) event.preventDefault();
       const id = shortcut(event);
       if (!id) return;
       event.preventDefault();
       this.#change(does[id]);
     });
+  }
+
+  /** What a key takes away: the mark under the pointer, or the object of the button that has the focus. */
+  #remove({ dataset: { choose: object } }) {
+    if (this.#pointing.removeHovered()) return true;
+    if (object === undefined) return false;
+    this.#change(() => this.#prompts.removeObject(Number(object)));
+    return true;
   }
 
   #reset(objects) {
@@ -127,6 +138,7 @@ export class PromptView {
     showObjects(this.#prompts, {
       onChoose: (object) => this.#change(() => this.#prompts.choose(object)),
       onRemove: (object) => this.#change(() => this.#prompts.removeObject(object)),
+      onRemoveBox: (object) => this.#change(() => this.#prompts.removeBox(object)),
     });
     const able = { undo: this.#prompts.canUndo, redo: this.#prompts.canRedo };
     for (const [id, can] of Object.entries(able)) byId(id).setAttribute("aria-disabled", String(!can));
