@@ -167,7 +167,9 @@ export class Comparison {
     if (!this.#picture) return "Choose a picture.";
     if (panels.some((panel) => panel.state === "waiting")) return "Asking …";
     const failed = panels.filter((panel) => ["error", "cancelled", "off", "unable"].includes(panel.state));
-    return `This view needs the answers of two models. ${failed.map((panel) => panel.said).join(" ")}`;
+    return `This view needs the answers of two models. ${failed.map(
+      ({ modelId, said }) => `${this.#panels.shortNameOf(modelId)}: ${said}`,
+    ).join(" ")}`;
   }
 
   #say() {

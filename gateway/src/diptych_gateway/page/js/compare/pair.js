@@ -220,7 +220,7 @@ export class PairView {
       context.rect(from * width, 0, (to - from) * width, height);
       context.clip();
       drawMarks(context, frame, answer, { ...how, edges: [], opacity: this.#opacity });
-      if (this.#look.names) drawNames(context, frame, answer, how);
+      if (this.#look.names) drawNames(context, frame, answer, how, { between: [from * width, to * width] });
       context.restore();
     });
     context.fillStyle = "white";
