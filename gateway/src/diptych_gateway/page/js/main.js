@@ -26,9 +26,12 @@ const views = new Views(
   ],
   (view) => {
     takeAlong.view = view;
+    seen = view;
   },
 );
 const choice = new ModelChoice(tellViews);
+/** @type {import("./views.js").View | null} */
+let seen = null;
 let models = [];
 let told = [];
 /** @type {import("./common/picture.js").Picture | null} */
@@ -124,9 +127,10 @@ function listen() {
       showLook();
     });
   }
-  byId("zoom-in").addEventListener("click", () => viewport.zoomAt(1.5));
-  byId("zoom-out").addEventListener("click", () => viewport.zoomAt(1 / 1.5));
-  byId("zoom-fit").addEventListener("click", () => viewport.reset());
+  const zoomed = () => seen?.viewport ?? viewport;
+  byId("zoom-in").addEventListener("click", () => zoomed().zoomAt(1.5));
+  byId("zoom-out").addEventListener("click", () => zoomed().zoomAt(1 / 1.5));
+  byId("zoom-fit").addEventListener("click", () => zoomed().reset());
   byId("again").addEventListener("click", lookForModels);
   byId("token-form").addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -13,6 +13,8 @@ import { byId } from "./common/dom.js";
  * @property {string} id its section is `#ID-view`, its link `#to-ID`
  * @property {string[]} names values of `view` in the address that are its own; the link leads to the first
  * @property {boolean} onPicture it shows the chosen picture
+ * @property {boolean} [looks] it shows something else, as `takeLook` says
+ * @property {import("./canvas/viewport.js").Viewport} [viewport] of what else it shows
  * @property {(state: import("./common/address.js").PageState) => void} show it is seen now, or its address has changed
  * @property {() => void} [hide] it is not seen any more
  * @property {(known: Known) => void} [take] there are other models, or there is another picture
@@ -82,9 +84,9 @@ export class Views {
       byId(`${id}-view`).hidden = id !== view.id;
       byId(`to-${id}`).toggleAttribute("aria-current", id === view.id);
     }
-    byId("picture-tools").hidden = !view.onPicture;
+    byId("picture-tools").hidden = !view.onPicture && !view.looks;
     for (const element of document.querySelectorAll("[data-only]")) {
-      element.hidden = element.dataset.only !== view.id;
+      element.hidden = !element.dataset.only.split(" ").includes(view.id);
     }
     if (this.#seen !== view) this.#seen?.hide?.();
     this.#seen = view;
