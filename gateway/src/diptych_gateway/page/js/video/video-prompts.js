@@ -1,12 +1,12 @@
 /** What is pointed at on the frame that stands still, and the buttons for that. */
 
 import { byId } from "../common/dom.js";
-import { Pointing } from "../prompt/pointing.js";
+import { Pointing } from "../pointing/pointing.js";
 import { EMPTY } from "../prompt/prompts.js";
 
 const ELEMENTS = { help: "video-help", background: "video-background", said: "video-said" };
 
-/** @implements {import("../prompt/pointing.js").Pointed} */
+/** @implements {import("../pointing/pointing.js").Pointed} */
 export class VideoPrompts {
   #told;
   #frame = -1;

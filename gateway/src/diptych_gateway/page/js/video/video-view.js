@@ -14,10 +14,6 @@ import { describe, legsOf, worthSeeing } from "./video-ways.js";
 
 /** @implements {import("../views.js").View} */
 export class VideoView {
-  id = "video";
-  names = ["video"];
-  onPicture = false;
-  looks = true;
   viewport;
   #told = new Told();
   #prompts;
