@@ -28,6 +28,7 @@ const views = new Views(
       id: "video",
       names: ["video"],
       onPicture: false,
+      looks: true,
       module: "./video/video-view.js",
       style: "video.css",
       make: ({ VideoView }) => new VideoView(new Viewport(), hearError),
@@ -200,7 +201,7 @@ async function showPrograms() {
 async function start() {
   listen();
   pictures = offerPictures(takePicture, hearNoPicture);
-  followLook(views, viewport);
+  followLook(views, () => seen?.viewport ?? viewport);
   views.show();
   openFirst();
   await lookForModels();
