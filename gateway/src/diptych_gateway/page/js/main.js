@@ -10,7 +10,7 @@ import { ModelChoice } from "./common/model-choice.js";
 import { offerPictures } from "./common/picture.js";
 import { withDetails } from "./common/refusals.js";
 import { Viewport } from "./canvas/viewport.js";
-import { Views } from "./views.js";
+import { dress, Views } from "./views.js";
 
 const viewport = new Viewport();
 const views = new Views(
@@ -61,6 +61,8 @@ const views = new Views(
 let seen = null;
 /** @type {import("./take/take-along.js").TakeAlong | null} */
 let takeAlong = null;
+/** @type {import("./strip/strip.js").Strip | null} */
+let strip = null;
 const choice = new ModelChoice(tellViews);
 let models = [];
 let told = [];
@@ -127,8 +129,9 @@ async function takePicture(chosen, back) {
   const before = picture;
   picture = chosen;
   if (takeAlong) takeAlong.picture = chosen;
+  strip?.follow(chosen.number);
   showProblem("");
-  const { name, number, sample, bitmap, sentAs } = chosen;
+  const { name, number, sample, bitmap, sentAs, source } = chosen;
   const sent = sentAs && `, sent as ${sentAs}`;
   byId("picture-name").title = byId("picture-name").textContent = `${name}, ${bitmap.width} × ${bitmap.height} pixels${sent}`;
   viewport.reset();
@@ -136,7 +139,9 @@ async function takePicture(chosen, back) {
     const away = byId("picture-tools").hidden;
     // The first picture may be the one that the address speaks of.
     const change = { sample, ...(before && { objects: "" }), ...(away && { view: "side" }) };
-    writeState(change, { step: Boolean(before) || away, picture: number });
+    // Going through a folder is no step: Back leads out of it, not through all that was looked at.
+    const within = before?.source && source;
+    writeState(change, { step: (before && !within) || away, picture: number });
     if (away) views.show();
   }
   entitle();
@@ -145,6 +150,18 @@ async function takePicture(chosen, back) {
   else if (!models.length || models.some((model) => model.error)) await lookForModels();
   else tellViews();
   before?.bitmap.close();
+}
+
+/** Several pictures are a strip, of which one is shown. @param {File[]} files @param {any[]} entries */
+async function takeSeveral(files, entries) {
+  showProblem("");
+  try {
+    const [{ Strip }] = await Promise.all([import("./strip/strip.js"), dress("strip.css")]);
+    strip ??= new Strip({ list: pictures.list, onChoose: pictures.takeListed, onProblem: showProblem });
+  } catch {
+    return showProblem("Several pictures cannot be shown now. Is the gateway running?");
+  }
+  await strip.take(files, entries);
 }
 
 /** Opens the picture of the address, as soon as a view is seen that shows it. */
@@ -187,7 +204,7 @@ async function goBack() {
 /** It is for answers, so it may come after them. */
 async function loadTakeAlong() {
   const { TakeAlong } = await import("./take/take-along.js");
-  takeAlong = new TakeAlong();
+  takeAlong = new TakeAlong(() => strip?.pictures ?? []);
   takeAlong.picture = picture;
   if (seen) takeAlong.view = seen;
 }
@@ -200,7 +217,7 @@ async function showPrograms() {
 
 async function start() {
   listen();
-  pictures = offerPictures(takePicture, hearNoPicture);
+  pictures = offerPictures(takePicture, hearNoPicture, takeSeveral);
   followLook(views, () => seen?.viewport ?? viewport);
   views.show();
   openFirst();

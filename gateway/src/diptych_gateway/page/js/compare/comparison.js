@@ -116,6 +116,11 @@ export class Comparison {
     return this.#panels.answers();
   }
 
+  /** Whether filters let this be seen. */
+  passes(segment) {
+    return this.#filters.passes(segment);
+  }
+
   #showAnswers() {
     const filled = [...this.#panels].filter((panel) => panel.answer);
     const answers = filled.map(({ modelId, answer }) => ({

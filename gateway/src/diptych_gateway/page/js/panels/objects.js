@@ -13,21 +13,19 @@ export class Objects {
   passes = () => true;
   /** @type {number | null} */
   lit = null;
-  #hidden = new Set();
 
   /** @param {import("../canvas/segments.js").Answer | null} answer */
   take(answer) {
     this.answer = answer;
     this.numbers = [];
     this.lit = null;
-    this.#hidden.clear();
   }
 
   get looks() {
     const isListed = (index) => Boolean(this.answer && this.passes(this.answer.segments[index]));
     return {
       colorOf: (index) => color(this.numbers[index] ?? index),
-      isShown: (index) => !this.#hidden.has(index) && isListed(index),
+      isShown: (index) => isListed(index) && !this.answer?.hidden.has(index),
       isLit: (index) => index === this.lit,
       isListed,
     };
@@ -45,11 +43,12 @@ export class Objects {
   wordsAt(x, y) {
     const index = this.at(x, y);
     if (index === null) return "";
-    return `${inWords(this.answer.segments[index])}${this.#hidden.has(index) ? " · hidden: a click shows it" : ""}`;
+    return `${inWords(this.answer.segments[index])}${this.answer.hidden.has(index) ? " · hidden: a click shows it" : ""}`;
   }
 
   /** @param {number | null} index */
   toggle(index) {
-    if (index !== null && !this.#hidden.delete(index)) this.#hidden.add(index);
+    const hidden = this.answer?.hidden;
+    if (hidden && index !== null && !hidden.delete(index)) hidden.add(index);
   }
 }

@@ -1,7 +1,7 @@
 /** The panels of all models on one picture, and a question to all of them. */
 
 import { refusal } from "../common/refusals.js";
-import { askHeld } from "./held.js";
+import { askKept } from "./kept.js";
 import { Panel } from "./panel.js";
 import { readAnswer } from "../canvas/segments.js";
 import { modelName, shortName, whyNot } from "../common/tasks.js";
@@ -137,8 +137,8 @@ export class Panels {
   question(task, prompts) {
     const models = this.#models.filter((model) => !whyNot(model, task)).map((model) => model.model_id);
     if (!this.#picture || !models.length) return null;
-    const { file, name } = this.#picture;
-    return { picture: { file, name }, options: { task, models, ...(prompts && { prompts }) } };
+    const { file, name, source } = this.#picture;
+    return { picture: { file, name, ...(source && { source }) }, options: { task, models, ...(prompts && { prompts }) } };
   }
 
   /**
@@ -183,13 +183,11 @@ export class Panels {
   async #retry(id) {
     if (!this.#last?.question) return;
     const { task, question, how } = this.#last;
-    if (!how.alone) {
-      await this.ask(task, question, how);
-      return;
-    }
+    if (!how.alone) return void (await this.ask(task, question, how));
     this.#panels.get(id)?.wait();
     how.onAnswer();
-    await this.#send({ ...question, options: { ...question.options, models: [id] } }, { ...how, onAgreements: () => {} });
+    const picture = { ...question.picture, source: undefined }; // the answer of one model is not kept
+    await this.#send({ picture, options: { ...question.options, models: [id] } }, { ...how, onAgreements: () => {} });
   }
 
   #showTabs() {
@@ -214,7 +212,7 @@ export class Panels {
       onAgreements: (agreements) => !signal.aborted && onAgreements(agreements),
     };
     try {
-      await askHeld(question, hear, signal);
+      await askKept(question, hear, signal);
     } catch (error) {
       if (signal.aborted) return;
       for (const id of models) {

@@ -20,6 +20,8 @@ export class PromptView {
   #models = [];
   /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
+  /** What was pointed at in pictures of the strip. @type {WeakMap<Blob, any[]>} */
+  #left = new WeakMap();
   /** What the address says of the prompts, or said last. */
   #text = "";
   #seen = false;
@@ -59,9 +61,11 @@ export class PromptView {
   /** @param {import("../views.js").Known} known */
   take({ chosen, picture }) {
     if (picture !== this.#picture) {
+      if (this.#picture?.source) this.#left.set(this.#picture.source, structuredClone(this.#prompts.objects));
       this.#panels.picture = this.#picture = picture;
       this.#pointing.size = picture?.bitmap ?? null;
-      this.#reset(parseObjects(readState().objects));
+      const { objects } = readState();
+      this.#reset(objects ? parseObjects(objects) : (this.#left.get(picture?.source) ?? []));
     }
     this.#models = chosen;
     this.#due = true;

@@ -24,6 +24,7 @@ export function asPython({ picture, options }, { address, tls, locked }) {
     `task=${python(options.task)}`,
     `models=${python(options.models)}`,
     ...(prompts.length ? [`prompts=[${prompts.join(", ")}]`] : []),
+    ...(options.match_iou ? [`match_iou=${options.match_iou}`] : []),
   ];
   return `${locked ? TOKEN_NOTE : ""}from diptych import ${used.join(", ")}
 
@@ -58,6 +59,7 @@ export function asCommand({ picture, options }, { address, tls, locked }) {
     ...options.models.map((model) => ["--model", model]),
     ...pointed.flatMap(({ points }) => points.map(([x, y, on = true]) => ["--point", `${x},${y},${Number(on)}`])),
     ...prompts.filter(({ box }) => box).map(({ box }) => ["--box", box.join()]),
+    ...(options.match_iou ? [["--match-iou", String(options.match_iou)]] : []),
     ["--json"],
   ];
   return (locked ? TOKEN_NOTE : "") + lines(words.map((part) => part.map(shell).join(" ")));
