@@ -92,6 +92,25 @@ export function covers(mask, x, y) {
 }
 
 /**
+ * Intersection over union; 0 if both are empty.
+ *
+ * @param {Mask} one
+ * @param {Mask} other
+ */
+export function overlapOf(one, other) {
+  const pixels = ({ data }) => data.reduce((sum, value) => sum + value, 0);
+  const [left, top] = [Math.max(one.x, other.x), Math.max(one.y, other.y)];
+  const right = Math.min(one.x + one.width, other.x + other.width);
+  const bottom = Math.min(one.y + one.height, other.y + other.height);
+  let both = 0;
+  for (let y = top; y < bottom; y += 1) {
+    let [a, b] = [one, other].map((mask) => (y - mask.y) * mask.width + left - mask.x);
+    for (let x = left; x < right; x += 1) both += one.data[a++] & other.data[b++];
+  }
+  return both && both / (pixels(one) + pixels(other) - both);
+}
+
+/**
  * @param {number[]} counts
  * @param {(start: number, end: number) => void} visit column-major positions of a foreground run
  */

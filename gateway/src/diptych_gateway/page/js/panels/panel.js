@@ -56,11 +56,14 @@ export class Panel {
     this.#state = make("p", { class: "state", role: "status" });
     this.#hover = make("p", { class: "hover", "aria-hidden": "true" });
     this.#timings = make("div", { class: "costs" });
+    /** Room of the tool's own, below the picture. */
+    this.aside = tool && make("div", { class: "candidates", role: "group", "aria-label": `Candidates of ${name}` });
     this.element = make(
       "article",
       { class: "panel", "data-model": model.model_id, "aria-label": name },
       make("h2", {}, name),
       make("div", { class: "frame" }, this.stage.element, this.#hover),
+      this.aside,
       this.#state,
       this.#legend.element,
       this.#timings,

@@ -15,6 +15,7 @@ const MANY = 3;
  * @property {string} [resting] what panels say if there is nothing to ask
  * @property {boolean} [keep] earlier answers stay on screen until the new ones come
  * @property {number[]} [objects] the object that each prompt is for
+ * @property {typeof askHeld} [send] asks, instead of one question to all
  * @property {() => void} onAnswer a panel has changed
  * @property {(agreements: any[]) => void} onAgreements
  */
@@ -177,7 +178,7 @@ export class Panels {
     if (focused) tabs[able.indexOf(front)]?.focus();
   }
 
-  async #send(question, { objects, onAnswer, onAgreements }, signal) {
+  async #send(question, { objects, send = askHeld, onAnswer, onAgreements }, signal) {
     const hear = {
       onOutcome: (outcome) => {
         if (signal.aborted) return;
@@ -187,7 +188,7 @@ export class Panels {
       onAgreements: (agreements) => !signal.aborted && onAgreements(agreements),
     };
     try {
-      await askHeld(question, hear, signal);
+      await send(question, hear, signal);
     } catch (error) {
       if (signal.aborted) return;
       for (const panel of this) if (panel.state === "waiting") panel.fail(error.message);

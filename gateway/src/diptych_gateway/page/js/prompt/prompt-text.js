@@ -2,22 +2,25 @@
  * Prompts as text of the address: `120,80;-200,90;b10,10,50,60/40,50`.
  *
  * Objects are apart by `/`, their points and box by `;`. A point off the object has a minus, a box
- * a `b` and left, top, right, bottom.
+ * a `b` and left, top, right, bottom. `c2-MODEL` says which candidate of a model was chosen.
  */
 
 import { EMPTY, isEmpty } from "./prompts.js";
 
 const NUMBER = "(\\d{1,6}(?:\\.\\d{1,2})?)";
 const POINT = new RegExp(`^(-?)${NUMBER},${NUMBER}$`);
+const PICK = /^c([1-9])-(.+)$/;
 const BOX = new RegExp(`^b${NUMBER},${NUMBER},${NUMBER},${NUMBER}$`);
 
 /** @param {import("./prompts.js").Wanted[]} objects */
 export function formatObjects(objects) {
   return objects
     .filter((object) => !isEmpty(object))
-    .map(({ points, box }) => {
+    .map(({ points, box, pick = {} }) => {
       const parts = points.map(({ x, y, positive }) => `${positive ? "" : "-"}${x},${y}`);
-      return (box ? [...parts, `b${box}`] : parts).join(";");
+      if (box) parts.push(`b${box}`);
+      for (const [model, at] of Object.entries(pick)) parts.push(`c${at + 1}-${encodeURIComponent(model)}`);
+      return parts.join(";");
     })
     .join("/");
 }
@@ -56,8 +59,18 @@ function parseObject(text) {
   for (const part of text.split(";")) {
     const point = POINT.exec(part);
     const box = BOX.exec(part)?.slice(1).map(Number);
+    const pick = PICK.exec(part);
     if (point) object.points.push({ x: Number(point[2]), y: Number(point[3]), positive: !point[1] });
     else if (box && box[0] < box[2] && box[1] < box[3]) object.box = box;
+    else if (pick) object.pick = { ...object.pick, [decoded(pick[2])]: pick[1] - 1 };
   }
   return object;
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

@@ -3,6 +3,8 @@
 import { readState, writeState } from "../common/address.js";
 import { describeOverlaps } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
+import { Asking, picksOf } from "./asking.js";
+import { showCandidates } from "./candidates.js";
 import { Panels } from "../panels/panels.js";
 import { Pointing } from "../pointing/pointing.js";
 import { showObjects } from "./prompt-list.js";
@@ -10,6 +12,7 @@ import { formatObjects, parseObjects, within } from "./prompt-text.js";
 import { Prompts } from "./prompts.js";
 
 const TASK = "prompted-segmentation";
+const TYPED = "textarea, select, input:not([type=checkbox], [type=radio], [type=range], [type=file])";
 const REMOVES = ["Delete", "Backspace"];
 
 /** @implements {import("../views.js").View} */
@@ -17,6 +20,9 @@ export class PromptView {
   #prompts = new Prompts();
   #panels;
   #pointing;
+  #asking = new Asking();
+  /** Which objects were asked last. @type {number[]} */
+  #asked = [];
   #models = [];
   /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
@@ -61,6 +67,7 @@ export class PromptView {
     if (picture !== this.#picture) {
       this.#panels.picture = this.#picture = picture;
       this.#pointing.size = picture?.bitmap ?? null;
+      this.#asking.forget();
       this.#reset(parseObjects(readState().objects));
     }
     this.#models = chosen;
@@ -78,7 +85,9 @@ export class PromptView {
 
   question() {
     const { prompts } = this.#prompts.asked();
-    return prompts.length ? this.#panels.question(TASK, prompts) : null;
+    const question = prompts.length ? this.#panels.question(TASK, prompts) : null;
+    const picks = picksOf(this.#wanted()).filter(({ candidate, further }) => candidate || further);
+    return question && { ...question, ...(picks.length && { picks }) };
   }
 
   answers() {
@@ -95,9 +104,11 @@ export class PromptView {
     for (const [id, act] of Object.entries(does)) {
       byId(id).addEventListener("click", () => this.#change(act));
     }
-    byId("prompt-view").addEventListener("keydown", (event) => {
-      if (event.defaultPrevented) return;
+    // Wherever the focus is: who points with one hand has the other one on the keys.
+    document.addEventListener("keydown", (event) => {
+      if (!this.#seen || event.defaultPrevented || event.target.closest?.(TYPED)) return;
       if (REMOVES.includes(event.key) && this.#remove(event.target)) event.preventDefault();
+      if (isPlain(event) && this.#pick(Number(event.key) - 1)) event.preventDefault();
       const id = shortcut(event);
       if (!id) return;
       event.preventDefault();
@@ -106,7 +117,7 @@ export class PromptView {
   }
 
   /** What a key takes away: the mark under the pointer, or the object of the button that has the focus. */
-  #remove({ dataset: { choose: object } }) {
+  #remove({ dataset: { choose: object } = {} }) {
     if (this.#pointing.removeHovered()) return true;
     if (object === undefined) return false;
     this.#change(() => this.#prompts.removeObject(Number(object)));
@@ -127,11 +138,46 @@ export class PromptView {
 
   /** @param {() => void} act */
   #change(act) {
-    const before = JSON.stringify(this.#prompts.asked());
+    const [asked, picked] = this.#keys();
     act();
     this.#write();
+    const [askedNow, pickedNow] = this.#keys();
+    if (askedNow !== asked) this.#ask();
+    else if (pickedNow !== picked) this.#asking.choose(this.#wanted());
     this.#showPrompts();
-    if (JSON.stringify(this.#prompts.asked()) !== before) this.#ask();
+  }
+
+  /** What the models are asked, and what is shown of their answers. */
+  #keys() {
+    const picks = picksOf(this.#wanted());
+    const goingOn = picks.filter(({ further }) => further);
+    return [[this.#prompts.asked(), goingOn], picks].map((part) => JSON.stringify(part));
+  }
+
+  /** The objects that the models are asked for. */
+  #wanted() {
+    return this.#prompts.asked().objects.map((index) => this.#prompts.objects[index]);
+  }
+
+  /** Chooses a candidate for the current object, where there are so many; returns whether there are. */
+  #pick(candidate, models = [...this.#panels].map((panel) => panel.modelId)) {
+    const { current, objects } = this.#prompts;
+    const at = this.#asked.indexOf(current);
+    const able = models.filter((model) => at >= 0 && this.#asking.candidates(model, at)[candidate] !== undefined);
+    if (!able.length) return false;
+    const pick = { ...objects[current].pick, ...Object.fromEntries(able.map((model) => [model, candidate])) };
+    this.#change(() => this.#prompts.put(current, { ...objects[current], pick }));
+    return true;
+  }
+
+  #showCandidates() {
+    const { current, objects } = this.#prompts;
+    const at = this.#asked.indexOf(current);
+    for (const { aside, modelId } of this.#panels) {
+      const scores = at < 0 ? [] : this.#asking.candidates(modelId, at);
+      const chosen = objects[current].pick?.[modelId] ?? 0;
+      showCandidates(aside, { name: `object ${current + 1}`, scores, chosen }, (candidate) => this.#pick(candidate, [modelId]));
+    }
   }
 
   #showPrompts() {
@@ -142,6 +188,7 @@ export class PromptView {
     });
     const able = { undo: this.#prompts.canUndo, redo: this.#prompts.canRedo };
     for (const [id, can] of Object.entries(able)) byId(id).setAttribute("aria-disabled", String(!can));
+    this.#showCandidates();
     this.#redraw();
   }
 
@@ -152,23 +199,31 @@ export class PromptView {
   #ask() {
     this.#due = !this.#seen;
     if (this.#due) return;
-    const question = this.question();
-    if (!question) this.#sayOverlaps([]);
-    this.#panels.ask(TASK, question, {
+    const { prompts, objects } = this.#prompts.asked();
+    this.#asked = objects;
+    const wanted = this.#wanted();
+    this.#panels.ask(TASK, prompts.length ? this.#panels.question(TASK, prompts) : null, {
       resting: "Click on an object, or drag a box around it.",
       keep: true,
-      objects: this.#prompts.asked().objects,
-      onAnswer: () => {},
-      onAgreements: (agreements) => this.#sayOverlaps(agreements),
+      objects,
+      send: (question, hear, signal) => this.#asking.send(question, wanted, hear, signal),
+      onAnswer: () => this.#hearAnswer(),
+      onAgreements: () => {},
     });
   }
 
-  #sayOverlaps(agreements) {
-    const texts = agreements.map((one) =>
-      describeOverlaps(one, this.#panels.get(one.model_id_a)?.answer, (id) => this.#panels.nameOf(id)),
-    );
+  #hearAnswer() {
+    this.#showCandidates();
+    const panels = [...this.#panels];
+    if (panels.some((panel) => panel.state === "waiting")) return;
+    const shown = this.answers();
+    const texts = shown.flatMap((first, at) => shown.slice(at + 1).map((second) => describeOverlaps(first, second)));
     byId("overlaps").textContent = texts.filter(Boolean).join(" ");
   }
+}
+
+function isPlain({ ctrlKey, metaKey, altKey }) {
+  return !ctrlKey && !metaKey && !altKey;
 }
 
 /** The button that a key stands for. @param {KeyboardEvent} event */

@@ -7,7 +7,12 @@
 
 /** @typedef {{x: number, y: number, positive: boolean}} Point positive: on the object */
 /** @typedef {[number, number, number, number]} Box left, top, right, bottom */
-/** @typedef {{points: Point[], box: Box | null}} Wanted one object; whoever changes one keeps what else it has */
+/**
+ * @typedef {object} Wanted one object; whoever changes one keeps what else it has
+ * @property {Point[]} points
+ * @property {Box | null} box
+ * @property {Record<string, number>} [pick] which candidate for the first point was chosen, by model
+ */
 
 /** @type {Wanted} */
 export const EMPTY = { points: [], box: null };
@@ -27,6 +32,11 @@ export function canBeAsked({ points, box }) {
 /** It is only known what is not on it: in a video that corrects what a model follows. @param {Wanted} object */
 export function isCorrection(object) {
   return !isEmpty(object) && !canBeAsked(object);
+}
+
+/** One point and nothing else may mean a part, a thing or a group. @param {Wanted} object */
+export function isLone({ points, box, mask }) {
+  return points.length === 1 && points[0].positive && !box && !mask;
 }
 
 /** As options of a request. @param {Wanted} object */
@@ -96,7 +106,10 @@ export class Prompts {
 
   /** Says an object anew, in one step. @param {number} object @param {Wanted} wanted */
   put(object, wanted) {
-    this.#step(this.objects.with(object, wanted), this.current);
+    const { pick, ...rest } = wanted;
+    // Candidates for another point are other candidates.
+    const same = pick && wanted.points[0] === this.objects[object].points[0];
+    this.#step(this.objects.with(object, same ? wanted : rest), this.current);
   }
 
   /** The next points are for a new object, or for one that has none yet. */
