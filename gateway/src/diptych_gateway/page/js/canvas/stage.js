@@ -26,8 +26,11 @@ const SMOOTH_BELOW = 3;
 
 /**
  * @typedef {object} Tool what pointing at the picture does instead of naming and moving
- * @property {(position: Position, event: PointerEvent, stage: Stage) => void} onClick
- * @property {(drag: import("./gestures.js").Drag) => void} onDrag of the primary button or one finger
+ * @property {(position: Position, press: import("./gestures.js").Press, stage: Stage) => void} onClick
+ * @property {(drag: import("./gestures.js").Drag, stage: Stage) => void} onDrag of the primary button or
+ *   one finger
+ * @property {(position: Position | null, pointerType: string, stage: Stage) => string} [onHover] `null`: it
+ *   has left; returns the cursor that says what a press would do, or ""
  * @property {(event: KeyboardEvent, stage: Stage) => boolean} onKey whether the tool used it
  * @property {(context: CanvasRenderingContext2D, frame: Frame) => void} draw over everything
  * @property {string} help id of the element that describes the keys
@@ -71,16 +74,20 @@ export class Stage {
     listenToGestures(this.element, viewport, {
       toPicture,
       shown: () => this.#shown(),
-      onClick: (x, y, event) => (tool ? tool.onClick({ x, y }, event, this) : onClick?.(x, y)),
-      onDrag: tool && ((drag) => tool.onDrag(drag)),
+      onClick: (x, y, press) => (tool ? tool.onClick({ x, y }, press, this) : onClick?.(x, y)),
+      onDrag: tool && ((drag) => tool.onDrag(drag, this)),
       onKey: (event) => tool?.onKey(event, this) ?? false,
     });
     this.element.addEventListener("pointermove", (event) => {
       if (event.buttons) return; // a drag points at nothing
       const { x, y } = toPicture(event.clientX, event.clientY);
+      this.element.style.cursor = tool?.onHover?.({ x, y }, event.pointerType, this) ?? "";
       onHover?.(x, y);
     });
-    this.element.addEventListener("pointerleave", () => onLeave?.());
+    this.element.addEventListener("pointerleave", ({ pointerType }) => {
+      tool?.onHover?.(null, pointerType, this);
+      onLeave?.();
+    });
     viewport.follow(this.#redraw);
     this.#sizes = new ResizeObserver(this.#redraw);
     this.#sizes.observe(this.element);

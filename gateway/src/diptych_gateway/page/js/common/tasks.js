@@ -27,6 +27,11 @@ export function shortName(model, models) {
   return name && models.filter((one) => short(one) === name).length === 1 ? name : modelName(model);
 }
 
+/** Whether masks are among its prompts. @param {{card: any}} model */
+export function takesMasks({ card }) {
+  return Boolean(card?.prompt_kinds?.includes("mask"));
+}
+
 /**
  * Why this model cannot be asked; "" if it can. An unreachable model whose card lists the task is
  * asked all the same: it may be back.

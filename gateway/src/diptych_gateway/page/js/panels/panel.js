@@ -12,6 +12,12 @@ import { Stage } from "../canvas/stage.js";
 import { modelName } from "../common/tasks.js";
 import { milliseconds, showTimings } from "./timings.js";
 
+/**
+ * @typedef {object} Draft
+ * @property {number} number of the object
+ * @property {(context: CanvasRenderingContext2D, frame: import("../canvas/stage.js").Frame) => void} paint
+ */
+
 export class Panel {
   /** @type {import("../canvas/segments.js").Answer | null} */
   answer = null;
@@ -19,6 +25,8 @@ export class Panel {
   #numbers = [];
   #hidden = new Set();
   #lit = null;
+  /** What is painted just now, instead of the object of this number. @type {Draft | null} */
+  #draft = null;
   #opacity = 1;
   #names = true;
   /** @type {Overlay | null} */
@@ -86,6 +94,12 @@ export class Panel {
     this.stage.draw();
   }
 
+  /** @param {Draft | null} draft until there is another answer */
+  set draft(draft) {
+    this.#draft = draft;
+    this.#repaint();
+  }
+
   /** @returns {string} "idle", "waiting", "done", "error", "off", or "unable" to do the task */
   get state() {
     return this.element.dataset.state ?? "";
@@ -110,7 +124,7 @@ export class Panel {
 
   /**
    * @param {import("../canvas/segments.js").Answer} answer
-   * @param {number} elapsedS
+   * @param {number | null} elapsedS `null`: the model was not asked
    */
   fill(answer, elapsedS) {
     this.#clear();
@@ -121,9 +135,10 @@ export class Panel {
     const omitted = answer.omitted ? `, ${answer.omitted} more left out` : "";
     const held = answer.held ? ", encoder not run" : "";
     const warnings = answer.warnings.map((text) => `. ${sentence(text)}`).join("");
-    this.#say("done", `${found}${omitted} in ${milliseconds(elapsedS)}${held}${warnings}`);
+    const took = elapsedS === null ? " as painted" : ` in ${milliseconds(elapsedS)}`;
+    this.#say("done", `${found}${omitted}${took}${held}${warnings}`);
     this.#legend.segments = answer.segments;
-    this.#timings.replaceChildren(showTimings(answer.timings, elapsedS, answer.held));
+    if (elapsedS !== null) this.#timings.replaceChildren(showTimings(answer.timings, elapsedS, answer.held));
     this.numbers = answer.segments.map(({ object, index }) => object ?? index);
   }
 
@@ -155,7 +170,7 @@ export class Panel {
 
   #clear() {
     this.answer = null;
-    this.#overlay = null;
+    this.#overlay = this.#draft = null;
     this.#numbers = [];
     this.#hidden.clear();
     this.#lit = null;
@@ -200,14 +215,16 @@ export class Panel {
 
   #repaint() {
     this.#legend.update(this.#looks());
-    this.#overlay?.look(this.#looks());
+    const { isShown, ...looks } = this.#looks();
+    const hidden = this.#draft?.number;
+    this.#overlay?.look({ ...looks, isShown: (index) => isShown(index) && this.#numbers[index] !== hidden });
     this.#layer();
   }
 
   #layer() {
-    const overlay = this.#overlay;
-    const paint = (context, frame) => overlay.paint(context, frame);
-    this.stage.layers = overlay ? [{ paint, opacity: this.#opacity }] : [];
+    const painted = [this.#overlay, this.#draft].filter(Boolean);
+    const paint = (layer) => (context, frame) => layer.paint(context, frame);
+    this.stage.layers = painted.map((layer) => ({ paint: paint(layer), opacity: this.#opacity }));
     this.stage.draw();
   }
 

@@ -5,16 +5,20 @@ import { askHeld } from "./held.js";
 import { Panel } from "./panel.js";
 import { readAnswer } from "../canvas/segments.js";
 import { make } from "../common/dom.js";
-import { modelName, shortName, whyNot } from "../common/tasks.js";
+import { modelName, shortName, takesMasks, whyNot } from "../common/tasks.js";
+import { noResult } from "../prompt/kept.js";
 
 /** With more models than this the panels are smaller. */
 const MANY = 3;
+const NO_MASKS = "It takes points and boxes, not masks, so it was not asked.";
 
 /**
  * @typedef {object} Asking
  * @property {string} [resting] what panels say if there is nothing to ask
  * @property {boolean} [keep] earlier answers stay on screen until the new ones come
  * @property {number[]} [objects] the object that each prompt is for
+ * @property {(result: any, asked: number[]) => {result: any, asked: number[]}} [amend] what is shown of
+ *   an answer, and the object that each of its prompts is for
  * @property {() => void} onAnswer a panel has changed
  * @property {(agreements: any[]) => void} onAgreements
  */
@@ -34,6 +38,8 @@ export class Panels {
   #opacity = 1;
   #look = { grey: false, names: true };
   #asking = new AbortController();
+  /** How to show again what is known of each model. @type {Map<string, () => void>} */
+  #known = new Map();
 
   /**
    * @param {HTMLElement} element
@@ -114,6 +120,11 @@ export class Panels {
     return [...this].map((panel) => panel.shown).filter(Boolean);
   }
 
+  /** Shows what is known once more: what is amended has changed. */
+  refill() {
+    for (const show of this.#known.values()) show();
+  }
+
   /**
    * To every model that does the task; `null` without a picture or such a model.
    *
@@ -122,7 +133,9 @@ export class Panels {
    * @returns {import("../views.js").Question | null}
    */
   question(task, prompts) {
-    const models = this.#models.filter((model) => !whyNot(model, task)).map((model) => model.model_id);
+    const masked = prompts?.some(({ mask }) => mask);
+    const able = this.#models.filter((model) => !whyNot(model, task) && (!masked || takesMasks(model)));
+    const models = able.map((model) => model.model_id);
     if (!this.#picture || !models.length) return null;
     const { file, name } = this.#picture;
     return { picture: { file, name }, options: { task, models, ...(prompts && { prompts }) } };
@@ -138,13 +151,14 @@ export class Panels {
   async ask(task, question, how) {
     this.#asking.abort();
     const { signal } = (this.#asking = new AbortController());
+    this.#known.clear();
     for (const model of this.#models) {
       const panel = this.#panels.get(model.model_id);
       const why = whyNot(model, task);
       if (why) panel?.fail(why, model.card ? "unable" : "error");
       else if (!this.#picture) panel?.fail("Choose a picture.", "off");
-      else if (question) panel?.wait(how);
-      else panel?.fail(how.resting ?? "", "idle");
+      else if (question?.options.models.includes(model.model_id)) panel?.wait(how);
+      else this.#show(model.model_id, () => this.#rest(panel, how));
     }
     this.#showTabs();
     how.onAnswer();
@@ -177,11 +191,26 @@ export class Panels {
     if (focused) tabs[able.indexOf(front)]?.focus();
   }
 
-  async #send(question, { objects, onAnswer, onAgreements }, signal) {
+  /** Shows what is known of a model, now and when it is amended. */
+  #show(id, show) {
+    this.#known.set(id, show);
+    show();
+  }
+
+  /** Of a model that is not asked: what there is without it. */
+  #rest(panel, { objects, resting = "", amend }) {
+    const why = objects?.length ? NO_MASKS : "";
+    const { result, asked } = amend?.(noResult(panel.modelId, this.#picture.bitmap), []) ?? {};
+    if (!result?.segments.length) panel.fail(why || resting, "idle");
+    else panel.fill(readAnswer({ ...result, warnings: why ? [why] : [] }, asked), null);
+  }
+
+  async #send(question, how, signal) {
+    const { onAnswer, onAgreements } = how;
     const hear = {
       onOutcome: (outcome) => {
         if (signal.aborted) return;
-        this.#fill(outcome, objects);
+        this.#show(outcome.model_id, () => this.#fill(outcome, how));
         onAnswer();
       },
       onAgreements: (agreements) => !signal.aborted && onAgreements(agreements),
@@ -196,14 +225,15 @@ export class Panels {
     }
   }
 
-  #fill({ model_id: id, result, error, elapsed_s: elapsed }, objects) {
+  #fill({ model_id: id, result, error, elapsed_s: elapsed }, { objects = [], amend }) {
     const panel = this.#panels.get(id);
     if (!result) {
       panel?.fail(sentence(error?.message ?? error?.detail ?? "The model did not answer"));
       return;
     }
     try {
-      const answer = readAnswer(result, objects);
+      const shown = amend?.(result, objects) ?? { result, asked: objects };
+      const answer = readAnswer(shown.result, shown.asked);
       panel?.fill(this.#fitting(answer), elapsed);
     } catch (problem) {
       panel?.fail(`The answer cannot be drawn: ${problem.message}.`);

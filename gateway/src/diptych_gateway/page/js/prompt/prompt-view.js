@@ -3,10 +3,13 @@
 import { readState, writeState } from "../common/address.js";
 import { describeOverlaps } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
+import { withKept } from "./kept.js";
+import { Painting } from "./painting.js";
 import { Panels } from "../panels/panels.js";
 import { Pointing } from "./pointing.js";
 import { showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
+import { PromptTool } from "./prompt-tool.js";
 import { Prompts } from "./prompts.js";
 
 const TASK = "prompted-segmentation";
@@ -18,7 +21,8 @@ export class PromptView {
   onPicture = true;
   #prompts = new Prompts();
   #panels;
-  #pointing;
+  #tool;
+  #painting;
   #models = [];
   /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
@@ -33,11 +37,18 @@ export class PromptView {
    * @param {(error: Error) => void} onError hears of refused requests
    */
   constructor(viewport, onError) {
-    this.#pointing = new Pointing(viewport, this.#prompts, {
-      onChange: (act) => this.#change(act),
-      onDraw: () => this.#redraw(),
+    const hear = { onChange: (act) => this.#change(act), onDraw: () => this.#redraw() };
+    const corrected = (act) => () => {
+      act();
+      this.#painting.correct();
+    };
+    const pointing = new Pointing(viewport, this.#prompts, {
+      ...hear,
+      onChange: (act) => this.#change(corrected(act)),
     });
-    this.#panels = new Panels(byId("prompt-panels"), viewport, { onError, tool: this.#pointing });
+    this.#painting = new Painting(viewport, this.#prompts, () => this.#panels, hear);
+    this.#tool = new PromptTool(pointing, this.#painting, hear.onDraw);
+    this.#panels = new Panels(byId("prompt-panels"), viewport, { onError, tool: this.#tool });
     this.#listen();
     this.#showPrompts();
   }
@@ -64,7 +75,7 @@ export class PromptView {
       // The first picture may be the one that the address speaks of.
       const objects = this.#picture ? [] : parseObjects(readState().objects);
       this.#panels.picture = this.#picture = picture;
-      this.#pointing.size = picture?.bitmap ?? null;
+      this.#tool.size = picture?.bitmap ?? null;
       this.#reset(objects);
     }
     this.#models = chosen;
@@ -101,6 +112,7 @@ export class PromptView {
     }
     byId("prompt-view").addEventListener("keydown", (event) => {
       const id = shortcut(event);
+      if (this.#tool.press(event)) event.preventDefault();
       if (!id) return;
       event.preventDefault();
       this.#change(does[id]);
@@ -121,11 +133,18 @@ export class PromptView {
 
   /** @param {() => void} act */
   #change(act) {
-    const before = JSON.stringify(this.#prompts.asked());
+    const [asked, shown] = [JSON.stringify(this.#prompts.asked()), this.#own()];
+    this.#painting.brush.giveUp();
     act();
     this.#write();
     this.#showPrompts();
-    if (JSON.stringify(this.#prompts.asked()) !== before) this.#ask();
+    if (JSON.stringify(this.#prompts.asked()) !== asked) this.#ask();
+    else if (this.#own() !== shown) this.#panels.refill();
+  }
+
+  /** What is shown beside answers. */
+  #own() {
+    return JSON.stringify(this.#prompts.objects.map(({ mask, keep, label }) => [keep && mask?.counts, label]));
   }
 
   #showPrompts() {
@@ -135,11 +154,12 @@ export class PromptView {
     });
     const able = { undo: this.#prompts.canUndo, redo: this.#prompts.canRedo };
     for (const [id, can] of Object.entries(able)) byId(id).setAttribute("aria-disabled", String(!can));
+    this.#painting.show();
     this.#redraw();
   }
 
   #redraw() {
-    for (const panel of this.#panels) panel.stage.draw();
+    for (const panel of this.#panels ?? []) panel.stage.draw();
   }
 
   #ask() {
@@ -151,6 +171,7 @@ export class PromptView {
       resting: "Click on an object, or drag a box around it.",
       keep: true,
       objects: this.#prompts.asked().objects,
+      amend: (result, asked) => withKept(result, asked, this.#prompts.objects),
       onAnswer: () => {},
       onAgreements: (agreements) => this.#sayOverlaps(agreements),
     });

@@ -7,26 +7,40 @@
 
 /** @typedef {{x: number, y: number, positive: boolean}} Point positive: on the object */
 /** @typedef {[number, number, number, number]} Box left, top, right, bottom */
-/** @typedef {{points: Point[], box: Box | null}} Wanted one object */
+/**
+ * @typedef {object} Wanted one object; whoever changes one keeps what else it has
+ * @property {Point[]} points
+ * @property {Box | null} box
+ * @property {import("../canvas/rle.js").Rle | null} [mask] that was painted, or is an earlier guess
+ * @property {boolean} [keep] the mask is the answer: no model is asked for it
+ * @property {boolean} [said] what a person said of keeping it
+ * @property {boolean} [rough] the mask was begun from nothing: it is a guess for the models
+ * @property {boolean} [lost] its mask was held elsewhere, and its box stands for it
+ * @property {string} [label] what it was called where it comes from
+ * @property {number} [category] the class' number there
+ */
 
 /** @type {Wanted} */
 export const EMPTY = { points: [], box: null };
+/** A point or a box asks for another mask than the one that was kept. */
+const ASKED = { keep: false, said: undefined, rough: false };
 const START = { objects: [EMPTY], current: 0 };
 const MAX_STEPS = 200;
 
 /** @param {Wanted} object */
-export function isEmpty({ points, box }) {
-  return !points.length && !box;
+export function isEmpty({ points, box, mask }) {
+  return !points.length && !box && !mask;
 }
 
 /** A model is not asked for an object of which it only knows what is not on it. @param {Wanted} object */
-export function canBeAsked({ points, box }) {
+export function canBeAsked({ points, box, mask, keep }) {
+  if (mask) return !keep;
   return box !== null || points.some((point) => point.positive);
 }
 
 /** It is only known what is not on it: in a video that corrects what a model follows. @param {Wanted} object */
 export function isCorrection(object) {
-  return !isEmpty(object) && !canBeAsked(object);
+  return !isEmpty(object) && !object.mask && !canBeAsked(object);
 }
 
 /**
@@ -49,8 +63,12 @@ export function nearestPoint(objects, { x, y }, reach) {
 }
 
 /** As options of a request. @param {Wanted} object */
-export function asOptions({ points, box }) {
-  return { points: points.map(({ x, y, positive }) => [x, y, positive]), ...(box && { box }) };
+export function asOptions({ points, box, mask }) {
+  return {
+    points: points.map(({ x, y, positive }) => [x, y, positive]),
+    ...(box && { box }),
+    ...(mask && { mask: { size: mask.size, counts: mask.counts } }),
+  };
 }
 
 export class Prompts {
@@ -93,19 +111,29 @@ export class Prompts {
 
   /** @param {Point} point */
   addPoint(point) {
-    const { points, box } = this.objects[this.current];
-    this.#change({ points: [...points, point], box });
+    const object = this.objects[this.current];
+    this.put(this.current, { ...object, ...ASKED, points: [...object.points, point] });
   }
 
   /** @param {Box} box instead of the object's earlier one */
   drawBox(box) {
-    this.#change({ points: this.objects[this.current].points, box });
+    this.put(this.current, { ...this.objects[this.current], ...ASKED, box });
   }
 
   /** @param {number} object @param {number} index of its points */
   removePoint(object, index) {
-    const { points, box } = this.objects[object];
-    this.#change({ points: points.toSpliced(index, 1), box }, object);
+    const wanted = this.objects[object];
+    this.put(object, { ...wanted, points: wanted.points.toSpliced(index, 1) });
+  }
+
+  /** Adds to the newest step. @param {number} object @param {Wanted} wanted */
+  amend(object, wanted) {
+    this.#states[this.#at] = { objects: this.objects.with(object, wanted), current: this.current };
+  }
+
+  /** Says an object anew, in one step. @param {number} object @param {Wanted} wanted */
+  put(object, wanted) {
+    this.#step(this.objects.with(object, wanted), this.current);
   }
 
   /** The next points are for a new object, or for one that has none yet. */
@@ -140,10 +168,6 @@ export class Prompts {
   asked() {
     const objects = [...this.objects.keys()].filter((index) => canBeAsked(this.objects[index]));
     return { prompts: objects.map((index) => asOptions(this.objects[index])), objects };
-  }
-
-  #change(object, index = this.current) {
-    this.#step(this.objects.with(index, object), this.current);
   }
 
   #step(objects, current) {
