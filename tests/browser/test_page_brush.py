@@ -200,7 +200,7 @@ async def test_keys_paint_at_the_crosshair(opened: Opened, services: Services) -
     page = opened.page
     await start(opened)
     await opened.panel("first").locator("canvas").focus()
-    await page.keyboard.press("m")
+    await page.keyboard.press("d")
     await expect(page.locator("input[value=brush]")).to_be_checked()
     for _ in range(5):
         await page.keyboard.press("]")
@@ -226,7 +226,7 @@ async def test_keys_paint_at_the_crosshair(opened: Opened, services: Services) -
     assert differing(prompt_mask(prompt), expected) <= 4
     await page.keyboard.press("e")
     await expect(page.locator("input[value=eraser]")).to_be_checked()
-    await page.keyboard.press("p")
+    await page.keyboard.press("v")
     await expect(page.locator("input[value=point]")).to_be_checked()
 
 

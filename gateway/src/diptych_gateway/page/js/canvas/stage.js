@@ -33,6 +33,7 @@ const SMOOTH_BELOW = 3;
  *   has left; returns the cursor that says what a press would do, or ""
  * @property {(event: KeyboardEvent, stage: Stage) => boolean} onKey whether the tool used it
  * @property {(context: CanvasRenderingContext2D, frame: Frame) => void} draw over everything
+ * @property {number} [dragPx] from how many CSS pixels a drag is one
  * @property {string} help id of the element that describes the keys
  */
 
@@ -76,6 +77,7 @@ export class Stage {
       shown: () => this.#shown(),
       onClick: (x, y, press) => (tool ? tool.onClick({ x, y }, press, this) : onClick?.(x, y)),
       onDrag: tool && ((drag) => tool.onDrag(drag, this)),
+      dragPx: () => tool?.dragPx,
       onKey: (event) => tool?.onKey(event, this) ?? false,
     });
     this.element.addEventListener("pointermove", (event) => {

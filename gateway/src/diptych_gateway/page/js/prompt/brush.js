@@ -3,6 +3,8 @@
 import { Crosshair } from "./crosshair.js";
 
 const DASH = 5;
+/** They are for boxes and marks, which are another tool's. */
+const KEYS_OF_MARKS = ["b", "m", "p", "delete", "backspace"];
 
 /**
  * @typedef {object} Canvas what is painted on
@@ -14,9 +16,9 @@ const DASH = 5;
  * @property {(text: string) => void} say where the keys are
  */
 
-/** @implements {import("../canvas/stage.js").Tool} */
 export class Brush {
-  help = "";
+  /** A stroke begins at once. */
+  dragPx = 1;
   /** Of the tip, in CSS pixels. */
   diameter = 24;
   erases = false;
@@ -34,15 +36,21 @@ export class Brush {
     this.#canvas = canvas;
     this.#crosshair = new Crosshair(viewport, {
       onPoint: (position, positive, stage) => this.#press(position, positive, stage),
-      onBox: () => {},
+      onDrag: () => {},
+      canMove: () => false,
       onMove: () => this.#follow(),
     });
   }
 
-  /** Another picture, or none, or another tool: what was begun is forgotten. */
+  /** Another picture, or none. */
   set size(size) {
-    this.giveUp();
+    this.rest();
     this.#size = size;
+  }
+
+  /** What was begun is forgotten. */
+  rest() {
+    this.giveUp();
     this.#tip = null;
     this.#crosshair.hide();
   }
@@ -53,10 +61,10 @@ export class Brush {
     this.#canvas.giveUp();
   }
 
-  onClick(position, { other, altKey }, stage) {
+  onClick(position, { other }, stage) {
     this.#crosshair.hide();
     this.giveUp();
-    if (!this.#begin(position, stage, this.erases || Boolean(other ?? altKey))) return;
+    if (!this.#begin(position, stage, this.erases || other)) return;
     this.#line(position);
     this.#end();
   }
@@ -77,7 +85,8 @@ export class Brush {
   }
 
   onKey(event, stage) {
-    if (!this.#size || event.key.toLowerCase() === "b") return false;
+    if (!this.#size) return false;
+    if (KEYS_OF_MARKS.includes(event.key.toLowerCase())) return true;
     if (event.key !== "Escape" || !this.#stroke) return this.#crosshair.press(event, stage);
     this.giveUp();
     return true;

@@ -7,15 +7,17 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 /**
  * @typedef {object} Act positions are shares of the picture
  * @property {(position: import("../canvas/stage.js").Position, positive: boolean, stage: import("../canvas/stage.js").Stage) => void} onPoint
- * @property {(drag: import("../canvas/gestures.js").Drag) => void} onBox
- * @property {() => void} onMove it is elsewhere, or gone
+ * @property {(drag: import("../canvas/gestures.js").Drag, stage: import("../canvas/stage.js").Stage) => void} onDrag
+ * @property {(position: import("../canvas/stage.js").Position, stage: import("../canvas/stage.js").Stage) => boolean} canMove
+ *   whether there is something to be moved
+ * @property {(stage: import("../canvas/stage.js").Stage) => void} onMove it is elsewhere, or gone
  */
 
 export class Crosshair {
   /** `null` until a key was pressed. @type {import("../canvas/stage.js").Position | null} */
   at = null;
-  /** Where a box begins. @type {import("../canvas/stage.js").Position | null} */
-  #corner = null;
+  /** What is under way: a box that is drawn if `fresh`, else something that is moved. */
+  #drag = null;
   #viewport;
   #act;
 
@@ -25,13 +27,26 @@ export class Crosshair {
     this.#act = act;
   }
 
-  /** Whether a box has one corner. */
-  get drawing() {
-    return this.#corner !== null;
+  /** "box" while one is drawn, "move" while something is moved, else "". */
+  get doing() {
+    if (!this.#drag) return "";
+    return this.#drag.fresh ? "box" : "move";
   }
 
   hide() {
-    this.at = this.#corner = null;
+    this.at = this.#drag = null;
+  }
+
+  /** @param {import("../canvas/stage.js").Position} position @param {import("../canvas/stage.js").Stage} stage */
+  goTo(position, stage) {
+    this.at = position;
+    // The picture follows, so that it is always seen.
+    const out = (share, middle) => {
+      const margin = 0.5 / this.#viewport.zoom;
+      return Math.max(share - middle - margin, 0) + Math.min(share - middle + margin, 0);
+    };
+    this.#viewport.move(out(position.x, this.#viewport.x), out(position.y, this.#viewport.y));
+    this.#act.onMove(stage);
   }
 
   /**
@@ -42,10 +57,12 @@ export class Crosshair {
   press(event, stage) {
     if (event.ctrlKey || event.metaKey) return false;
     const move = MOVES[event.key];
-    if (move) this.#move(move, event.shiftKey ? LEAP : STEP);
+    const key = event.altKey ? "" : event.key.toLowerCase();
+    if (move) this.#move(move, event.shiftKey ? LEAP : STEP, stage);
+    else if (event.key === "Enter" && this.#drag) this.#drop(stage);
     else if (event.key === "Enter") this.#act.onPoint(this.#position(), !event.shiftKey && !event.altKey, stage);
-    else if (event.key === "Escape") return this.#cancel();
-    else if (event.key.toLowerCase() === "b" && !event.altKey) this.#turnBox();
+    else if (event.key === "Escape") return this.#cancel(stage);
+    else if (key === "b" || key === "m") return this.#turn(key === "b", stage);
     else return false;
     return true;
   }
@@ -56,35 +73,39 @@ export class Crosshair {
     return this.at;
   }
 
-  #move([right, down], step) {
+  #move([right, down], step, stage) {
     const { zoom } = this.#viewport;
     const { x, y } = this.#position();
-    this.at = { x: clamp(x + (right * step) / zoom), y: clamp(y + (down * step) / zoom) };
-    // The picture follows, so that it is always seen.
-    const out = (position, middle) => {
-      const margin = 0.5 / zoom;
-      return Math.max(position - middle - margin, 0) + Math.min(position - middle + margin, 0);
-    };
-    this.#viewport.move(out(this.at.x, this.#viewport.x), out(this.at.y, this.#viewport.y));
-    if (this.#corner) this.#act.onBox({ from: this.#corner, to: this.at, done: false });
-    this.#act.onMove();
+    this.goTo({ x: clamp(x + (right * step) / zoom), y: clamp(y + (down * step) / zoom) }, stage);
+    if (this.#drag) this.#act.onDrag({ ...this.#drag, to: this.at, done: false }, stage);
   }
 
-  #turnBox() {
-    const to = this.#position();
-    const from = this.#corner;
-    this.#corner = from ? null : to;
-    if (from) this.#act.onBox({ from, to, done: true });
-    this.#act.onMove();
+  /** Takes hold of something or begins a box; ends what is under way. */
+  #turn(fresh, stage) {
+    const from = this.#position();
+    if (this.#drag) this.#drop(stage);
+    else if (fresh || this.#act.canMove(from, stage)) this.#drag = { from, fresh };
+    else return false;
+    this.#act.onMove(stage);
+    return true;
   }
 
-  #cancel() {
+  #drop(stage) {
+    const drag = this.#drag;
+    this.#drag = null;
+    this.#act.onDrag({ ...drag, to: this.at, done: true }, stage);
+    this.#act.onMove(stage);
+  }
+
+  #cancel(stage) {
     if (!this.at) return false;
-    if (this.#corner) {
-      this.#act.onBox({ from: this.#corner, to: null, done: true });
-      this.#corner = null;
+    if (this.#drag) {
+      const drag = this.#drag;
+      this.#drag = null;
+      this.at = drag.from;
+      this.#act.onDrag({ ...drag, to: null, done: true }, stage);
     } else this.at = null;
-    this.#act.onMove();
+    this.#act.onMove(stage);
     return true;
   }
 }

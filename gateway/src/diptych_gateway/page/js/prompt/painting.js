@@ -6,7 +6,7 @@ import { takesMasks } from "../common/tasks.js";
 import { Brush } from "./brush.js";
 import { MaskLayer } from "./mask-layer.js";
 import { MaskSheet } from "./mask-sheet.js";
-import { EMPTY, isCorrection } from "./prompts.js";
+import { ASKED, EMPTY, isCorrection } from "./prompts.js";
 
 const RULE =
   "What you paint on an answer is kept as you painted it, as in CVAT and Label Studio; what you paint from nothing " +
@@ -66,10 +66,21 @@ export class Painting {
     this.#hear.onChange(() => this.#put({ ...this.#current, keep, said: keep }));
   }
 
-  /** Where nothing but what is not on it is left of an object, its answer is what that corrects. */
-  correct() {
-    const mask = isCorrection(this.#current) && this.#answer();
-    if (mask) this.#prompts.amend(this.#prompts.current, { ...this.#current, mask });
+  /**
+   * Points at an object. That corrects a mask that was kept; and where nothing is left but what is not
+   * on the object, its answer.
+   *
+   * @param {() => void} act
+   */
+  correct(act) {
+    const before = this.#prompts.objects;
+    act();
+    const object = this.#current;
+    const { points, box } = before[this.#prompts.current] ?? EMPTY;
+    const pointed = object.points !== points && object.points.length >= points.length;
+    const mask = isCorrection(object) && this.#answer();
+    if (mask) this.#amend({ ...object, mask });
+    else if (object.keep && (pointed || (object.box && object.box !== box))) this.#amend({ ...object, ...ASKED });
   }
 
   /** Says what becomes of the mask. */
@@ -116,6 +127,10 @@ export class Painting {
     const object = this.#current;
     const rough = !erasing && (!this.#base || Boolean(object.rough));
     return { ...object, mask, rough, keep: object.said ?? !rough, lost: false };
+  }
+
+  #amend(object) {
+    this.#prompts.amend(this.#prompts.current, object);
   }
 
   #put(object) {

@@ -1,12 +1,13 @@
-/** Clicks, drags and keys on the pictures, turned into points and boxes. */
+/** Clicks, drags and keys on the pictures, turned into points and boxes, and changes of them. */
 
 import { Crosshair } from "./crosshair.js";
 import { byId } from "../common/dom.js";
+import { Grip, inPixels } from "./grip.js";
 import { drawPrompts } from "./prompt-marks.js";
-import { nearestPoint } from "./prompts.js";
+import { cursorOf, fine, handlesOf, nameOf, targetAt } from "./targets.js";
 
-const REACH_PX = { mouse: 9, touch: 18 };
-const MIN_BOX_PX = 2;
+/** How far from a mark it is taken hold of, in CSS pixels. */
+const REACH_PX = { mouse: 9, pen: 12, touch: 22 };
 
 /**
  * @typedef {object} Pointed what is pointed at
@@ -15,6 +16,9 @@ const MIN_BOX_PX = 2;
  * @property {(point: import("./prompts.js").Point) => void} addPoint
  * @property {(box: import("./prompts.js").Box) => void} drawBox
  * @property {(object: number, index: number) => void} removePoint
+ * @property {(object: number) => void} removeBox
+ * @property {(object: number, wanted: import("./prompts.js").Wanted) => void} put
+ * @property {(object: number) => void} [choose]
  */
 
 /** Ids of what explains the keys, makes points be not on the object, says where the crosshair is. */
@@ -22,12 +26,21 @@ const ELEMENTS = { help: "prompt-keys", background: "background", said: "prompt-
 
 /** @implements {import("../canvas/stage.js").Tool} */
 export class Pointing {
+  /**
+   * Does what it can instead of points and boxes; what it draws is drawn over them.
+   *
+   * @type {Partial<import("../canvas/stage.js").Tool> | null}
+   */
+  tool = null;
+  /** Draws below the marks. @type {import("../canvas/stage.js").Tool["draw"] | null} */
+  under = null;
   #elements;
   #prompts;
   #hear;
   #crosshair;
-  /** A box that is being drawn. @type {import("./prompts.js").Box | null} */
-  #draft = null;
+  #grip = new Grip();
+  /** Where the pointer or the crosshair is. @type {{at: {x: number, y: number}, near: any} | null} */
+  #over = null;
   /** Of the picture. @type {{width: number, height: number} | null} */
   #size = null;
 
@@ -44,69 +57,154 @@ export class Pointing {
     this.#prompts = prompts;
     this.#hear = hear;
     this.#crosshair = new Crosshair(viewport, {
-      onPoint: (position, positive, stage) => this.#point(position, positive, REACH_PX.mouse * stage.grain),
-      onBox: (drag) => this.onDrag(drag),
-      onMove: () => this.#tellCrosshair(),
+      onPoint: (position, positive, stage) => {
+        this.#point(position, positive, nearBy("mouse", stage));
+        this.#tellCrosshair(stage);
+      },
+      onDrag: (drag, stage) => this.#drag(drag, nearBy("mouse", stage)),
+      canMove: (position, stage) => this.#targetAt(position, { ...nearBy("mouse", stage), drags: true }) !== null,
+      onMove: (stage) => this.#tellCrosshair(stage),
     });
   }
 
   /** Another picture, or none: what was begun on the earlier one is forgotten. */
   set size(size) {
     this.#size = size;
-    this.#draft = null;
+    this.#over = null;
+    this.#grip.letGo();
     this.#crosshair.hide();
   }
 
-  /** Adds a point; where there is one, takes it away. */
-  onClick(position, { altKey, pointerType }, stage) {
-    this.#crosshair.hide();
-    const reach = pointerType === "touch" ? REACH_PX.touch : REACH_PX.mouse;
-    this.#point(position, !altKey, reach * stage.grain);
+  get dragPx() {
+    return this.tool?.dragPx;
   }
 
-  /** @param {import("../canvas/gestures.js").Drag} drag */
-  onDrag({ from, to, done }) {
-    if (!this.#size) return;
-    const [a, b] = [this.#pixel(from), to && this.#pixel(to)];
-    const box = b && [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
-    this.#draft = done ? null : box;
-    if (done && box && Math.min(box[2] - box[0], box[3] - box[1]) >= MIN_BOX_PX) {
-      this.#hear.onChange(() => this.#prompts.drawBox(box));
-    } else this.#hear.onDraw();
+  /** Adds a point; where there is one, takes it away, and with its × a box. */
+  onClick(position, press, stage) {
+    this.#crosshair.hide();
+    if (this.tool?.onClick) this.tool.onClick(position, press, stage);
+    else this.#point(position, !press.other, nearBy(press.pointerType, stage));
+  }
+
+  onDrag(drag, stage) {
+    this.#crosshair.hide();
+    if (this.tool?.onDrag) this.tool.onDrag(drag, stage);
+    else this.#drag(drag, nearBy(drag.pointerType ?? "mouse", stage));
+  }
+
+  onHover(position, pointerType, stage) {
+    const before = JSON.stringify(this.#marked());
+    const inside = position && this.#size && isInside(position);
+    const near = nearBy(pointerType, stage);
+    if (inside && !this.tool?.onHover) this.#over = { at: inPixels(position, this.#size), near };
+    else if (!this.#crosshair.at) this.#over = null;
+    const target = this.#marked();
+    if (JSON.stringify(target) !== before) this.#hear.onDraw();
+    if (this.tool?.onHover) return this.tool.onHover(position, pointerType, stage);
+    return inside ? cursorOf(target) : "default";
   }
 
   onKey(event, stage) {
-    return this.#size !== null && this.#crosshair.press(event, stage);
+    if (!this.#size) return false;
+    if (this.tool?.onKey?.(event, stage) || this.#crosshair.press(event, stage)) return true;
+    if (event.key === "Delete" || event.key === "Backspace") return this.#removeMarked();
+    const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+    return plain && event.key.toLowerCase() === "p" && this.#nextMark(event.shiftKey ? -1 : 1, stage);
+  }
+
+  /** Takes away the point or the box that the pointer is on; returns whether there was one. */
+  removeHovered() {
+    return !this.#crosshair.at && this.#removeMarked();
+  }
+
+  #removeMarked() {
+    const target = this.#grip.busy ? null : this.#marked();
+    if (target) this.#hear.onChange(() => this.#remove(target));
+    return target !== null;
   }
 
   draw(context, frame) {
     if (!this.#size) return;
-    const { objects, current } = this.#prompts;
-    const { at } = this.#crosshair;
-    const crosshair = at && this.#pixel(at);
-    drawPrompts(context, frame, { size: this.#size, objects, current, draft: this.#draft, crosshair });
+    this.under?.(context, frame);
+    const { current } = this.#prompts;
+    const { draft, busy, held } = this.#grip;
+    const objects = draft ? this.#prompts.objects.with(draft.object, draft.wanted) : this.#prompts.objects;
+    const crosshair = this.#crosshair.at && inPixels(this.#crosshair.at, this.#size);
+    const marked = busy ? held : this.#marked();
+    drawPrompts(context, frame, { size: this.#size, objects, current, crosshair, marked, busy });
+    this.tool?.draw?.(context, frame);
   }
 
-  #point(position, positive, reach) {
-    if (!this.#size || Math.min(position.x, position.y) < 0 || Math.max(position.x, position.y) > 1) return;
-    const pixel = this.#pixel(position);
-    const there = nearestPoint(this.#prompts.objects, pixel, reach);
+  #scene() {
+    const { objects, current } = this.#prompts;
+    return { objects, current, size: this.#size };
+  }
+
+  #targetAt(position, near) {
+    return targetAt(this.#scene(), inPixels(position, this.#size), near);
+  }
+
+  #marked() {
+    return this.#over && targetAt(this.#scene(), this.#over.at, this.#over.near);
+  }
+
+  #remove({ kind, object, index }) {
+    if (kind === "point") this.#prompts.removePoint(object, index);
+    else this.#prompts.removeBox(object);
+  }
+
+  #point(position, positive, near) {
+    if (!this.#size || !isInside(position)) return;
+    const target = this.#targetAt(position, near);
+    const on = positive && !byId(this.#elements.background).checked;
     this.#hear.onChange(() => {
-      if (there) this.#prompts.removePoint(there.object, there.index);
-      else this.#prompts.addPoint({ ...pixel, positive: positive && !byId(this.#elements.background).checked });
+      if (target?.kind === "point" || target?.kind === "close") this.#remove(target);
+      else this.#prompts.addPoint({ ...inPixels(position, this.#size), positive: on });
     });
   }
 
-  /** Shares to pixels of the picture, clamped into it, as fine as the address has them. */
-  #pixel({ x, y }) {
-    const fine = (share, size) => Math.round(Math.min(Math.max(share, 0), 1) * size * 10) / 10;
-    return { x: fine(x, this.#size.width), y: fine(y, this.#size.height) };
+  /** Of a mark where it begins on one, else of a new box. Nothing is asked before it ends. */
+  #drag(drag, near) {
+    if (!this.#size) return;
+    const result = this.#grip.drag(drag, this.#scene(), near);
+    if (this.#over && drag.to) this.#over = { ...this.#over, at: inPixels(drag.to, this.#size) };
+    if (!result) return this.#hear.onDraw();
+    const { object, wanted, moved } = result;
+    this.#hear.onChange(() => {
+      if (object !== this.#prompts.current) this.#prompts.choose?.(object);
+      if (moved) this.#prompts.put(object, wanted);
+      else this.#prompts.drawBox(wanted.box);
+    });
   }
 
-  #tellCrosshair() {
-    const { at, drawing } = this.#crosshair;
-    const { x, y } = this.#pixel(at ?? { x: 0, y: 0 });
-    byId(this.#elements.said).textContent = at ? `${drawing ? "Box to" : "At"} ${x}, ${y}` : "";
+  /** The crosshair goes to the next point of the current object, then along the handles of its box. */
+  #nextMark(step, stage) {
+    const { points, box } = this.#prompts.objects[this.#prompts.current];
+    const marks = [...points, ...(box ? handlesOf(box) : [])];
+    if (!marks.length) return false;
+    const here = this.#crosshair.at && inPixels(this.#crosshair.at, this.#size);
+    const at = marks.findIndex(({ x, y }) => here && fine(x) === here.x && fine(y) === here.y);
+    const next = at < 0 && step < 0 ? marks.length - 1 : (at + step + marks.length) % marks.length;
+    const { x, y } = marks[next];
+    this.#crosshair.goTo({ x: x / this.#size.width, y: y / this.#size.height }, stage);
+    return true;
+  }
+
+  #tellCrosshair(stage) {
+    const { at, doing } = this.#crosshair;
+    this.#over = at && { at: inPixels(at, this.#size), near: nearBy("mouse", stage) };
+    const target = doing ? null : this.#marked();
+    const verb = { box: "Box to", move: "Moved to" }[doing] ?? "At";
+    const place = this.#over && `${verb} ${this.#over.at.x}, ${this.#over.at.y}`;
+    byId(this.#elements.said).textContent = [place, target && nameOf(target)].filter(Boolean).join(": ");
     this.#hear.onDraw();
   }
+}
+
+function nearBy(pointerType, { grain }) {
+  return { reach: (REACH_PX[pointerType] ?? REACH_PX.mouse) * grain, grain };
+}
+
+function isInside({ x, y }) {
+  return Math.min(x, y) >= 0 && Math.max(x, y) <= 1;
 }

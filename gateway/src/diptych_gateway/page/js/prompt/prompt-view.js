@@ -9,10 +9,11 @@ import { Panels } from "../panels/panels.js";
 import { Pointing } from "./pointing.js";
 import { showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
-import { PromptTool } from "./prompt-tool.js";
 import { Prompts } from "./prompts.js";
+import { ToolChoice } from "./tool-choice.js";
 
 const TASK = "prompted-segmentation";
+const REMOVES = ["Delete", "Backspace"];
 
 /** @implements {import("../views.js").View} */
 export class PromptView {
@@ -21,8 +22,9 @@ export class PromptView {
   onPicture = true;
   #prompts = new Prompts();
   #panels;
-  #tool;
+  #pointing;
   #painting;
+  #tools;
   #models = [];
   /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
@@ -38,17 +40,14 @@ export class PromptView {
    */
   constructor(viewport, onError) {
     const hear = { onChange: (act) => this.#change(act), onDraw: () => this.#redraw() };
-    const corrected = (act) => () => {
-      act();
-      this.#painting.correct();
-    };
-    const pointing = new Pointing(viewport, this.#prompts, {
-      ...hear,
-      onChange: (act) => this.#change(corrected(act)),
-    });
     this.#painting = new Painting(viewport, this.#prompts, () => this.#panels, hear);
-    this.#tool = new PromptTool(pointing, this.#painting, hear.onDraw);
-    this.#panels = new Panels(byId("prompt-panels"), viewport, { onError, tool: this.#tool });
+    this.#pointing = new Pointing(viewport, this.#prompts, {
+      ...hear,
+      onChange: (act) => this.#change(() => this.#painting.correct(act)),
+    });
+    this.#pointing.under = (context, frame) => this.#painting.draw(context, frame);
+    this.#tools = new ToolChoice(this.#pointing, this.#painting, hear.onDraw);
+    this.#panels = new Panels(byId("prompt-panels"), viewport, { onError, tool: this.#pointing });
     this.#listen();
     this.#showPrompts();
   }
@@ -75,7 +74,7 @@ export class PromptView {
       // The first picture may be the one that the address speaks of.
       const objects = this.#picture ? [] : parseObjects(readState().objects);
       this.#panels.picture = this.#picture = picture;
-      this.#tool.size = picture?.bitmap ?? null;
+      this.#pointing.size = this.#painting.size = picture?.bitmap ?? null;
       this.#reset(objects);
     }
     this.#models = chosen;
@@ -111,12 +110,21 @@ export class PromptView {
       byId(id).addEventListener("click", () => this.#change(act));
     }
     byId("prompt-view").addEventListener("keydown", (event) => {
+      if (event.defaultPrevented) return;
+      if (REMOVES.includes(event.key) && this.#remove(event.target)) event.preventDefault();
       const id = shortcut(event);
-      if (this.#tool.press(event)) event.preventDefault();
-      if (!id) return;
+      if (!id && !this.#tools.press(event)) return;
       event.preventDefault();
-      this.#change(does[id]);
+      if (id) this.#change(does[id]);
     });
+  }
+
+  /** What a key takes away: the mark under the pointer, or the object of the button that has the focus. */
+  #remove({ dataset: { choose: object } }) {
+    if (this.#pointing.removeHovered()) return true;
+    if (object === undefined) return false;
+    this.#change(() => this.#prompts.removeObject(Number(object)));
+    return true;
   }
 
   #reset(objects) {
@@ -151,6 +159,7 @@ export class PromptView {
     showObjects(this.#prompts, {
       onChoose: (object) => this.#change(() => this.#prompts.choose(object)),
       onRemove: (object) => this.#change(() => this.#prompts.removeObject(object)),
+      onRemoveBox: (object) => this.#change(() => this.#prompts.removeBox(object)),
     });
     const able = { undo: this.#prompts.canUndo, redo: this.#prompts.canRedo };
     for (const [id, can] of Object.entries(able)) byId(id).setAttribute("aria-disabled", String(!can));

@@ -22,8 +22,8 @@
 
 /** @type {Wanted} */
 export const EMPTY = { points: [], box: null };
-/** A point or a box asks for another mask than the one that was kept. */
-const ASKED = { keep: false, said: undefined, rough: false };
+/** An object whose mask is not kept any more. */
+export const ASKED = { keep: false, said: undefined, rough: false };
 const START = { objects: [EMPTY], current: 0 };
 const MAX_STEPS = 200;
 
@@ -43,30 +43,13 @@ export function isCorrection(object) {
   return !isEmpty(object) && !object.mask && !canBeAsked(object);
 }
 
-/**
- * The point whose mark is at a position, the nearest if there are several.
- *
- * @param {Wanted[]} objects
- * @param {{x: number, y: number}} position
- * @param {number} reach how far away it may be, in pixels of the picture
- * @returns {{object: number, index: number} | null}
- */
-export function nearestPoint(objects, { x, y }, reach) {
-  let [nearest, found] = [reach, null];
-  objects.forEach(({ points }, object) =>
-    points.forEach((point, index) => {
-      const distance = Math.hypot(point.x - x, point.y - y);
-      if (distance <= nearest) [nearest, found] = [distance, { object, index }];
-    }),
-  );
-  return found;
-}
-
 /** As options of a request. @param {Wanted} object */
 export function asOptions({ points, box, mask }) {
+  // A mask alone is a vague guess to models: its box says that it is about there.
+  const around = box ?? (points.length ? null : mask?.box);
   return {
     points: points.map(({ x, y, positive }) => [x, y, positive]),
-    ...(box && { box }),
+    ...(around && { box: around }),
     ...(mask && { mask: { size: mask.size, counts: mask.counts } }),
   };
 }
@@ -112,12 +95,12 @@ export class Prompts {
   /** @param {Point} point */
   addPoint(point) {
     const object = this.objects[this.current];
-    this.put(this.current, { ...object, ...ASKED, points: [...object.points, point] });
+    this.put(this.current, { ...object, points: [...object.points, point] });
   }
 
   /** @param {Box} box instead of the object's earlier one */
   drawBox(box) {
-    this.put(this.current, { ...this.objects[this.current], ...ASKED, box });
+    this.put(this.current, { ...this.objects[this.current], box });
   }
 
   /** @param {number} object @param {number} index of its points */
@@ -129,6 +112,11 @@ export class Prompts {
   /** Adds to the newest step. @param {number} object @param {Wanted} wanted */
   amend(object, wanted) {
     this.#states[this.#at] = { objects: this.objects.with(object, wanted), current: this.current };
+  }
+
+  /** @param {number} object */
+  removeBox(object) {
+    this.put(object, { ...this.objects[object], box: null });
   }
 
   /** Says an object anew, in one step. @param {number} object @param {Wanted} wanted */

@@ -51,20 +51,24 @@ export class VideoPrompts {
   }
 
   addPoint(point) {
-    const { points, box } = this.objects[this.current];
-    this.#put(this.current, { points: [...points, point], box });
+    const object = this.objects[this.current];
+    this.put(this.current, { ...object, points: [...object.points, point] });
   }
 
   drawBox(box) {
-    this.#put(this.current, { points: this.objects[this.current].points, box });
+    this.put(this.current, { ...this.objects[this.current], box });
   }
 
   removePoint(object, index) {
-    const { points, box } = this.objects[object];
-    this.#put(object, { points: points.toSpliced(index, 1), box });
+    const wanted = this.objects[object];
+    this.put(object, { ...wanted, points: wanted.points.toSpliced(index, 1) });
   }
 
-  #put(object, wanted) {
+  removeBox(object) {
+    this.put(object, { ...this.objects[object], box: null });
+  }
+
+  put(object, wanted) {
     this.objects = this.objects.with(object, wanted);
   }
 
@@ -90,7 +94,7 @@ export class VideoPrompts {
     const gone = this.current;
     this.#forgotten.add(gone);
     this.#asked.delete(gone);
-    this.#put(gone, EMPTY);
+    this.put(gone, EMPTY);
     this.#hear.onForget(gone + 1);
     const left = [...this.objects.keys()].filter((object) => !this.#forgotten.has(object));
     this.current = left.at(-1) ?? 0;
