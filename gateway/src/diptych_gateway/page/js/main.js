@@ -2,32 +2,59 @@
 
 import { readState, writeState } from "./common/address.js";
 import { fetchModels, keepToken } from "./common/api.js";
-import { CardsView } from "./cards/cards-view.js";
 import { CompareView } from "./compare/compare-view.js";
 import { byId } from "./common/dom.js";
 import { ModelChoice } from "./common/model-choice.js";
 import { offerPictures, SAMPLES } from "./common/picture.js";
-import { PromptView } from "./prompt/prompt-view.js";
-import { TakeAlong } from "./take/take-along.js";
-import { VideoView } from "./video/video-view.js";
-import { ReportView } from "./report/report-view.js";
 import { Viewport } from "./canvas/viewport.js";
 import { Views } from "./views.js";
 
 const viewport = new Viewport();
-const takeAlong = new TakeAlong();
 const views = new Views(
   [
-    new CompareView(viewport, hearError),
-    new PromptView(viewport, hearError),
-    new VideoView(new Viewport(), hearError),
-    new CardsView(hearError),
-    new ReportView(compareAnew),
+    { id: "compare", names: ["side", "wipe", "difference"], onPicture: true, view: new CompareView(viewport, hearError) },
+    {
+      id: "prompt",
+      names: ["prompt"],
+      onPicture: true,
+      module: "./prompt/prompt-view.js",
+      style: "prompt.css",
+      make: ({ PromptView }) => new PromptView(viewport, hearError),
+    },
+    {
+      id: "video",
+      names: ["video"],
+      onPicture: false,
+      module: "./video/video-view.js",
+      style: "video.css",
+      make: ({ VideoView }) => new VideoView(new Viewport(), hearError),
+    },
+    {
+      id: "models",
+      names: ["models"],
+      onPicture: false,
+      module: "./cards/cards-view.js",
+      style: "cards.css",
+      make: ({ CardsView }) => new CardsView(hearError),
+    },
+    {
+      id: "report",
+      names: ["report"],
+      onPicture: false,
+      module: "./report/report-view.js",
+      style: "report.css",
+      make: ({ ReportView }) => new ReportView(compareAnew),
+    },
   ],
   (view) => {
-    takeAlong.view = view;
+    seen = view;
+    if (takeAlong) takeAlong.view = view;
   },
 );
+/** @type {import("./views.js").View | null} */
+let seen = null;
+/** @type {import("./take/take-along.js").TakeAlong | null} */
+let takeAlong = null;
 const choice = new ModelChoice(tellViews);
 let models = [];
 let told = [];
@@ -75,12 +102,13 @@ async function lookForModels() {
 async function takePicture(chosen) {
   const before = picture;
   picture = chosen;
-  takeAlong.picture = chosen;
+  if (takeAlong) takeAlong.picture = chosen;
   showProblem("");
   const { name, bitmap, sentAs } = chosen;
   const sent = sentAs && `, sent as ${sentAs}`;
   byId("picture-name").title = byId("picture-name").textContent = `${name}, ${bitmap.width} × ${bitmap.height} pixels${sent}`;
-  writeState({ sample: chosen.sample });
+  // The first picture may be the one that the address speaks of.
+  writeState({ sample: chosen.sample, ...(before && { objects: "" }) });
   viewport.reset();
   // A model that was down may be back, and its card may say other things.
   if (!models.length || models.some((model) => model.error)) {
@@ -143,6 +171,14 @@ function listen() {
   });
 }
 
+/** It is for answers, so it may come after them. */
+async function loadTakeAlong() {
+  const { TakeAlong } = await import("./take/take-along.js");
+  takeAlong = new TakeAlong();
+  takeAlong.picture = picture;
+  if (seen) takeAlong.view = seen;
+}
+
 async function start() {
   listen();
   views.show();
@@ -152,6 +188,7 @@ async function start() {
   await lookForModels();
   const { sample } = readState();
   if (SAMPLES.some(({ name }) => name === sample) && !picture) await pictures.takeSample(sample);
+  loadTakeAlong();
 }
 
 start();

@@ -7,9 +7,6 @@ import { PICTURE_TASKS, taskName } from "../common/tasks.js";
 
 /** @implements {import("../views.js").View} */
 export class CompareView {
-  id = "compare";
-  names = ["side", "wipe", "difference"];
-  onPicture = true;
   #comparison;
   #models = [];
   #picture = null;

@@ -17,9 +17,6 @@ const REMOVES = ["Delete", "Backspace"];
 
 /** @implements {import("../views.js").View} */
 export class PromptView {
-  id = "prompt";
-  names = ["prompt"];
-  onPicture = true;
   #prompts = new Prompts();
   #panels;
   #pointing;
@@ -71,11 +68,9 @@ export class PromptView {
   /** @param {import("../views.js").Known} known */
   take({ chosen, picture }) {
     if (picture !== this.#picture) {
-      // The first picture may be the one that the address speaks of.
-      const objects = this.#picture ? [] : parseObjects(readState().objects);
       this.#panels.picture = this.#picture = picture;
       this.#pointing.size = this.#painting.size = picture?.bitmap ?? null;
-      this.#reset(objects);
+      this.#reset(parseObjects(readState().objects));
     }
     this.#models = chosen;
     this.#due = true;

@@ -12,9 +12,6 @@ const SAMPLE = "samples/clip.webm";
 
 /** @implements {import("../views.js").View} */
 export class VideoView {
-  id = "video";
-  names = ["video"];
-  onPicture = false;
   #viewport;
   #onError;
   #source;
