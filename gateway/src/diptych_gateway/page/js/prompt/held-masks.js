@@ -1,17 +1,17 @@
 /** Masks are too long for an address: it has their box and a short name, and they are kept here. */
 
-/** @type {Map<string, {mask: import("../canvas/rle.js").Rle, label?: string, category?: number}>} */
+/** @type {Map<string, import("../canvas/rle.js").Rle>} */
 const held = new Map();
 const MOST = 1000;
 
 /**
- * @param {import("./prompts.js").Wanted} object with a mask
+ * @param {import("../canvas/rle.js").Rle} mask
  * @returns {string} what stands for it, beside its box
  */
-export function hold({ mask, label, category }) {
-  const name = hashed(`${label ?? ""} ${mask.size} ${mask.counts}`);
+export function hold(mask) {
+  const name = hashed(`${mask.size} ${mask.counts}`);
   if (!held.has(name) && held.size === MOST) held.delete(held.keys().next().value);
-  held.set(name, { mask, label, category });
+  held.set(name, mask);
   return name;
 }
 

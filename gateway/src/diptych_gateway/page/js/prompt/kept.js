@@ -4,7 +4,7 @@
  * @param {any} result a model's answer as it came
  * @param {number[]} asked the object that each prompt was for
  * @param {import("./prompts.js").Wanted[]} objects
- * @returns {{result: any, asked: number[]}} with a segment for each mask that is kept
+ * @returns {{result: any, objects: number[]}} with a segment for each mask that is kept
  */
 export function withKept(result, asked, objects) {
   const named = result.segments.map((segment) => {
@@ -13,7 +13,7 @@ export function withKept(result, asked, objects) {
   });
   const kept = [...objects.keys()].filter((index) => objects[index].keep && objects[index].mask);
   const own = kept.map((index, at) => segmentOf(objects[index], asked.length + at));
-  return { result: { ...result, segments: [...named, ...own] }, asked: [...asked, ...kept] };
+  return { result: { ...result, segments: [...named, ...own] }, objects: [...asked, ...kept] };
 }
 
 /** An answer of a model that was not asked. @param {string} id @param {{width: number, height: number}} size */

@@ -2,6 +2,7 @@
 
 import { byId } from "../common/dom.js";
 import { color } from "../canvas/palette.js";
+import { rleOf } from "../canvas/segments.js";
 import { takesMasks } from "../common/tasks.js";
 import { Brush } from "./brush.js";
 import { MaskLayer } from "./mask-layer.js";
@@ -167,10 +168,4 @@ export class Painting {
   #say(text) {
     byId("paint-said").textContent = text;
   }
-}
-
-/** @param {import("../canvas/segments.js").Segment} segment with a mask @returns {import("../canvas/rle.js").Rle} */
-export function rleOf({ mask: { x, y, width, height }, document: { segmentation }, area }) {
-  const { size, counts } = segmentation;
-  return { size, counts, box: [x, y, x + width, y + height], area };
 }

@@ -3,7 +3,8 @@
  *
  * Objects are apart by `/`, their points and box by `;`. A point off the object has a minus, a box
  * a `b` and left, top, right, bottom. A mask is too long: it has an `m`, or a `k` if it is kept as it
- * is, its box and the name that it is held by. Where nobody holds it, its box is left of it.
+ * is, its box and the name that it is held by. Where nobody holds it, its box is left of it. What an
+ * object is called has an `n` and the number of its class.
  */
 
 import { heldMask, hold } from "./held-masks.js";
@@ -12,17 +13,18 @@ import { EMPTY, isEmpty } from "./prompts.js";
 const NUMBER = "(\\d{1,6}(?:\\.\\d{1,2})?)";
 const POINT = new RegExp(`^(-?)${NUMBER},${NUMBER}$`);
 const BOX = new RegExp(`^b${NUMBER},${NUMBER},${NUMBER},${NUMBER}$`);
+const NAME = /^n(\d{1,9}),(\S{1,200})$/;
 const MASK = new RegExp(`^([mk])${NUMBER},${NUMBER},${NUMBER},${NUMBER},(\\w{1,7})$`);
 
 /** @param {import("./prompts.js").Wanted[]} objects */
 export function formatObjects(objects) {
   return objects
     .filter((object) => !isEmpty(object))
-    .map((object) => {
-      const { points, box, mask, keep } = object;
+    .map(({ points, box, mask, keep, label, category }) => {
       const parts = points.map(({ x, y, positive }) => `${positive ? "" : "-"}${x},${y}`);
       if (box) parts.push(`b${box}`);
-      if (mask) parts.push(`${keep ? "k" : "m"}${mask.box},${hold(object)}`);
+      if (mask) parts.push(`${keep ? "k" : "m"}${mask.box},${hold(mask)}`);
+      if (label) parts.push(`n${category ?? 0},${encodeURIComponent(label)}`);
       return parts.join(";");
     })
     .join("/");
@@ -67,15 +69,24 @@ function parseObject(text) {
     if (point) object.points.push({ x: Number(point[2]), y: Number(point[3]), positive: !point[1] });
     else if (box && box[0] < box[2] && box[1] < box[3]) object.box = box;
     else if (mask) recall(object, mask);
+    else if (NAME.test(part)) name(object, NAME.exec(part));
   }
   return object;
 }
 
 function recall(object, [, kind, left, top, right, bottom, name]) {
   const known = heldMask(name);
-  if (known) Object.assign(object, known, { keep: kind === "k" });
+  if (known) Object.assign(object, { mask: known, keep: kind === "k" });
   else {
     object.box ??= [left, top, right, bottom].map(Number);
     object.lost = true;
+  }
+}
+
+function name(object, [, category, label]) {
+  try {
+    Object.assign(object, { label: decodeURIComponent(label), category: Number(category) });
+  } catch {
+    // Somebody has cut the address: the object has no name.
   }
 }

@@ -3,7 +3,7 @@
 import { readState, writeState } from "../common/address.js";
 import { describeOverlaps } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
-import { withKept } from "./kept.js";
+import { noResult, withKept } from "./kept.js";
 import { Painting } from "./painting.js";
 import { Panels } from "../panels/panels.js";
 import { Pointing } from "./pointing.js";
@@ -171,11 +171,16 @@ export class PromptView {
     if (this.#due) return;
     const question = this.question();
     if (!question) this.#sayOverlaps([]);
+    const { objects } = this.#prompts.asked();
+    const amend = (id, result) =>
+      result
+        ? withKept(result, objects, this.#prompts.objects)
+        : withKept(noResult(id, this.#picture.bitmap), [], this.#prompts.objects);
     this.#panels.ask(TASK, question, {
       resting: "Click on an object, or drag a box around it.",
       keep: true,
-      objects: this.#prompts.asked().objects,
-      amend: (result, asked) => withKept(result, asked, this.#prompts.objects),
+      objects,
+      amend,
       onAnswer: () => {},
       onAgreements: (agreements) => this.#sayOverlaps(agreements),
     });
