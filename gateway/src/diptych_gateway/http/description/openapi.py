@@ -36,6 +36,21 @@ _ANSWERS = {
     "/healthz": Alive,
     "/readyz": Ready,
 }
+_TAGS = {
+    "Pictures": "What models find in a picture, and how far they agree.",
+    "Models": "Which models there are, what they are, and how they compare.",
+    "Server": "Whether it serves, where, and with what figures.",
+}
+_TAG_OF = {
+    "/api/models": "Models",
+    "/api/models/{model_id}": "Models",
+    "/api/cards": "Models",
+    "/api/server": "Server",
+    "/api/openapi.json": "Server",
+    "/healthz": "Server",
+    "/readyz": "Server",
+    "/metrics": "Server",
+}
 _OF_READING = (401, 403, 500)
 # In a comparison, what a model refuses is in that model's place.
 _OF_COMPARING = (400, 401, 403, 413, 415, 422, 500, 503, 504)
@@ -70,6 +85,7 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
             "version": "1",
             "description": "Segment a picture with several models, and see how far they agree.",
         },
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": {
             route.path: _path(route.path, route.endpoint)
             for route in routes
@@ -94,6 +110,7 @@ def _path(path: str, endpoint: Endpoint) -> dict[str, Any]:
     answer = {"description": description, "headers": {"X-Request-ID": _REQUEST_ID}}
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__,
+        "tags": [_TAG_OF.get(path, "Pictures")],
         "summary": (endpoint.handler.__doc__ or "").strip(),
         "security": [] if endpoint.public else [{}, {"token": []}],
         "responses": {

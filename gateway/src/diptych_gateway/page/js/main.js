@@ -6,13 +6,14 @@ import { CompareView } from "./compare/compare-view.js";
 import { byId } from "./common/dom.js";
 import { ModelChoice } from "./common/model-choice.js";
 import { offerPictures, SAMPLES } from "./common/picture.js";
+import { withDetails } from "./common/refusals.js";
 import { Viewport } from "./canvas/viewport.js";
 import { Views } from "./views.js";
 
 const viewport = new Viewport();
 const views = new Views(
   [
-    { id: "compare", names: ["side", "wipe", "difference"], onPicture: true, view: new CompareView(viewport, hearError) },
+    { id: "compare", names: ["side", "wipe", "difference"], onPicture: true, view: new CompareView(viewport, hearError, refine) },
     {
       id: "prompt",
       names: ["prompt"],
@@ -63,8 +64,9 @@ let picture = null;
 /** @type {ReturnType<typeof offerPictures>} */
 let pictures;
 
-function showProblem(text) {
-  byId("problem").textContent = text;
+/** @param {string} said @param {string} [details] */
+function showProblem(said, details = "") {
+  byId("problem").replaceChildren(...(said ? withDetails({ said, details, again: true }) : []));
 }
 
 /** @param {Error & {status?: number}} error */
@@ -81,7 +83,7 @@ async function readModels() {
     showProblem("");
   } catch (error) {
     models = [];
-    showProblem(error.message);
+    showProblem(error.message, error.details);
     hearError(error);
   }
   byId("again").hidden = models.length > 0 && models.every((model) => !model.error);
@@ -124,6 +126,13 @@ function compareAnew(file, name) {
   writeState({ view: "side" }, { step: true });
   views.show();
   pictures.take(file, name);
+}
+
+/** @param {string} taken an object of an answer, to be pointed at beside what is already pointed at */
+function refine(taken) {
+  const others = readState().objects.split("/").filter((object) => object && object !== taken);
+  writeState({ view: "prompt", objects: [...others, taken].join("/") }, { step: true });
+  views.show();
 }
 
 function showOpacity() {

@@ -50,17 +50,17 @@ export function readAnswer(result, objects = []) {
 }
 
 /**
- * The smallest segment at a position, as that is what a person means who points at it.
+ * The smallest of the segments that are meant, at a position, as that is what a person means who points there.
  *
  * @param {Answer} answer
  * @param {number} x share of the picture's width
  * @param {number} y share of its height
- * @param {Set<number>} hidden indices that are switched off
+ * @param {(index: number) => boolean} meant
  */
-export function segmentAt(answer, x, y, hidden) {
+export function segmentAt(answer, x, y, meant) {
   const [column, row] = [Math.floor(x * answer.width), Math.floor(y * answer.height)];
   return answer.segments
-    .filter(({ index }) => !hidden.has(index))
+    .filter(({ index }) => meant(index))
     .filter(({ mask, box }) => (mask ? covers(mask, column, row) : within(box, column, row)))
     .reduce((best, segment) => (best && best.area <= segment.area ? best : segment), null);
 }
@@ -68,6 +68,12 @@ export function segmentAt(answer, x, y, hidden) {
 /** How far a redrawn outline is that of the detector; "" for one that was not redrawn. */
 export function redrawn({ sourceIou }) {
   return sourceIou === null ? "" : `IoU ${sourceIou.toFixed(2)}`;
+}
+
+/** A mask as requests have it. @param {Segment} segment with one @returns {import("./rle.js").Rle} */
+export function rleOf({ mask: { x, y, width, height }, document: { segmentation }, area }) {
+  const { size, counts } = segmentation;
+  return { size, counts, box: [x, y, x + width, y + height], area };
 }
 
 /** @returns {Segment} */

@@ -4,6 +4,8 @@ import { make } from "../common/dom.js";
 import { listenToGestures } from "./gestures.js";
 
 const SMOOTH_BELOW = 3;
+/** With less contrast, so that colours over it stay those of the legend. */
+const GREY = "grayscale(1) contrast(0.6)";
 
 /**
  * @typedef {object} Layer
@@ -33,6 +35,7 @@ const SMOOTH_BELOW = 3;
  *   has left; returns the cursor that says what a press would do, or ""
  * @property {(event: KeyboardEvent, stage: Stage) => boolean} onKey whether the tool used it
  * @property {(context: CanvasRenderingContext2D, frame: Frame) => void} draw over everything
+ * @property {number} [dragPx] from how many CSS pixels a drag is one
  * @property {string} help id of the element that describes the keys
  */
 
@@ -55,9 +58,10 @@ export class Stage {
    * @param {import("./viewport.js").Viewport} viewport
    * @param {string} name for people who do not see it
    * @param {{onHover?: (x: number, y: number) => void, onLeave?: () => void,
-   *   onClick?: (x: number, y: number) => void, tool?: Tool}} [hear] shares of the picture
+   *   onClick?: (x: number, y: number) => void, onDouble?: () => void, tool?: Tool}} [hear] shares of the
+   *   picture; a double click is told after its two clicks
    */
-  constructor(viewport, name, { onHover, onLeave, onClick, tool } = {}) {
+  constructor(viewport, name, { onHover, onLeave, onClick, onDouble, tool } = {}) {
     this.#viewport = viewport;
     this.#tool = tool;
     this.element = make("canvas", {
@@ -76,6 +80,7 @@ export class Stage {
       shown: () => this.#shown(),
       onClick: (x, y, press) => (tool ? tool.onClick({ x, y }, press, this) : onClick?.(x, y)),
       onDrag: tool && ((drag) => tool.onDrag(drag, this)),
+      dragPx: () => tool?.dragPx,
       onKey: (event) => tool?.onKey(event, this) ?? false,
     });
     this.element.addEventListener("pointermove", (event) => {
@@ -84,6 +89,7 @@ export class Stage {
       this.element.style.cursor = tool?.onHover?.({ x, y }, event.pointerType, this) ?? "";
       onHover?.(x, y);
     });
+    this.element.addEventListener("dblclick", () => onDouble?.());
     this.element.addEventListener("pointerleave", ({ pointerType }) => {
       tool?.onHover?.(null, pointerType, this);
       onLeave?.();
@@ -103,6 +109,12 @@ export class Stage {
   /** Pixels of the picture per CSS pixel. */
   get grain() {
     return (this.#picture?.width ?? 1) / this.#shown().width;
+  }
+
+  /** Where a share of the picture's width is, as a share of the canvas' width. @param {number} x */
+  across(x) {
+    const { left, width } = this.#frame(1);
+    return (left + x * width) / (this.element.clientWidth || 1);
   }
 
   /** Ends what it listens to. */
@@ -133,7 +145,7 @@ export class Stage {
     const frame = this.#frame(unit);
     const rectangle = [frame.left, frame.top, frame.width, frame.height];
     context.imageSmoothingEnabled = frame.width < SMOOTH_BELOW * this.#picture.width;
-    context.filter = this.grey ? "grayscale(1)" : "none";
+    context.filter = this.grey ? GREY : "none";
     context.drawImage(this.#picture, ...rectangle);
     context.filter = "none";
     for (const { image, paint, opacity, between } of this.layers) {

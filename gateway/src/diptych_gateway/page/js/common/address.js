@@ -10,6 +10,9 @@
  * @property {string} sample name of a bundled picture, or ""
  * @property {string} without ids of models that are not shown, with commas between
  * @property {string} objects what is pointed at, as `formatObjects` writes it
+ * @property {number} score below which segments are left out, 0 to 1
+ * @property {string} classes that are looked at, with commas between; "" for all
+ * @property {number} iou from which two segments match, above 0 to 1
  */
 
 /** @type {PageState} */
@@ -22,21 +25,30 @@ const START = {
   sample: "",
   without: "",
   objects: "",
+  score: 0,
+  classes: "",
+  iou: 0.5,
 };
 
 /** @returns {PageState} what is left out or out of range is as at the start */
 export function readState() {
   const query = new URLSearchParams(location.search);
-  const opacity = Number(query.get("opacity") ?? START.opacity);
+  const number = (name, least, most) => {
+    const value = Number(query.get(name) ?? START[name]);
+    return value >= least && value <= most ? value : START[name];
+  };
   return {
     view: query.get("view") ?? START.view,
     task: query.get("task") ?? START.task,
-    opacity: opacity >= 0 && opacity <= 100 ? opacity : START.opacity,
+    opacity: number("opacity", 0, 100),
     grey: query.get("grey") === "1" ? "1" : "0",
     names: query.get("names") === "0" ? "0" : "1",
     sample: query.get("sample") ?? START.sample,
     without: query.get("without") ?? START.without,
     objects: query.get("objects") ?? START.objects,
+    score: number("score", 0, 1),
+    classes: query.get("classes") ?? START.classes,
+    iou: number("iou", 0.05, 1),
   };
 }
 

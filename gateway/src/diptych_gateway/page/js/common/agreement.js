@@ -23,11 +23,12 @@ export function describeAgreement(agreement, nameOf) {
  *
  * @param {import("../views.js").Shown} first
  * @param {import("../views.js").Shown} second
+ * @param {number[]} objects those that models were asked for
  */
-export function describeOverlaps(first, second) {
+export function describeOverlaps(first, second, objects) {
   const partners = new Map(second.answer.segments.map((segment) => [segment.object, segment]));
   const found = first.answer.segments
-    .filter(({ mask, object }) => mask && partners.get(object)?.mask)
+    .filter(({ mask, object }) => mask && objects.includes(object) && partners.get(object)?.mask)
     .map(({ mask, object }) => `${overlapOf(mask, partners.get(object).mask).toFixed(2)} on object ${object + 1}`);
   return found.length ? `${first.name} and ${second.name}: IoU ${found.join(", ")}.` : "";
 }

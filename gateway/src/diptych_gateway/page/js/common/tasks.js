@@ -1,6 +1,6 @@
 /** Tasks in words, and why a model is not asked. */
 
-import { sentence } from "./api.js";
+import { refusal } from "./refusals.js";
 
 /** Those that need nothing but a picture, in the order of the chooser. */
 export const PICTURE_TASKS = ["instance-segmentation", "object-detection", "keypoint-detection"];
@@ -27,6 +27,16 @@ export function shortName(model, models) {
   return name && models.filter((one) => short(one) === name).length === 1 ? name : modelName(model);
 }
 
+/** Whether masks are among its prompts. @param {{card: any}} model */
+export function takesMasks({ card }) {
+  return Boolean(card?.prompt_kinds?.includes("mask"));
+}
+
+/** Whether it can be asked with these. @param {{card: any}} model @param {any[]} [prompts] */
+export function takesPrompts(model, prompts) {
+  return takesMasks(model) || !prompts?.some(({ mask }) => mask);
+}
+
 /**
  * Why this model cannot be asked; "" if it can. An unreachable model whose card lists the task is
  * asked all the same: it may be back.
@@ -36,8 +46,7 @@ export function shortName(model, models) {
  */
 export function whyNot(model, task) {
   if (!model.card) {
-    const why = model.error?.message ?? model.error?.detail;
-    return why ? sentence(why) : `${model.model_id} has not been reached yet.`;
+    return model.error ? refusal(model.error).said : `${model.model_id} has not been reached yet.`;
   }
   if (model.card.tasks.includes(task)) return "";
   const own = model.card.tasks.map((known) => taskName(known).toLowerCase()).join(", ");

@@ -1,14 +1,12 @@
 /** The panels of all models on one picture, and a question to all of them. */
 
-import { sentence } from "../common/api.js";
+import { showOutcome, showUnasked } from "./answering.js";
 import { askHeld } from "./held.js";
 import { Panel } from "./panel.js";
-import { readAnswer } from "../canvas/segments.js";
-import { make } from "../common/dom.js";
-import { modelName, shortName, whyNot } from "../common/tasks.js";
-
-/** With more models than this the panels are smaller. */
-const MANY = 3;
+import { modelName, shortName, takesPrompts, whyNot } from "../common/tasks.js";
+import { Tabs } from "./tabs.js";
+const MANY = 3; // with more models the panels are smaller
+const PROMPTED = "prompted-segmentation";
 
 /**
  * @typedef {object} Asking
@@ -16,15 +14,16 @@ const MANY = 3;
  * @property {boolean} [keep] earlier answers stay on screen until the new ones come
  * @property {number[]} [objects] the object that each prompt is for
  * @property {typeof askHeld} [send] asks, instead of one question to all
+ * @property {(modelId: string, result: any) => {result: any, objects: number[]}} [amend] what is shown of
+ *   an answer, or instead of one, and the object that each of its prompts is for
+ * @property {boolean} [alone] one model can be asked again without the others
  * @property {() => void} onAnswer a panel has changed
  * @property {(agreements: any[]) => void} onAgreements
  */
 
 export class Panels {
   #element;
-  /** On a narrow screen one model is seen at a time, and this says which. */
-  #tabs = make("div", { class: "tabs", role: "group", "aria-label": "Model that is shown" });
-  #front = "";
+  #tabs = new Tabs();
   #viewport;
   #hear;
   #models = [];
@@ -34,19 +33,26 @@ export class Panels {
   #picture = null;
   #opacity = 1;
   #look = { grey: false, names: true };
-  #asking = new AbortController();
+  #filter = () => true;
+  /** Questions under way, and whom each asks. @type {Map<AbortController, string[]>} */
+  #asking = new Map();
+  #turn = 0;
+  /** How to show what is known of each model. @type {Map<string, () => void>} */
+  #known = new Map();
+  /** @type {{task: string, question: import("../views.js").Question | null, how: Asking} | null} */
+  #last = null;
 
   /**
    * @param {HTMLElement} element
    * @param {import("../canvas/viewport.js").Viewport} viewport
-   * @param {{onError: (error: Error) => void, tool?: import("../canvas/stage.js").Tool}} hear `onError`
-   *   hears of refused requests
+   * @param {{onError: (error: Error) => void, tool?: import("../canvas/stage.js").Tool, onRefine?: (segment: any) => void}} hear
+   *   `onError` hears of refused requests, `onRefine` of an object that is to be refined by clicks
    */
   constructor(element, viewport, hear) {
     this.#element = element;
     this.#viewport = viewport;
     this.#hear = hear;
-    element.before(this.#tabs);
+    element.before(this.#tabs.element);
   }
 
   /** @param {{model_id: string, card: any, error: any}[]} models in the gateway's order */
@@ -56,14 +62,20 @@ export class Panels {
     const onPoint = (number) => {
       for (const panel of this) panel.light(number);
     };
-    const { tool } = this.#hear;
-    this.#panels = new Map(
-      models.map((model) => [model.model_id, new Panel(model, this.#viewport, { onPoint, tool })]),
-    );
+    const { tool, onRefine } = this.#hear;
+    const hear = {
+      onPoint,
+      tool,
+      onRefine: models.some((model) => !whyNot(model, PROMPTED)) ? onRefine : undefined,
+      onCancel: (id) => this.#cancel(id),
+      onRetry: (id) => this.#retry(id),
+    };
+    this.#panels = new Map(models.map((model) => [model.model_id, new Panel(model, this.#viewport, hear)]));
     this.#element.replaceChildren(...[...this].map((panel) => panel.element));
     this.#showTabs();
     this.opacity = this.#opacity;
     this.look = this.#look;
+    this.filter = this.#filter;
     this.picture = this.#picture;
   }
 
@@ -89,12 +101,17 @@ export class Panels {
     for (const panel of this) panel.look = look;
   }
 
+  /** @param {(segment: import("../canvas/segments.js").Segment) => boolean} passes which are looked at */
+  set filter(passes) {
+    this.#filter = passes;
+    for (const panel of this) panel.filter = passes;
+  }
+
   /** In the order of the models. */
   [Symbol.iterator]() {
     return this.#panels.values();
   }
 
-  /** @param {string} id */
   get(id) {
     return this.#panels.get(id);
   }
@@ -115,6 +132,11 @@ export class Panels {
     return [...this].map((panel) => panel.shown).filter(Boolean);
   }
 
+  /** Shows what is known once more: what is amended has changed. */
+  refill() {
+    for (const show of this.#known.values()) show();
+  }
+
   /**
    * To every model that does the task; `null` without a picture or such a model.
    *
@@ -123,7 +145,8 @@ export class Panels {
    * @returns {import("../views.js").Question | null}
    */
   question(task, prompts) {
-    const models = this.#models.filter((model) => !whyNot(model, task)).map((model) => model.model_id);
+    const able = this.#models.filter((model) => !whyNot(model, task) && takesPrompts(model, prompts));
+    const models = able.map((model) => model.model_id);
     if (!this.#picture || !models.length) return null;
     const { file, name } = this.#picture;
     return { picture: { file, name }, options: { task, models, ...(prompts && { prompts }) } };
@@ -135,55 +158,72 @@ export class Panels {
    * @param {string} task
    * @param {import("../views.js").Question | null} question
    * @param {Asking} how
+   * @returns {Promise<boolean>} whether no other question has come since
    */
   async ask(task, question, how) {
-    this.#asking.abort();
-    const { signal } = (this.#asking = new AbortController());
+    for (const controller of this.#asking.keys()) controller.abort();
+    const turn = ++this.#turn;
+    this.#last = { task, question, how };
+    this.#known.clear();
     for (const model of this.#models) {
       const panel = this.#panels.get(model.model_id);
       const why = whyNot(model, task);
       if (why) panel?.fail(why, model.card ? "unable" : "error");
       else if (!this.#picture) panel?.fail("Choose a picture.", "off");
-      else if (question) panel?.wait(how);
-      else panel?.fail(how.resting ?? "", "idle");
+      else if (question?.options.models.includes(model.model_id)) panel?.wait(how);
+      else this.#show(model.model_id, () => showUnasked(panel, how));
     }
     this.#showTabs();
     how.onAnswer();
-    if (question) await this.#send(question, how, signal);
+    if (question) await this.#send(question, how);
+    return turn === this.#turn;
   }
 
-  /** One tab for each model that is asked; the first one's panel is in front unless another was. */
+  /** Waits for this model no longer; its question ends as soon as nobody else's answer is waited for. */
+  #cancel(id) {
+    this.#panels.get(id)?.fail("Cancelled.", "cancelled");
+    this.#last?.how.onAnswer();
+    this.#endIdle();
+  }
+
+  #endIdle() {
+    for (const [controller, ids] of this.#asking) {
+      if (!ids.some((id) => this.#panels.get(id)?.state === "waiting")) controller.abort();
+    }
+  }
+
+  async #retry(id) {
+    if (!this.#last?.question) return;
+    const { task, question, how } = this.#last;
+    if (!how.alone) {
+      await this.ask(task, question, how);
+      return;
+    }
+    this.#panels.get(id)?.wait();
+    how.onAnswer();
+    await this.#send({ ...question, options: { ...question.options, models: [id] } }, { ...how, onAgreements: () => {} });
+  }
+
   #showTabs() {
     const able = [...this].filter((panel) => panel.state !== "unable");
-    const front = able.find((panel) => panel.modelId === this.#front) ?? able[0];
-    for (const panel of this) panel.element.classList.toggle("behind", panel !== front);
     this.#element.classList.toggle("many", able.length > MANY);
     this.#element.style.setProperty("--count", String(Math.max(able.length, 1)));
-    const focused = this.#tabs.contains(document.activeElement);
-    const tabs = able.map((panel) =>
-      make(
-        "button",
-        {
-          type: "button",
-          "aria-pressed": String(panel === front),
-          onclick: () => {
-            this.#front = panel.modelId;
-            this.#showTabs();
-          },
-        },
-        this.shortNameOf(panel.modelId),
-      ),
-    );
-    this.#tabs.replaceChildren(...(able.length > 1 ? tabs : []));
-    if (focused) tabs[able.indexOf(front)]?.focus();
+    this.#tabs.show([...this], able, (id) => this.shortNameOf(id));
   }
 
-  async #send(question, { objects, send = askHeld, onAnswer, onAgreements }, signal) {
+  async #send(question, how) {
+    const { send = askHeld, onAnswer, onAgreements } = how;
+    const controller = new AbortController();
+    const { signal } = controller;
+    const { models } = question.options;
+    this.#asking.set(controller, models);
     const hear = {
       onOutcome: (outcome) => {
-        if (signal.aborted) return;
-        this.#fill(outcome, objects);
+        const panel = this.#panels.get(outcome.model_id);
+        if (signal.aborted || panel?.state !== "waiting") return;
+        this.#show(panel.modelId, () => showOutcome(panel, outcome, how, this.#picture?.bitmap));
         onAnswer();
+        if (models.some((id) => this.#panels.get(id)?.state === "cancelled")) this.#endIdle();
       },
       onAgreements: (agreements) => !signal.aborted && onAgreements(agreements),
     };
@@ -191,32 +231,20 @@ export class Panels {
       await send(question, hear, signal);
     } catch (error) {
       if (signal.aborted) return;
-      for (const panel of this) if (panel.state === "waiting") panel.fail(error.message);
+      for (const id of models) {
+        const panel = this.#panels.get(id);
+        if (panel?.state === "waiting") panel.fail(error);
+      }
       onAnswer();
       this.#hear.onError(error);
+    } finally {
+      this.#asking.delete(controller);
     }
   }
 
-  #fill({ model_id: id, result, error, elapsed_s: elapsed }, objects) {
-    const panel = this.#panels.get(id);
-    if (!result) {
-      panel?.fail(sentence(error?.message ?? error?.detail ?? "The model did not answer"));
-      return;
-    }
-    try {
-      const answer = readAnswer(result, objects);
-      panel?.fill(this.#fitting(answer), elapsed);
-    } catch (problem) {
-      panel?.fail(`The answer cannot be drawn: ${problem.message}.`);
-    }
-  }
-
-  /** The answer, if it is about the picture that is shown. */
-  #fitting(answer) {
-    const { width, height } = this.#picture?.bitmap ?? answer;
-    if (answer.width === width && answer.height === height) return answer;
-    throw new RangeError(
-      `the model read ${answer.width} × ${answer.height} pixels, this browser ${width} × ${height}`,
-    );
+  /** Now, and whenever it is to be shown again. */
+  #show(id, show) {
+    this.#known.set(id, show);
+    show();
   }
 }

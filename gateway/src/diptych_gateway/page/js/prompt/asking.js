@@ -14,21 +14,20 @@ const MOST = 3;
 export class Asking {
   /** Of candidates that objects go on from, by model, point and number. @type {Map<string, any>} */
   #logits = new Map();
-  /** What each model has answered, whole. @type {Map<string, any>} */
-  #outcomes = new Map();
-  /** The objects that were asked, as they are now. @type {Wanted[]} */
+  /** What each model has answered. @type {Map<string, any>} */
+  #results = new Map();
+  /** The objects that were asked. @type {Wanted[]} */
   #wanted = [];
-  #onOutcome = (outcome) => {};
 
   /** Another picture: nothing is known of it. */
   forget() {
     this.#logits.clear();
-    this.#outcomes.clear();
+    this.#results.clear();
     this.#wanted = [];
   }
 
   /**
-   * As `askHeld`, each model's answer in one piece, with one segment for each object.
+   * As `askHeld`, each model's answer in one piece, with all candidates.
    *
    * @param {import("../views.js").Question} question
    * @param {Wanted[]} wanted the objects that its prompts are for
@@ -36,9 +35,8 @@ export class Asking {
    * @param {AbortSignal} signal
    */
   async send({ picture, options }, wanted, { onOutcome }, signal) {
-    this.#outcomes.clear();
+    this.#results.clear();
     this.#wanted = wanted;
-    this.#onOutcome = onOutcome;
     const ask = (asked, hearOutcome) =>
       askHeld({ picture, options: { ...options, ...asked } }, { onOutcome: hearOutcome, onAgreements: () => {} }, signal);
     await this.#fetchLogits(wanted, ask);
@@ -48,16 +46,26 @@ export class Asking {
       const got = found.get(outcome.model_id);
       got.push({ outcome, at });
       if (got.length < parts.filter(({ asked }) => asked.models.includes(outcome.model_id)).length) return;
-      this.#outcomes.set(outcome.model_id, merged(got));
-      this.#show(outcome.model_id);
+      const whole = merged(got);
+      this.#results.set(outcome.model_id, whole.result);
+      onOutcome(whole);
     };
     await Promise.all(parts.map(({ asked, at }) => ask(asked, gather(at))));
   }
 
-  /** Shows other candidates of the same answers. @param {Wanted[]} wanted the objects that were asked, as they are now */
-  choose(wanted) {
-    this.#wanted = wanted;
-    for (const model of this.#outcomes.keys()) this.#show(model);
+  /**
+   * An answer with one segment for each object.
+   *
+   * @param {string} model
+   * @param {any} result
+   * @param {Wanted[]} wanted the objects that were asked, as they are now
+   */
+  chosen(model, result, wanted) {
+    const segments = wanted.flatMap((object, at) => {
+      const found = candidatesOf(result, at);
+      return found.length ? [(isLone(object) && found[object.pick?.[model]]) || found[0]] : [];
+    });
+    return { ...result, segments };
   }
 
   /**
@@ -65,27 +73,12 @@ export class Asking {
    *
    * @param {string} model
    * @param {number} at which of the objects that were asked
-   * @returns {number[]} scores
+   * @returns {number[]}
    */
-  candidates(model, at) {
+  scores(model, at) {
     const object = this.#wanted[at];
-    const found = object && isLone(object) ? this.#candidates(model, at) : [];
+    const found = object && isLone(object) ? candidatesOf(this.#results.get(model), at) : [];
     return found.length > 1 ? found.map(({ score }) => score).slice(0, MOST) : [];
-  }
-
-  #candidates(model, at) {
-    const segments = this.#outcomes.get(model)?.result?.segments ?? [];
-    return segments.filter(({ prompt_index: prompt }) => prompt === at);
-  }
-
-  #show(model) {
-    const outcome = this.#outcomes.get(model);
-    if (!outcome.result) return this.#onOutcome(outcome);
-    const segments = this.#wanted.flatMap((object, at) => {
-      const found = this.#candidates(model, at);
-      return found.length ? [(isLone(object) && found[object.pick?.[model]]) || found[0]] : [];
-    });
-    this.#onOutcome({ ...outcome, result: { ...outcome.result, segments } });
   }
 
   /** Lone points are asked for candidates; others at once where models are asked the same. */
@@ -119,7 +112,7 @@ export class Asking {
       const prompts = objects.map((object) => asOptions({ ...object, ...seedOf(object) }));
       return ask({ models: [model], prompts, output }, ({ result }) => {
         objects.forEach((object, at) => {
-          const found = result?.segments.filter(({ prompt_index: prompt }) => prompt === at) ?? [];
+          const found = candidatesOf(result, at);
           this.#logits.set(keyOf(object, model), found[object.pick[model]]?.low_res_logits ?? null);
         });
       });
@@ -160,6 +153,10 @@ function goesOn(object) {
 /** What a candidate was an answer to. @param {Wanted} object */
 function seedOf({ points }) {
   return { points: points.slice(0, 1), box: null };
+}
+
+function candidatesOf(result, at) {
+  return result?.segments.filter(({ prompt_index: prompt }) => prompt === at) ?? [];
 }
 
 function keyOf({ points: [{ x, y }], pick }, model) {

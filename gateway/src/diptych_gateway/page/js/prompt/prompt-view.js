@@ -3,13 +3,15 @@
 import { readState, writeState } from "../common/address.js";
 import { describeOverlaps } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
-import { Asking, picksOf } from "./asking.js";
-import { showCandidates } from "./candidates.js";
+import { Candidates } from "./candidates.js";
+import { noResult, withKept } from "./kept.js";
+import { Painting } from "./painting.js";
 import { Panels } from "../panels/panels.js";
 import { Pointing } from "../pointing/pointing.js";
 import { showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
 import { Prompts } from "./prompts.js";
+import { ToolChoice } from "./tool-choice.js";
 
 const TASK = "prompted-segmentation";
 const TYPED = "textarea, select, input:not([type=checkbox], [type=radio], [type=range], [type=file])";
@@ -20,9 +22,9 @@ export class PromptView {
   #prompts = new Prompts();
   #panels;
   #pointing;
-  #asking = new Asking();
-  /** Which objects were asked last. @type {number[]} */
-  #asked = [];
+  #candidates;
+  #painting;
+  #tools;
   #models = [];
   /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
@@ -37,10 +39,15 @@ export class PromptView {
    * @param {(error: Error) => void} onError hears of refused requests
    */
   constructor(viewport, onError) {
+    this.#candidates = new Candidates(this.#prompts, () => this.#panels, (act) => this.#change(act));
+    const hear = { onChange: (act) => this.#change(act), onDraw: () => this.#redraw() };
+    this.#painting = new Painting(viewport, this.#prompts, () => this.#panels, hear);
     this.#pointing = new Pointing(viewport, this.#prompts, {
-      onChange: (act) => this.#change(act),
-      onDraw: () => this.#redraw(),
+      ...hear,
+      onChange: (act) => this.#change(() => this.#painting.correct(act)),
     });
+    this.#pointing.under = (context, frame) => this.#painting.draw(context, frame);
+    this.#tools = new ToolChoice(this.#pointing, this.#painting, hear.onDraw);
     this.#panels = new Panels(byId("prompt-panels"), viewport, { onError, tool: this.#pointing });
     this.#listen();
     this.#showPrompts();
@@ -66,8 +73,8 @@ export class PromptView {
   take({ chosen, picture }) {
     if (picture !== this.#picture) {
       this.#panels.picture = this.#picture = picture;
-      this.#pointing.size = picture?.bitmap ?? null;
-      this.#asking.forget();
+      this.#pointing.size = this.#painting.size = picture?.bitmap ?? null;
+      this.#candidates.forget();
       this.#reset(parseObjects(readState().objects));
     }
     this.#models = chosen;
@@ -86,7 +93,7 @@ export class PromptView {
   question() {
     const { prompts } = this.#prompts.asked();
     const question = prompts.length ? this.#panels.question(TASK, prompts) : null;
-    const picks = picksOf(this.#wanted()).filter(({ candidate, further }) => candidate || further);
+    const { picks } = this.#candidates;
     return question && { ...question, ...(picks.length && { picks }) };
   }
 
@@ -108,11 +115,11 @@ export class PromptView {
     document.addEventListener("keydown", (event) => {
       if (!this.#seen || event.defaultPrevented || event.target.closest?.(TYPED)) return;
       if (REMOVES.includes(event.key) && this.#remove(event.target)) event.preventDefault();
-      if (isPlain(event) && this.#pick(Number(event.key) - 1)) event.preventDefault();
+      if (isPlain(event) && this.#candidates.pick(Number(event.key) - 1)) event.preventDefault();
       const id = shortcut(event);
-      if (!id) return;
+      if (!id && !this.#tools.press(event)) return;
       event.preventDefault();
-      this.#change(does[id]);
+      if (id) this.#change(does[id]);
     });
   }
 
@@ -138,46 +145,23 @@ export class PromptView {
 
   /** @param {() => void} act */
   #change(act) {
-    const [asked, picked] = this.#keys();
+    const before = this.#keys();
+    this.#painting.brush.giveUp();
     act();
     this.#write();
-    const [askedNow, pickedNow] = this.#keys();
-    if (askedNow !== asked) this.#ask();
-    else if (pickedNow !== picked) this.#asking.choose(this.#wanted());
     this.#showPrompts();
+    const now = this.#keys();
+    if (now.asked !== before.asked) this.#ask();
+    else if (now.shown !== before.shown) this.#panels.refill();
+    this.#hearAnswer();
   }
 
-  /** What the models are asked, and what is shown of their answers. */
+  /** What the models are asked, and what is shown of their answers and beside them. */
   #keys() {
-    const picks = picksOf(this.#wanted());
-    const goingOn = picks.filter(({ further }) => further);
-    return [[this.#prompts.asked(), goingOn], picks].map((part) => JSON.stringify(part));
-  }
-
-  /** The objects that the models are asked for. */
-  #wanted() {
-    return this.#prompts.asked().objects.map((index) => this.#prompts.objects[index]);
-  }
-
-  /** Chooses a candidate for the current object, where there are so many; returns whether there are. */
-  #pick(candidate, models = [...this.#panels].map((panel) => panel.modelId)) {
-    const { current, objects } = this.#prompts;
-    const at = this.#asked.indexOf(current);
-    const able = models.filter((model) => at >= 0 && this.#asking.candidates(model, at)[candidate] !== undefined);
-    if (!able.length) return false;
-    const pick = { ...objects[current].pick, ...Object.fromEntries(able.map((model) => [model, candidate])) };
-    this.#change(() => this.#prompts.put(current, { ...objects[current], pick }));
-    return true;
-  }
-
-  #showCandidates() {
-    const { current, objects } = this.#prompts;
-    const at = this.#asked.indexOf(current);
-    for (const { aside, modelId } of this.#panels) {
-      const scores = at < 0 ? [] : this.#asking.candidates(modelId, at);
-      const chosen = objects[current].pick?.[modelId] ?? 0;
-      showCandidates(aside, { name: `object ${current + 1}`, scores, chosen }, (candidate) => this.#pick(candidate, [modelId]));
-    }
+    const { picks } = this.#candidates;
+    const asked = [this.#prompts.asked(), picks.filter(({ further }) => further)];
+    const shown = [picks, this.#prompts.objects.map(({ mask, keep, label }) => [keep && mask?.counts, label])];
+    return { asked: JSON.stringify(asked), shown: JSON.stringify(shown) };
   }
 
   #showPrompts() {
@@ -188,36 +172,41 @@ export class PromptView {
     });
     const able = { undo: this.#prompts.canUndo, redo: this.#prompts.canRedo };
     for (const [id, can] of Object.entries(able)) byId(id).setAttribute("aria-disabled", String(!can));
-    this.#showCandidates();
+    this.#candidates.show();
+    this.#painting.show();
     this.#redraw();
   }
 
   #redraw() {
-    for (const panel of this.#panels) panel.stage.draw();
+    for (const panel of this.#panels ?? []) panel.stage.draw();
   }
 
   #ask() {
     this.#due = !this.#seen;
     if (this.#due) return;
     const { prompts, objects } = this.#prompts.asked();
-    this.#asked = objects;
-    const wanted = this.#wanted();
+    const answered = (id, result) => withKept(this.#candidates.chosen(id, result), objects, this.#prompts.objects);
+    const unasked = (id) => withKept(noResult(id, this.#picture.bitmap), [], this.#prompts.objects);
     this.#panels.ask(TASK, prompts.length ? this.#panels.question(TASK, prompts) : null, {
       resting: "Click on an object, or drag a box around it.",
       keep: true,
       objects,
-      send: (question, hear, signal) => this.#asking.send(question, wanted, hear, signal),
+      amend: (id, result) => (result ? answered(id, result) : unasked(id)),
+      send: this.#candidates.asker(),
       onAnswer: () => this.#hearAnswer(),
       onAgreements: () => {},
     });
   }
 
   #hearAnswer() {
-    this.#showCandidates();
+    this.#candidates.show();
     const panels = [...this.#panels];
     if (panels.some((panel) => panel.state === "waiting")) return;
     const shown = this.answers();
-    const texts = shown.flatMap((first, at) => shown.slice(at + 1).map((second) => describeOverlaps(first, second)));
+    const asked = this.#prompts.asked().objects;
+    const texts = shown.flatMap((first, at) =>
+      shown.slice(at + 1).map((second) => describeOverlaps(first, second, asked)),
+    );
     byId("overlaps").textContent = texts.filter(Boolean).join(" ");
   }
 }

@@ -12,26 +12,36 @@
  * @property {Point[]} points
  * @property {Box | null} box
  * @property {Record<string, number>} [pick] which candidate for the first point was chosen, by model
+ * @property {import("../canvas/rle.js").Rle | null} [mask] that was painted, or is an earlier guess
+ * @property {boolean} [keep] the mask is the answer: no model is asked for it
+ * @property {boolean} [said] what a person said of keeping it
+ * @property {boolean} [rough] the mask was begun from nothing: it is a guess for the models
+ * @property {boolean} [lost] its mask was held elsewhere, and its box stands for it
+ * @property {string} [label] what it was called where it comes from
+ * @property {number} [category] the class' number there
  */
 
 /** @type {Wanted} */
 export const EMPTY = { points: [], box: null };
+/** An object whose mask is not kept any more. */
+export const ASKED = { keep: false, said: undefined, rough: false };
 const START = { objects: [EMPTY], current: 0 };
 const MAX_STEPS = 200;
 
 /** @param {Wanted} object */
-export function isEmpty({ points, box }) {
-  return !points.length && !box;
+export function isEmpty({ points, box, mask }) {
+  return !points.length && !box && !mask;
 }
 
 /** A model is not asked for an object of which it only knows what is not on it. @param {Wanted} object */
-export function canBeAsked({ points, box }) {
+export function canBeAsked({ points, box, mask, keep }) {
+  if (mask) return !keep;
   return box !== null || points.some((point) => point.positive);
 }
 
 /** It is only known what is not on it: in a video that corrects what a model follows. @param {Wanted} object */
 export function isCorrection(object) {
-  return !isEmpty(object) && !canBeAsked(object);
+  return !isEmpty(object) && !object.mask && !canBeAsked(object);
 }
 
 /** One point and nothing else may mean a part, a thing or a group. @param {Wanted} object */
@@ -40,8 +50,14 @@ export function isLone({ points, box, mask }) {
 }
 
 /** As options of a request. @param {Wanted} object */
-export function asOptions({ points, box }) {
-  return { points: points.map(({ x, y, positive }) => [x, y, positive]), ...(box && { box }) };
+export function asOptions({ points, box, mask }) {
+  // A mask alone is a vague guess to models: its box says that it is about there.
+  const around = box ?? (points.length ? null : mask?.box);
+  return {
+    points: points.map(({ x, y, positive }) => [x, y, positive]),
+    ...(around && { box: around }),
+    ...(mask && { mask: { size: mask.size, counts: mask.counts } }),
+  };
 }
 
 export class Prompts {
@@ -97,6 +113,11 @@ export class Prompts {
   removePoint(object, index) {
     const wanted = this.objects[object];
     this.put(object, { ...wanted, points: wanted.points.toSpliced(index, 1) });
+  }
+
+  /** Adds to the newest step. @param {number} object @param {Wanted} wanted */
+  amend(object, wanted) {
+    this.#states[this.#at] = { objects: this.objects.with(object, wanted), current: this.current };
   }
 
   /** @param {number} object */
