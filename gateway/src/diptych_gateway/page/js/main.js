@@ -15,7 +15,7 @@ import { dress, Views } from "./views.js";
 const viewport = new Viewport();
 const views = new Views(
   [
-    { id: "compare", names: ["side", "wipe", "difference"], onPicture: true, view: new CompareView(viewport, hearError) },
+    { id: "compare", names: ["side", "wipe", "difference"], onPicture: true, view: new CompareView(viewport, hearError, refine) },
     {
       id: "prompt",
       names: ["prompt"],
@@ -177,6 +177,13 @@ function entitle() {
   const shown = picture && !byId("picture-tools").hidden ? [picture.name] : [];
   const view = document.querySelector("nav [aria-current]")?.textContent ?? "";
   document.title = [...shown, view, "Diptych"].join(" – ");
+}
+
+/** @param {string} taken an object of an answer, to be pointed at beside what is already pointed at */
+function refine(taken) {
+  const others = readState().objects.split("/").filter((object) => object && object !== taken);
+  writeState({ view: "prompt", objects: [...others, taken].join("/") }, { step: true });
+  views.show();
 }
 
 function listen() {

@@ -43,6 +43,16 @@ import { byId, make } from "./common/dom.js";
  * @typedef {object} Question what `streamCompare` takes
  * @property {{file: Blob, name: string, source?: Blob}} picture answers about a `source` are kept
  * @property {{task: string, models: string[], prompts?: any[]}} options
+ * @property {Pick[]} [picks] of some prompts another candidate than the best is shown
+ */
+
+/**
+ * @typedef {object} Pick
+ * @property {string} model
+ * @property {number} prompt which of the prompts
+ * @property {number} candidate 0 is the best
+ * @property {any} seed the prompt that it is a candidate for
+ * @property {any} further what was said after it was chosen; `null` for nothing
  */
 
 /**

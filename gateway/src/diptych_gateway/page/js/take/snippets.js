@@ -9,6 +9,7 @@
  *   `DIPTYCH_TOKEN_FILE` names: never the token itself
  */
 
+const NO_PICKS = "# One request cannot say which candidate was chosen. Take Python.\n";
 const TOKEN_NOTE = "# The token is read from the file that DIPTYCH_TOKEN_FILE names.\n";
 
 /**
@@ -16,9 +17,11 @@ const TOKEN_NOTE = "# The token is read from the file that DIPTYCH_TOKEN_FILE na
  * @param {Server} server
  * @returns {string}
  */
-export function asPython({ picture, options }, { address, tls, locked }) {
+export function asPython({ picture, options, picks = [] }, { address, tls, locked }) {
   const prompts = (options.prompts ?? []).map(pythonPrompt);
-  const used = ["Client", ...["Box", "Mask", "Point", "Prompt"].filter((name) => prompts.join().includes(`${name}`))];
+  const candidates = pythonPicks(picks, picture);
+  const parts = [...prompts, candidates].join();
+  const used = ["Client", ...["Box", "Mask", "OutputOptions", "Point", "Prompt"].filter((name) => parts.includes(name))];
   const asked = [
     python(picture.name),
     `task=${python(options.task)}`,
@@ -31,12 +34,12 @@ export function asPython({ picture, options }, { address, tls, locked }) {
 with Client(${python(address)}${tls ? ", tls=True" : ""}) as client:
     compared = client.compare(
 ${asked.map((argument) => `        ${argument},\n`).join("")}    )
-for outcome in compared.results:
+${candidates}for outcome in compared.results:
     if outcome.error:
         print(outcome.model_id, outcome.error)
         continue
     for segment in outcome.result.segments:
-        print(outcome.model_id, segment.label, round(segment.score, 2), segment.area)
+${candidates && "        segment = chosen.get((outcome.model_id, segment.prompt_index), segment)\n"}        print(outcome.model_id, segment.label, round(segment.score, 2), segment.area)
 `;
 }
 
@@ -45,7 +48,8 @@ for outcome in compared.results:
  * @param {Server} server
  * @returns {string} or a comment that says why there is no such command
  */
-export function asCommand({ picture, options }, { address, tls, locked }) {
+export function asCommand({ picture, options, picks }, { address, tls, locked }) {
+  if (picks) return NO_PICKS;
   const prompts = options.prompts ?? [];
   const pointed = prompts.filter(({ points }) => points?.length);
   if (pointed.length > 1 || prompts.some((prompt) => prompt.mask || (prompt.box && prompt.points?.length))) {
@@ -70,7 +74,8 @@ export function asCommand({ picture, options }, { address, tls, locked }) {
  * @param {Server} server
  * @returns {string}
  */
-export function asCurl({ picture, options }, { url, locked }) {
+export function asCurl({ picture, options, picks }, { url, locked }) {
+  if (picks) return NO_PICKS;
   const name = picture.name.replaceAll("\\", "\\\\").replaceAll('"', '\\"');
   return lines([
     `curl ${shell(new URL("api/compare", url).href)}`,
@@ -94,6 +99,29 @@ function pythonPrompt({ points = [], box, mask }) {
   if (box) parts.push(`box=Box(${box.join(", ")})`);
   if (mask) parts.push(`mask=Mask.from_coco(${python(mask.counts)}, (${mask.size.join(", ")}))`);
   return `Prompt(${parts.join(", ")})`;
+}
+
+/** Asks for candidates that were chosen, and goes on from them. @param {import("../views.js").Pick[]} picks */
+function pythonPicks(picks, picture) {
+  if (!picks.length) return "";
+  const each = picks.map(({ model, prompt, candidate, seed, further }) => {
+    const asked = [python(model), pythonPrompt(seed), candidate, ...(further ? [pythonPrompt(further)] : [])];
+    return `        (${python(model)}, ${prompt}): candidate(${asked.join(", ")}),\n`;
+  });
+  return `
+    def candidate(model, prompt, number, further=None):
+        """Take one of the candidates for a point, or go on from it."""
+        output = OutputOptions(all_candidates=True, low_res_logits=True)
+        result = client.segment(${python(picture.name)}, model=model, prompts=[prompt], output=output)
+        found = result.segments[number]
+        if further is None:
+            return found
+        prompt = Prompt(points=further.points, box=further.box, mask=found.low_res_logits)
+        return client.segment(${python(picture.name)}, model=model, prompts=[prompt]).segments[0]
+
+    chosen = {
+${each.join("")}    }
+`;
 }
 
 /** A word of a POSIX shell. @param {string} word */
