@@ -20,9 +20,10 @@ const MASK = new RegExp(`^([mk])${NUMBER},${NUMBER},${NUMBER},${NUMBER},(\\w{1,7
 export function formatObjects(objects) {
   return objects
     .filter((object) => !isEmpty(object))
-    .map(({ points, box, mask, keep, label, category }) => {
+    .map(({ points, box, mask, keep, lost, label, category }) => {
       const parts = points.map(({ x, y, positive }) => `${positive ? "" : "-"}${x},${y}`);
-      if (box) parts.push(`b${box}`);
+      if (lost?.slice(1).startsWith(`${box},`)) parts.push(lost);
+      else if (box) parts.push(`b${box}`);
       if (mask) parts.push(`${keep ? "k" : "m"}${mask.box},${hold(mask)}`);
       if (label) parts.push(`n${category ?? 0},${encodeURIComponent(label)}`);
       return parts.join(";");
@@ -74,12 +75,12 @@ function parseObject(text) {
   return object;
 }
 
-function recall(object, [, kind, left, top, right, bottom, name]) {
+function recall(object, [text, kind, left, top, right, bottom, name]) {
   const known = heldMask(name);
   if (known) Object.assign(object, { mask: known, keep: kind === "k" });
   else {
     object.box ??= [left, top, right, bottom].map(Number);
-    object.lost = true;
+    object.lost = text;
   }
 }
 
