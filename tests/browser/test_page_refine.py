@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from browser_page import SIZE, Opened, rectangle
-from mask_page import HALF, answer_masks, asked, exported, prompt_mask
+from browser_page import SIZE, Opened, grey_picture, rectangle
+from mask_page import HALF, answer_masks, asked, exported, prompt_mask, rerun
 from playwright.async_api import Browser, expect
 
+from diptych import Mask
 from diptych.segment import v1 as pb
 from diptych.testing import FakeCall, FakeSegmentService
 from diptych_gateway.server import Gateway
@@ -45,7 +48,7 @@ def objects(request: pb.SegmentRequest) -> list[np.ndarray]:
 
 
 async def test_an_annotator_corrects_what_a_detector_found(
-    opened: Opened, services: Services
+    opened: Opened, services: Services, tmp_path: Path
 ) -> None:
     page, second = opened.page, services["second"]
     # She compares, and the detector's cat is nearly right.
@@ -74,6 +77,15 @@ async def test_an_annotator_corrects_what_a_detector_found(
     corrected[30 - HALF : 30 + HALF, 40 - HALF : 40 + HALF] = False
     ((seen, _),) = (await exported(opened, "second")).values()
     assert np.array_equal(seen, corrected)
+    # Whoever copies the code gets the very same mask.
+    counts = Mask.from_array(corrected).to_coco().decode()
+    (tmp_path / "grey.png").write_bytes(grey_picture())
+    printed = await rerun(opened, "Python", tmp_path)
+    assert printed.splitlines()[-1] == counts
+    for language in ("command line", "curl"):
+        document = json.loads(await rerun(opened, language, tmp_path))
+        (segment,) = document["results"][-1]["result"]["segments"]
+        assert segment["segmentation"]["counts"] == counts
     # A corner is wrong still: she erases it, and what she has painted is kept.
     await page.locator("#prompt-view canvas").nth(1).focus()
     await page.keyboard.press("e")
@@ -87,7 +99,7 @@ async def test_an_annotator_corrects_what_a_detector_found(
         assert not (kept & ~corrected).any()
         assert not kept[16, 20]
         assert kept[44, 59]
-    assert len(second.requests) == 3
+    assert len(second.requests) == 6  # three are the copied code's
     # Back in Compare everything is as it was, and another object comes along beside the first.
     await page.go_back()
     await expect(page.locator("#compare-view")).to_be_visible()
@@ -97,7 +109,7 @@ async def test_an_annotator_corrects_what_a_detector_found(
     await page.go_back()
     await opened.panel("first").get_by_role("button", name="Refine ox").focus()
     await page.keyboard.press("Enter")
-    (prompt,) = (await asked(second, 4)).prompts  # not the one that is kept
+    (prompt,) = (await asked(second, 7)).prompts  # not the one that is kept
     assert prompt_mask(prompt).sum() == 100
     await expect(page.locator("#objects")).to_contain_text("Object 2 ox / cow; %")
     await expect(opened.panel("second").locator(".legend .label")).to_have_text(
