@@ -131,7 +131,7 @@ async def test_labels_and_names_never_become_markup(
     await opened.page.locator("#to-models").click()
     await expect(opened.page.locator(".cards thead th").first).to_contain_text(hostile)
     assert await opened.page.locator('a[href^="javascript"]').count() == 0
-    assert await opened.page.title() == "Diptych"
+    assert await opened.page.title() == "Models \N{EN DASH} Diptych"
     assert await opened.page.locator("img[onerror]").count() == 0
 
 
@@ -313,6 +313,6 @@ async def test_an_address_of_no_view_becomes_that_of_the_first(opened: Opened) -
     await opened.go("?view=nothing&opacity=40")
     await expect(opened.page.locator("#compare-view")).to_be_visible()
     await expect(opened.page.locator("input[name=view][value=side]")).to_be_checked()
-    await expect(opened.page).to_have_url(f"{opened.base}/?opacity=40")
+    await expect(opened.page).to_have_url(f"{opened.base}/?opacity=40&sample=")
     await opened.choose()
     await opened.expect_state("first", "done")

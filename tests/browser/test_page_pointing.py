@@ -210,19 +210,19 @@ async def test_keys_alone_move_and_remove_marks(opened: Opened, services: Servic
     await opened.point_at("first", 0.25, 0.5)
     await opened.drag("first", (0.5, 0.2), (0.9, 0.8))
     await asked(first, 2)
-    await press("p")
+    await press("t")
     await expect(said).to_contain_text(": point 1 of object 1")
-    await press("m")
+    await press("g")
     await press("Shift+ArrowDown")
     await expect(said).to_have_text("Moved to 20, 36")
-    await press("m")
+    await press("g")
     assert points((await asked(first, 3)).prompts[0]) == [(0.25, 0.6, True)]
-    await press("p")
+    await press("t")
     await expect(said).to_contain_text(": top left of the box of object 1")
-    await press("m")
+    await press("g")
     await press("Shift+ArrowLeft")
     await press("Escape")  # given up: it is where it was
-    await press("m")
+    await press("g")
     await press("Shift+ArrowLeft")
     await press("Enter")
     found = edges((await asked(first, 4)).prompts[0])
@@ -231,7 +231,7 @@ async def test_keys_alone_move_and_remove_marks(opened: Opened, services: Servic
     (prompt,) = (await asked(first, 5)).prompts
     assert not prompt.HasField("box")
     assert points(prompt) == [(0.25, 0.6, True)]
-    await press("m")  # nothing is there
+    await press("g")  # nothing is there
     await expect(said).not_to_contain_text("Moved")
     for count in (6, 7, 8):
         await press("Control+z")

@@ -1,11 +1,11 @@
 /** Puts the page together: the models, the picture and the views that show both. */
 
-import { readState, writeState } from "./common/address.js";
+import { keepSettings, readState, writeState } from "./common/address.js";
 import { fetchModels, keepToken } from "./common/api.js";
 import { CompareView } from "./compare/compare-view.js";
 import { byId } from "./common/dom.js";
 import { ModelChoice } from "./common/model-choice.js";
-import { offerPictures, SAMPLES } from "./common/picture.js";
+import { offerPictures } from "./common/picture.js";
 import { withDetails } from "./common/refusals.js";
 import { Viewport } from "./canvas/viewport.js";
 import { Views } from "./views.js";
@@ -44,12 +44,14 @@ const views = new Views(
       onPicture: false,
       module: "./report/report-view.js",
       style: "report.css",
-      make: ({ ReportView }) => new ReportView(compareAnew),
+      make: ({ ReportView }) => new ReportView((file, name) => pictures.take(file, name)),
     },
   ],
   (view) => {
     seen = view;
     if (takeAlong) takeAlong.view = view;
+    entitle();
+    openFirst();
   },
 );
 /** @type {import("./views.js").View | null} */
@@ -59,6 +61,12 @@ let takeAlong = null;
 const choice = new ModelChoice(tellViews);
 let models = [];
 let told = [];
+/** @type {Promise<void> | null} */
+let looking = null;
+/** Why there were no models last. */
+let lost = "";
+/** The picture of the address was asked for. */
+let opened = false;
 /** @type {import("./common/picture.js").Picture | null} */
 let picture = null;
 /** @type {ReturnType<typeof offerPictures>} */
@@ -67,6 +75,12 @@ let pictures;
 /** @param {string} said @param {string} [details] */
 function showProblem(said, details = "") {
   byId("problem").replaceChildren(...(said ? withDetails({ said, details, again: true }) : []));
+}
+
+/** @param {string} text why a picture cannot be shown */
+function hearNoPicture(text) {
+  showProblem(text);
+  if (!picture) tellViews();
 }
 
 /** @param {Error & {status?: number}} error */
@@ -80,10 +94,10 @@ async function readModels() {
   try {
     models = await fetchModels();
     byId("token-form").hidden = true;
-    showProblem("");
+    if (lost && byId("problem").textContent.startsWith(lost)) showProblem("");
   } catch (error) {
     models = [];
-    showProblem(error.message, error.details);
+    showProblem((lost = error.message), error.details);
     hearError(error);
   }
   byId("again").hidden = models.length > 0 && models.every((model) => !model.error);
@@ -94,38 +108,54 @@ function tellViews() {
   views.take({ models, chosen: told, picture });
 }
 
-async function lookForModels() {
-  await readModels();
-  choice.show(models);
-  tellViews();
+function lookForModels() {
+  looking = readModels().finally(() => {
+    looking = null;
+    choice.show(models);
+    // The first picture is on its way: until it is there, nothing has to be chosen.
+    if (picture || !pictures.busy) tellViews();
+  });
+  return looking;
 }
 
-/** @param {import("./common/picture.js").Picture} chosen */
-async function takePicture(chosen) {
+/** @param {import("./common/picture.js").Picture} chosen @param {boolean} back the browser went back to it */
+async function takePicture(chosen, back) {
   const before = picture;
   picture = chosen;
   if (takeAlong) takeAlong.picture = chosen;
   showProblem("");
-  const { name, bitmap, sentAs } = chosen;
+  const { name, number, sample, bitmap, sentAs } = chosen;
   const sent = sentAs && `, sent as ${sentAs}`;
   byId("picture-name").title = byId("picture-name").textContent = `${name}, ${bitmap.width} × ${bitmap.height} pixels${sent}`;
-  // The first picture may be the one that the address speaks of.
-  writeState({ sample: chosen.sample, ...(before && { objects: "" }) });
   viewport.reset();
-  // A model that was down may be back, and its card may say other things.
-  if (!models.length || models.some((model) => model.error)) {
-    await readModels();
-    choice.show(models);
+  if (!back) {
+    const away = byId("picture-tools").hidden;
+    // The first picture may be the one that the address speaks of.
+    const change = { sample, ...(before && { objects: "" }), ...(away && { view: "side" }) };
+    writeState(change, { step: Boolean(before) || away, picture: number });
+    if (away) views.show();
   }
-  if (picture === chosen) tellViews();
+  entitle();
+  if (looking) await looking;
+  // A model that was down may be back, and its card may say other things.
+  else if (!models.length || models.some((model) => model.error)) await lookForModels();
+  else tellViews();
   before?.bitmap.close();
 }
 
-/** @param {Blob} file @param {string} name */
-function compareAnew(file, name) {
-  writeState({ view: "side" }, { step: true });
-  views.show();
-  pictures.take(file, name);
+/** Opens the picture of the address, as soon as a view is seen that shows it. */
+function openFirst() {
+  if (picture || opened || byId("picture-tools").hidden) return;
+  opened = true;
+  const { sample } = readState();
+  pictures.takeAgain(sample, history.state?.picture);
+}
+
+/** Names what is seen, the picture first. */
+function entitle() {
+  const shown = picture && !byId("picture-tools").hidden ? [picture.name] : [];
+  const view = document.querySelector("nav [aria-current]")?.textContent ?? "";
+  document.title = [...shown, view, "Diptych"].join(" – ");
 }
 
 /** @param {string} objects an object of an answer, to be pointed at */
@@ -170,13 +200,17 @@ function listen() {
     byId("token").value = "";
     await lookForModels();
   });
-  window.addEventListener("popstate", () => {
-    views.show();
-    showOpacity();
-    showLook();
-    choice.show(models);
-    if (choice.chosen(models) !== told) tellViews();
-  });
+  window.addEventListener("popstate", goBack);
+}
+
+/** Shows what the address says, which the browser has changed. */
+async function goBack() {
+  keepSettings();
+  const number = history.state?.picture;
+  const { sample } = readState();
+  // Before views look: what the address points at is in its own picture.
+  if (picture && (sample !== picture.sample || number !== picture.number)) await pictures.takeAgain(sample, number);
+  views.show();
 }
 
 /** It is for answers, so it may come after them. */
@@ -189,13 +223,12 @@ async function loadTakeAlong() {
 
 async function start() {
   listen();
-  views.show();
+  pictures = offerPictures(takePicture, hearNoPicture);
   showOpacity();
   showLook();
-  pictures = offerPictures(takePicture, showProblem);
+  views.show();
+  openFirst();
   await lookForModels();
-  const { sample } = readState();
-  if (SAMPLES.some(({ name }) => name === sample) && !picture) await pictures.takeSample(sample);
   loadTakeAlong();
 }
 

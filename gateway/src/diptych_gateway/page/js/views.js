@@ -74,6 +74,7 @@ export class Views {
     this.#onSeen = onSeen;
     for (const { id, names } of entries) {
       byId(`to-${id}`).addEventListener("click", (event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return; // into a tab of its own
         event.preventDefault();
         writeState({ view: names[0] }, { step: true });
         this.show();

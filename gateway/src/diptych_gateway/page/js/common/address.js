@@ -7,7 +7,7 @@
  * @property {number} opacity in percent
  * @property {"0" | "1"} grey whether pictures are grey
  * @property {"0" | "1"} names whether names stand on them
- * @property {string} sample name of a bundled picture, or ""
+ * @property {string} sample name of a bundled picture; "" for none or another
  * @property {string} without ids of models that are not shown, with commas between
  * @property {string} objects what is pointed at, as `formatObjects` writes it
  * @property {number} score below which segments are left out, 0 to 1
@@ -22,7 +22,7 @@ const START = {
   opacity: 75,
   grey: "0",
   names: "1",
-  sample: "",
+  sample: "figure",
   without: "",
   objects: "",
   score: 0,
@@ -52,12 +52,15 @@ export function readState() {
   };
 }
 
+let last = readState();
+
 /**
  * @param {Partial<PageState>} change
- * @param {{step?: boolean}} [how] `step`: the browser's back button undoes it
+ * @param {{step?: boolean, picture?: number}} [how] `step`: the browser's back button undoes it;
+ *   `picture`: number of one that is in no address
  */
-export function writeState(change, { step = false } = {}) {
-  const state = { ...readState(), ...change };
+export function writeState(change, { step = false, picture = history.state?.picture } = {}) {
+  const state = (last = { ...readState(), ...change });
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(state)) {
     if (value !== START[name]) query.set(name, String(value));
@@ -65,6 +68,12 @@ export function writeState(change, { step = false } = {}) {
   // These may stay as they are, and shorter addresses are read more easily.
   const text = query.toString().replace(/%2C|%2F|%3B/g, decodeURIComponent);
   const url = text ? `?${text}` : location.pathname;
-  if (step) history.pushState(null, "", url);
-  else history.replaceState(null, "", url);
+  if (step) history.pushState({ picture }, "", url);
+  else history.replaceState({ picture }, "", url);
+}
+
+/** After the browser went back or forward: how things are shown is no step, so it stays. */
+export function keepSettings() {
+  const { opacity, grey, names, without } = last;
+  writeState({ opacity, grey, names, without });
 }

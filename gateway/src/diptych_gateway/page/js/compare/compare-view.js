@@ -24,7 +24,7 @@ export class CompareView {
     this.#comparison = new Comparison(viewport, { onError, onRefine: refine });
     for (const input of document.querySelectorAll("input[name=view]")) {
       input.addEventListener("change", () => {
-        writeState({ view: input.value });
+        writeState({ view: input.value }, { step: true });
         this.show(readState());
       });
     }
@@ -84,7 +84,7 @@ export class CompareView {
         input.checked = name === task;
         input.disabled = cards.length > 0 && !doing;
         input.addEventListener("change", () => {
-          writeState({ task: name });
+          writeState({ task: name }, { step: true });
           this.#asked = name;
           this.#comparison.run(name);
         });

@@ -6,7 +6,7 @@ import { byId } from "../common/dom.js";
 import { noResult, withKept } from "./kept.js";
 import { Painting } from "./painting.js";
 import { Panels } from "../panels/panels.js";
-import { Pointing } from "./pointing.js";
+import { Pointing } from "../pointing/pointing.js";
 import { showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
 import { Prompts } from "./prompts.js";

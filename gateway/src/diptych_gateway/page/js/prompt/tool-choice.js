@@ -11,7 +11,7 @@ export class ToolChoice {
   #onDraw;
 
   /**
-   * @param {import("./pointing.js").Pointing} pointing
+   * @param {import("../pointing/pointing.js").Pointing} pointing
    * @param {import("./painting.js").Painting} painting
    * @param {() => void} onDraw
    */

@@ -2,12 +2,12 @@
 
 import { byId, make } from "../common/dom.js";
 import { color } from "../canvas/palette.js";
-import { Pointing } from "../prompt/pointing.js";
+import { Pointing } from "../pointing/pointing.js";
 import { asOptions, canBeAsked, EMPTY, isCorrection } from "../prompt/prompts.js";
 
 const ELEMENTS = { help: "video-help", background: "video-background", said: "video-said" };
 
-/** @implements {import("../prompt/pointing.js").Pointed} */
+/** @implements {import("../pointing/pointing.js").Pointed} */
 export class VideoPrompts {
   /** On this frame, by number of the object less 1. @type {import("../prompt/prompts.js").Wanted[]} */
   objects = [EMPTY];

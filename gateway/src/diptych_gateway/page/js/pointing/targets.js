@@ -15,7 +15,7 @@ const SIDES = [[-1, -1], [0, -1], [1, -1], [1, 0], [1, 1], [0, 1], [-1, 1], [-1,
 export const CLOSE_PX = 12;
 export const MIN_BOX_PX = 2;
 
-/** @param {import("./prompts.js").Box} box @returns {(Pixel & {side: [number, number]})[]} */
+/** @param {import("../prompt/prompts.js").Box} box @returns {(Pixel & {side: [number, number]})[]} */
 export function handlesOf([left, top, right, bottom]) {
   const between = (low, high, side) => (low + high + side * (high - low)) / 2;
   return SIDES.map(([across, down]) => ({
@@ -28,7 +28,7 @@ export function handlesOf([left, top, right, bottom]) {
 /**
  * Where the × of a box is: beside its upper right corner, and never outside of the picture.
  *
- * @param {import("./prompts.js").Box} box
+ * @param {import("../prompt/prompts.js").Box} box
  * @param {{width: number, height: number}} size
  * @param {number} grain pixels of the picture per CSS pixel
  * @returns {Pixel}
@@ -40,7 +40,7 @@ export function closeOf([, top, right], { width }, grain) {
 
 /**
  * @typedef {object} Scene
- * @property {import("./prompts.js").Wanted[]} objects
+ * @property {import("../prompt/prompts.js").Wanted[]} objects
  * @property {number} current its box is taken before those of others, and it alone has a ×
  * @property {{width: number, height: number}} size of the picture
  */
@@ -82,11 +82,11 @@ export function targetAt({ objects, current, size }, at, { reach, grain, drags =
 /**
  * An object after one of its marks was dragged.
  *
- * @param {import("./prompts.js").Wanted} wanted
+ * @param {import("../prompt/prompts.js").Wanted} wanted
  * @param {Target} target
  * @param {[number, number]} way to the right and down, in pixels of the picture
  * @param {{width: number, height: number}} size
- * @returns {import("./prompts.js").Wanted}
+ * @returns {import("../prompt/prompts.js").Wanted}
  */
 export function dragged(wanted, { kind, index, side }, [right, down], size) {
   const { points, box } = wanted;

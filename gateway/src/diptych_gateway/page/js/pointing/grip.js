@@ -6,7 +6,7 @@ import { dragged, fine, MIN_BOX_PX, targetAt } from "./targets.js";
 /**
  * @typedef {object} Draft
  * @property {number} object
- * @property {import("./prompts.js").Wanted} wanted the object as it would be
+ * @property {import("../prompt/prompts.js").Wanted} wanted the object as it would be
  */
 
 export class Grip {

@@ -14,7 +14,7 @@ const GROUND = "rgb(20 22 26 / 85%)";
 /**
  * @typedef {object} Marks in pixels of the picture
  * @property {{width: number, height: number}} size of the picture
- * @property {import("./prompts.js").Wanted[]} objects
+ * @property {import("../prompt/prompts.js").Wanted[]} objects
  * @property {number} current
  * @property {{x: number, y: number} | null} crosshair
  * @property {import("./targets.js").Target | null} marked what a press would take hold of, or is held

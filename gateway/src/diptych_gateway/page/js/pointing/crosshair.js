@@ -62,7 +62,7 @@ export class Crosshair {
     else if (event.key === "Enter" && this.#drag) this.#drop(stage);
     else if (event.key === "Enter") this.#act.onPoint(this.#position(), !event.shiftKey && !event.altKey, stage);
     else if (event.key === "Escape") return this.#cancel(stage);
-    else if (key === "b" || key === "m") return this.#turn(key === "b", stage);
+    else if (key === "b" || key === "g") return this.#turn(key === "b", stage);
     else return false;
     return true;
   }

@@ -11,13 +11,13 @@ const REACH_PX = { mouse: 9, pen: 12, touch: 22 };
 
 /**
  * @typedef {object} Pointed what is pointed at
- * @property {import("./prompts.js").Wanted[]} objects
+ * @property {import("../prompt/prompts.js").Wanted[]} objects
  * @property {number} current index of the one that the next point is for
- * @property {(point: import("./prompts.js").Point) => void} addPoint
- * @property {(box: import("./prompts.js").Box) => void} drawBox
+ * @property {(point: import("../prompt/prompts.js").Point) => void} addPoint
+ * @property {(box: import("../prompt/prompts.js").Box) => void} drawBox
  * @property {(object: number, index: number) => void} removePoint
  * @property {(object: number) => void} removeBox
- * @property {(object: number, wanted: import("./prompts.js").Wanted) => void} put
+ * @property {(object: number, wanted: import("../prompt/prompts.js").Wanted) => void} put
  * @property {(object: number) => void} [choose]
  */
 
@@ -109,7 +109,7 @@ export class Pointing {
     if (this.tool?.onKey?.(event, stage) || this.#crosshair.press(event, stage)) return true;
     if (event.key === "Delete" || event.key === "Backspace") return this.#removeMarked();
     const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
-    return plain && event.key.toLowerCase() === "p" && this.#nextMark(event.shiftKey ? -1 : 1, stage);
+    return plain && event.key.toLowerCase() === "t" && this.#nextMark(event.shiftKey ? -1 : 1, stage);
   }
 
   /** Takes away the point or the box that the pointer is on; returns whether there was one. */
