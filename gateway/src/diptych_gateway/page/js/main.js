@@ -179,10 +179,9 @@ function entitle() {
   document.title = [...shown, view, "Diptych"].join(" – ");
 }
 
-/** @param {string} taken an object of an answer, to be pointed at beside what is already pointed at */
-function refine(taken) {
-  const others = readState().objects.split("/").filter((object) => object && object !== taken);
-  writeState({ view: "prompt", objects: [...others, taken].join("/") }, { step: true });
+/** @param {string} objects an object of an answer, to be pointed at */
+function refine(objects) {
+  writeState({ view: "prompt", objects }, { step: true });
   views.show();
 }
 

@@ -11,6 +11,7 @@ import { Pointing } from "../pointing/pointing.js";
 import { showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
 import { Prompts } from "./prompts.js";
+import { arrives } from "./taken.js";
 import { ToolChoice } from "./tool-choice.js";
 
 const TASK = "prompted-segmentation";
@@ -61,7 +62,7 @@ export class PromptView {
     // Canvases are made when somebody looks at them.
     if (this.#panels.models !== this.#models) this.#panels.models = this.#models;
     // An address without prompts is not one of none: the browser may have gone back to it.
-    if (objects && objects !== this.#text) this.#reset(parseObjects(objects));
+    if (objects && objects !== this.#text) this.#point(objects);
     else this.#write();
     this.#showPrompts();
     if (this.#due) this.#ask();
@@ -133,6 +134,15 @@ export class PromptView {
     if (object === undefined) return false;
     this.#change(() => this.#prompts.removeObject(Number(object)));
     return true;
+  }
+
+  /** At what the address says; an object of another view comes beside what is there. */
+  #point(text) {
+    const [object, ...others] = parseObjects(text);
+    if (!arrives(text) || others.length || !object) return this.#reset(parseObjects(text));
+    this.#prompts.take(object);
+    this.#due = true;
+    this.#write();
   }
 
   #reset(objects) {

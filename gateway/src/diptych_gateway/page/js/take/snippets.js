@@ -10,6 +10,7 @@
  */
 
 const NO_PICKS = "# One request cannot say which candidate was chosen. Take Python.\n";
+const LONG = 4000;
 const TOKEN_NOTE = "# The token is read from the file that DIPTYCH_TOKEN_FILE names.\n";
 
 /**
@@ -46,27 +47,26 @@ ${candidates && "        segment = chosen.get((outcome.model_id, segment.prompt_
 /**
  * @param {import("../views.js").Question} question
  * @param {Server} server
- * @returns {string} or a comment that says why there is no such command
+ * @returns {string}
  */
 export function asCommand({ picture, options, picks }, { address, tls, locked }) {
   if (picks) return NO_PICKS;
   const prompts = options.prompts ?? [];
   const pointed = prompts.filter(({ points }) => points?.length);
-  if (pointed.length > 1 || prompts.some((prompt) => prompt.mask || (prompt.box && prompt.points?.length))) {
-    return "# One command cannot say this: it takes the points of one object, and boxes. Take Python or curl.\n";
-  }
+  // The options for points and boxes cannot say which belong together; a pipe has room for masks.
+  const listed = pointed.length > 1 || prompts.some(({ mask, box, points }) => mask || (box && points?.length));
   const words = [
     ["diptych", "compare", file(picture.name)],
     ["--address", address],
     ...(tls ? [["--tls"]] : []),
     ["--task", options.task],
     ...options.models.map((model) => ["--model", model]),
-    ...pointed.flatMap(({ points }) => points.map(([x, y, on = true]) => ["--point", `${x},${y},${Number(on)}`])),
-    ...prompts.filter(({ box }) => box).map(({ box }) => ["--box", box.join()]),
+    ...(listed ? [["--prompts", "-"]] : prompts.flatMap(promptWords)),
     ...(options.match_iou ? [["--match-iou", String(options.match_iou)]] : []),
     ["--json"],
   ];
-  return (locked ? TOKEN_NOTE : "") + lines(words.map((part) => part.map(shell).join(" ")));
+  const command = words.map((part) => part.map(shell).join(" "));
+  return (locked ? TOKEN_NOTE : "") + (listed ? piped(command, JSON.stringify(prompts)) : lines(command));
 }
 
 /**
@@ -77,12 +77,15 @@ export function asCommand({ picture, options, picks }, { address, tls, locked })
 export function asCurl({ picture, options, picks }, { url, locked }) {
   if (picks) return NO_PICKS;
   const name = picture.name.replaceAll("\\", "\\\\").replaceAll('"', '\\"');
-  return lines([
+  const asked = JSON.stringify(options);
+  const command = [
     `curl ${shell(new URL("api/compare", url).href)}`,
     ...(locked ? ['-H "Authorization: Bearer $(cat "$DIPTYCH_TOKEN_FILE")"'] : []),
     `-F ${shell(`image=@"${name}"`)}`,
-    `--form-string ${shell(`options=${JSON.stringify(options)}`)}`,
-  ]);
+    // Systems bound the length of a word, and masks are long.
+    asked.length < LONG ? `--form-string ${shell(`options=${asked}`)}` : "-F 'options=<-'",
+  ];
+  return asked.length < LONG ? lines(command) : piped(command, asked);
 }
 
 /** What JSON writes is Python too, for texts, numbers and lists of them. */
@@ -133,6 +136,16 @@ function shell(word) {
 /** A file's name that is not taken for an option. @param {string} name */
 function file(name) {
   return name.startsWith("-") ? `./${name}` : name;
+}
+
+function promptWords({ points = [], box }) {
+  const around = box ? [["--box", box.join()]] : [];
+  return [...points.map(([x, y, on = true]) => ["--point", `${x},${y},${Number(on)}`]), ...around];
+}
+
+/** A command that reads a text, which is one line. @param {string[]} parts @param {string} text */
+function piped(parts, text) {
+  return `${lines([...parts, "<<'JSON'"])}${text}\nJSON\n`;
 }
 
 /** @param {string[]} parts */
