@@ -1,5 +1,6 @@
 /** A clip or the camera, played in a video element, frame by frame. */
 
+import { whyNotPlayed } from "../clips/clip-problem.js";
 import { Frame, FrameGrabber } from "./video-frame.js";
 
 /** A hidden tab presents nothing. */
@@ -47,6 +48,7 @@ export class VideoSource {
    */
   async openClip(clip, name) {
     this.close();
+    if (typeof clip !== "string" && !clip.size) throw new Error(await whyNotPlayed(clip, name));
     if (typeof clip !== "string") this.#url = URL.createObjectURL(clip);
     const turn = this.#turn;
     const presented = this.#presented();
@@ -56,7 +58,7 @@ export class VideoSource {
     if (turn !== this.#turn) return false;
     if (plays) return true;
     this.close();
-    throw new Error(`“${name}” cannot be played by this browser. Take a WebM or MP4 file.`);
+    throw new Error(await whyNotPlayed(clip, name));
   }
 
   /** As `openClip`. @throws {Error} there is none, or it must not be used */
