@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from bad_clips import make_encoded, make_sound
+from bad_clips import make_encoded, make_sound_only
 from browser_page import Opened
 from PIL import Image
 from video_page import VideoPage
@@ -66,8 +66,8 @@ def _cut(path: Path, share: float) -> Path:
 
 def bad_clips(folder: Path) -> dict[str, str]:
     """Files in this folder that are not played, and what is to be said of each."""
-    make_sound(folder / "sound.mp4")
-    make_sound(folder / "sound.webm", "libopus")
+    make_sound_only(folder / "sound.mp4")
+    make_sound_only(folder / "sound.webm", "libopus")
     make_encoded(folder / "phone.mp4", "libx265")
     make_encoded(folder / "camcorder.mpg", "mpeg2video")
     make_encoded(folder / "studio.mov", "prores_ks", pix_fmt="yuv422p10le")

@@ -39,7 +39,7 @@ def make_encoded(
     return path
 
 
-def make_sound(path: Path, codec: str = "aac") -> Path:
+def make_sound_only(path: Path, codec: str = "aac") -> Path:
     """A file that has sound and no video."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=48_000)

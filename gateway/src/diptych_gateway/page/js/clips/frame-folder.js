@@ -8,14 +8,20 @@ export const FOLDER_RATE = 25;
 /** So many frames, from the first to the last, are looked at before it is taken for a clip. */
 const LOOKED_AT = 4;
 
+/** @implements {import("../video/source/clip-source.js").Source} */
 export class FrameFolder {
-  #frames;
+  /** Frames are files, and sent as they are. */
+  stored = true;
+  exact = true;
+  playing = false;
   fps = FOLDER_RATE;
+  #frames;
+  #turn = 0;
+  #seen = 0;
 
   /** @param {import("./frame-files.js").Found} found @param {{width: number, height: number}} size */
   constructor({ name, frames, skipped }, { width, height }) {
     this.name = name || frames[0].name;
-    this.folder = name;
     this.count = frames.length;
     this.skipped = skipped;
     this.width = width;
@@ -58,10 +64,45 @@ export class FrameFolder {
     );
   }
 
+  /** @param {number} index @returns {string} the name of its file */
+  fileOf(index) {
+    return this.#frames[index].name;
+  }
+
+  /** As a camera would: what comes too late is left out. @param {number} from @param {import("../video/source/clip-source.js").Hear} hear */
+  async play(from, { onFrame, onEnd }) {
+    const turn = ++this.#turn;
+    const begun = performance.now();
+    this.playing = true;
+    for (let index = from; index < this.count; ) {
+      const frame = await this.grab(index).catch(() => null);
+      if (turn === this.#turn && frame) onFrame(frame);
+      frame?.letGo();
+      if (turn !== this.#turn) return;
+      this.#seen = index;
+      const now = from + Math.floor(((performance.now() - begun) * this.fps) / 1000);
+      index = Math.max(index + 1, Math.min(now, this.count - 1));
+      const due = begun + ((index - from) * 1000) / this.fps;
+      await new Promise((resolve) => setTimeout(resolve, due - performance.now()));
+    }
+    if (turn === this.#turn) onEnd();
+  }
+
+  async pause() {
+    this.#turn += 1;
+    this.playing = false;
+    return this.#seen;
+  }
+
+  close() {
+    this.pause();
+  }
+
   /** What was found, as a sentence. */
   get said() {
     const frames = this.count === 1 ? "1 frame" : `${this.count.toLocaleString("en")} frames`;
-    const skipped = this.skipped ? `; ${this.skipped.toLocaleString("en")} other files are left out` : "";
+    const others = this.skipped === 1 ? "1 other file is" : `${this.skipped.toLocaleString("en")} other files are`;
+    const skipped = this.skipped ? `; ${others} left out` : "";
     return `${frames} of ${this.width} × ${this.height} px, sent as they are${skipped}.`;
   }
 }

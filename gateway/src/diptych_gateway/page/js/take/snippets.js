@@ -9,7 +9,7 @@
  *   `DIPTYCH_TOKEN_FILE` names: never the token itself
  */
 
-const TOKEN_NOTE = "# The token is read from the file that DIPTYCH_TOKEN_FILE names.\n";
+export const TOKEN_NOTE = "# The token is read from the file that DIPTYCH_TOKEN_FILE names.\n";
 
 /**
  * @param {import("../views.js").Question} question
@@ -79,11 +79,11 @@ export function asCurl({ picture, options }, { url, locked }) {
 }
 
 /** What JSON writes is Python too, for texts, numbers and lists of them. */
-function python(value) {
+export function python(value) {
   return Array.isArray(value) ? `[${value.map(python).join(", ")}]` : JSON.stringify(value);
 }
 
-function pythonPrompt({ points = [], box, mask }) {
+export function pythonPrompt({ points = [], box, mask }) {
   const parts = [];
   if (points.length) {
     const each = points.map(([x, y, on = true]) => `Point(${x}, ${y}${on ? "" : ", positive=False"})`);
@@ -95,17 +95,17 @@ function pythonPrompt({ points = [], box, mask }) {
 }
 
 /** A word of a POSIX shell. @param {string} word */
-function shell(word) {
+export function shell(word) {
   if (/^[\w@%+=:,./-]+$/.test(word)) return word;
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** A file's name that is not taken for an option. @param {string} name */
-function file(name) {
+export function file(name) {
   return name.startsWith("-") ? `./${name}` : name;
 }
 
 /** @param {string[]} parts */
-function lines(parts) {
+export function lines(parts) {
   return `${parts.join(" \\\n  ")}\n`;
 }
