@@ -100,7 +100,7 @@ async def browse(base: str, content: bytes, seconds: float) -> dict[str, list[fl
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = await browser.new_page(viewport={"width": 1440, "height": 900})
-        await page.goto(base)
+        await page.goto(f"{base}?sample=")
         file = {"name": "large.jpg", "mimeType": "image/jpeg", "buffer": content}
         await page.locator("#file").set_input_files([file])  # type: ignore[list-item]
         for model in MODELS:

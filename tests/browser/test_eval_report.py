@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from accessible import violations
 from browser_page import LISTEN
 from PIL import Image
 from playwright.async_api import Browser, Page, expect
@@ -16,7 +16,6 @@ from report_runs import drawn_run
 
 from diptych_eval.report import write_report
 
-AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
 WIDTHS = (360, 1024, 1440)
 MODELS = ("mask-rcnn", "mask-rcnn-sam-2")
 
@@ -45,18 +44,12 @@ async def page(browser: Browser) -> Any:
     assert said == []
 
 
-async def _axe(page: Page) -> list[tuple[str, int]]:
-    await page.evaluate(AXE)
-    found = await page.evaluate("axe.run()")
-    return [(each["id"], len(each["nodes"])) for each in found["violations"]]
-
-
 async def test_it_fits_every_screen_and_axe_finds_nothing(report: Path, page: Page) -> None:
     await page.goto(report.as_uri())
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 800})
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
-    assert await _axe(page) == []
+    assert await violations(page) == []
 
 
 @pytest.mark.parametrize("report", [2], indirect=True)
@@ -64,7 +57,7 @@ async def test_axe_finds_nothing_on_a_phone_in_the_dark(report: Path, page: Page
     await page.emulate_media(color_scheme="dark")
     await page.set_viewport_size({"width": 360, "height": 740})
     await page.goto(report.as_uri())
-    assert await _axe(page) == []
+    assert await violations(page) == []
 
 
 @pytest.mark.parametrize("report", [2], indirect=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from browser_page import Opened, grey_picture
@@ -35,7 +37,7 @@ async def test_every_operation_is_shown_and_tried(opened: Opened) -> None:
     operations = opened.page.locator(".opblock")
     await expect(operations).to_have_count(11)
     await expect(opened.page.get_by_role("heading", name="Diptych")).to_be_visible()
-    models = opened.page.locator("#operations-default-models")
+    models = opened.page.locator("#operations-Models-models")
     await models.locator(".opblock-summary-control").click()
     await models.get_by_role("button", name="Execute").click()
     answer = models.locator(".live-responses-table")
@@ -43,9 +45,28 @@ async def test_every_operation_is_shown_and_tried(opened: Opened) -> None:
     await expect(answer).to_contain_text('"model_id": "first"')
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_operations_are_in_groups_in_the_colours_of_the_system_with_a_way_back(
+    opened: Opened, scheme: Literal["light", "dark"]
+) -> None:
+    page = opened.page
+    await page.emulate_media(color_scheme=scheme)
+    await opened.go("api/docs/")
+    await expect(page.locator(".opblock-tag")).to_contain_text(["Pictures", "Models", "Server"])
+    await expect(page).to_have_title("HTTP interface · Diptych")
+    ground, ink = await page.evaluate(
+        """[["body", "backgroundColor"], [".swagger-ui .info .title", "color"]].map(
+          ([part, name]) => getComputedStyle(document.querySelector(part))[name])"""
+    )
+    light = [sum(map(int, re.findall(r"\d+", color)[:3])) > 384 for color in (ground, ink)]
+    assert light == [scheme == "light", scheme == "dark"]
+    await page.get_by_role("link", name="Back to Diptych").click()
+    await expect(page.locator("#compare-view")).to_be_visible()
+
+
 async def test_a_picture_is_sent_from_it(opened: Opened) -> None:
     await opened.go("api/docs")
-    segment = opened.page.locator("#operations-default-segment")
+    segment = opened.page.locator("#operations-Pictures-segment")
     await segment.locator(".opblock-summary-control").click()
     file = {"name": "grey.png", "mimeType": "image/png", "buffer": grey_picture()}
     await segment.locator("input[type=file]").set_input_files([file])  # type: ignore[list-item]
@@ -68,7 +89,7 @@ async def test_a_token_is_given_to_it(browser: Browser, tmp_path: Path) -> None:
     await gateway.start()
     page = await browser.new_page()
     await page.goto(f"http://127.0.0.1:{gateway.http_port}/api/docs/")
-    models_block = page.locator("#operations-default-models")
+    models_block = page.locator("#operations-Models-models")
     await models_block.locator(".opblock-summary-control").click()
     status = models_block.locator("tr.response td.response-col_status").first
     await models_block.get_by_role("button", name="Execute").click()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Awaitable, Callable
 
@@ -10,6 +9,7 @@ import pytest
 from browser_page import GREY, SIZE, Color, Opened, answer_prompts, grey_picture, held_back
 from PIL import Image
 from playwright.async_api import expect
+from prompt_page import asked, points, start
 
 from diptych.segment import v1 as pb
 from diptych.testing import FakeSegmentService
@@ -17,7 +17,7 @@ from diptych.testing import FakeSegmentService
 Services = dict[str, FakeSegmentService]
 SeeCards = Callable[[], Awaitable[None]]
 PLAIN: Color = (GREY, GREY, GREY)
-HEIGHT, WIDTH = SIZE
+WIDTH = SIZE[1]
 SECOND_CANVAS = '#prompt-panels .panel[data-model="second"] canvas'
 FINE_PX = 0.5
 
@@ -27,30 +27,6 @@ def prompted(services: Services) -> None:
     """Both models find what they are pointed at."""
     for service in services.values():
         answer_prompts(service)
-
-
-async def start(opened: Opened, query: str = "") -> None:
-    """The view with a grey picture, nothing asked yet."""
-    await opened.go(f"?view=prompt{query}")
-    await opened.choose()
-    await opened.expect_state("second", "idle")
-
-
-async def asked(service: FakeSegmentService, count: int) -> pb.SegmentRequest:
-    """The newest question, once there were so many."""
-    async with asyncio.timeout(20):
-        while len(service.requests) < count:
-            await asyncio.sleep(0.01)
-    assert len(service.requests) == count
-    return service.requests[-1]
-
-
-def points(prompt: pb.ObjectPrompt) -> list[tuple[float, float, bool]]:
-    """Shares of the grey picture, to two digits, and which side each is on."""
-    on = pb.PointLabel.POINT_LABEL_FOREGROUND
-    return [
-        (round(p.x_px / WIDTH, 2), round(p.y_px / HEIGHT, 2), p.label == on) for p in prompt.points
-    ]
 
 
 async def test_a_click_on_any_panel_asks_all_and_the_second_sends_no_picture(

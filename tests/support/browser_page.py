@@ -48,7 +48,14 @@ class Opened:
             self.foreign.append(request.url)
 
     async def go(self, query: str = "") -> None:
+        """Go to the page, without the sample that visitors see unless the query names one."""
+        if "sample=" not in query and not query.startswith("api"):
+            query += f"{'&' if query else '?'}sample="
         await self.page.goto(f"{self.base}/{query}")
+
+    async def come(self) -> None:
+        """Come as somebody who knows the address only."""
+        await self.page.goto(f"{self.base}/")
 
     async def choose(self, content: bytes | None = None, name: str = "grey.png") -> None:
         """Choose a file as a picture: a grey one unless told otherwise."""

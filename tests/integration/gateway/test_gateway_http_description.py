@@ -27,7 +27,8 @@ from diptych_gateway.http.description.openapi import describe
 from diptych_gateway.settings import Endpoint
 from diptych_runtime.engine import Reason, ServiceError
 
-READS = ("/api/models", "/api/cards", "/api/server")
+READS = ("/api/models", "/api/cards", "/api/server", "/api/export")
+EXPORT = "/api/export"
 POSTS = ("/api/segment", "/api/compare", "/api/compare/stream")
 ALL, ONLY_VIDEO = "diptych_for-everything", "diptych_only-video"
 
@@ -45,6 +46,11 @@ async def described(stage: Any) -> Description:
 
 def form(**options: Any) -> dict[str, Any]:
     return {"files": {"image": grey_picture()}, "data": {"options": json.dumps(options)}}
+
+
+def export(**more: Any) -> dict[str, Any]:
+    answer = result_document(SegmentResult("one", (rectangle(20, 15, 40, 30),), (60, 80)))
+    return {"json": {"format": "coco", "pictures": [{"name": "a", "answer": answer}], **more}}
 
 
 def events_of(text: str) -> list[tuple[str, Any]]:
@@ -102,6 +108,9 @@ async def test_answers_are_as_described(stage: Any, service: FakeSegmentService)
         ("GET", "/api/models/four", {}),
         ("GET", "/api/cards", {}),
         ("GET", "/api/server", {}),
+        ("GET", EXPORT, {}),
+        ("POST", EXPORT, export()),
+        ("POST", EXPORT, export(tusk=1)),
         ("POST", "/api/segment", form(model="one")),
         ("POST", "/api/segment", form(model="one", task="keypoint-detection")),
         ("POST", "/api/segment", form(model="one", task="object-detection")),
@@ -118,7 +127,8 @@ async def test_answers_are_as_described(stage: Any, service: FakeSegmentService)
         statuses.add(answer.status_code)
         content = description.content(method, path, answer.status_code)
         media = content[answer.headers["content-type"]]
-        description.check(media["schema"], answer.json())
+        is_file = "content-disposition" in answer.headers
+        description.check(media["schema"], answer.text if is_file else answer.json())
     assert statuses == {200, 400, 404, 503}
     streamed = await http.post("/api/compare/stream", **form(models=["one", "two", "three"]))
     media = description.content("POST", "/api/compare/stream", 200)["text/event-stream"]
@@ -172,9 +182,10 @@ class Seeing:
         self.seen.add((method, self.description.path_of(path), status))
 
     async def ask_unfinished(self, path: str, announced: int) -> None:
-        """Begin a form and never end it."""
+        """Begin a form, or what else is wanted there, and never end it."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.stage.gateway.http_port)
         kind = "Content-Type: multipart/form-data; boundary=b"
+        kind = "Content-Type: application/json" if path == EXPORT else kind
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: {announced}\r\n\r\n"
         writer.write(f"{head}--b\r\n".encode())
         self.note("POST", path, int((await reader.readline()).split()[1]))
@@ -212,12 +223,18 @@ async def _see_answers_and_refusals(seeing: Seeing) -> None:
     await seeing.ask("POST", "/api/segment", **stage.form(model="two"))
     for path in POSTS:
         good = stage.form(**options_of(path))
-        task = stage.form(**options_of(path, task="video-segmentation"))
         await seeing.ask("POST", path, **good)
         await seeing.ask("POST", path, headers={"Origin": "https://evil.example"}, **good)
         await seeing.ask("POST", path, **stage.form(tusk=1))
         await seeing.ask("POST", path, json={})
         await seeing.ask_unfinished(path, MAX_REQUEST_BYTES + 1)
+    await seeing.ask("POST", EXPORT, **export())
+    await seeing.ask("POST", EXPORT, headers={"Origin": "https://evil.example"}, **export())
+    await seeing.ask("POST", EXPORT, **export(tusk=1))
+    await seeing.ask("POST", EXPORT, **stage.form())
+    await seeing.ask_unfinished(EXPORT, MAX_REQUEST_BYTES + 1)
+    for path in POSTS:
+        task = stage.form(**options_of(path, task="video-segmentation"))
         if path != "/api/segment":
             await seeing.ask("POST", path, **task)
     for reason in (Reason.TASK_UNSUPPORTED, Reason.QUEUE_FULL):
@@ -231,7 +248,7 @@ async def _see_answers_and_refusals(seeing: Seeing) -> None:
 
 async def _see_what_is_late(seeing: Seeing) -> None:
     await seeing.serve(await seeing.stage.model("one"), default_deadline_s=0.3)
-    for path in POSTS:
+    for path in (*POSTS, EXPORT):
         await seeing.ask_unfinished(path, 1000)
 
 
@@ -243,7 +260,7 @@ async def _see_faults(seeing: Seeing, monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("a fault")
 
     with monkeypatch.context() as patch:
-        for name in ("api.read_segment", "api.read_compare"):
+        for name in ("api.read_segment", "api.read_compare", "export.api.read_body"):
             patch.setattr(f"diptych_gateway.http.{name}", fail)
         for name in (
             "http.api.model_document",
@@ -255,6 +272,7 @@ async def _see_faults(seeing: Seeing, monkeypatch: pytest.MonkeyPatch) -> None:
             assert await seeing.ask("GET", path) == 500
         for path in POSTS:
             assert await seeing.ask("POST", path, **stage.form()) == 500
+        assert await seeing.ask("POST", EXPORT, **export()) == 500
 
 
 async def _see_tokens(seeing: Seeing, tmp_path: Path) -> None:
@@ -288,10 +306,12 @@ async def _see_the_end(seeing: Seeing, monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.create_task(seeing.ask("POST", path, **stage.form(**options_of(path))))
         for path in POSTS[:2]
     ]
-    unfinished = asyncio.create_task(seeing.ask_unfinished(POSTS[2], 1000))
+    unfinished = [
+        asyncio.create_task(seeing.ask_unfinished(path, 1000)) for path in (POSTS[2], EXPORT)
+    ]
     calls = stage.gateway.http._guard.calls
-    await eventually(lambda: len(asked) == 4 and len(calls._served) == 5)
+    await eventually(lambda: len(asked) == 4 and len(calls._served) == 6)
     await stage.gateway.stop()
     stage.gateway = None
     assert await asyncio.gather(*asking) == [503] * 4
-    await unfinished
+    await asyncio.gather(*unfinished)

@@ -153,6 +153,17 @@ class Mask:
         """``(height, width)`` bool, a fresh array."""
         return runs.to_array(self.counts, self._size)
 
+    def to_crop(self) -> tuple[NDArray[np.bool_], int, int]:
+        """The smallest part of the mask that holds its object, and where that is.
+
+        ``(rows, columns)`` bool and the x and y of its top left pixel, as ``from_crop`` takes them;
+        of an empty mask no pixels at all.
+        """
+        edges = runs.box(self.counts, self._size[0])
+        if edges is None:
+            return np.zeros((0, 0), np.bool_), 0, 0
+        return runs.to_crop(self.counts, self._size[0], edges), edges[0], edges[1]
+
     @property
     def undecoded_png(self) -> bytes | None:
         """The PNG that it was made from, while none of its pixels were looked at."""
@@ -168,11 +179,7 @@ class Mask:
         The last point is joined to the first. As a person sees the image (y down), outer rings
         are anticlockwise and holes clockwise. ``from_polygons`` gives the same mask back.
         """
-        edges = runs.box(self.counts, self._size[0])
-        if edges is None:
-            return []
-        crop = runs.to_crop(self.counts, self._size[0], edges)
-        return polygons.trace(crop, edges[0], edges[1])
+        return polygons.trace(*self.to_crop())
 
     def intersection(self, other: Mask) -> int:
         """Pixels in both masks, without decoding; ``ValueError`` if the sizes differ."""

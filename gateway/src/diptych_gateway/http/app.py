@@ -18,6 +18,7 @@ from ..security import tokens
 from . import problems, video_socket
 from .api import Api
 from .description.openapi import describe
+from .export.api import Export
 from .guard import READ, Endpoint, Guard, Handler
 from .packed import PackedFiles
 from .problems import RefusedError
@@ -38,7 +39,7 @@ _HEADERS = {
 }
 
 
-def routes(api: Api, guard: Guard, sockets: VideoSockets) -> list[BaseRoute]:
+def routes(api: Api, export: Export, guard: Guard, sockets: VideoSockets) -> list[BaseRoute]:
     """List everything that is served; what has no scope here needs a token for everything."""
     read, segment = tokens.Scope.READ, tokens.Scope.SEGMENT
 
@@ -48,9 +49,16 @@ def routes(api: Api, guard: Guard, sockets: VideoSockets) -> list[BaseRoute]:
         scope: tokens.Scope | None = None,
         methods: tuple[str, ...] = READ,
         public: bool = False,
+        *,
+        goes_on: bool = False,
+        beside: tuple[str, ...] = (),
     ) -> Route:
-        endpoint = Endpoint(guard, path, handler, methods=methods, scope=scope, public=public)
-        return Route(path, endpoint)
+        """``goes_on``: other methods are for the next route of this path, which names ``beside``
+        itself those of this one."""
+        endpoint = Endpoint(
+            guard, path, handler, methods=methods, scope=scope, public=public, beside=beside
+        )
+        return Route(path, endpoint, methods=methods if goes_on else None)
 
     found: list[BaseRoute] = []
 
@@ -67,6 +75,8 @@ def routes(api: Api, guard: Guard, sockets: VideoSockets) -> list[BaseRoute]:
         route("/api/segment", api.segment, segment, _POST),
         route("/api/compare", api.compare, segment, _POST),
         route("/api/compare/stream", api.compare_stream, segment, _POST),
+        route("/api/export", export.formats, read, goes_on=True),
+        route("/api/export", export.export, segment, _POST, beside=READ),
         WebSocketRoute(video_socket.PATH, sockets),
         route("/api/docs", api.docs, public=True),
         Mount("/api/docs", PackedFiles(directory=VIEWER, html=True), name="viewer"),

@@ -82,7 +82,8 @@ class Endpoint:
     """A handler as an application of its own. Any method gets to it, so that none goes unguarded.
 
     ``scope`` is what a token has to be for; ``None`` means everything. ``public`` ones need no
-    token, and are not logged, because probes would drown the log.
+    token, and are not logged, because probes would drown the log. ``beside`` are the methods that
+    another endpoint has at the same path.
     """
 
     def __init__(
@@ -94,7 +95,9 @@ class Endpoint:
         methods: tuple[str, ...] = READ,
         scope: tokens.Scope | None = None,
         public: bool = False,
+        beside: tuple[str, ...] = (),
     ) -> None:
+        self._allowed = (*beside, *methods)
         self.methods = methods
         self.scope = scope
         self.public = public
@@ -147,7 +150,7 @@ class Endpoint:
             given = request.headers.getlist("authorization")
             account = self._guard.gate.check(given, self.scope, call.fields)
         if request.method not in self.methods:
-            allowed = ", ".join(self.methods)
+            allowed = ", ".join(self._allowed)
             text = f"expected {allowed}, got {request.method}"
             raise RefusedError(405, text, Allow=allowed)
         if request.method not in READ:

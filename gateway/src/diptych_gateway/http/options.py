@@ -328,9 +328,13 @@ def _read_image(form: Form) -> pb.Image:
 
 
 def refusal(
-    error: ValidationError, fields: Collection[str] = FIELDS, reason: Reason | None = None
+    error: ValidationError,
+    fields: Collection[str] = FIELDS,
+    reason: Reason | None = None,
+    whole: str = "options",
 ) -> ServiceError:
-    """Make the error for options; ``fields`` are the names that paths may have."""
+    """Make the error for options; ``fields`` are the names that paths may have, ``whole`` is what
+    is called wrong if no field of it is."""
     problems: dict[str, str] = {}
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         path = _path(item["loc"], None if item["type"] == "extra_forbidden" else fields)
@@ -339,7 +343,7 @@ def refusal(
     first = violations[0]
     of_prompt = first.field.startswith("prompts")
     reason = reason or (Reason.PROMPT_INVALID if of_prompt else Reason.OPTION_INVALID)
-    where = first.field or "options"
+    where = first.field or whole
     return ServiceError(reason, f"{where}: {first.description}", violations=violations)
 
 

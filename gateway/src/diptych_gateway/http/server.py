@@ -24,6 +24,7 @@ from ..settings import Settings
 from .api import About, Api
 from .app import application, routes
 from .connections import Connections, Http, Socket
+from .export.api import Export
 from .guard import Guard
 from .video_socket import VideoSockets
 
@@ -57,7 +58,8 @@ class HttpServer:
         self._sockets = VideoSockets(settings, registry, self._guard, metrics)
         self._max_connections = max_connections
         api = Api(settings, registry, cache, metrics, lambda: self._draining, self._about, bodies)
-        self.routes: list[BaseRoute] = routes(api, self._guard, self._sockets)
+        export = Export(settings, registry, bodies)
+        self.routes: list[BaseRoute] = routes(api, export, self._guard, self._sockets)
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None

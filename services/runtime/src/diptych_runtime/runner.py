@@ -39,6 +39,7 @@ from .engine.protocol import Answer, DeviceLostError, Engine
 from .machine import cache_budget
 from .settings import RuntimeSettings, read_settings
 from .wire.checks import read_checked_request
+from .worker.features_folder import features_folder
 from .worker.loading import load_engine
 from .worker.replies import ReplyWriter
 from .worker.scheduler import SingleRun
@@ -70,11 +71,12 @@ class Runner:
         try:
             loading = self._model.submit(load_engine, engine, settings)
             made, loaded, self._card = loading.result()
+            kept = features_folder(settings, made, loaded)
         except BaseException:
             self._model.shutdown()
             raise
         budget = cache_budget(settings.cache_bytes, loaded.free_device_bytes())
-        self._context = EngineContext(made, loaded, ImageCache(budget), settings)
+        self._context = EngineContext(made, loaded, ImageCache(budget), settings, kept=kept)
         self._replies = ReplyWriter(self._card.id, loaded)
 
     def model_card(self) -> ModelCard:

@@ -64,6 +64,11 @@ class RuntimeSettings(BaseSettings):
     """Memory for images and their features; unset: a quarter of what is free on the GPU once the
     model is loaded, at most half of the memory; without a GPU an eighth of the memory, from 256 MiB
     to 8 GiB."""
+    features_dir: OptionalFile = None
+    """Folder in which features are kept, so that a picture needs no encoder after a restart; unset
+    keeps none. Several services may share it."""
+    features_bytes: int = Field(default=10 * 1024 * MiB, ge=MiB)
+    """Bytes of that folder; what was not used for the longest time goes first."""
     step_timeout_s: float = Field(default=120.0, gt=0)
     """An engine that makes no progress for so long while it has work is killed."""
     load_timeout_s: float = Field(default=600.0, gt=0)

@@ -32,6 +32,7 @@ from .network.build import build_model
 from .network.image import ImageFeatures, Network
 from .network.parts import assemble
 from .network.video import VideoNetwork
+from .packing import pack, unpack
 from .prompts import DEFAULT_MAX_SEGMENTS, answer_batch, answer_prompts, batch_key
 from .settings import EngineSettings, NetworkChoice
 from .video.session import Sam2VideoSession
@@ -55,7 +56,7 @@ def create() -> Sam2Engine:
 
 
 class Sam2Engine:
-    """Implements ``VideoEngine`` and ``BatchingEngine`` of ``diptych_runtime``.
+    """Implements ``VideoEngine``, ``BatchingEngine`` and ``KeepingEngine`` of ``diptych_runtime``.
 
     Holds no image: features travel outside, sessions have memory of their own.
     """
@@ -107,6 +108,20 @@ class Sam2Engine:
     def embed(self, pixels: Pixels, kind: str) -> Features:
         """Run the image encoder on one image, ``(height, width, 3)`` uint8 RGB."""
         features = self._loaded_network().encode(pixels)
+        return Features(features, features.nbytes)
+
+    def pack(self, features: Features) -> tuple[str, Sequence[memoryview]]:
+        """Turn features into bytes, as ``KeepingEngine`` says."""
+        assert isinstance(features.payload, ImageFeatures)
+        return pack(features.payload)
+
+    def unpack(self, kind: str, note: str, blocks: Sequence[memoryview]) -> Features:
+        """Make features of bytes again; there is one kind.
+
+        Raises:
+            ValueError: another release packed them in another way.
+        """
+        features = unpack(note, blocks, self._loaded_network())
         return Features(features, features.nbytes)
 
     @guarded_steps

@@ -51,7 +51,7 @@ REFUSALS: dict[int, tuple[str, Exception]] = {
         ServiceError(Reason.IMAGE_TOO_LARGE, "image: expected at most 50000000 pixels, got more"),
     ),
     415: (
-        "Not a multipart form.",
+        "Not a multipart form; for an export, not JSON.",
         RefusedError(415, "expected multipart/form-data, got 'application/json'"),
     ),
     422: (

@@ -14,6 +14,8 @@ from diptych.documents.types import ComparisonDocument, ModelDocument, ResultDoc
 
 from .. import events, problems, video_socket
 from ..api import About, Alive, Ready
+from ..export.api import MEDIA_TYPES, ZIP, FormatDocument
+from ..export.body import ExportBody
 from ..guard import Endpoint
 from ..options import CompareOptions, SegmentOptions
 from ..problems import Problem
@@ -31,14 +33,34 @@ _ANSWERS = {
     "/api/models/{model_id}": ModelDocument,
     "/api/cards": CardsDocument,
     "/api/server": About,
+    "/api/export": list[FormatDocument],
     "/api/segment": ResultDocument,
     "/api/compare": ComparisonDocument,
     "/healthz": Alive,
     "/readyz": Ready,
 }
+_TAGS = {
+    "Pictures": "What models find in a picture, and how far they agree.",
+    "Models": "Which models there are, what they are, and how they compare.",
+    "Server": "Whether it serves, where, and with what figures.",
+}
+_TAG_OF = {
+    "/api/models": "Models",
+    "/api/models/{model_id}": "Models",
+    "/api/cards": "Models",
+    "/api/server": "Server",
+    "/api/openapi.json": "Server",
+    "/healthz": "Server",
+    "/readyz": "Server",
+    "/metrics": "Server",
+}
 _OF_READING = (401, 403, 500)
 # In a comparison, what a model refuses is in that model's place.
 _OF_COMPARING = (400, 401, 403, 413, 415, 422, 500, 503, 504)
+# Each value of what is sent is looked at by the gateway itself, and it asks no model.
+_OF_EXPORTING = (400, 401, 403, 413, 415, 500, 503, 504)
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+_FILES = {kind: _FILE for kind in (*MEDIA_TYPES.values(), ZIP)}
 _CODES = {
     "/api/models/{model_id}": (401, 403, 404, 500),
     "/api/segment": tuple(examples.REFUSALS),
@@ -46,6 +68,7 @@ _CODES = {
     "/api/compare/stream": _OF_COMPARING,
     "/api/cards": (*_OF_READING, 503),
     "/api/server": (401, 403),
+    "/api/export": (401, 403),
     "/metrics": (*_OF_READING, 503),
     "/readyz": (503,),
 }
@@ -70,13 +93,8 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
             "version": "1",
             "description": "Segment a picture with several models, and see how far they agree.",
         },
-        "paths": {
-            route.path: _path(route.path, route.endpoint)
-            for route in routes
-            if isinstance(route, Route)
-            and isinstance(route.endpoint, Endpoint)
-            and route.path not in _NOT_DESCRIBED
-        },
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": _paths(routes),
         "x-websockets": {
             video_socket.PATH: "A video session: JSON and frames, as the documentation says."
         },
@@ -87,17 +105,30 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
     }
 
 
+def _paths(routes: Iterable[BaseRoute]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        if not isinstance(route, Route) or route.path in _NOT_DESCRIBED:
+            continue
+        if isinstance(route.endpoint, Endpoint):
+            found.setdefault(route.path, {}).update(_path(route.path, route.endpoint))
+    return found
+
+
 def _path(path: str, endpoint: Endpoint) -> dict[str, Any]:
     method = endpoint.methods[0].lower()
+    exports = path == "/api/export" and method == "post"
     codes = _CODES.get(path, () if endpoint.public else _OF_READING)
+    codes = _OF_EXPORTING if exports else codes
     description = _STREAM if path == "/api/compare/stream" else "The answer."
     answer = {"description": description, "headers": {"X-Request-ID": _REQUEST_ID}}
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__,
+        "tags": [_TAG_OF.get(path, "Pictures")],
         "summary": (endpoint.handler.__doc__ or "").strip(),
         "security": [] if endpoint.public else [{}, {"token": []}],
         "responses": {
-            "200": {**answer, "content": _content(path)},
+            "200": {**answer, "content": _FILES if exports else _content(path)},
             **{str(code): _refusal(code) for code in codes},
         },
     }
@@ -106,6 +137,9 @@ def _path(path: str, endpoint: Endpoint) -> dict[str, Any]:
     if "{model_id}" in path:
         model_id = {"name": "model_id", "in": "path", "required": True}
         operation["parameters"] = [model_id | {"schema": {"type": "string"}}]
+    if exports:
+        content = {"application/json": {"schema": {"$ref": f"{REF}{ExportBody.__name__}"}}}
+        operation["requestBody"] = {"required": True, "content": content}
     if path in _OPTIONS:
         operation["requestBody"] = _form(_OPTIONS[path].__name__)
     return {method: operation}
@@ -189,7 +223,8 @@ def _document_schemas() -> Schemas:
 @functools.cache
 def _form_schemas() -> dict[str, Schema]:
     """Make the schemas of what a form may hold."""
-    kinds = [(SegmentOptions, "validation"), (CompareOptions, "validation")]
+    bodies = (SegmentOptions, CompareOptions, ExportBody)
+    kinds = [(body, "validation") for body in bodies]
     _, made = models_json_schema(kinds, ref_template=REF + "{model}")  # type: ignore[arg-type]
     found: dict[str, Schema] = made["$defs"]
     return found

@@ -1,43 +1,87 @@
 /** Puts the page together: the models, the picture and the views that show both. */
 
-import { readState, writeState } from "./common/address.js";
+import { keepSettings, readState, writeState } from "./common/address.js";
 import { fetchModels, keepToken } from "./common/api.js";
-import { CardsView } from "./cards/cards-view.js";
 import { CompareView } from "./compare/compare-view.js";
 import { byId } from "./common/dom.js";
 import { ModelChoice } from "./common/model-choice.js";
-import { offerPictures, SAMPLES } from "./common/picture.js";
-import { PromptView } from "./prompt/prompt-view.js";
-import { TakeAlong } from "./take/take-along.js";
-import { VideoView } from "./video/video-view.js";
-import { ReportView } from "./report/report-view.js";
+import { offerPictures } from "./common/picture.js";
+import { withDetails } from "./common/refusals.js";
 import { Viewport } from "./canvas/viewport.js";
 import { Views } from "./views.js";
 
 const viewport = new Viewport();
-const takeAlong = new TakeAlong();
 const views = new Views(
   [
-    new CompareView(viewport, hearError),
-    new PromptView(viewport, hearError),
-    new VideoView(new Viewport(), hearError),
-    new CardsView(hearError),
-    new ReportView(compareAnew),
+    { id: "compare", names: ["side", "wipe", "difference"], onPicture: true, view: new CompareView(viewport, hearError) },
+    {
+      id: "prompt",
+      names: ["prompt"],
+      onPicture: true,
+      module: "./prompt/prompt-view.js",
+      style: "prompt.css",
+      make: ({ PromptView }) => new PromptView(viewport, hearError),
+    },
+    {
+      id: "video",
+      names: ["video"],
+      onPicture: false,
+      looks: true,
+      module: "./video/video-view.js",
+      style: "video.css",
+      make: ({ VideoView }) => new VideoView(new Viewport(), hearError),
+    },
+    {
+      id: "models",
+      names: ["models"],
+      onPicture: false,
+      module: "./cards/cards-view.js",
+      style: "cards.css",
+      make: ({ CardsView }) => new CardsView(hearError),
+    },
+    {
+      id: "report",
+      names: ["report"],
+      onPicture: false,
+      module: "./report/report-view.js",
+      style: "report.css",
+      make: ({ ReportView }) => new ReportView((file, name) => pictures.take(file, name)),
+    },
   ],
   (view) => {
-    takeAlong.view = view;
+    seen = view;
+    if (takeAlong) takeAlong.view = view;
+    entitle();
+    openFirst();
   },
 );
+/** @type {import("./views.js").View | null} */
+let seen = null;
+/** @type {import("./take/take-along.js").TakeAlong | null} */
+let takeAlong = null;
 const choice = new ModelChoice(tellViews);
 let models = [];
 let told = [];
+/** @type {Promise<void> | null} */
+let looking = null;
+/** Why there were no models last. */
+let lost = "";
+/** The picture of the address was asked for. */
+let opened = false;
 /** @type {import("./common/picture.js").Picture | null} */
 let picture = null;
 /** @type {ReturnType<typeof offerPictures>} */
 let pictures;
 
-function showProblem(text) {
-  byId("problem").textContent = text;
+/** @param {string} said @param {string} [details] */
+function showProblem(said, details = "") {
+  byId("problem").replaceChildren(...(said ? withDetails({ said, details, again: true }) : []));
+}
+
+/** @param {string} text why a picture cannot be shown */
+function hearNoPicture(text) {
+  showProblem(text);
+  if (!picture) tellViews();
 }
 
 /** @param {Error & {status?: number}} error */
@@ -51,10 +95,10 @@ async function readModels() {
   try {
     models = await fetchModels();
     byId("token-form").hidden = true;
-    showProblem("");
+    if (lost && byId("problem").textContent.startsWith(lost)) showProblem("");
   } catch (error) {
     models = [];
-    showProblem(error.message);
+    showProblem((lost = error.message), error.details);
     hearError(error);
   }
   byId("again").hidden = models.length > 0 && models.every((model) => !model.error);
@@ -65,37 +109,54 @@ function tellViews() {
   views.take({ models, chosen: told, picture });
 }
 
-async function lookForModels() {
-  await readModels();
-  choice.show(models);
-  tellViews();
+function lookForModels() {
+  looking = readModels().finally(() => {
+    looking = null;
+    choice.show(models);
+    // The first picture is on its way: until it is there, nothing has to be chosen.
+    if (picture || !pictures.busy) tellViews();
+  });
+  return looking;
 }
 
-/** @param {import("./common/picture.js").Picture} chosen */
-async function takePicture(chosen) {
+/** @param {import("./common/picture.js").Picture} chosen @param {boolean} back the browser went back to it */
+async function takePicture(chosen, back) {
   const before = picture;
   picture = chosen;
-  takeAlong.picture = chosen;
+  if (takeAlong) takeAlong.picture = chosen;
   showProblem("");
-  const { name, bitmap, sentAs } = chosen;
+  const { name, number, sample, bitmap, sentAs } = chosen;
   const sent = sentAs && `, sent as ${sentAs}`;
   byId("picture-name").title = byId("picture-name").textContent = `${name}, ${bitmap.width} × ${bitmap.height} pixels${sent}`;
-  writeState({ sample: chosen.sample });
   viewport.reset();
-  // A model that was down may be back, and its card may say other things.
-  if (!models.length || models.some((model) => model.error)) {
-    await readModels();
-    choice.show(models);
+  if (!back) {
+    const away = byId("picture-tools").hidden;
+    // The first picture may be the one that the address speaks of.
+    const change = { sample, ...(before && { objects: "" }), ...(away && { view: "side" }) };
+    writeState(change, { step: Boolean(before) || away, picture: number });
+    if (away) views.show();
   }
-  if (picture === chosen) tellViews();
+  entitle();
+  if (looking) await looking;
+  // A model that was down may be back, and its card may say other things.
+  else if (!models.length || models.some((model) => model.error)) await lookForModels();
+  else tellViews();
   before?.bitmap.close();
 }
 
-/** @param {Blob} file @param {string} name */
-function compareAnew(file, name) {
-  writeState({ view: "side" }, { step: true });
-  views.show();
-  pictures.take(file, name);
+/** Opens the picture of the address, as soon as a view is seen that shows it. */
+function openFirst() {
+  if (picture || opened || byId("picture-tools").hidden) return;
+  opened = true;
+  const { sample } = readState();
+  pictures.takeAgain(sample, history.state?.picture);
+}
+
+/** Names what is seen, the picture first. */
+function entitle() {
+  const shown = picture && !byId("picture-tools").hidden ? [picture.name] : [];
+  const view = document.querySelector("nav [aria-current]")?.textContent ?? "";
+  document.title = [...shown, view, "Diptych"].join(" – ");
 }
 
 function showOpacity() {
@@ -124,9 +185,10 @@ function listen() {
       showLook();
     });
   }
-  byId("zoom-in").addEventListener("click", () => viewport.zoomAt(1.5));
-  byId("zoom-out").addEventListener("click", () => viewport.zoomAt(1 / 1.5));
-  byId("zoom-fit").addEventListener("click", () => viewport.reset());
+  const zoomed = () => seen?.viewport ?? viewport;
+  byId("zoom-in").addEventListener("click", () => zoomed().zoomAt(1.5));
+  byId("zoom-out").addEventListener("click", () => zoomed().zoomAt(1 / 1.5));
+  byId("zoom-fit").addEventListener("click", () => zoomed().reset());
   byId("again").addEventListener("click", lookForModels);
   byId("token-form").addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -134,24 +196,36 @@ function listen() {
     byId("token").value = "";
     await lookForModels();
   });
-  window.addEventListener("popstate", () => {
-    views.show();
-    showOpacity();
-    showLook();
-    choice.show(models);
-    if (choice.chosen(models) !== told) tellViews();
-  });
+  window.addEventListener("popstate", goBack);
+}
+
+/** Shows what the address says, which the browser has changed. */
+async function goBack() {
+  keepSettings();
+  const number = history.state?.picture;
+  const { sample } = readState();
+  // Before views look: what the address points at is in its own picture.
+  if (picture && (sample !== picture.sample || number !== picture.number)) await pictures.takeAgain(sample, number);
+  views.show();
+}
+
+/** It is for answers, so it may come after them. */
+async function loadTakeAlong() {
+  const { TakeAlong } = await import("./take/take-along.js");
+  takeAlong = new TakeAlong();
+  takeAlong.picture = picture;
+  if (seen) takeAlong.view = seen;
 }
 
 async function start() {
   listen();
-  views.show();
+  pictures = offerPictures(takePicture, hearNoPicture);
   showOpacity();
   showLook();
-  pictures = offerPictures(takePicture, showProblem);
+  views.show();
+  openFirst();
   await lookForModels();
-  const { sample } = readState();
-  if (SAMPLES.some(({ name }) => name === sample) && !picture) await pictures.takeSample(sample);
+  loadTakeAlong();
 }
 
 start();

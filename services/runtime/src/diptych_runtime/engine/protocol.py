@@ -180,6 +180,25 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepingEngine(Engine, Protocol):
+    """An engine whose features can be written to a disk, and read by another process with the same
+    weights, tier, device and libraries. Both methods may be called from any thread."""
+
+    def pack(self, features: Features) -> tuple[str, Sequence[memoryview]]:
+        """Give a note, for ``unpack``, and blocks of bytes, which are not changed."""
+        ...
+
+    def unpack(self, kind: str, note: str, blocks: Sequence[memoryview]) -> Features:
+        """Make features of a kind from what ``pack`` gave; blocks may be kept, begin at multiples
+        of 64 bytes and belong to nobody else.
+
+        Raises:
+            ValueError: another release packed them in another way.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class BatchItem:
     """One of several jobs that are answered together: what ``segment`` gets, and whether its

@@ -94,7 +94,7 @@ def decode(
     size = image_size(data)
     if size is not None:
         # Pillow allocates the canvas of a WebP as soon as it opens one.
-        _check_size(size, *limits)
+        check_size(size, *limits)
     elif kind == "WebP":
         raise unreadable(f"expected a whole WebP, got {len(data)} bytes without a picture header")
     whole, data = data, strip(kind, data, note)
@@ -103,7 +103,7 @@ def decode(
     with _decoding(kind, len(whole)):
         still = open_still(data) if kind == "WebP" else None
     if still is not None:
-        _check_size(still.size, *limits)
+        check_size(still.size, *limits)
         with _decoding(kind, len(whole)):
             return _still_rgb(still, new)
     if kind == "WebP" and has_library() and size and size[0] * size[1] > _MAX_ANIMATED_PX:
@@ -114,7 +114,7 @@ def decode(
     with _decoding(kind, len(whole)):
         image = _READERS[kind](io.BytesIO(data))
     with image:
-        _check_size(image.size, *limits)
+        check_size(image.size, *limits)
         if (frames := getattr(image, "n_frames", 1)) > 1:
             raise animated(kind, frames)
         with _decoding(kind, len(whole)):
@@ -181,9 +181,10 @@ def _decoding(kind: str, size: int) -> Iterator[None]:
         raise unreadable(message) from err
 
 
-def _check_size(
+def check_size(
     size: tuple[int, int], max_pixels: int, min_side: int, max_aspect_ratio: int
 ) -> None:
+    """Refuse a width and height that ``decode`` would not accept, with its errors."""
     width, height = size
     got = f"got {width} x {height}"
     facts = {"width": str(width), "height": str(height)}

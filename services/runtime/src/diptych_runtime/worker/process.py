@@ -35,6 +35,7 @@ from ..machine import cache_budget, device_name
 from ..settings import RuntimeSettings
 from .batching import batcher_of
 from .decoder import Decoder
+from .features_folder import features_folder
 from .loading import load_engine
 from .replies import ReplyWriter
 from .scheduler import Scheduler
@@ -104,6 +105,7 @@ class EngineProcess:
         decoder = Decoder()  # starts while the model loads
         try:
             engine, model, card = load_engine(self._engine, self._settings)
+            kept = features_folder(self._settings, engine, model)
         except LoadError as error:
             self._pipe.send({"op": "failed", "message": str(error)})
             return
@@ -111,7 +113,7 @@ class EngineProcess:
         budget = cache_budget(self._settings.cache_bytes, model.free_device_bytes())
         _log.info("room for images and features", cache_bytes=budget)
         cache = ImageCache(budget)
-        context = EngineContext(engine, model, cache, self._settings, decoder)
+        context = EngineContext(engine, model, cache, self._settings, decoder, kept)
         loaded = self._loaded = _Loaded(context, ReplyWriter(card.id, model))
         for lane in Lane:
             _thread(f"prepare {lane}", partial(self._prepare_all, lane, loaded))

@@ -20,7 +20,8 @@ from ..settings import RuntimeSettings
 from ..wire.image_files import Note, ignore, is_small
 from ..wire.prompt_checks import check_prompts
 from .decoder import Decoder
-from .images import Limits, decode
+from .features_folder import FeaturesFolder, KeptPicture
+from .images import Limits, check_size, decode
 
 
 @dataclass
@@ -162,6 +163,8 @@ class EngineContext:
     settings: RuntimeSettings
     decoder: Decoder | None = None
     """Decodes what is not small; without one everything is decoded in the thread that asks."""
+    kept: FeaturesFolder | None = None
+    """Features on the disk."""
 
     def prepare(self, work: Work) -> None:
         """Find or decode the image and check the prompts against it.
@@ -185,12 +188,25 @@ class EngineContext:
         if not work.encoded:
             raise not_held(work.digest)
         encoded = work.copied.result()
+        if (kept := self._kept(work)) is not None:
+            features = {kept.kind: kept.features}
+            return CachedImage(encoded, kept.size, features, kept.warnings)
         started = time.monotonic()
         warnings: list[str] = []
         work.pixels = self.decode(encoded, work.check_alive, warnings.append)
         work.decode_s = time.monotonic() - started
         height, width, _ = work.pixels.shape
         return CachedImage(encoded, (height, width), warnings=tuple(warnings))
+
+    def _kept(self, work: Work) -> KeptPicture | None:
+        """Read what the disk has of a picture, for the task that is asked."""
+        task = read_task(work.request.task)
+        if self.kept is None or task is None or not work.digest:
+            return None
+        kept = self.kept.read(work.digest, self.engine.features_kind(task))
+        if kept is not None:
+            check_size(kept.size[::-1], **self._limits())
+        return kept
 
     def answer(self, work: Work) -> Steps[Answer]:
         """Encode the image if need be, then answer; yields between steps.
@@ -215,6 +231,10 @@ class EngineContext:
             work.encode_s = time.monotonic() - started
             work.encoder_ran = True
             image.features[kind] = features
+            if self.kept is not None and work.digest:
+                self.kept.write(
+                    work.digest, KeptPicture(kind, features, image.size, image.warnings)
+                )
         if work.digest:
             self.cache.put(work.digest, image)
         if work.encoder_ran:
@@ -255,14 +275,16 @@ class EngineContext:
         Raises:
             ServiceError: see ``images.decode``.
         """
-        limits = Limits(
+        if self.decoder is None or is_small(encoded):
+            return decode(encoded, **self._limits(), note=note)
+        return self.decoder.decode(encoded, self._limits(), check, note)
+
+    def _limits(self) -> Limits:
+        return Limits(
             max_pixels=self.settings.max_image_px,
             min_side=self.settings.min_side_px,
             max_aspect_ratio=self.settings.max_aspect_ratio,
         )
-        if self.decoder is None or is_small(encoded):
-            return decode(encoded, **limits, note=note)
-        return self.decoder.decode(encoded, limits, check, note)
 
     def _pixel_source(self, work: Work) -> Callable[[], Pixels]:
         def pixels() -> Pixels:

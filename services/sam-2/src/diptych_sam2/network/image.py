@@ -87,6 +87,12 @@ class Network:
         height, width = pixels.shape[:2]
         return ImageFeatures(self._parts.decoder.prepare(embedding, high_res), (height, width))
 
+    def restored(self, tensors: Sequence[Tensor], size: tuple[int, int]) -> ImageFeatures:
+        """Make the features of an image of ``size`` (height, width) again from the tensors of
+        their ``decoder_input``."""
+        here = [tensor.to(self.device) for tensor in tensors]
+        return ImageFeatures(self._parts.decoder.restored(here), size)
+
     @torch.inference_mode()
     def decode(
         self,

@@ -42,6 +42,10 @@ class DecoderInput(Protocol):
         """Memory that this keeps alive, in bytes."""
         ...
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return all tensors, in an order that ``Decoder.restored`` knows."""
+        ...
+
 
 class Attended(Protocol):
     """What a decoder knows of ``n`` prompts before it makes masks; opaque outside the decoder."""
@@ -68,6 +72,14 @@ class Decoder(Protocol[I, A]):
         Args:
             embedding: ``(1 or n, c, side, side)``: the coarsest feature map.
             high_res: The finer maps, the finest first; may be empty.
+        """
+        ...
+
+    def restored(self, tensors: Sequence[Tensor]) -> I:
+        """Make an input without masks again from its tensors.
+
+        Raises:
+            ValueError: there are not as many as this decoder has.
         """
         ...
 

@@ -57,8 +57,11 @@ class StockInput:
     @property
     def nbytes(self) -> int:
         """Memory that this keeps alive, in bytes."""
-        tensors = (self.embedding, *self.high_res)
-        return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
+        return sum(tensor.untyped_storage().nbytes() for tensor in self.tensors())
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return the feature maps, the coarsest first."""
+        return (self.embedding, *self.high_res)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,11 @@ class StockDecoder:
         """Keep the maps of an image, ``(1 or n, c, side, side)`` and finer ones, as they are."""
         maps = tuple(level.to(self._dtype) for level in high_res)
         return StockInput(embedding.to(self._dtype), maps)
+
+    def restored(self, tensors: Sequence[Tensor]) -> StockInput:
+        """Make an input again from its feature maps."""
+        embedding, *high_res = tensors
+        return StockInput(embedding, tuple(high_res))
 
     def stack(self, inputs: Sequence[StockInput]) -> StockInput:
         """Join inputs of one row each, without dense prompts."""

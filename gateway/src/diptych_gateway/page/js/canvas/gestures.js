@@ -2,7 +2,9 @@
 
 const KEY_STEP = 0.1;
 const KEY_ZOOM = 1.25;
-const DRAG_PX = 4;
+/** From where it began: a hand that shakes has clicked. */
+export const DRAG_PX = 8;
+const LONG_PRESS_MS = 500;
 
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -11,6 +13,14 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
  * @property {import("./stage.js").Position} from
  * @property {import("./stage.js").Position | null} to `null`: given up
  * @property {boolean} done
+ * @property {string} [pointerType] "mouse", "touch" or "pen"; without one, keys
+ * @property {boolean} [fresh] it draws, whatever is where it begins
+ */
+
+/**
+ * @typedef {object} Press
+ * @property {string} pointerType "mouse", "touch" or "pen"
+ * @property {boolean} other with the right button, with Alt, or a long touch
  */
 
 /**
@@ -18,7 +28,7 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
  * @property {(clientX: number, clientY: number) => import("./stage.js").Position} toPicture outside the
  *   picture, shares are below 0 or above 1
  * @property {() => {width: number, height: number}} shown size of the whole picture on screen, in CSS pixels
- * @property {(x: number, y: number, event: PointerEvent) => void} onClick
+ * @property {(x: number, y: number, press: Press) => void} onClick
  * @property {(drag: Drag) => void} [onDrag] takes drags of the primary button; two fingers, the
  *   middle button or the space bar still move the picture
  * @property {(event: KeyboardEvent) => boolean} [onKey] is asked first; whether it used the key
@@ -39,10 +49,14 @@ export function listenToGestures(canvas, viewport, surface) {
 class Pointers {
   /** Where each is, in CSS pixels. @type {Map<number, [number, number]>} */
   #down = new Map();
-  #travelled = 0;
+  /** Where the first one went down. */
+  #origin = [0, 0];
+  #dragging = false;
   /** Where a drag for the tool began. @type {import("./stage.js").Position | null} */
   #from = null;
   #clicks = false;
+  #other = false;
+  #timer = 0;
   #viewport;
   #surface;
   /** The space bar is down: drags move the picture. */
@@ -52,7 +66,7 @@ class Pointers {
     this.#viewport = viewport;
     this.#surface = surface;
     canvas.addEventListener("pointerdown", (event) => {
-      if (event.button > 1) return;
+      if (event.button > (surface.onDrag ? 2 : 1)) return;
       canvas.setPointerCapture(event.pointerId);
       this.#press(event);
     });
@@ -62,59 +76,86 @@ class Pointers {
     canvas.addEventListener("mousedown", (event) => {
       if (event.button === 1) event.preventDefault(); // the browser's own scrolling
     });
+    canvas.addEventListener("contextmenu", (event) => {
+      if (!surface.onDrag) return;
+      event.preventDefault();
+      this.#other = true; // on a Mac, Control and a click is a right click
+    });
   }
 
   /** Ends a drag for the tool without a result; returns whether there was one. */
   giveUp() {
-    const from = this.#dragging();
+    const from = this.#dragging ? this.#from : null;
     this.#clicks = false;
     this.#from = null;
+    clearTimeout(this.#timer);
     if (from) this.#surface.onDrag?.({ from, to: null, done: true });
     return from !== null;
   }
 
-  #dragging() {
-    return this.#travelled >= DRAG_PX ? this.#from : null;
-  }
-
   #press(event) {
+    const { pointerId, pointerType, button, clientX, clientY } = event;
     if (this.#down.size) this.giveUp();
     else {
-      this.#travelled = 0;
-      this.#clicks = event.button === 0 && !this.moving;
-      const draws = this.#clicks && this.#surface.onDrag;
-      this.#from = draws ? this.#surface.toPicture(event.clientX, event.clientY) : null;
+      this.#origin = [clientX, clientY];
+      this.#dragging = false;
+      this.#other = button === 2 || event.altKey;
+      this.#clicks = button !== 1 && !this.moving;
+      const draws = this.#clicks && button === 0 && this.#surface.onDrag;
+      this.#from = draws ? this.#surface.toPicture(clientX, clientY) : null;
+      if (draws && pointerType === "touch") {
+        this.#timer = setTimeout(() => this.#pressLong(pointerId), LONG_PRESS_MS);
+      }
     }
-    this.#down.set(event.pointerId, [event.clientX, event.clientY]);
+    this.#down.set(pointerId, [clientX, clientY]);
   }
 
-  #move(event) {
-    const before = this.#down.get(event.pointerId);
+  /** A finger that stays where it is says what the right button says; what it does then is nothing. */
+  #pressLong(pointerId) {
+    this.#other = true;
+    this.#click("touch");
+    this.#down.delete(pointerId);
+    this.giveUp();
+  }
+
+  #click(pointerType) {
+    const { x, y } = this.#surface.toPicture(...this.#origin);
+    this.#surface.onClick(x, y, { pointerType, other: this.#other });
+  }
+
+  #move({ pointerId, pointerType, clientX, clientY }) {
+    const before = this.#down.get(pointerId);
     if (!before) return;
-    const [dx, dy] = [event.clientX - before[0], event.clientY - before[1]];
+    const now = [clientX, clientY];
+    if (!this.#dragging && this.#down.size === 1) {
+      if (gap(this.#origin, now) < DRAG_PX) return;
+      this.#dragging = true;
+      clearTimeout(this.#timer);
+    }
     const spread = distance(this.#down);
-    this.#down.set(event.pointerId, [event.clientX, event.clientY]);
-    this.#travelled += Math.hypot(dx, dy);
-    if (this.#travelled < DRAG_PX) return;
-    const position = this.#surface.toPicture(event.clientX, event.clientY);
-    const from = this.#dragging();
-    if (from) {
-      this.#surface.onDrag?.({ from, to: position, done: false });
+    this.#down.set(pointerId, now);
+    const position = this.#surface.toPicture(clientX, clientY);
+    if (this.#from) {
+      this.#surface.onDrag?.({ from: this.#from, to: position, done: false, pointerType });
       return;
     }
     const size = this.#surface.shown();
     const count = this.#down.size;
+    const [dx, dy] = [clientX - before[0], clientY - before[1]];
     this.#viewport.move(-dx / size.width / count, -dy / size.height / count);
     if (spread) this.#viewport.zoomAt(distance(this.#down) / spread, position.x, position.y);
   }
 
   #release(event) {
-    if (!this.#down.delete(event.pointerId) || this.#down.size) return;
-    const from = this.#dragging();
-    const { x, y } = this.#surface.toPicture(event.clientX, event.clientY);
+    const { pointerId, pointerType, clientX, clientY } = event;
+    if (!this.#down.delete(pointerId) || this.#down.size) return;
+    clearTimeout(this.#timer);
+    const from = this.#dragging ? this.#from : null;
     if (event.type !== "pointerup") this.giveUp();
-    else if (from) this.#surface.onDrag?.({ from, to: { x, y }, done: true });
-    else if (this.#clicks && this.#travelled < DRAG_PX) this.#surface.onClick(x, y, event);
+    else if (from) {
+      const to = this.#surface.toPicture(clientX, clientY);
+      this.#surface.onDrag?.({ from, to, done: true, pointerType });
+    } else if (this.#clicks && !this.#dragging) this.#click(pointerType);
     this.#from = null;
   }
 }
@@ -134,6 +175,10 @@ function listenToWheel(canvas, viewport, { toPicture }) {
 }
 
 function listenToKeys(canvas, viewport, pointers, { onDrag, onKey }) {
+  const hold = (moving) => {
+    pointers.moving = moving;
+    canvas.classList.toggle("held", moving);
+  };
   const move = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return false;
     const step = MOVES[event.key];
@@ -142,7 +187,7 @@ function listenToKeys(canvas, viewport, pointers, { onDrag, onKey }) {
     } else if (event.key === "+" || event.key === "=") viewport.zoomAt(KEY_ZOOM);
     else if (event.key === "-") viewport.zoomAt(1 / KEY_ZOOM);
     else if (event.key === "0") viewport.reset();
-    else if (event.key === " " && onDrag) pointers.moving = true;
+    else if (event.key === " " && onDrag) hold(true);
     else return false;
     return true;
   };
@@ -150,16 +195,16 @@ function listenToKeys(canvas, viewport, pointers, { onDrag, onKey }) {
     const used = (event.key === "Escape" && pointers.giveUp()) || onKey?.(event) || move(event);
     if (used) event.preventDefault();
   });
-  const stop = () => {
-    pointers.moving = false;
-  };
-  canvas.addEventListener("keyup", (event) => event.key === " " && stop());
-  canvas.addEventListener("blur", stop);
+  canvas.addEventListener("keyup", (event) => event.key === " " && hold(false));
+  canvas.addEventListener("blur", () => hold(false));
 }
 
 /** Between two fingers, in CSS pixels; 0 if there are not two. */
 function distance(pointers) {
   if (pointers.size !== 2) return 0;
-  const [[ax, ay], [bx, by]] = pointers.values();
+  return gap(...pointers.values());
+}
+
+function gap([ax, ay], [bx, by]) {
   return Math.hypot(ax - bx, ay - by);
 }

@@ -14,10 +14,10 @@ const GROUND = "rgb(20 22 26 / 85%)";
  * @param {import("./segments.js").Answer} answer
  * @param {{colorOf: (index: number) => string, isShown: (index: number) => boolean,
  *   isLit: (index: number) => boolean}} how
+ * @param {{x: number, y: number, width: number, height: number}[]} [taken] places that have a name; new ones are added
  */
-export function drawNames(context, frame, answer, { colorOf, isShown, isLit }) {
+export function drawNames(context, frame, answer, { colorOf, isShown, isLit }, taken = []) {
   const { unit } = frame;
-  const taken = [];
   context.save();
   context.globalAlpha = 1;
   context.font = `${FONT * unit}px system-ui, sans-serif`;
@@ -43,17 +43,24 @@ export function drawNames(context, frame, answer, { colorOf, isShown, isLit }) {
   context.restore();
 }
 
-/** Left, top and bottom of a segment on the canvas; `null` for one without an outline. */
-function edgesOf({ mask, box }, frame, { width, height }) {
-  const [x, y, , h] = mask?.width ? [mask.x, mask.y, mask.width, mask.height] : (box ?? []);
-  if (x === undefined) return null;
+/** A segment's edges on the canvas: of its mask, its box, or its body points; `null` if it has none. */
+function edgesOf({ mask, box, keypoints = [] }, frame, { width, height }) {
+  const [x, y, w, h] = mask?.width ? [mask.x, mask.y, mask.width, mask.height] : (box ?? around(keypoints));
+  if (!Number.isFinite(x)) return null;
   const [sx, sy] = [frame.width / width, frame.height / height];
-  return { left: frame.left + x * sx, top: frame.top + y * sy, bottom: frame.top + (y + h) * sy };
+  const [left, top] = [frame.left + x * sx, frame.top + y * sy];
+  return { left, top, right: left + w * sx, bottom: top + h * sy };
+}
+
+function around(points) {
+  const [xs, ys] = [points.map(({ x }) => x), points.map(({ y }) => y)];
+  const [left, top] = [Math.min(...xs), Math.min(...ys)];
+  return [left, top, Math.max(...xs) - left, Math.max(...ys) - top];
 }
 
 /** Above, below or at the top inside of a segment, wholly on the canvas; `null` where nothing is free. */
-function freePlace({ left, top, bottom }, [width, height], canvas, taken) {
-  if (left > canvas.width || bottom < 0 || top > canvas.height) return null;
+function freePlace({ left, top, right, bottom }, [width, height], canvas, taken) {
+  if (left > canvas.width || right < 0 || bottom < 0 || top > canvas.height) return null;
   const x = Math.max(0, Math.min(left, canvas.width - width));
   return (
     [top - height, bottom, top]

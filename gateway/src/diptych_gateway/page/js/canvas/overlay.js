@@ -46,8 +46,9 @@ export class Overlay {
    * @param {(index: number) => string} how.colorOf `#rrggbb` of a segment
    * @param {(index: number) => boolean} how.isShown
    * @param {(index: number) => boolean} how.isLit it comes on top and the others become faint
+   * @param {number} [how.fill] opacity of the others, 0 to 255
    */
-  look({ colorOf, isShown, isLit }) {
+  look({ colorOf, isShown, isLit, fill = FILL }) {
     const changed = this.#masked.filter(({ index }) => isShown(index) !== this.#shown.has(index));
     for (const { index } of changed) if (!this.#shown.delete(index)) this.#shown.add(index);
     if (changed.length) this.#label(changed.map(({ mask }) => mask));
@@ -55,7 +56,7 @@ export class Overlay {
     for (const segment of this.#masked) {
       const { index } = segment;
       const faint = this.#lit !== null && segment !== this.#lit;
-      this.#colors[index + 1] = pixel(colorOf(index), faint ? FAINT : FILL);
+      this.#colors[index + 1] = pixel(colorOf(index), faint ? FAINT : fill);
     }
   }
 

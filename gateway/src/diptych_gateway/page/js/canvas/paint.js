@@ -1,11 +1,11 @@
 /** What masks look like; parts of them painted at the picture's size; boxes and body points as lines. */
 
-/** Opacities of 0 to 255: of a mask, of one that others outshine. */
+/** Opacities of 0 to 255: of a mask, of one that others outshine, of one on a grey picture, where colours count. */
 export const FILL = 150;
 export const FAINT = 40;
+export const SOLID = 255;
 
-/** Stripes tell who has a pixel without its colour: opacities of a stripe and of the white between. */
-const STRIPE = 225;
+/** Stripes tell who has a pixel without its colour; this is the opacity of the white between. */
 const GAP = 190;
 /** Stripes across the longer side of the picture. */
 const STRIPES = 48;
@@ -37,7 +37,7 @@ export class Sheet {
   fill(mask, color, { wanted = () => true, slant = 0 } = {}) {
     const { width: stride, height } = this.#canvas;
     const period = Math.max(4, 2 * Math.round(Math.max(stride, height) / STRIPES / 2));
-    const values = slant ? [pixel(color, STRIPE), pixel("#ffffff", GAP)] : [pixel(color, FILL), 0];
+    const values = [pixel(color, SOLID), slant ? pixel("#ffffff", GAP) : 0];
     for (let y = 0, at = 0; y < mask.height; y += 1) {
       const row = (mask.y + y) * stride + mask.x;
       for (let x = 0; x < mask.width; x += 1, at += 1) {

@@ -33,7 +33,8 @@ export function color(number) {
 }
 
 /**
- * Numbers of each model's segments; one that matches an earlier model's takes its number.
+ * Numbers of each model's segments; one that matches an earlier model's takes its number. One without a match
+ * has its own whatever the others match, so that colours stay while the threshold is moved.
  *
  * @param {{model_id: string, count: number}[]} answers in the order of the models
  * @param {any[]} agreements
@@ -42,17 +43,19 @@ export function color(number) {
 export function sharedNumbers(answers, agreements) {
   const partners = partnersOf(agreements);
   const numbers = new Map();
-  let fresh = 0;
+  let before = 0;
   return new Map(
-    answers.map(({ model_id: id, count }) => [
-      id,
-      Array.from({ length: count }, (_, index) => {
+    answers.map(({ model_id: id, count }) => {
+      const own = before;
+      before += count;
+      const numbersOf = Array.from({ length: count }, (_, index) => {
         const known = (partners.get(`${id} ${index}`) ?? []).find((key) => numbers.has(key));
-        const number = known === undefined ? fresh++ : numbers.get(known);
+        const number = numbers.get(known) ?? own + index;
         numbers.set(`${id} ${index}`, number);
         return number;
-      }),
-    ]),
+      });
+      return [id, numbersOf];
+    }),
   );
 }
 

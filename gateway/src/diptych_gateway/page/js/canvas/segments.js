@@ -50,17 +50,17 @@ export function readAnswer(result, objects = []) {
 }
 
 /**
- * The smallest segment at a position, as that is what a person means who points at it.
+ * The smallest of the segments that are meant, at a position, as that is what a person means who points there.
  *
  * @param {Answer} answer
  * @param {number} x share of the picture's width
  * @param {number} y share of its height
- * @param {Set<number>} hidden indices that are switched off
+ * @param {(index: number) => boolean} meant
  */
-export function segmentAt(answer, x, y, hidden) {
+export function segmentAt(answer, x, y, meant) {
   const [column, row] = [Math.floor(x * answer.width), Math.floor(y * answer.height)];
   return answer.segments
-    .filter(({ index }) => !hidden.has(index))
+    .filter(({ index }) => meant(index))
     .filter(({ mask, box }) => (mask ? covers(mask, column, row) : within(box, column, row)))
     .reduce((best, segment) => (best && best.area <= segment.area ? best : segment), null);
 }

@@ -4,6 +4,8 @@ import { make } from "../common/dom.js";
 import { listenToGestures } from "./gestures.js";
 
 const SMOOTH_BELOW = 3;
+/** With less contrast, so that colours over it stay those of the legend. */
+const GREY = "grayscale(1) contrast(0.6)";
 
 /**
  * @typedef {object} Layer
@@ -26,8 +28,11 @@ const SMOOTH_BELOW = 3;
 
 /**
  * @typedef {object} Tool what pointing at the picture does instead of naming and moving
- * @property {(position: Position, event: PointerEvent, stage: Stage) => void} onClick
- * @property {(drag: import("./gestures.js").Drag) => void} onDrag of the primary button or one finger
+ * @property {(position: Position, press: import("./gestures.js").Press, stage: Stage) => void} onClick
+ * @property {(drag: import("./gestures.js").Drag, stage: Stage) => void} onDrag of the primary button or
+ *   one finger
+ * @property {(position: Position | null, pointerType: string, stage: Stage) => string} [onHover] `null`: it
+ *   has left; returns the cursor that says what a press would do, or ""
  * @property {(event: KeyboardEvent, stage: Stage) => boolean} onKey whether the tool used it
  * @property {(context: CanvasRenderingContext2D, frame: Frame) => void} draw over everything
  * @property {string} help id of the element that describes the keys
@@ -71,16 +76,20 @@ export class Stage {
     listenToGestures(this.element, viewport, {
       toPicture,
       shown: () => this.#shown(),
-      onClick: (x, y, event) => (tool ? tool.onClick({ x, y }, event, this) : onClick?.(x, y)),
-      onDrag: tool && ((drag) => tool.onDrag(drag)),
+      onClick: (x, y, press) => (tool ? tool.onClick({ x, y }, press, this) : onClick?.(x, y)),
+      onDrag: tool && ((drag) => tool.onDrag(drag, this)),
       onKey: (event) => tool?.onKey(event, this) ?? false,
     });
     this.element.addEventListener("pointermove", (event) => {
       if (event.buttons) return; // a drag points at nothing
       const { x, y } = toPicture(event.clientX, event.clientY);
+      this.element.style.cursor = tool?.onHover?.({ x, y }, event.pointerType, this) ?? "";
       onHover?.(x, y);
     });
-    this.element.addEventListener("pointerleave", () => onLeave?.());
+    this.element.addEventListener("pointerleave", ({ pointerType }) => {
+      tool?.onHover?.(null, pointerType, this);
+      onLeave?.();
+    });
     viewport.follow(this.#redraw);
     this.#sizes = new ResizeObserver(this.#redraw);
     this.#sizes.observe(this.element);
@@ -96,6 +105,12 @@ export class Stage {
   /** Pixels of the picture per CSS pixel. */
   get grain() {
     return (this.#picture?.width ?? 1) / this.#shown().width;
+  }
+
+  /** Where a share of the picture's width is, as a share of the canvas' width. @param {number} x */
+  across(x) {
+    const { left, width } = this.#frame(1);
+    return (left + x * width) / (this.element.clientWidth || 1);
   }
 
   /** Ends what it listens to. */
@@ -126,7 +141,7 @@ export class Stage {
     const frame = this.#frame(unit);
     const rectangle = [frame.left, frame.top, frame.width, frame.height];
     context.imageSmoothingEnabled = frame.width < SMOOTH_BELOW * this.#picture.width;
-    context.filter = this.grey ? "grayscale(1)" : "none";
+    context.filter = this.grey ? GREY : "none";
     context.drawImage(this.#picture, ...rectangle);
     context.filter = "none";
     for (const { image, paint, opacity, between } of this.layers) {

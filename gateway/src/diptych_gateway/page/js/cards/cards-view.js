@@ -6,9 +6,6 @@ import { byId, make } from "../common/dom.js";
 
 /** @implements {import("../views.js").View} */
 export class CardsView {
-  id = "models";
-  names = ["models"];
-  onPicture = false;
   #seen = false;
   #turn = 0;
   #onError;

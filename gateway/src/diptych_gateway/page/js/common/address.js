@@ -7,9 +7,12 @@
  * @property {number} opacity in percent
  * @property {"0" | "1"} grey whether pictures are grey
  * @property {"0" | "1"} names whether names stand on them
- * @property {string} sample name of a bundled picture, or ""
+ * @property {string} sample name of a bundled picture; "" for none or another
  * @property {string} without ids of models that are not shown, with commas between
  * @property {string} objects what is pointed at, as `formatObjects` writes it
+ * @property {number} score below which segments are left out, 0 to 1
+ * @property {string} classes that are looked at, with commas between; "" for all
+ * @property {number} iou from which two segments match, above 0 to 1
  */
 
 /** @type {PageState} */
@@ -19,33 +22,45 @@ const START = {
   opacity: 75,
   grey: "0",
   names: "1",
-  sample: "",
+  sample: "figure",
   without: "",
   objects: "",
+  score: 0,
+  classes: "",
+  iou: 0.5,
 };
 
 /** @returns {PageState} what is left out or out of range is as at the start */
 export function readState() {
   const query = new URLSearchParams(location.search);
-  const opacity = Number(query.get("opacity") ?? START.opacity);
+  const number = (name, least, most) => {
+    const value = Number(query.get(name) ?? START[name]);
+    return value >= least && value <= most ? value : START[name];
+  };
   return {
     view: query.get("view") ?? START.view,
     task: query.get("task") ?? START.task,
-    opacity: opacity >= 0 && opacity <= 100 ? opacity : START.opacity,
+    opacity: number("opacity", 0, 100),
     grey: query.get("grey") === "1" ? "1" : "0",
     names: query.get("names") === "0" ? "0" : "1",
     sample: query.get("sample") ?? START.sample,
     without: query.get("without") ?? START.without,
     objects: query.get("objects") ?? START.objects,
+    score: number("score", 0, 1),
+    classes: query.get("classes") ?? START.classes,
+    iou: number("iou", 0.05, 1),
   };
 }
 
+let last = readState();
+
 /**
  * @param {Partial<PageState>} change
- * @param {{step?: boolean}} [how] `step`: the browser's back button undoes it
+ * @param {{step?: boolean, picture?: number}} [how] `step`: the browser's back button undoes it;
+ *   `picture`: number of one that is in no address
  */
-export function writeState(change, { step = false } = {}) {
-  const state = { ...readState(), ...change };
+export function writeState(change, { step = false, picture = history.state?.picture } = {}) {
+  const state = (last = { ...readState(), ...change });
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(state)) {
     if (value !== START[name]) query.set(name, String(value));
@@ -53,6 +68,12 @@ export function writeState(change, { step = false } = {}) {
   // These may stay as they are, and shorter addresses are read more easily.
   const text = query.toString().replace(/%2C|%2F|%3B/g, decodeURIComponent);
   const url = text ? `?${text}` : location.pathname;
-  if (step) history.pushState(null, "", url);
-  else history.replaceState(null, "", url);
+  if (step) history.pushState({ picture }, "", url);
+  else history.replaceState({ picture }, "", url);
+}
+
+/** After the browser went back or forward: how things are shown is no step, so it stays. */
+export function keepSettings() {
+  const { opacity, grey, names, without } = last;
+  writeState({ opacity, grey, names, without });
 }

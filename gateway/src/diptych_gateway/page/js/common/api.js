@@ -1,6 +1,7 @@
 /** The gateway's HTTP interface. */
 
 import { readEvents } from "./events.js";
+import { refusal } from "./refusals.js";
 
 const TOKEN = "diptych-token";
 
@@ -8,13 +9,19 @@ const TOKEN = "diptych-token";
 export class ApiError extends Error {
   /**
    * @param {string} message
-   * @param {{status?: number, reason?: string, requestId?: string}} [details]
+   * @param {{status?: number, reason?: string, details?: string, again?: boolean}} [how]
    */
-  constructor(message, { status = 0, reason = "", requestId = "" } = {}) {
+  constructor(message, { status = 0, reason = "", details = "", again = true } = {}) {
     super(message);
     this.status = status;
     this.reason = reason;
-    this.requestId = requestId;
+    this.details = details;
+    this.again = again;
+  }
+
+  /** The message under the name that refusals have for it. */
+  get said() {
+    return this.message;
   }
 }
 
@@ -110,12 +117,8 @@ async function ask(path, init = {}) {
 
 /** A problem document as an error. @param {any} document @param {number} [status] */
 export function problem(document, status = 0) {
-  const message = document.detail || document.message || document.title;
-  return new ApiError(sentence(message || `The gateway answered with status ${status}.`), {
-    status: document.status ?? status,
-    reason: document.reason ?? "",
-    requestId: document.request_id ?? "",
-  });
+  const { said, ...how } = refusal(document, document.status ?? status);
+  return new ApiError(said, { ...how, status: document.status ?? status, reason: document.reason ?? "" });
 }
 
 /** With a capital letter and a full stop. @param {string} text */

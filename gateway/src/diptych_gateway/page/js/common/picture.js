@@ -3,12 +3,15 @@
 import { decode } from "./decode.js";
 import { byId, make } from "./dom.js";
 
-/** Bundled pictures: the name in the address and what a person reads. */
+/** Bundled pictures, drawn by a program: the name in the address and what a person reads. */
 export const SAMPLES = [
   { name: "figure", title: "A figure among shapes" },
   { name: "shapes", title: "Shapes on a plain ground" },
   { name: "crowd", title: "Many shapes" },
 ];
+
+/** Kept for the way back; what was pasted lies in memory. */
+const MAX_BROUGHT = 20;
 
 /**
  * @typedef {object} Picture
@@ -16,33 +19,61 @@ export const SAMPLES = [
  * @property {string} sentAs its format, if it is another than that of the chosen file
  * @property {string} name
  * @property {string} sample name of the bundled picture, or ""
+ * @property {number} [number] of one that a person brought
  * @property {ImageBitmap} bitmap upright
  */
 
 /**
  * Listens to everything that brings a picture.
  *
- * @param {(picture: Picture) => void} onPicture
+ * @param {(picture: Picture, back: boolean) => void} onPicture is told whether the browser went back to it
  * @param {(text: string) => void} onProblem a sentence
  */
 export function offerPictures(onPicture, onProblem) {
   let newest = 0;
-  const take = async (file, name, sample = "") => {
-    const turn = ++newest;
+  let done = 0;
+  /** Those that a person brought, so that the browser can go back to them. */
+  const brought = new Map();
+  let number = Date.now(); // unlike those of before the page was loaded anew
+  const open = async (turn, { file, ...rest }, back) => {
     const read = await decode(file).catch((error) => error);
     // A picture that was chosen later may have been read sooner.
     if (turn !== newest) return read.bitmap?.close();
-    if (read.bitmap) onPicture({ name, sample, ...read });
-    else onProblem(`“${name}” ${read.message}`);
+    done = turn;
+    if (read.bitmap) onPicture({ ...rest, ...read }, back);
+    else onProblem(`“${rest.name}” ${read.message}`);
   };
-  const takeSample = async (name) => {
+  const take = async (file, name) => {
+    const picture = { file, name, sample: "", number: ++number };
+    brought.set(number, picture).delete(number - MAX_BROUGHT);
+    await open(++newest, picture, false);
+  };
+  const takeSample = async (name, back = false) => {
+    const turn = ++newest;
     const answer = await fetch(`samples/${name}.webp`).catch(() => null);
-    if (answer?.ok) await take(await answer.blob(), `${name}.webp`, name);
-    else onProblem("The sample cannot be loaded: the gateway cannot be reached.");
+    const file = answer?.ok ? await answer.blob().catch(() => null) : null;
+    if (file) await open(turn, { file, name: `${name}.webp`, sample: name }, back);
+    else if (turn === newest) {
+      done = turn;
+      onProblem("The sample cannot be loaded: the gateway cannot be reached.");
+    }
+  };
+  /** Takes the picture of a step that the browser went back to. */
+  const takeAgain = async (sample, known) => {
+    if (SAMPLES.some(({ name }) => name === sample)) await takeSample(sample, true);
+    else if (brought.has(known)) await open(++newest, brought.get(known), true);
+    else if (known) onProblem("The picture that was here is not kept. Choose it again.");
   };
   listenToFiles((file) => take(file, file.name || "the pasted picture"), onProblem);
   showSamples(takeSample);
-  return { take, takeSample };
+  return {
+    take,
+    takeAgain,
+    /** One is on its way. */
+    get busy() {
+      return done !== newest;
+    },
+  };
 }
 
 /** @param {(file: File) => void} take @param {(text: string) => void} onProblem */

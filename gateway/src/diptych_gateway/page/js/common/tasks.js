@@ -1,6 +1,6 @@
 /** Tasks in words, and why a model is not asked. */
 
-import { sentence } from "./api.js";
+import { refusal } from "./refusals.js";
 
 /** Those that need nothing but a picture, in the order of the chooser. */
 export const PICTURE_TASKS = ["instance-segmentation", "object-detection", "keypoint-detection"];
@@ -36,8 +36,7 @@ export function shortName(model, models) {
  */
 export function whyNot(model, task) {
   if (!model.card) {
-    const why = model.error?.message ?? model.error?.detail;
-    return why ? sentence(why) : `${model.model_id} has not been reached yet.`;
+    return model.error ? refusal(model.error).said : `${model.model_id} has not been reached yet.`;
   }
   if (model.card.tasks.includes(task)) return "";
   const own = model.card.tasks.map((known) => taskName(known).toLowerCase()).join(", ");

@@ -7,9 +7,6 @@ import { PICTURE_TASKS, taskName } from "../common/tasks.js";
 
 /** @implements {import("../views.js").View} */
 export class CompareView {
-  id = "compare";
-  names = ["side", "wipe", "difference"];
-  onPicture = true;
   #comparison;
   #models = [];
   #picture = null;
@@ -25,7 +22,7 @@ export class CompareView {
     this.#comparison = new Comparison(viewport, onError);
     for (const input of document.querySelectorAll("input[name=view]")) {
       input.addEventListener("change", () => {
-        writeState({ view: input.value });
+        writeState({ view: input.value }, { step: true });
         this.show(readState());
       });
     }
@@ -37,6 +34,7 @@ export class CompareView {
     this.#seen = true;
     for (const input of document.querySelectorAll("input[name=view]")) input.checked = input.value === view;
     this.#comparison.view = view;
+    this.#comparison.readFilters();
     if (task !== this.#asked) this.#ask();
   }
 
@@ -84,7 +82,7 @@ export class CompareView {
         input.checked = name === task;
         input.disabled = cards.length > 0 && !doing;
         input.addEventListener("change", () => {
-          writeState({ task: name });
+          writeState({ task: name }, { step: true });
           this.#asked = name;
           this.#comparison.run(name);
         });

@@ -2,17 +2,31 @@
 
 import { describeAgreement } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
+import { Filters, MATCH_IOU } from "./filters.js";
+import { Matching } from "./matching.js";
 import { showMatrix } from "./matrix.js";
 import { PairView } from "./pair.js";
 import { sharedNumbers } from "../canvas/palette.js";
 import { Panels } from "../panels/panels.js";
+
+/** The task whose answers are matched by masks; others have boxes. */
+const BY_MASKS = "instance-segmentation";
 
 export class Comparison {
   #panels;
   #pair;
   /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
+  #filters = new Filters(() => this.#showAnswers());
+  /** As the gateway sent them, for every pair that answered. */
+  #sent = [];
+  /** As they are shown. */
   #agreements = [];
+  /** By pair of models. @type {Map<string, Matching>} */
+  #matchings = new Map();
+  /** The overlap by which the gateway matches. */
+  #askedIou = MATCH_IOU;
+  #ended = false;
   /** @type {Map<string, number[]>} numbers of the objects, by model */
   #numbers = new Map();
   #task = "";
@@ -47,6 +61,7 @@ export class Comparison {
     this.#view = view;
     byId("panels").hidden = view !== "side";
     byId("pair").hidden = view === "side";
+    byId("click-hint").hidden = view === "difference";
     this.#showPair();
   }
 
@@ -65,30 +80,40 @@ export class Comparison {
   /** Asks every model that does the task; without a picture it only says who would be asked. */
   async run(task) {
     this.#task = task;
-    this.#agreements = [];
+    this.#sent = [];
+    this.#matchings.clear();
+    this.#ended = false;
     const question = this.question();
+    this.#askedIou = this.#filters.matchIou;
     this.#asked = question?.options.models ?? [];
-    this.#say();
-    await this.#panels.ask(task, question, {
+    const latest = await this.#panels.ask(task, question, {
+      alone: true,
       onAnswer: () => this.#showAnswers(),
-      onAgreements: (agreements) => this.#hearAgreements(agreements),
+      onAgreements: (agreements) => {
+        this.#sent = agreements;
+      },
     });
+    if (!latest) return;
+    this.#ended = true;
+    this.#showAnswers();
+  }
+
+  /** Looks at what the address says of filters. */
+  readFilters() {
+    if (this.#filters.read()) this.#showAnswers();
   }
 
   /** @returns {import("../views.js").Question | null} */
   question() {
-    return this.#panels.question(this.#task);
+    const question = this.#panels.question(this.#task);
+    const { matchIou } = this.#filters;
+    if (question && matchIou !== MATCH_IOU) question.options.match_iou = matchIou;
+    return question;
   }
 
   /** @returns {import("../views.js").Shown[]} */
   answers() {
     return this.#panels.answers();
-  }
-
-  #hearAgreements(agreements) {
-    this.#agreements = agreements;
-    this.#say();
-    this.#showAnswers();
   }
 
   #showAnswers() {
@@ -97,9 +122,28 @@ export class Comparison {
       model_id: modelId,
       count: answer.segments.length,
     }));
-    this.#numbers = sharedNumbers(answers, this.#agreements);
+    this.#filters.segments = filled.flatMap(({ answer }) => answer.segments);
+    this.#panels.filter = this.#filters.passes;
+    const pairs = this.#ended ? filled.flatMap((a, at) => filled.slice(at + 1).map((b) => [a, b])) : [];
+    const { active, passes } = this.#filters;
+    const whole = pairs.map(([a, b]) => this.#agreementOf(a, b));
+    this.#agreements = active ? pairs.map(([a, b]) => this.#agreementOf(a, b, passes)) : whole;
+    // Of everything, so that no colour depends on what is left out.
+    this.#numbers = sharedNumbers(answers, whole);
     for (const panel of filled) panel.numbers = this.#numbers.get(panel.modelId);
+    this.#say();
     this.#showPair();
+  }
+
+  /** What the gateway said of two answers, or what it would say with this overlap, or of a part of them. */
+  #agreementOf(a, b, passes) {
+    const { matchIou } = this.#filters;
+    const sent = this.#sent.find((one) => one.model_id_a === a.modelId && one.model_id_b === b.modelId);
+    if (sent && !passes && matchIou === this.#askedIou) return sent;
+    const key = `${a.modelId} ${b.modelId}`;
+    const matching = this.#matchings.get(key) ?? new Matching(a.answer, b.answer, this.#task !== BY_MASKS);
+    this.#matchings.set(key, matching);
+    return matching.agreement(matchIou, passes ?? (() => true));
   }
 
   #showPair() {
@@ -114,20 +158,21 @@ export class Comparison {
     if (!a?.answer || !b?.answer) return null;
     const [nameA, nameB] = [a, b].map((panel) => this.#panels.shortNameOf(panel.modelId));
     const [numbersA, numbersB] = [a, b].map((panel) => this.#numbers.get(panel.modelId));
-    return { agreement, a: a.answer, b: b.answer, nameA, nameB, numbersA, numbersB };
+    const [isShownA, isShownB] = [a, b].map((panel) => panel.shown.isShown);
+    return { agreement, a: a.answer, b: b.answer, nameA, nameB, numbersA, numbersB, isShownA, isShownB, panels: [a, b] };
   }
 
   #whyNoPair() {
     const panels = [...this.#panels];
     if (!this.#picture) return "Choose a picture.";
     if (panels.some((panel) => panel.state === "waiting")) return "Asking …";
-    const failed = panels.filter((panel) => ["error", "off", "unable"].includes(panel.state));
+    const failed = panels.filter((panel) => ["error", "cancelled", "off", "unable"].includes(panel.state));
     return `This view needs the answers of two models. ${failed.map((panel) => panel.said).join(" ")}`;
   }
 
   #say() {
     const name = (id) => this.#panels.shortNameOf(id);
-    showMatrix(byId("agreement"), this.#asked, this.#agreements, name);
+    showMatrix(byId("agreement"), this.#asked, this.#agreements, name, this.#ended);
     const lines = this.#agreements.map((one) => describeAgreement(one, name));
     byId("agreement-said").textContent = lines.join(" ");
   }

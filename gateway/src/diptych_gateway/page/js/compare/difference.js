@@ -1,5 +1,6 @@
 /** Where two models agree and where they do not, painted from their matches. */
 
+import { drawNames } from "../canvas/names.js";
 import { drawMarks, Sheet } from "../canvas/paint.js";
 import { DASH, DIFFERENCE, SLANT } from "../canvas/palette.js";
 import { covers } from "../canvas/rle.js";
@@ -9,19 +10,19 @@ import { covers } from "../canvas/rle.js";
 /**
  * Of matched segments, what both have and what one has alone; of the others, everything.
  *
- * @param {any} agreement
- * @param {import("../canvas/segments.js").Answer} a
- * @param {import("../canvas/segments.js").Answer} b
+ * What was hidden in one of the panels is hidden here.
+ *
+ * @param {import("./pair.js").Pair} pair
  * @param {Shown} shown
  * @returns {HTMLCanvasElement}
  */
-export function paintDifference(agreement, a, b, shown) {
+export function paintDifference({ agreement, a, b, isShownA, isShownB }, shown) {
   const sheet = new Sheet(a.width, a.height);
   const masks = (answer, indices) =>
     indices.map((index) => answer.segments[index]?.mask).filter(Boolean);
   const alone = [
-    ...masks(a, agreement.only_a).map((mask) => ({ mask, kind: "onlyA" })),
-    ...masks(b, agreement.only_b).map((mask) => ({ mask, kind: "onlyB" })),
+    ...masks(a, agreement.only_a.filter(isShownA)).map((mask) => ({ mask, kind: "onlyA" })),
+    ...masks(b, agreement.only_b.filter(isShownB)).map((mask) => ({ mask, kind: "onlyB" })),
   ];
   // A model's background may be one large segment: what lies on it comes later.
   alone.sort((one, other) => size(other.mask) - size(one.mask));
@@ -30,7 +31,7 @@ export function paintDifference(agreement, a, b, shown) {
   for (const { mask, kind } of alone) fill(mask, kind);
   for (const { index_a: indexA, index_b: indexB } of agreement.matches) {
     const [first, second] = [a.segments[indexA]?.mask, b.segments[indexB]?.mask];
-    if (!first || !second) continue;
+    if (!first || !second || !isShownA(indexA) || !isShownB(indexB)) continue;
     const inFirst = (x, y) => covers(first, x, y);
     const inSecond = (x, y) => covers(second, x, y);
     fill(first, "both", inSecond);
@@ -45,26 +46,34 @@ export function paintDifference(agreement, a, b, shown) {
  *
  * @param {CanvasRenderingContext2D} context
  * @param {import("../canvas/stage.js").Frame} frame
- * @param {{agreement: any, a: import("../canvas/segments.js").Answer, b: import("../canvas/segments.js").Answer}} pair
+ * @param {import("./pair.js").Pair} pair
  * @param {Shown} shown
- * @param {number} opacity
+ * @param {{opacity: number, names: boolean}} look
  */
-export function drawDifference(context, frame, { agreement, a, b }, shown, opacity) {
-  const sides = [
-    [a, agreement.only_a, "onlyA"],
-    [b, agreement.only_b, "onlyB"],
-  ];
-  for (const [answer, alone, kind] of sides) {
-    const kindOf = (index) => (alone.includes(index) ? kind : "both");
-    drawMarks(context, frame, answer, {
-      colorOf: (index) => DIFFERENCE[kindOf(index)],
-      isShown: (index) => shown[kindOf(index)],
-      isLit: () => false,
-      dashOf: (index) => DASH[kindOf(index)],
-      edges: [],
-      opacity,
-    });
+export function drawDifference(context, frame, pair, shown, { opacity, names }) {
+  const sides = sidesOf(pair, shown);
+  for (const { answer, kindOf, how } of sides) {
+    const dashOf = (index) => DASH[kindOf(index)];
+    drawMarks(context, frame, answer, { ...how, dashOf, edges: [], opacity });
   }
+  if (!names) return;
+  const taken = [];
+  for (const { answer, own, kindOf, how } of sides) {
+    // What both found is named once, by the first.
+    const isShown = (index) => how.isShown(index) && (own === "onlyA" || kindOf(index) === own);
+    drawNames(context, frame, answer, { ...how, isShown }, taken);
+  }
+}
+
+/** @param {import("./pair.js").Pair} pair @param {Shown} shown */
+function sidesOf({ agreement, a, b, isShownA, isShownB }, shown) {
+  const side = (answer, indices, own, isListed) => {
+    const alone = new Set(indices);
+    const kindOf = (index) => (alone.has(index) ? own : "both");
+    const isShown = (index) => isListed(index) && shown[kindOf(index)];
+    return { answer, own, kindOf, how: { colorOf: (index) => DIFFERENCE[kindOf(index)], isShown, isLit: () => false } };
+  };
+  return [side(a, agreement.only_a, "onlyA", isShownA), side(b, agreement.only_b, "onlyB", isShownB)];
 }
 
 function size(mask) {

@@ -11,8 +11,9 @@ const WAITING = "…";
  * @param {string[]} asked ids of the models, in the gateway's order
  * @param {any[]} agreements
  * @param {(modelId: string) => string} nameOf
+ * @param {boolean} ended no further ones come
  */
-export function showMatrix(element, asked, agreements, nameOf) {
+export function showMatrix(element, asked, agreements, nameOf, ended) {
   const pairs = asked.flatMap((a, at) => asked.slice(at + 1).map((b) => [a, b]));
   element.hidden = !pairs.length;
   if (!pairs.length) {
@@ -22,7 +23,7 @@ export function showMatrix(element, asked, agreements, nameOf) {
   const head = ["Models", "Agree on", "Mean IoU", "Only the first", "Only the second", "Pixels in both"];
   const rows = pairs.map(([a, b]) => {
     const found = agreements.find((one) => one.model_id_a === a && one.model_id_b === b);
-    const figures = found ? figuresOf(found) : Array(5).fill(agreements.length ? "–" : WAITING);
+    const figures = found ? figuresOf(found) : Array(5).fill(ended ? "–" : WAITING);
     const cells = figures.map((figure) => make("td", {}, figure));
     return make("tr", {}, make("th", { scope: "row" }, `${nameOf(a)} and ${nameOf(b)}`), ...cells);
   });

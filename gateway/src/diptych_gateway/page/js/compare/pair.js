@@ -2,9 +2,10 @@
 
 import { drawDifference, paintDifference } from "./difference.js";
 import { make } from "../common/dom.js";
+import { Grip } from "./grip.js";
 import { Overlay } from "../canvas/overlay.js";
 import { drawNames } from "../canvas/names.js";
-import { drawMarks } from "../canvas/paint.js";
+import { drawMarks, FILL, SOLID } from "../canvas/paint.js";
 import { color, DIFFERENCE } from "../canvas/palette.js";
 import { Stage } from "../canvas/stage.js";
 
@@ -15,8 +16,11 @@ import { Stage } from "../canvas/stage.js";
  * @property {import("../canvas/segments.js").Answer} b
  * @property {string} nameA
  * @property {string} nameB
+ * @property {import("../panels/panel.js").Panel[]} panels of both, which know what is hidden
  * @property {number[]} numbersA which decide on the colours
  * @property {number[]} numbersB
+ * @property {(index: number) => boolean} isShownA
+ * @property {(index: number) => boolean} isShownB
  */
 
 export class PairView {
@@ -34,10 +38,22 @@ export class PairView {
   #layers = [];
   #controls;
   #note;
+  #hover = make("p", { class: "hover", "aria-hidden": "true" });
+  #grip;
+  #slider = /** @type {any} */ (null);
 
   /** @param {import("../canvas/viewport.js").Viewport} viewport */
   constructor(viewport) {
-    this.stage = new Stage(viewport, "The picture with what both models found");
+    this.stage = new Stage(viewport, "The picture with what both models found", {
+      onHover: (x, y) => this.#say(x, y),
+      onLeave: () => (this.#hover.textContent = ""),
+      onClick: (x, y) => {
+        this.#sideAt(x)?.toggleAt(x, y);
+        this.#repaint();
+        this.#say(x, y);
+      },
+    });
+    this.#grip = new Grip(this.stage.element, (share) => this.#wipe(share));
     this.stage.marks = (context, frame) => this.#marks(context, frame);
     this.#controls = make("div", { class: "pair-controls" });
     this.#note = make("p", { class: "state", role: "status" });
@@ -45,7 +61,7 @@ export class PairView {
       "article",
       { class: "panel pair" },
       this.#note,
-      make("div", { class: "frame" }, this.stage.element),
+      make("div", { class: "frame" }, this.stage.element, this.#grip.element, this.#hover),
       this.#controls,
     );
   }
@@ -59,6 +75,7 @@ export class PairView {
   set look(look) {
     this.#look = look;
     this.#showGrey();
+    this.#repaint();
   }
 
   /** @param {number} share 0 to 1 */
@@ -102,7 +119,7 @@ export class PairView {
   }
 
   #makeControls({ nameA, nameB, agreement }) {
-    if (this.#view === "wipe") return [this.#slider(nameA, nameB)];
+    if (this.#view === "wipe") return [this.#wiper(nameA, nameB)];
     const kinds = [
       ["both", "Both", agreement.matches.length],
       ["onlyA", `Only ${nameA}`, agreement.only_a.length],
@@ -121,7 +138,7 @@ export class PairView {
     });
   }
 
-  #slider(nameA, nameB) {
+  #wiper(nameA, nameB) {
     const input = make("input", {
       type: "range",
       name: "wipe",
@@ -130,11 +147,26 @@ export class PairView {
       value: Math.round(this.#cut * 100),
       "aria-label": `How much of ${nameA}, from the left; the rest is ${nameB}`,
     });
-    input.addEventListener("input", () => {
-      this.#cut = Number(input.value) / 100;
-      this.#layer();
-    });
+    input.addEventListener("input", () => this.#wipe(Number(input.value) / 100));
+    this.#slider = input;
     return make("div", { class: "wipe" }, make("span", {}, nameA), input, make("span", {}, nameB));
+  }
+
+  /** @param {number} share of the canvas that shows the first model */
+  #wipe(share) {
+    this.#cut = share;
+    this.#slider.value = Math.round(share * 100);
+    this.#layer();
+  }
+
+  /** The panel of the model that a wipe shows there. @param {number} x share of the picture's width */
+  #sideAt(x) {
+    if (this.#view !== "wipe") return null;
+    return this.#pair?.panels[this.stage.across(x) < this.#cut ? 0 : 1] ?? null;
+  }
+
+  #say(x, y) {
+    this.#hover.textContent = this.#sideAt(x)?.wordsAt(x, y) ?? "";
   }
 
   #showGrey() {
@@ -148,14 +180,15 @@ export class PairView {
     else if (this.#view === "wipe") {
       this.#layers = sides(pair).map(({ answer, how }) => {
         const overlay = new Overlay(answer);
-        overlay.look(how);
+        overlay.look({ ...how, fill: this.#look.grey ? SOLID : FILL });
         return { paint: (context, frame) => overlay.paint(context, frame) };
       });
-    } else this.#layers = [{ image: paintDifference(pair.agreement, pair.a, pair.b, this.#shown) }];
+    } else this.#layers = [{ image: paintDifference(pair, this.#shown) }];
     this.#layer();
   }
 
   #layer() {
+    this.#grip.element.hidden = !this.#pair || this.#view !== "wipe";
     this.stage.layers = this.#layers.map((layer, side) => ({
       ...layer,
       opacity: this.#opacity,
@@ -172,9 +205,10 @@ export class PairView {
   #marks(context, frame) {
     if (!this.#pair) return;
     if (this.#view === "difference") {
-      drawDifference(context, frame, this.#pair, this.#shown, this.#opacity);
+      drawDifference(context, frame, this.#pair, this.#shown, { opacity: this.#opacity, names: this.#look.names });
       return;
     }
+    this.#grip.at = this.#cut;
     const { width, height } = context.canvas;
     sides(this.#pair).forEach(({ answer, how }, side) => {
       const [from, to] = this.#half(side);
@@ -197,12 +231,12 @@ function keyOf({ agreement }) {
 }
 
 /** @param {Pair} pair */
-function sides({ a, b, numbersA, numbersB }) {
+function sides({ a, b, numbersA, numbersB, isShownA, isShownB }) {
   return [
-    [a, numbersA],
-    [b, numbersB],
-  ].map(([answer, numbers]) => ({
+    [a, numbersA, isShownA],
+    [b, numbersB, isShownB],
+  ].map(([answer, numbers, isShown]) => ({
     answer,
-    how: { colorOf: (index) => color(numbers[index]), isShown: () => true, isLit: () => false },
+    how: { colorOf: (index) => color(numbers[index]), isShown, isLit: () => false },
   }));
 }

@@ -2,6 +2,8 @@
 
 import { make } from "../common/dom.js";
 import { redrawn } from "../canvas/segments.js";
+import { sentence } from "../common/api.js";
+import { duration } from "./timings.js";
 
 /** @param {import("../canvas/segments.js").Segment} segment */
 export function inWords(segment) {
@@ -9,6 +11,26 @@ export function inWords(segment) {
   const overlap = redrawn(segment);
   const parts = [label, score.toFixed(2), pixels(area), overlap && `${overlap} with the outline before`];
   return parts.filter(Boolean).join(" · ");
+}
+
+/**
+ * How much was found, of which how much is shown, and how long that took.
+ *
+ * @param {import("../canvas/segments.js").Answer} answer
+ * @param {(segment: import("../canvas/segments.js").Segment) => boolean} passes
+ * @param {number} elapsedS
+ */
+export function foundInWords({ segments, omitted, held, warnings }, passes, elapsedS) {
+  const found = segments.filter(({ mask, area }) => area || !mask);
+  const listed = found.filter(passes).length;
+  const objects = found.length === 1 ? "1 object" : `${found.length || "No"} objects`;
+  return [
+    listed === found.length ? objects : `${listed} of ${objects} shown`,
+    omitted ? `, ${omitted} more left out` : "",
+    ` in ${duration(elapsedS)}`,
+    held ? ", encoder not run" : "",
+    ...warnings.map((text) => `. ${sentence(text)}`),
+  ].join("");
 }
 
 function pixels(area) {
@@ -39,13 +61,18 @@ export class Legend {
 
   /**
    * @param {{colorOf: (index: number) => string, isShown: (index: number) => boolean,
-   *   isLit: (index: number) => boolean}} how
+   *   isLit: (index: number) => boolean, isListed: (index: number) => boolean}} how
    */
-  update({ colorOf, isShown, isLit }) {
+  update({ colorOf, isShown, isLit, isListed }) {
     this.#rows.forEach((row, index) => {
+      const look = `${colorOf(index)} ${isShown(index)} ${isLit(index)} ${isListed(index)}`;
+      // Of a thousand rows, pointing at one changes two.
+      if (row.dataset.look === look) return;
+      row.dataset.look = look;
       row.style.setProperty("--color", colorOf(index));
       row.setAttribute("aria-pressed", String(isShown(index)));
       row.classList.toggle("lit", isLit(index));
+      row.parentElement.hidden = !isListed(index);
     });
   }
 

@@ -1,24 +1,20 @@
 /** One model on the picture: waiting, its answer, or why there is none. */
 
-import { sentence } from "../common/api.js";
 import { make } from "../common/dom.js";
-import { inWords, Legend } from "./legend.js";
+import { foundInWords, inWords, Legend } from "./legend.js";
 import { Overlay } from "../canvas/overlay.js";
 import { drawNames } from "../canvas/names.js";
-import { drawMarks } from "../canvas/paint.js";
-import { color } from "../canvas/palette.js";
-import { segmentAt } from "../canvas/segments.js";
+import { drawMarks, FILL, SOLID } from "../canvas/paint.js";
+import { Objects } from "./objects.js";
 import { Stage } from "../canvas/stage.js";
+import { Status } from "./status.js";
 import { modelName } from "../common/tasks.js";
-import { milliseconds, showTimings } from "./timings.js";
+import { showTimings } from "./timings.js";
 
 export class Panel {
-  /** @type {import("../canvas/segments.js").Answer | null} */
-  answer = null;
   #name;
-  #numbers = [];
-  #hidden = new Set();
-  #lit = null;
+  #objects = new Objects();
+  #elapsedS = 0;
   #opacity = 1;
   #names = true;
   /** @type {Overlay | null} */
@@ -26,26 +22,34 @@ export class Panel {
   #edges;
   #onPoint;
   #legend;
-  #state;
+  #status;
+  #asked;
   #hover;
   #timings;
 
   /**
    * @param {{model_id: string, card: any}} model
    * @param {import("../canvas/viewport.js").Viewport} viewport
-   * @param {{onPoint: (number: number | null) => void, tool?: import("../canvas/stage.js").Tool}} hear
+   * @param {{onPoint: (number: number | null) => void, tool?: import("../canvas/stage.js").Tool,
+   *   onCancel: (modelId: string) => void, onRetry: (modelId: string) => void}} hear
    *   `onPoint` is told the number of the object pointed at
    */
-  constructor(model, viewport, { onPoint, tool }) {
+  constructor(model, viewport, { onPoint, tool, onCancel, onRetry }) {
     const name = modelName(model);
     this.modelId = model.model_id;
     this.#name = name;
     this.#onPoint = onPoint;
     this.#edges = model.card?.keypoint_schema?.edges ?? [];
     this.stage = new Stage(viewport, `The picture with what ${name} found`, {
-      onHover: (x, y) => this.#point(this.#at(x, y)),
+      onHover: (x, y) => {
+        this.#point(this.#objects.at(x, y));
+        this.#hover.textContent = this.wordsAt(x, y);
+      },
       onLeave: () => this.#point(null),
-      onClick: (x, y) => this.#toggle(this.#at(x, y)),
+      onClick: (x, y) => {
+        this.toggleAt(x, y);
+        this.#hover.textContent = this.wordsAt(x, y);
+      },
       tool,
     });
     this.stage.marks = (context, frame) => this.#drawMarks(context, frame);
@@ -53,7 +57,8 @@ export class Panel {
       onPoint: (index) => this.#point(index),
       onToggle: (index) => this.#toggle(index),
     });
-    this.#state = make("p", { class: "state", role: "status" });
+    this.#asked = { cancel: () => onCancel(this.modelId), retry: () => onRetry(this.modelId) };
+    this.#status = new Status(name);
     this.#hover = make("p", { class: "hover", "aria-hidden": "true" });
     this.#timings = make("div", { class: "costs" });
     this.element = make(
@@ -61,14 +66,18 @@ export class Panel {
       { class: "panel", "data-model": model.model_id, "aria-label": name },
       make("h2", {}, name),
       make("div", { class: "frame" }, this.stage.element, this.#hover),
-      this.#state,
+      this.#status.element,
       this.#legend.element,
       this.#timings,
     );
-    this.#say("idle", "");
+    this.#mark("idle");
   }
 
-  /** @param {ImageBitmap | null} picture */
+  /** @returns {import("../canvas/segments.js").Answer | null} */
+  get answer() {
+    return this.#objects.answer;
+  }
+
   set picture(picture) {
     this.stage.picture = picture;
   }
@@ -83,29 +92,36 @@ export class Panel {
   set look({ grey, names }) {
     this.stage.grey = grey;
     this.#names = names;
-    this.stage.draw();
+    this.#repaint();
   }
 
-  /** @returns {string} "idle", "waiting", "done", "error", "off", or "unable" to do the task */
+  /** @returns {string} "idle", "waiting", "done", "error", "cancelled", "off", or "unable" to do the task */
   get state() {
     return this.element.dataset.state ?? "";
   }
 
-  /** What it says of its state. */
   get said() {
-    return this.#state.textContent;
+    return this.#status.said;
   }
 
   /** Shows that the model was asked. @param {{keep?: boolean}} [how] `keep`: with its earlier answer */
   wait({ keep = false } = {}) {
     if (!keep) this.#clear();
-    this.#say("waiting", "Asking …");
+    this.#mark("waiting");
+    this.#status.wait(this.#asked.cancel);
   }
 
-  /** Shows why there is no answer. @param {string} text @param {"error" | "off" | "idle" | "unable"} [kind] */
-  fail(text, kind = "error") {
+  /**
+   * Shows why there is no answer.
+   *
+   * @param {string | import("../common/refusals.js").Refusal} what
+   * @param {"error" | "off" | "idle" | "unable" | "cancelled"} [kind]
+   */
+  fail(what, kind = "error") {
     this.#clear();
-    this.#say(kind, text);
+    this.#mark(kind);
+    const again = kind === "cancelled" || (typeof what !== "string" && what.again);
+    this.#status.say(what, again ? this.#asked.retry : null);
   }
 
   /**
@@ -114,14 +130,10 @@ export class Panel {
    */
   fill(answer, elapsedS) {
     this.#clear();
-    this.answer = answer;
+    this.#objects.take(answer);
     this.#overlay = new Overlay(answer);
-    const count = answer.segments.filter(({ mask, area }) => area || !mask).length;
-    const found = count === 1 ? "1 object" : `${count || "No"} objects`;
-    const omitted = answer.omitted ? `, ${answer.omitted} more left out` : "";
-    const held = answer.held ? ", encoder not run" : "";
-    const warnings = answer.warnings.map((text) => `. ${sentence(text)}`).join("");
-    this.#say("done", `${found}${omitted} in ${milliseconds(elapsedS)}${held}${warnings}`);
+    this.#elapsedS = elapsedS;
+    this.#sayFound();
     this.#legend.segments = answer.segments;
     this.#timings.replaceChildren(showTimings(answer.timings, elapsedS, answer.held));
     this.numbers = answer.segments.map(({ object, index }) => object ?? index);
@@ -129,78 +141,84 @@ export class Panel {
 
   /** @returns {import("../views.js").Shown | null} the answer, if there is one */
   get shown() {
-    const { colorOf, isShown } = this.#looks();
+    const { colorOf, isShown } = this.#objects.looks;
     return this.answer && { name: this.#name, answer: this.answer, edges: this.#edges, colorOf, isShown };
+  }
+
+  /** Which segments are looked at; the others are neither on the picture nor in the legend. */
+  set filter(passes) {
+    this.#objects.passes = passes;
+    if (this.state !== "done") return;
+    this.#sayFound();
+    this.#repaint();
   }
 
   /** Numbers of the objects, which decide on their colours. @param {number[]} numbers */
   set numbers(numbers) {
-    this.#numbers = numbers;
+    this.#objects.numbers = numbers;
     this.#repaint();
   }
 
   /** Highlights the object of this number, if the model found it. @param {number | null} number */
   light(number) {
-    const index = number === null ? -1 : this.#numbers.indexOf(number);
+    const index = number === null ? -1 : this.#objects.numbers.indexOf(number);
     const lit = index < 0 ? null : index;
-    if (lit === this.#lit) return;
-    this.#lit = lit;
+    if (lit === this.#objects.lit) return;
+    this.#objects.lit = lit;
     this.#repaint();
   }
 
   remove() {
+    this.#status.stop();
     this.stage.remove();
     this.element.remove();
   }
 
   #clear() {
-    this.answer = null;
+    this.#objects.take(null);
     this.#overlay = null;
-    this.#numbers = [];
-    this.#hidden.clear();
-    this.#lit = null;
     this.#legend.segments = [];
     this.#timings.replaceChildren();
     this.#hover.textContent = "";
     this.#repaint();
   }
 
-  /** @param {string} state @param {string} text */
-  #say(state, text) {
+  /** @param {string} state */
+  #mark(state) {
     this.element.dataset.state = state;
     this.element.setAttribute("aria-busy", String(state === "waiting"));
-    this.#state.textContent = text;
   }
 
-  #at(x, y) {
-    return (this.answer && segmentAt(this.answer, x, y, this.#hidden)?.index) ?? null;
+  /** What is at these shares of the picture, and what a click there would do. */
+  wordsAt(x, y) {
+    return this.#objects.wordsAt(x, y);
+  }
+
+  toggleAt(x, y) {
+    this.#toggle(this.#objects.at(x, y));
   }
 
   /** @param {number | null} index */
   #point(index) {
     const segment = index === null ? null : this.answer?.segments[index];
     this.#hover.textContent = segment ? inWords(segment) : "";
-    this.#onPoint(segment ? this.#numbers[segment.index] : null);
+    this.#onPoint(segment ? this.#objects.numbers[segment.index] : null);
   }
 
   /** @param {number | null} index */
   #toggle(index) {
-    if (index === null) return;
-    if (!this.#hidden.delete(index)) this.#hidden.add(index);
+    this.#objects.toggle(index);
     this.#repaint();
   }
 
-  #looks() {
-    return {
-      colorOf: (index) => color(this.#numbers[index] ?? index),
-      isShown: (index) => !this.#hidden.has(index),
-      isLit: (index) => index === this.#lit,
-    };
+  #sayFound() {
+    this.#mark("done");
+    this.#status.say(foundInWords(this.answer, this.#objects.passes, this.#elapsedS));
   }
 
   #repaint() {
-    this.#legend.update(this.#looks());
-    this.#overlay?.look(this.#looks());
+    this.#legend.update(this.#objects.looks);
+    this.#overlay?.look({ ...this.#objects.looks, fill: this.stage.grey ? SOLID : FILL });
     this.#layer();
   }
 
@@ -212,7 +230,7 @@ export class Panel {
   }
 
   #drawMarks(context, frame) {
-    const how = { ...this.#looks(), edges: this.#edges, opacity: this.#opacity };
+    const how = { ...this.#objects.looks, edges: this.#edges, opacity: this.#opacity };
     if (!this.answer) return;
     drawMarks(context, frame, this.answer, how);
     if (this.#names) drawNames(context, frame, this.answer, how);

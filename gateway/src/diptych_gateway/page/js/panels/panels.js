@@ -1,29 +1,27 @@
 /** The panels of all models on one picture, and a question to all of them. */
 
-import { sentence } from "../common/api.js";
+import { refusal } from "../common/refusals.js";
 import { askHeld } from "./held.js";
 import { Panel } from "./panel.js";
 import { readAnswer } from "../canvas/segments.js";
-import { make } from "../common/dom.js";
 import { modelName, shortName, whyNot } from "../common/tasks.js";
+import { Tabs } from "./tabs.js";
 
-/** With more models than this the panels are smaller. */
-const MANY = 3;
+const MANY = 3; // with more models the panels are smaller
 
 /**
  * @typedef {object} Asking
  * @property {string} [resting] what panels say if there is nothing to ask
  * @property {boolean} [keep] earlier answers stay on screen until the new ones come
  * @property {number[]} [objects] the object that each prompt is for
+ * @property {boolean} [alone] one model can be asked again without the others
  * @property {() => void} onAnswer a panel has changed
  * @property {(agreements: any[]) => void} onAgreements
  */
 
 export class Panels {
   #element;
-  /** On a narrow screen one model is seen at a time, and this says which. */
-  #tabs = make("div", { class: "tabs", role: "group", "aria-label": "Model that is shown" });
-  #front = "";
+  #tabs = new Tabs();
   #viewport;
   #hear;
   #models = [];
@@ -33,7 +31,12 @@ export class Panels {
   #picture = null;
   #opacity = 1;
   #look = { grey: false, names: true };
-  #asking = new AbortController();
+  #filter = () => true;
+  /** Questions under way, and whom each asks. @type {Map<AbortController, string[]>} */
+  #asking = new Map();
+  #turn = 0;
+  /** @type {{task: string, question: import("../views.js").Question | null, how: Asking} | null} */
+  #last = null;
 
   /**
    * @param {HTMLElement} element
@@ -45,7 +48,7 @@ export class Panels {
     this.#element = element;
     this.#viewport = viewport;
     this.#hear = hear;
-    element.before(this.#tabs);
+    element.before(this.#tabs.element);
   }
 
   /** @param {{model_id: string, card: any, error: any}[]} models in the gateway's order */
@@ -55,14 +58,18 @@ export class Panels {
     const onPoint = (number) => {
       for (const panel of this) panel.light(number);
     };
-    const { tool } = this.#hear;
-    this.#panels = new Map(
-      models.map((model) => [model.model_id, new Panel(model, this.#viewport, { onPoint, tool })]),
-    );
+    const hear = {
+      onPoint,
+      tool: this.#hear.tool,
+      onCancel: (id) => this.#cancel(id),
+      onRetry: (id) => this.#retry(id),
+    };
+    this.#panels = new Map(models.map((model) => [model.model_id, new Panel(model, this.#viewport, hear)]));
     this.#element.replaceChildren(...[...this].map((panel) => panel.element));
     this.#showTabs();
     this.opacity = this.#opacity;
     this.look = this.#look;
+    this.filter = this.#filter;
     this.picture = this.#picture;
   }
 
@@ -86,6 +93,12 @@ export class Panels {
   set look(look) {
     this.#look = look;
     for (const panel of this) panel.look = look;
+  }
+
+  /** @param {(segment: import("../canvas/segments.js").Segment) => boolean} passes which are looked at */
+  set filter(passes) {
+    this.#filter = passes;
+    for (const panel of this) panel.filter = passes;
   }
 
   /** In the order of the models. */
@@ -134,10 +147,12 @@ export class Panels {
    * @param {string} task
    * @param {import("../views.js").Question | null} question
    * @param {Asking} how
+   * @returns {Promise<boolean>} whether no other question has come since
    */
   async ask(task, question, how) {
-    this.#asking.abort();
-    const { signal } = (this.#asking = new AbortController());
+    for (const controller of this.#asking.keys()) controller.abort();
+    const turn = ++this.#turn;
+    this.#last = { task, question, how };
     for (const model of this.#models) {
       const panel = this.#panels.get(model.model_id);
       const why = whyNot(model, task);
@@ -148,41 +163,53 @@ export class Panels {
     }
     this.#showTabs();
     how.onAnswer();
-    if (question) await this.#send(question, how, signal);
+    if (question) await this.#send(question, how);
+    return turn === this.#turn;
   }
 
-  /** One tab for each model that is asked; the first one's panel is in front unless another was. */
+  /** Waits for this model no longer; its question ends as soon as nobody else's answer is waited for. */
+  #cancel(id) {
+    this.#panels.get(id)?.fail("Cancelled.", "cancelled");
+    this.#last?.how.onAnswer();
+    this.#endIdle();
+  }
+
+  #endIdle() {
+    for (const [controller, ids] of this.#asking) {
+      if (!ids.some((id) => this.#panels.get(id)?.state === "waiting")) controller.abort();
+    }
+  }
+
+  async #retry(id) {
+    if (!this.#last?.question) return;
+    const { task, question, how } = this.#last;
+    if (!how.alone) {
+      await this.ask(task, question, how);
+      return;
+    }
+    this.#panels.get(id)?.wait();
+    how.onAnswer();
+    await this.#send({ ...question, options: { ...question.options, models: [id] } }, { ...how, onAgreements: () => {} });
+  }
+
   #showTabs() {
     const able = [...this].filter((panel) => panel.state !== "unable");
-    const front = able.find((panel) => panel.modelId === this.#front) ?? able[0];
-    for (const panel of this) panel.element.classList.toggle("behind", panel !== front);
     this.#element.classList.toggle("many", able.length > MANY);
     this.#element.style.setProperty("--count", String(Math.max(able.length, 1)));
-    const focused = this.#tabs.contains(document.activeElement);
-    const tabs = able.map((panel) =>
-      make(
-        "button",
-        {
-          type: "button",
-          "aria-pressed": String(panel === front),
-          onclick: () => {
-            this.#front = panel.modelId;
-            this.#showTabs();
-          },
-        },
-        this.shortNameOf(panel.modelId),
-      ),
-    );
-    this.#tabs.replaceChildren(...(able.length > 1 ? tabs : []));
-    if (focused) tabs[able.indexOf(front)]?.focus();
+    this.#tabs.show([...this], able, (id) => this.shortNameOf(id));
   }
 
-  async #send(question, { objects, onAnswer, onAgreements }, signal) {
+  async #send(question, { objects, onAnswer, onAgreements }) {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const { models } = question.options;
+    this.#asking.set(controller, models);
     const hear = {
       onOutcome: (outcome) => {
-        if (signal.aborted) return;
+        if (signal.aborted || this.#panels.get(outcome.model_id)?.state !== "waiting") return;
         this.#fill(outcome, objects);
         onAnswer();
+        if (models.some((id) => this.#panels.get(id)?.state === "cancelled")) this.#endIdle();
       },
       onAgreements: (agreements) => !signal.aborted && onAgreements(agreements),
     };
@@ -190,32 +217,34 @@ export class Panels {
       await askHeld(question, hear, signal);
     } catch (error) {
       if (signal.aborted) return;
-      for (const panel of this) if (panel.state === "waiting") panel.fail(error.message);
+      for (const id of models) {
+        const panel = this.#panels.get(id);
+        if (panel?.state === "waiting") panel.fail(error);
+      }
       onAnswer();
       this.#hear.onError(error);
+    } finally {
+      this.#asking.delete(controller);
     }
   }
 
   #fill({ model_id: id, result, error, elapsed_s: elapsed }, objects) {
     const panel = this.#panels.get(id);
     if (!result) {
-      panel?.fail(sentence(error?.message ?? error?.detail ?? "The model did not answer"));
+      panel?.fail(refusal(error ?? {}));
       return;
     }
     try {
       const answer = readAnswer(result, objects);
-      panel?.fill(this.#fitting(answer), elapsed);
+      panel?.fill(fitting(answer, this.#picture?.bitmap), elapsed);
     } catch (problem) {
       panel?.fail(`The answer cannot be drawn: ${problem.message}.`);
     }
   }
+}
 
-  /** The answer, if it is about the picture that is shown. */
-  #fitting(answer) {
-    const { width, height } = this.#picture?.bitmap ?? answer;
-    if (answer.width === width && answer.height === height) return answer;
-    throw new RangeError(
-      `the model read ${answer.width} × ${answer.height} pixels, this browser ${width} × ${height}`,
-    );
-  }
+/** The answer, if it is about the picture that is shown. */
+function fitting(answer, { width, height } = answer) {
+  if (answer.width === width && answer.height === height) return answer;
+  throw new RangeError(`the model read ${answer.width} × ${answer.height} pixels, this browser ${width} × ${height}`);
 }

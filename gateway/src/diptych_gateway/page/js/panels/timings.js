@@ -24,15 +24,16 @@ export function showTimings(timings, elapsedS, held) {
     const part = make("span", { class: `part ${name}` });
     part.style.flexGrow = String(seconds * 1000); // shares below a sum of 1 would not fill it
     bar.append(part);
-    const shown = key === "encode_s" && held ? `${milliseconds(seconds)} (held)` : milliseconds(seconds);
+    const shown = key === "encode_s" && held ? `${duration(seconds)} (held)` : duration(seconds);
     list.append(make("div", { class: name }, make("dt", {}, name), make("dd", {}, shown)));
   }
-  const total = `${milliseconds(elapsedS)} in all, as the gateway saw it`;
+  const total = `${duration(elapsedS)} in all, as the gateway saw it`;
   return make("div", { class: "timings" }, make("p", {}, total), bar, list);
 }
 
-/** @param {number} seconds */
-export function milliseconds(seconds) {
+/** "4.2 ms", "230 ms", from 10 s on "12.3 s". @param {number} seconds */
+export function duration(seconds) {
+  if (seconds >= 9.9995) return `${seconds.toFixed(1)} s`;
   const value = seconds * 1000;
   return `${value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en")} ms`;
 }

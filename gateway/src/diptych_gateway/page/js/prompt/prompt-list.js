@@ -6,9 +6,10 @@ import { canBeAsked, isEmpty } from "./prompts.js";
 
 /**
  * @param {import("./prompts.js").Prompts} prompts
- * @param {{onChoose: (object: number) => void, onRemove: (object: number) => void}} hear
+ * @param {{onChoose: (object: number) => void, onRemove: (object: number) => void,
+ *   onRemoveBox: (object: number) => void}} hear
  */
-export function showObjects(prompts, { onChoose, onRemove }) {
+export function showObjects(prompts, { onChoose, onRemove, onRemoveBox }) {
   const list = byId("objects");
   const focused = list.contains(document.activeElement) ? document.activeElement.dataset : null;
   list.replaceChildren(
@@ -28,6 +29,16 @@ export function showObjects(prompts, { onChoose, onRemove }) {
         `${name} `,
         make("small", {}, contents(object)),
       );
+      const unbox = make(
+        "button",
+        {
+          type: "button",
+          "data-unbox": index,
+          "aria-label": `Remove the box of object ${index + 1}`,
+          onclick: () => onRemoveBox(index),
+        },
+        "box ×",
+      );
       const remove = make(
         "button",
         {
@@ -38,16 +49,16 @@ export function showObjects(prompts, { onChoose, onRemove }) {
         },
         "×",
       );
-      return make("li", {}, choose, prompts.objects.length > 1 || !isEmpty(object) ? remove : null);
+      return make("li", {}, choose, object.box && unbox, prompts.objects.length > 1 || !isEmpty(object) ? remove : null);
     }),
   );
   if (focused) refocus(list, focused, prompts.current);
 }
 
 /** Keeps the keyboard's place in a list that was made anew. */
-function refocus(list, { choose, remove }, current) {
-  const same = choose === undefined ? `[data-remove="${remove}"]` : `[data-choose="${choose}"]`;
-  (list.querySelector(same) ?? list.querySelector(`[data-choose="${current}"]`))?.focus();
+function refocus(list, focused, current) {
+  const same = Object.entries(focused).map(([name, value]) => `[data-${name}="${value}"]`);
+  (list.querySelector(same.join("")) ?? list.querySelector(`[data-choose="${current}"]`))?.focus();
 }
 
 /** @param {import("./prompts.js").Wanted} object */

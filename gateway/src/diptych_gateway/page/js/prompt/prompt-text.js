@@ -5,7 +5,7 @@
  * a `b` and left, top, right, bottom.
  */
 
-import { isEmpty } from "./prompts.js";
+import { EMPTY, isEmpty } from "./prompts.js";
 
 const NUMBER = "(\\d{1,6}(?:\\.\\d{1,2})?)";
 const POINT = new RegExp(`^(-?)${NUMBER},${NUMBER}$`);
@@ -43,7 +43,8 @@ export function parseObjects(text) {
  * @returns {import("./prompts.js").Wanted[]}
  */
 export function within(objects, { width, height }) {
-  return objects.map(({ points, box }) => ({
+  return objects.map(({ points, box, ...rest }) => ({
+    ...rest,
     points: points.filter(({ x, y }) => x <= width && y <= height),
     box: box && box[0] < width && box[1] < height ? [...box.slice(0, 2), Math.min(box[2], width), Math.min(box[3], height)] : null,
   }));
@@ -51,7 +52,7 @@ export function within(objects, { width, height }) {
 
 /** @returns {import("./prompts.js").Wanted} */
 function parseObject(text) {
-  const object = { points: [], box: null };
+  const object = { ...EMPTY, points: [] };
   for (const part of text.split(";")) {
     const point = POINT.exec(part);
     const box = BOX.exec(part)?.slice(1).map(Number);

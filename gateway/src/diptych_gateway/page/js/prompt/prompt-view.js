@@ -4,18 +4,16 @@ import { readState, writeState } from "../common/address.js";
 import { describeOverlaps } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
 import { Panels } from "../panels/panels.js";
-import { Pointing } from "./pointing.js";
+import { Pointing } from "../pointing/pointing.js";
 import { showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
 import { Prompts } from "./prompts.js";
 
 const TASK = "prompted-segmentation";
+const REMOVES = ["Delete", "Backspace"];
 
 /** @implements {import("../views.js").View} */
 export class PromptView {
-  id = "prompt";
-  names = ["prompt"];
-  onPicture = true;
   #prompts = new Prompts();
   #panels;
   #pointing;
@@ -61,11 +59,9 @@ export class PromptView {
   /** @param {import("../views.js").Known} known */
   take({ chosen, picture }) {
     if (picture !== this.#picture) {
-      // The first picture may be the one that the address speaks of.
-      const objects = this.#picture ? [] : parseObjects(readState().objects);
       this.#panels.picture = this.#picture = picture;
       this.#pointing.size = picture?.bitmap ?? null;
-      this.#reset(objects);
+      this.#reset(parseObjects(readState().objects));
     }
     this.#models = chosen;
     this.#due = true;
@@ -100,11 +96,21 @@ export class PromptView {
       byId(id).addEventListener("click", () => this.#change(act));
     }
     byId("prompt-view").addEventListener("keydown", (event) => {
+      if (event.defaultPrevented) return;
+      if (REMOVES.includes(event.key) && this.#remove(event.target)) event.preventDefault();
       const id = shortcut(event);
       if (!id) return;
       event.preventDefault();
       this.#change(does[id]);
     });
+  }
+
+  /** What a key takes away: the mark under the pointer, or the object of the button that has the focus. */
+  #remove({ dataset: { choose: object } }) {
+    if (this.#pointing.removeHovered()) return true;
+    if (object === undefined) return false;
+    this.#change(() => this.#prompts.removeObject(Number(object)));
+    return true;
   }
 
   #reset(objects) {
@@ -132,6 +138,7 @@ export class PromptView {
     showObjects(this.#prompts, {
       onChoose: (object) => this.#change(() => this.#prompts.choose(object)),
       onRemove: (object) => this.#change(() => this.#prompts.removeObject(object)),
+      onRemoveBox: (object) => this.#change(() => this.#prompts.removeBox(object)),
     });
     const able = { undo: this.#prompts.canUndo, redo: this.#prompts.canRedo };
     for (const [id, can] of Object.entries(able)) byId(id).setAttribute("aria-disabled", String(!can));

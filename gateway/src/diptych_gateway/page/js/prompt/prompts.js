@@ -7,7 +7,7 @@
 
 /** @typedef {{x: number, y: number, positive: boolean}} Point positive: on the object */
 /** @typedef {[number, number, number, number]} Box left, top, right, bottom */
-/** @typedef {{points: Point[], box: Box | null}} Wanted one object */
+/** @typedef {{points: Point[], box: Box | null}} Wanted one object; whoever changes one keeps what else it has */
 
 /** @type {Wanted} */
 export const EMPTY = { points: [], box: null };
@@ -27,25 +27,6 @@ export function canBeAsked({ points, box }) {
 /** It is only known what is not on it: in a video that corrects what a model follows. @param {Wanted} object */
 export function isCorrection(object) {
   return !isEmpty(object) && !canBeAsked(object);
-}
-
-/**
- * The point whose mark is at a position, the nearest if there are several.
- *
- * @param {Wanted[]} objects
- * @param {{x: number, y: number}} position
- * @param {number} reach how far away it may be, in pixels of the picture
- * @returns {{object: number, index: number} | null}
- */
-export function nearestPoint(objects, { x, y }, reach) {
-  let [nearest, found] = [reach, null];
-  objects.forEach(({ points }, object) =>
-    points.forEach((point, index) => {
-      const distance = Math.hypot(point.x - x, point.y - y);
-      if (distance <= nearest) [nearest, found] = [distance, { object, index }];
-    }),
-  );
-  return found;
 }
 
 /** As options of a request. @param {Wanted} object */
@@ -93,19 +74,29 @@ export class Prompts {
 
   /** @param {Point} point */
   addPoint(point) {
-    const { points, box } = this.objects[this.current];
-    this.#change({ points: [...points, point], box });
+    const object = this.objects[this.current];
+    this.put(this.current, { ...object, points: [...object.points, point] });
   }
 
   /** @param {Box} box instead of the object's earlier one */
   drawBox(box) {
-    this.#change({ points: this.objects[this.current].points, box });
+    this.put(this.current, { ...this.objects[this.current], box });
   }
 
   /** @param {number} object @param {number} index of its points */
   removePoint(object, index) {
-    const { points, box } = this.objects[object];
-    this.#change({ points: points.toSpliced(index, 1), box }, object);
+    const wanted = this.objects[object];
+    this.put(object, { ...wanted, points: wanted.points.toSpliced(index, 1) });
+  }
+
+  /** @param {number} object */
+  removeBox(object) {
+    this.put(object, { ...this.objects[object], box: null });
+  }
+
+  /** Says an object anew, in one step. @param {number} object @param {Wanted} wanted */
+  put(object, wanted) {
+    this.#step(this.objects.with(object, wanted), this.current);
   }
 
   /** The next points are for a new object, or for one that has none yet. */
@@ -140,10 +131,6 @@ export class Prompts {
   asked() {
     const objects = [...this.objects.keys()].filter((index) => canBeAsked(this.objects[index]));
     return { prompts: objects.map((index) => asOptions(this.objects[index])), objects };
-  }
-
-  #change(object, index = this.current) {
-    this.#step(this.objects.with(index, object), this.current);
   }
 
   #step(objects, current) {

@@ -4,9 +4,6 @@ import { byId, make } from "../common/dom.js";
 
 /** @implements {import("../views.js").View} */
 export class ReportView {
-  id = "report";
-  names = ["report"];
-  onPicture = false;
   #onPicture;
   /** Pictures as they were measured, by the last part of their name. */
   #originals = new Map();

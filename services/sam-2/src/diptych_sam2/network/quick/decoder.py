@@ -114,11 +114,15 @@ class QuickDecoder:
         fine = [_group_by_cell(level, self._side) for level in reversed(high_res)]
         return self._project(cells, self._upscaling.prepare(fine))
 
+    def restored(self, tensors: Sequence[Tensor]) -> DecoderInput:
+        """Make an input again from its tensors."""
+        cells, keys, values, queries, *fine = tensors
+        return DecoderInput(cells, keys, values, queries, tuple(fine))
+
     def stack(self, inputs: Sequence[DecoderInput]) -> DecoderInput:
         """Join inputs of one row each, one for each prompt."""
         rows = zip(*(one.tensors() for one in inputs), strict=True)
-        cells, keys, values, queries, *fine = (torch.cat(parts) for parts in rows)
-        return DecoderInput(cells, keys, values, queries, tuple(fine))
+        return self.restored([torch.cat(parts) for parts in rows])
 
     def with_masks(self, image: DecoderInput, dense: Tensor) -> DecoderInput:
         """Replace the dense prompt of an input prepared without masks, ``(n, c, side, side)``."""

@@ -1,19 +1,24 @@
 /** Points, boxes and the crosshair, drawn over a picture. */
 
 import { color } from "../canvas/palette.js";
+import { CLOSE_PX, closeOf, handlesOf } from "./targets.js";
 
 const RADIUS = 7;
 const SIGN = 3.5;
 const DASH = 6;
 const CROSS = 14;
+const HANDLE = 4;
+const RING = 5;
+const GROUND = "rgb(20 22 26 / 85%)";
 
 /**
  * @typedef {object} Marks in pixels of the picture
  * @property {{width: number, height: number}} size of the picture
- * @property {import("./prompts.js").Wanted[]} objects
+ * @property {import("../prompt/prompts.js").Wanted[]} objects
  * @property {number} current
- * @property {import("./prompts.js").Box | null} draft a box that is being drawn
  * @property {{x: number, y: number} | null} crosshair
+ * @property {import("./targets.js").Target | null} marked what a press would take hold of, or is held
+ * @property {boolean} busy something is dragged
  */
 
 /**
@@ -21,18 +26,26 @@ const CROSS = 14;
  * @param {import("../canvas/stage.js").Frame} frame
  * @param {Marks} marks
  */
-export function drawPrompts(context, frame, { size, objects, current, draft, crosshair }) {
+export function drawPrompts(context, frame, { size, objects, current, crosshair, marked, busy }) {
   const [sx, sy] = [frame.width / size.width, frame.height / size.height];
   const at = (x, y) => [frame.left + x * sx, frame.top + y * sy];
   const box = ([left, top, right, bottom]) => [...at(left, top), (right - left) * sx, (bottom - top) * sy];
   context.save();
   objects.forEach((object, index) => {
     if (object.box) drawBox(context, frame.unit, box(object.box), color(index));
-    for (const { x, y, positive } of object.points) {
-      drawPoint(context, frame.unit, at(x, y), color(index), positive);
+    if (object.box && (index === current || (index === marked?.object && marked.kind !== "point"))) {
+      for (const { x, y } of handlesOf(object.box)) drawHandle(context, frame.unit, at(x, y), color(index));
     }
+    object.points.forEach(({ x, y, positive }, point) => {
+      const lit = marked?.kind === "point" && marked.object === index && marked.index === point;
+      drawPoint(context, frame.unit, at(x, y), color(index), positive, lit);
+    });
   });
-  if (draft) drawBox(context, frame.unit, box(draft), color(current));
+  const own = objects[current]?.box;
+  if (own && !busy) {
+    const { x, y } = closeOf(own, size, frame.unit / sx);
+    drawClose(context, frame.unit, at(x, y), marked?.kind === "close");
+  }
   if (crosshair) drawCrosshair(context, frame.unit, at(crosshair.x, crosshair.y), color(current));
   context.restore();
 }
@@ -50,8 +63,8 @@ function drawBox(context, unit, rectangle, stroke) {
 }
 
 /** A filled disc with a plus, or a white square with a minus: told apart without their colour. */
-function drawPoint(context, unit, [x, y], fill, positive) {
-  const radius = RADIUS * unit;
+function drawPoint(context, unit, [x, y], fill, positive, lit) {
+  const radius = (RADIUS + (lit ? RING / 2 : 0)) * unit;
   context.beginPath();
   if (positive) context.arc(x, y, radius, 0, 2 * Math.PI);
   else context.rect(x - radius, y - radius, 2 * radius, 2 * radius);
@@ -62,6 +75,28 @@ function drawPoint(context, unit, [x, y], fill, positive) {
   context.stroke();
   line(context, [x - SIGN * unit, y], [x + SIGN * unit, y]);
   if (positive) line(context, [x, y - SIGN * unit], [x, y + SIGN * unit]);
+}
+
+function drawHandle(context, unit, [x, y], stroke) {
+  const half = HANDLE * unit;
+  context.fillStyle = "white";
+  context.fillRect(x - half, y - half, 2 * half, 2 * half);
+  context.lineWidth = 1.5 * unit;
+  context.strokeStyle = stroke;
+  context.strokeRect(x - half, y - half, 2 * half, 2 * half);
+}
+
+/** The × that takes a box away. */
+function drawClose(context, unit, [x, y], lit) {
+  context.beginPath();
+  context.arc(x, y, (CLOSE_PX - 1) * unit, 0, 2 * Math.PI);
+  context.fillStyle = lit ? "#b3261e" : GROUND;
+  context.fill();
+  context.lineWidth = 2 * unit;
+  context.strokeStyle = "white";
+  const far = SIGN * unit;
+  line(context, [x - far, y - far], [x + far, y + far]);
+  line(context, [x - far, y + far], [x + far, y - far]);
 }
 
 function drawCrosshair(context, unit, [x, y], stroke) {

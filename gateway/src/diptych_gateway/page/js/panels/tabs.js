@@ -1,0 +1,31 @@
+/** On a narrow screen one model is seen at a time; tabs say which. */
+
+import { make } from "../common/dom.js";
+
+export class Tabs {
+  element = make("div", { class: "tabs", role: "group", "aria-label": "Model that is shown" });
+  #front = "";
+
+  /**
+   * One tab for each panel; the first one's is in front unless another was.
+   *
+   * @param {import("./panel.js").Panel[]} all
+   * @param {import("./panel.js").Panel[]} able those that have tabs
+   * @param {(id: string) => string} nameOf
+   */
+  show(all, able, nameOf) {
+    const front = able.find((panel) => panel.modelId === this.#front) ?? able[0];
+    for (const panel of all) panel.element.classList.toggle("behind", panel !== front);
+    const focused = this.element.contains(document.activeElement);
+    const tabs = able.map((panel) => {
+      const choose = () => {
+        this.#front = panel.modelId;
+        this.show(all, able, nameOf);
+      };
+      const state = { type: "button", "aria-pressed": String(panel === front), onclick: choose };
+      return make("button", state, nameOf(panel.modelId));
+    });
+    this.element.replaceChildren(...(able.length > 1 ? tabs : []));
+    if (focused) tabs[able.indexOf(front)]?.focus();
+  }
+}
