@@ -196,7 +196,8 @@ async def test_a_clip_that_cannot_be_played_is_a_sentence(view: VideoPage) -> No
     broken = {"name": "my <b>clip</b>.mp4", "mimeType": "video/mp4", "buffer": b"no clip at all"}
     await view.page.locator("#video-file").set_input_files([broken])  # type: ignore[list-item]
     await expect(view.page.locator("#video-problem")).to_have_text(
-        "“my <b>clip</b>.mp4” cannot be played by this browser. Take a WebM or MP4 file."
+        "“my <b>clip</b>.mp4” is not a video that a browser knows. "
+        "It plays MP4 and WebM with H.264, VP8, VP9 or AV1."
     )
     await view.sample()
     await view.click("first", *SQUARE)

@@ -11,7 +11,7 @@
 
 const NO_PICKS = "# One request cannot say which candidate was chosen. Take Python.\n";
 const LONG = 4000;
-const TOKEN_NOTE = "# The token is read from the file that DIPTYCH_TOKEN_FILE names.\n";
+export const TOKEN_NOTE = "# The token is read from the file that DIPTYCH_TOKEN_FILE names.\n";
 
 /**
  * @param {import("../views.js").Question} question
@@ -89,11 +89,11 @@ export function asCurl({ picture, options, picks }, { url, locked }) {
 }
 
 /** What JSON writes is Python too, for texts, numbers and lists of them. */
-function python(value) {
+export function python(value) {
   return Array.isArray(value) ? `[${value.map(python).join(", ")}]` : JSON.stringify(value);
 }
 
-function pythonPrompt({ points = [], box, mask }) {
+export function pythonPrompt({ points = [], box, mask }) {
   const parts = [];
   if (points.length) {
     const each = points.map(([x, y, on = true]) => `Point(${x}, ${y}${on ? "" : ", positive=False"})`);
@@ -128,13 +128,13 @@ ${each.join("")}    }
 }
 
 /** A word of a POSIX shell. @param {string} word */
-function shell(word) {
+export function shell(word) {
   if (/^[\w@%+=:,./-]+$/.test(word)) return word;
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** A file's name that is not taken for an option. @param {string} name */
-function file(name) {
+export function file(name) {
   return name.startsWith("-") ? `./${name}` : name;
 }
 
@@ -149,6 +149,6 @@ function piped(parts, text) {
 }
 
 /** @param {string[]} parts */
-function lines(parts) {
+export function lines(parts) {
   return `${parts.join(" \\\n  ")}\n`;
 }
