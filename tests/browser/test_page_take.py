@@ -145,9 +145,6 @@ async def test_prompts_are_in_the_code(
         [PROMPTS[:count], f"127.0.0.1:{gateway._grpc_port}"],
     )
     programs = [[sys.executable, "-c", texts[0]], *(["sh", "-c", text] for text in texts[1:])]
-    if count == 3:  # points and a box of one object are more than the command line can say
-        assert texts[1].startswith("# One command cannot say this")
-        del programs[1]
     for program in programs:
         await run(program, folder)
         request = services["first"].requests[-1]
@@ -168,20 +165,36 @@ async def test_prompts_are_in_the_code(
         )
 
 
-async def test_a_mask_prompt_is_python(opened: Opened) -> None:
+@pytest.mark.parametrize("share", [1.0, 0.5], ids=["short", "long"])
+async def test_masks_are_in_the_code(
+    opened: Opened, services: Services, gateway: Gateway, folder: Path, share: float
+) -> None:
+    """Long ones too: systems bound the length of a word of a command."""
+    (folder / "large.png").write_bytes(grey_picture((300, 400)))
+    mask = Mask.from_array(np.random.default_rng(5).random((300, 400)) < share)
+    assert (len(mask.to_coco()) > 40_000) == (share < 1)
     await opened.go()
-    code = await opened.page.evaluate(
-        """async () => {
-          const { asPython } = await import("./js/take/snippets.js");
-          const prompts = [{mask: {size: [2, 3], counts: "06"}}];
+    texts = await opened.page.evaluate(
+        """async ([counts, address]) => {
+          const { asCommand, asCurl, asPython } = await import("./js/take/snippets.js");
+          const mask = {size: [300, 400], counts};
+          const prompts = [{points: [[10, 20, false]], mask}, {box: [1, 2, 30, 40], mask}];
           const options = {task: "prompted-segmentation", models: ["first"], prompts};
-          const server = {address: "h:1", tls: true, locked: true};
-          return asPython({picture: {name: "a.png"}, options}, server);
-        }"""
+          const question = {picture: {name: "large.png"}, options};
+          const url = new URL(".", location.href).href;
+          const server = {url, address, tls: false, locked: false};
+          return [asPython, asCommand, asCurl].map((write) => write(question, server));
+        }""",
+        [mask.to_coco().decode(), f"127.0.0.1:{gateway._grpc_port}"],
     )
-    assert 'Prompt(mask=Mask.from_coco("06", (2, 3)))' in code
-    assert "tls=True" in code
-    compile(code, "copied", "exec")
+    programs = [[sys.executable, "-c", texts[0]], *(["sh", "-c", text] for text in texts[1:])]
+    for program in programs:
+        await run(program, folder)
+        pointed, boxed = services["first"].requests[-1].prompts
+        for prompt in (pointed, boxed):
+            assert Mask.from_coco(prompt.mask.mask.coco_rle, (300, 400)) == mask
+        assert [(p.x_px, p.label) for p in pointed.points] == [(10, 2)]
+        assert (boxed.box.x_min_px, boxed.box.y_max_px) == (1, 40)
 
 
 async def test_a_token_is_never_in_the_code(opened: Opened) -> None:

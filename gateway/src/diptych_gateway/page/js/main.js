@@ -1,9 +1,11 @@
 /** Puts the page together: the models, the picture and the views that show both. */
 
 import { keepSettings, readState, writeState } from "./common/address.js";
-import { fetchModels, keepToken } from "./common/api.js";
+import { fetchModels, fetchServer, keepToken } from "./common/api.js";
 import { CompareView } from "./compare/compare-view.js";
+import { listenToDemoStrip, showDemoStrip } from "./common/demo-weights.js";
 import { byId } from "./common/dom.js";
+import { followLook } from "./look.js";
 import { ModelChoice } from "./common/model-choice.js";
 import { offerPictures } from "./common/picture.js";
 import { withDetails } from "./common/refusals.js";
@@ -13,7 +15,7 @@ import { dress, Views } from "./views.js";
 const viewport = new Viewport();
 const views = new Views(
   [
-    { id: "compare", names: ["side", "wipe", "difference"], onPicture: true, view: new CompareView(viewport, hearError) },
+    { id: "compare", names: ["side", "wipe", "difference"], onPicture: true, view: new CompareView(viewport, hearError, refine) },
     {
       id: "prompt",
       names: ["prompt"],
@@ -26,6 +28,7 @@ const views = new Views(
       id: "video",
       names: ["video"],
       onPicture: false,
+      looks: true,
       module: "./video/video-view.js",
       style: "video.css",
       make: ({ VideoView }) => new VideoView(new Viewport(), hearError),
@@ -107,6 +110,7 @@ async function readModels() {
 
 function tellViews() {
   told = choice.chosen(models);
+  showDemoStrip(told);
   views.take({ models, chosen: told, picture });
 }
 
@@ -175,35 +179,14 @@ function entitle() {
   document.title = [...shown, view, "Diptych"].join(" – ");
 }
 
-function showOpacity() {
-  const { opacity } = readState();
-  byId("opacity").value = opacity;
-  byId("opacity-text").textContent = `${opacity} %`;
-  views.takeOpacity(opacity / 100);
-}
-
-const SWITCHES = ["grey", "names"];
-
-function showLook() {
-  const state = readState();
-  const [grey, names] = SWITCHES.map((id) => (byId(id).checked = state[id] === "1"));
-  views.takeLook({ grey, names });
+/** @param {string} objects an object of an answer, to be pointed at */
+function refine(objects) {
+  writeState({ view: "prompt", objects }, { step: true });
+  views.show();
 }
 
 function listen() {
-  byId("opacity").addEventListener("input", () => {
-    writeState({ opacity: Number(byId("opacity").value) });
-    showOpacity();
-  });
-  for (const id of SWITCHES) {
-    byId(id).addEventListener("change", () => {
-      writeState({ [id]: byId(id).checked ? "1" : "0" });
-      showLook();
-    });
-  }
-  byId("zoom-in").addEventListener("click", () => viewport.zoomAt(1.5));
-  byId("zoom-out").addEventListener("click", () => viewport.zoomAt(1 / 1.5));
-  byId("zoom-fit").addEventListener("click", () => viewport.reset());
+  listenToDemoStrip();
   byId("again").addEventListener("click", lookForModels);
   byId("token-form").addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -232,15 +215,21 @@ async function loadTakeAlong() {
   if (seen) takeAlong.view = seen;
 }
 
+/** At the end of the page: where programs find what it finds. */
+async function showPrograms() {
+  const { address } = await fetchServer().catch(() => ({ address: `${location.hostname}:PORT` }));
+  for (const element of document.querySelectorAll("[data-grpc]")) element.textContent = address;
+}
+
 async function start() {
   listen();
   pictures = offerPictures(takePicture, hearNoPicture, takeSeveral);
-  showOpacity();
-  showLook();
+  followLook(views, () => seen?.viewport ?? viewport);
   views.show();
   openFirst();
   await lookForModels();
   loadTakeAlong();
+  showPrograms();
 }
 
 start();

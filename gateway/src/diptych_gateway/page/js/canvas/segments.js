@@ -83,6 +83,12 @@ export function redrawn({ sourceIou }) {
   return sourceIou === null ? "" : `IoU ${sourceIou.toFixed(2)}`;
 }
 
+/** A mask as requests have it. @param {Segment} segment with one @returns {import("./rle.js").Rle} */
+export function rleOf({ mask: { x, y, width, height }, document: { segmentation }, area }) {
+  const { size, counts } = segmentation;
+  return { size, counts, box: [x, y, x + width, y + height], area };
+}
+
 /** @returns {Segment} */
 function readSegment(document, index, objects) {
   const { segmentation, bbox, area, score, label, keypoints, prompt_index: prompt, source_iou } = document;

@@ -41,9 +41,12 @@ export function offerPictures(onPicture, onProblem, onSeveral) {
   let listed = new Map();
   let number = Date.now(); // unlike those of before the page was loaded anew
   const open = async (turn, { file, ...rest }, back) => {
+    const line = byId("picture-name");
+    line.textContent = "Reading the picture …";
     const read = await decode(file).catch((error) => error);
     // A picture that was chosen later may have been read sooner.
     if (turn !== newest) return read.bitmap?.close();
+    line.textContent = line.title; // of the picture that is shown still
     done = turn;
     if (read.bitmap) onPicture({ ...rest, ...read }, back);
     else {

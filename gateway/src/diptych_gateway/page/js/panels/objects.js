@@ -13,12 +13,15 @@ export class Objects {
   passes = () => true;
   /** @type {number | null} */
   lit = null;
+  /** What the last two clicks were on. @type {(number | null)[]} */
+  #clicked = [];
 
   /** @param {import("../canvas/segments.js").Answer | null} answer */
   take(answer) {
     this.answer = answer;
     this.numbers = [];
     this.lit = null;
+    this.#clicked = [];
   }
 
   get looks() {
@@ -44,6 +47,21 @@ export class Objects {
     const index = this.at(x, y);
     if (index === null) return "";
     return `${inWords(this.answer.segments[index])}${this.answer.hidden.has(index) ? " · hidden: a click shows it" : ""}`;
+  }
+
+  /** Hides or shows what is at these shares of the picture. */
+  click(x, y) {
+    const index = this.at(x, y);
+    this.#clicked = [...this.#clicked, index].slice(-2);
+    this.toggle(index);
+  }
+
+  /** Takes the last two clicks back, and returns what the first of them was on. */
+  unclick() {
+    const [first = null] = this.#clicked;
+    for (const index of this.#clicked) this.toggle(index);
+    this.#clicked = [];
+    return first;
   }
 
   /** @param {number | null} index */

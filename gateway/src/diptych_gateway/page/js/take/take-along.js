@@ -198,7 +198,9 @@ export class TakeAlong {
     box.hidden = true;
     let text;
     try {
-      text = write(this.#view.question(), await fetchServer());
+      const question = this.#view.question();
+      if (!question) throw new Error("No model was asked: what was painted is in the files above.");
+      text = write(question, await fetchServer());
     } catch (error) {
       state.textContent = error.message;
       return;
