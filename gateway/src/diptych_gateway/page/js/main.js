@@ -148,7 +148,7 @@ async function takePicture(chosen, back) {
 
 /** Opens the picture of the address, as soon as a view is seen that shows it. */
 function openFirst() {
-  if (picture || opened || byId("picture-tools").hidden) return;
+  if (picture || pictures.busy || opened || byId("picture-tools").hidden) return;
   opened = true;
   const { sample } = readState();
   pictures.takeAgain(sample, history.state?.picture);
@@ -200,6 +200,7 @@ async function showPrograms() {
 async function start() {
   listen();
   pictures = offerPictures(takePicture, hearNoPicture);
+  byId("file").dispatchEvent(new Event("change")); // one may have been chosen before anybody listened
   followLook(views, viewport);
   views.show();
   openFirst();
