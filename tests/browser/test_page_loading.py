@@ -19,7 +19,7 @@ def names(modules: set[Path]) -> list[str]:
 
 def test_what_the_first_view_imports_is_named_in_the_page() -> None:
     main = PAGE / "js" / "main.js"
-    early = names(imported(PAGE / "js" / "common" / "early.js"))
+    early = names(imported(PAGE / "js" / "early.js"))
     rest = [name for name in names(imported(main) - {main.resolve()}) if name not in early]
     assert preloaded() == early + rest
 

@@ -5,7 +5,10 @@ import { byId } from "./common/dom.js";
 
 const SWITCHES = ["grey", "names"];
 
-/** @param {import("./views.js").Views} views are told @param {import("./canvas/viewport.js").Viewport} viewport */
+/**
+ * @param {import("./views.js").Views} views are told
+ * @param {() => import("./canvas/viewport.js").Viewport} viewport of the view that is seen
+ */
 export function followLook(views, viewport) {
   const showOpacity = () => {
     const { opacity } = readState();
@@ -28,9 +31,9 @@ export function followLook(views, viewport) {
       showSwitches();
     });
   }
-  byId("zoom-in").addEventListener("click", () => viewport.zoomAt(1.5));
-  byId("zoom-out").addEventListener("click", () => viewport.zoomAt(1 / 1.5));
-  byId("zoom-fit").addEventListener("click", () => viewport.reset());
+  byId("zoom-in").addEventListener("click", () => viewport().zoomAt(1.5));
+  byId("zoom-out").addEventListener("click", () => viewport().zoomAt(1 / 1.5));
+  byId("zoom-fit").addEventListener("click", () => viewport().reset());
   // On a narrow screen all choosers are behind a button.
   byId("how-toggle").addEventListener("click", () => {
     const open = byId("picture-tools").classList.toggle("open");

@@ -39,6 +39,8 @@ export class PairView {
   #controls;
   #note;
   #caution = make("p", { class: "caution" });
+  /** Of which model the last click was. */
+  #clicked = /** @type {any} */ (null);
   #hover = make("p", { class: "hover", "aria-hidden": "true" });
   #grip;
   #slider = /** @type {any} */ (null);
@@ -49,10 +51,12 @@ export class PairView {
       onHover: (x, y) => this.#say(x, y),
       onLeave: () => (this.#hover.textContent = ""),
       onClick: (x, y) => {
-        this.#sideAt(x)?.toggleAt(x, y);
+        this.#clicked = this.#sideAt(x);
+        this.#clicked?.toggleAt(x, y);
         this.#repaint();
         this.#say(x, y);
       },
+      onDouble: () => this.#clicked?.refineClicked(),
     });
     this.#grip = new Grip(this.stage.element, (share) => this.#wipe(share));
     this.stage.marks = (context, frame) => this.#marks(context, frame);
@@ -220,7 +224,7 @@ export class PairView {
       context.rect(from * width, 0, (to - from) * width, height);
       context.clip();
       drawMarks(context, frame, answer, { ...how, edges: [], opacity: this.#opacity });
-      if (this.#look.names) drawNames(context, frame, answer, how);
+      if (this.#look.names) drawNames(context, frame, answer, how, { between: [from * width, to * width] });
       context.restore();
     });
     context.fillStyle = "white";

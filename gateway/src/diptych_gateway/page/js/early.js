@@ -1,6 +1,6 @@
 /** What a visitor sees first is asked for while the rest of the page is still on its way. */
 
-import { readState, SAMPLES } from "./address.js";
+import { readState, SAMPLES } from "./common/address.js";
 
 /** Where the token of this tab is kept. */
 export const TOKEN = "diptych-token";
