@@ -5,6 +5,8 @@ import { byId, make } from "../common/dom.js";
 
 /** What the gateway matches by unless told otherwise. */
 export const MATCH_IOU = 0.5;
+/** Scores come as floats of 32 bits, in which 0.95 is a little less. */
+const ROUNDING = 1e-6;
 /** In the address and as a value: segments without a class, as those of SAM 2. */
 const NONE = "~";
 
@@ -71,7 +73,7 @@ export class Filters {
 
   /** Whether a segment is looked at. @param {Segment} segment */
   passes = (segment) =>
-    segment.score >= this.minScore && (!this.#classes.size || this.#classes.has(classOf(segment)));
+    segment.score >= this.minScore - ROUNDING && (!this.#classes.size || this.#classes.has(classOf(segment)));
 
   #text() {
     return JSON.stringify([this.minScore, this.matchIou, ...this.#classes]);
