@@ -36,10 +36,10 @@ export class Comparison {
 
   /**
    * @param {import("../canvas/viewport.js").Viewport} viewport
-   * @param {(error: Error) => void} onError hears of refused requests
+   * @param {{onError: (error: Error) => void, onRefine: (segment: import("../canvas/segments.js").Segment) => void}} hear
    */
-  constructor(viewport, onError) {
-    this.#panels = new Panels(byId("panels"), viewport, { onError });
+  constructor(viewport, hear) {
+    this.#panels = new Panels(byId("panels"), viewport, hear);
     this.#pair = new PairView(viewport);
     byId("pair").append(this.#pair.element);
   }
@@ -114,6 +114,11 @@ export class Comparison {
   /** @returns {import("../views.js").Shown[]} */
   answers() {
     return this.#panels.answers();
+  }
+
+  /** Whether filters let this be seen. */
+  passes(segment) {
+    return this.#filters.passes(segment);
   }
 
   #showAnswers() {
