@@ -64,7 +64,9 @@ async def test_a_thousand_objects_are_listed_and_can_be_worked_with(
     legend = opened.panel("first").locator(".legend")
     height = await legend.evaluate("(list) => list.clientHeight")
     await opened.choose()
-    await expect(opened.page.locator("#agreement-said")).to_contain_text("agree on 1000 objects")
+    await expect(opened.page.locator("#agreement-said")).to_contain_text(
+        "agree on 1000 objects", timeout=30_000
+    )
     await expect(legend.locator("button")).to_have_count(1000)
     assert await legend.evaluate("(list) => list.clientHeight") == height
     last = legend.get_by_text("thing 999")
