@@ -18,7 +18,7 @@ from diptych._export.card_rows import card_rows
 from diptych.testing import FakeSegmentService
 
 # Code without comments, of the first view and of all; and what a browser loads of all.
-MAX_FIRST_BYTES, MAX_CODE_BYTES, MAX_LOADED_BYTES = 200_000, 300_000, 130_000
+MAX_FIRST_BYTES, MAX_CODE_BYTES, MAX_LOADED_BYTES = 200_000, 400_000, 200_000
 COMMENTS = re.compile(rb"/\*.*?\*/|^\s*//[^\n]*\n", re.DOTALL | re.MULTILINE)
 MAX_MODULE_LINES = 250
 
