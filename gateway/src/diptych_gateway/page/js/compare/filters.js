@@ -1,7 +1,7 @@
 /** What of the answers is looked at: scores, classes, and from which overlap two objects match. */
 
 import { readState, writeState } from "../common/address.js";
-import { byId, make } from "../common/dom.js";
+import { byId, grouped, make } from "../common/dom.js";
 
 /** What the gateway matches by unless told otherwise. */
 export const MATCH_IOU = 0.5;
@@ -109,7 +109,7 @@ export class Filters {
     const lines = names.map((name) => {
       const line = known.get(name) ?? this.#line(name);
       line.querySelector("input").checked = this.#classes.has(name);
-      line.querySelector("small").textContent = String(this.#counts.get(name) ?? 0);
+      line.querySelector("small").textContent = grouped(this.#counts.get(name) ?? 0);
       return line;
     });
     const same = lines.length === list.childElementCount && lines.every((line, at) => line === list.children[at]);
