@@ -3,6 +3,7 @@
 import { readState, writeState } from "../common/address.js";
 import { describeOverlaps } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
+import { picksOf } from "./asking.js";
 import { Candidates } from "./candidates.js";
 import { noResult, withKept } from "./kept.js";
 import { Painting } from "./painting.js";
@@ -10,7 +11,7 @@ import { Panels } from "../panels/panels.js";
 import { Pointing } from "../pointing/pointing.js";
 import { listenToObjects, showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
-import { Prompts } from "./prompts.js";
+import { asOptions, Prompts } from "./prompts.js";
 import { ToolChoice } from "./tool-choice.js";
 
 const TASK = "prompted-segmentation";
@@ -91,9 +92,10 @@ export class PromptView {
   }
 
   question() {
-    const { prompts } = this.#prompts.asked();
-    const question = prompts.length ? this.#panels.question(TASK, prompts) : null;
-    const { picks } = this.#candidates;
+    // What is hidden is not taken along.
+    const seen = this.#candidates.wanted.filter(({ hidden }) => !hidden);
+    const question = seen.length ? this.#panels.question(TASK, seen.map(asOptions)) : null;
+    const picks = picksOf(seen);
     return question && { ...question, ...(picks.length && { picks }) };
   }
 
@@ -181,7 +183,7 @@ export class PromptView {
 
   /** What the models are asked, and what is shown of their answers and beside them. */
   #keys() {
-    const { picks } = this.#candidates;
+    const picks = picksOf(this.#candidates.wanted);
     const asked = [this.#prompts.asked(), picks.filter(({ further }) => further)];
     const shown = [picks, this.#prompts.objects.map(({ mask, keep, label, hidden }) => [keep && mask?.counts, label, hidden])];
     return { asked: JSON.stringify(asked), shown: JSON.stringify(shown) };
