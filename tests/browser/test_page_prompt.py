@@ -182,9 +182,7 @@ async def test_a_picture_that_is_never_held_is_an_error_and_not_asked_for_ever(
     services["first"].fail("IMAGE_NOT_HELD", "no such picture")
     await opened.point_at("first", 0.75, 0.5)
     await opened.expect_state("first", "error")
-    await expect(opened.panel("first").locator(".state")).to_contain_text(
-        "does not hold this picture"
-    )
+    await expect(opened.panel("first").locator(".state")).to_contain_text("Choose it again")
 
 
 async def test_the_address_brings_everything_back_but_what_cannot_be_used(

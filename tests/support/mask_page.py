@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 from browser_page import SIZE, Opened
 from numpy.typing import NDArray
+from playwright.async_api import expect
 
 from diptych import Mask, Segment
 from diptych.segment import v1 as pb
@@ -82,3 +85,24 @@ async def exported(opened: Opened, model: str) -> dict[str, tuple[Pixels, dict[s
         )
         for one in document["annotations"]
     }
+
+
+async def rerun(opened: Opened, language: str, folder: Path) -> str:
+    """What the code that is copied in a language prints; Python the masks as well."""
+    await opened.page.locator("#take-code button", has_text=f"Copy as {language}").click()
+    box = opened.page.locator("#take-text")
+    await expect(box).to_be_visible()
+    text = await box.input_value()
+    shown = "        print(segment.mask.to_coco().decode())\n"
+    program = [sys.executable, "-c", text + shown] if language == "Python" else ["sh", "-c", text]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    process = await asyncio.create_subprocess_exec(
+        *program,
+        cwd=folder,
+        env={**os.environ, "PATH": path, "NO_PROXY": "127.0.0.1"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, errors.decode()
+    return out.decode()

@@ -4,7 +4,7 @@ import { Crosshair } from "../pointing/crosshair.js";
 
 const DASH = 5;
 /** They are for boxes and marks, which are another tool's. */
-const KEYS_OF_MARKS = ["b", "m", "p", "delete", "backspace"];
+const KEYS_OF_MARKS = ["b", "g", "t", "delete", "backspace"];
 
 /**
  * @typedef {object} Canvas what is painted on

@@ -57,6 +57,7 @@ function segmentOf({ mask, label, category }, prompt) {
     label: label ?? "",
     score: 1,
     area: mask.area,
+    box: mask.box,
     bbox: [left, top, right - left, bottom - top],
     prompt_index: prompt,
     candidate_index: 0,

@@ -127,7 +127,7 @@ export class Painting {
     if (!mask) return EMPTY;
     const object = this.#current;
     const rough = !erasing && (!this.#base || Boolean(object.rough));
-    return { ...object, mask, rough, keep: object.said ?? !rough, lost: false };
+    return { ...object, mask, rough, keep: object.said ?? !rough, lost: "" };
   }
 
   #amend(object) {

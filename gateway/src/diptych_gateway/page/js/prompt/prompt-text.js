@@ -22,9 +22,10 @@ const MASK = new RegExp(`^([mk])${NUMBER},${NUMBER},${NUMBER},${NUMBER},(\\w{1,7
 export function formatObjects(objects) {
   return objects
     .filter((object) => !isEmpty(object))
-    .map(({ points, box, mask, keep, label, category, hidden, pick = {} }) => {
+    .map(({ points, box, mask, keep, lost, label, category, hidden, pick = {} }) => {
       const parts = points.map(({ x, y, positive }) => `${positive ? "" : "-"}${x},${y}`);
-      if (box) parts.push(`b${box}`);
+      if (lost?.slice(1).startsWith(`${box},`)) parts.push(lost);
+      else if (box) parts.push(`b${box}`);
       if (mask) parts.push(`${keep ? "k" : "m"}${mask.box},${hold(mask)}`);
       if (label) parts.push(`n${category ?? 0},${encodeURIComponent(label)}`);
       if (hidden) parts.push("h");
@@ -82,12 +83,12 @@ function parseObject(text) {
   return object;
 }
 
-function recall(object, [, kind, left, top, right, bottom, name]) {
+function recall(object, [text, kind, left, top, right, bottom, name]) {
   const known = heldMask(name);
   if (known) Object.assign(object, { mask: known, keep: kind === "k" });
   else {
     object.box ??= [left, top, right, bottom].map(Number);
-    object.lost = true;
+    object.lost = text;
   }
 }
 

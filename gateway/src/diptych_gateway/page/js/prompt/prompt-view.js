@@ -5,6 +5,7 @@ import { describeOverlaps } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
 import { picksOf } from "./asking.js";
 import { Candidates } from "./candidates.js";
+import { listenToKeys } from "./keys.js";
 import { noResult, withKept } from "./kept.js";
 import { Painting } from "./painting.js";
 import { Panels } from "../panels/panels.js";
@@ -12,11 +13,10 @@ import { Pointing } from "../pointing/pointing.js";
 import { listenToObjects, showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
 import { asOptions, Prompts } from "./prompts.js";
+import { arrives } from "./taken.js";
 import { ToolChoice } from "./tool-choice.js";
 
 const TASK = "prompted-segmentation";
-const TYPED = "textarea, select, input:not([type=checkbox], [type=radio], [type=range], [type=file])";
-const REMOVES = ["Delete", "Backspace"];
 
 /** @implements {import("../views.js").View} */
 export class PromptView {
@@ -29,6 +29,8 @@ export class PromptView {
   #models = [];
   /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
+  /** What was pointed at in pictures of the strip. @type {WeakMap<Blob, any[]>} */
+  #left = new WeakMap();
   /** What the address says of the prompts, or said last. */
   #text = "";
   #seen = false;
@@ -60,7 +62,7 @@ export class PromptView {
     // Canvases are made when somebody looks at them.
     if (this.#panels.models !== this.#models) this.#panels.models = this.#models;
     // An address without prompts is not one of none: the browser may have gone back to it.
-    if (objects && objects !== this.#text) this.#reset(parseObjects(objects));
+    if (objects && objects !== this.#text) this.#point(objects);
     else this.#write();
     this.#showPrompts();
     if (this.#due) this.#ask();
@@ -73,10 +75,12 @@ export class PromptView {
   /** @param {import("../views.js").Known} known */
   take({ chosen, picture }) {
     if (picture !== this.#picture) {
+      if (this.#picture?.source) this.#left.set(this.#picture.source, structuredClone(this.#prompts.objects));
       this.#panels.picture = this.#picture = picture;
       this.#pointing.size = this.#painting.size = picture?.bitmap ?? null;
       this.#candidates.forget();
-      this.#reset(parseObjects(readState().objects));
+      const { objects } = readState();
+      this.#reset(objects ? parseObjects(objects) : (this.#left.get(picture?.source) ?? []));
     }
     this.#models = chosen;
     this.#due = true;
@@ -110,37 +114,15 @@ export class PromptView {
       redo: () => this.#prompts.redo(),
       clear: () => this.#prompts.clear(),
     };
-    for (const [id, act] of Object.entries(does)) {
-      byId(id).addEventListener("click", () => this.#change(act));
-    }
+    for (const [id, act] of Object.entries(does)) byId(id).addEventListener("click", () => this.#change(act));
     listenToObjects(this.#prompts, (act) => this.#change(act), () => this.#labels());
-    byId("show-keys").addEventListener("click", () => this.#showKeys());
-    // Wherever the focus is: who points with one hand has the other one on the keys.
-    document.addEventListener("keydown", (event) => {
-      if (!this.#seen || event.defaultPrevented || event.target.closest?.(TYPED)) return;
-      if (document.querySelector("dialog[open]")) return;
-      if (REMOVES.includes(event.key) && this.#remove(event.target)) event.preventDefault();
-      if (isPlain(event) && this.#press(event)) event.preventDefault();
-      const id = shortcut(event);
-      if (!id && !this.#tools.press(event)) return;
-      event.preventDefault();
-      if (id) this.#change(does[id]);
+    listenToKeys({
+      isSeen: () => this.#seen,
+      next: (step) => this.#change(() => this.#prompts.chooseNext(step)),
+      pick: (candidate) => this.#candidates.pick(candidate),
+      remove: (element) => this.#remove(element),
+      press: (event) => this.#tools.press(event),
     });
-  }
-
-  /** Whether a key without others was used. */
-  #press({ key, shiftKey }) {
-    const name = key.toLowerCase();
-    if (name === "o") this.#change(() => this.#prompts.chooseNext(shiftKey ? -1 : 1));
-    else if (name === "r") byId("object-name").focus();
-    else if (name === "h") byId("hide").click();
-    else if (name === "?") this.#showKeys();
-    else return this.#candidates.pick(Number(key) - 1);
-    return true;
-  }
-
-  async #showKeys() {
-    (await import("./keys.js")).showKeys();
   }
 
   /** What models call what they found. */
@@ -154,6 +136,15 @@ export class PromptView {
     if (object === undefined) return false;
     this.#change(() => this.#prompts.removeObject(Number(object)));
     return true;
+  }
+
+  /** At what the address says; an object of another view comes beside what is there. */
+  #point(text) {
+    const [object, ...others] = parseObjects(text);
+    if (!arrives(text) || others.length || !object) return this.#reset(parseObjects(text));
+    this.#prompts.take(object);
+    this.#due = true;
+    this.#write();
   }
 
   #reset(objects) {
@@ -234,17 +225,4 @@ export class PromptView {
     );
     byId("overlaps").textContent = texts.filter(Boolean).join(" ");
   }
-}
-
-function isPlain({ ctrlKey, metaKey, altKey }) {
-  return !ctrlKey && !metaKey && !altKey;
-}
-
-/** The button that a key stands for. @param {KeyboardEvent} event */
-function shortcut({ key, ctrlKey, metaKey, shiftKey, altKey }) {
-  const name = key.toLowerCase();
-  if (altKey) return null;
-  if (!ctrlKey && !metaKey) return name === "n" ? "new-object" : null;
-  if (name === "z") return shiftKey ? "redo" : "undo";
-  return name === "y" ? "redo" : null;
 }

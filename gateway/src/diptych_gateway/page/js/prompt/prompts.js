@@ -17,7 +17,7 @@
  * @property {boolean} [keep] the mask is the answer: no model is asked for it
  * @property {boolean} [said] what a person said of keeping it
  * @property {boolean} [rough] the mask was begun from nothing: it is a guess for the models
- * @property {boolean} [lost] its mask was held elsewhere, and its box stands for it
+ * @property {string} [lost] how the address says its mask, which is held elsewhere: its box stands for it
  * @property {string} [label] what it was called where it comes from
  * @property {number} [category] the class' number there
  */
@@ -146,6 +146,15 @@ export class Prompts {
     const free = this.objects.findIndex(isEmpty);
     if (free >= 0) this.choose(free);
     else this.#step([...this.objects, EMPTY], this.objects.length);
+  }
+
+  /** Adds an object, or chooses it if it is there. @param {Wanted} wanted */
+  take(wanted) {
+    const kept = this.objects.filter((object) => !isEmpty(object));
+    const same = JSON.stringify(wanted);
+    const there = kept.findIndex((object) => JSON.stringify(object) === same);
+    if (there >= 0) this.choose(this.objects.indexOf(kept[there]));
+    else this.#step([...kept, wanted], kept.length);
   }
 
   /** @param {number} object */

@@ -10,7 +10,8 @@
  */
 
 const NO_PICKS = "# One request cannot say which candidate was chosen. Take Python.\n";
-const TOKEN_NOTE = "# The token is read from the file that DIPTYCH_TOKEN_FILE names.\n";
+const LONG = 4000;
+export const TOKEN_NOTE = "# The token is read from the file that DIPTYCH_TOKEN_FILE names.\n";
 
 /**
  * @param {import("../views.js").Question} question
@@ -27,6 +28,7 @@ export function asPython({ picture, options, picks = [] }, { address, tls, locke
     `task=${python(options.task)}`,
     `models=${python(options.models)}`,
     ...(prompts.length ? [`prompts=[${prompts.join(", ")}]`] : []),
+    ...(options.match_iou ? [`match_iou=${options.match_iou}`] : []),
   ];
   return `${locked ? TOKEN_NOTE : ""}from diptych import ${used.join(", ")}
 
@@ -45,26 +47,26 @@ ${candidates && "        segment = chosen.get((outcome.model_id, segment.prompt_
 /**
  * @param {import("../views.js").Question} question
  * @param {Server} server
- * @returns {string} or a comment that says why there is no such command
+ * @returns {string}
  */
 export function asCommand({ picture, options, picks }, { address, tls, locked }) {
   if (picks) return NO_PICKS;
   const prompts = options.prompts ?? [];
   const pointed = prompts.filter(({ points }) => points?.length);
-  if (pointed.length > 1 || prompts.some((prompt) => prompt.mask || (prompt.box && prompt.points?.length))) {
-    return "# One command cannot say this: it takes the points of one object, and boxes. Take Python or curl.\n";
-  }
+  // The options for points and boxes cannot say which belong together; a pipe has room for masks.
+  const listed = pointed.length > 1 || prompts.some(({ mask, box, points }) => mask || (box && points?.length));
   const words = [
     ["diptych", "compare", file(picture.name)],
     ["--address", address],
     ...(tls ? [["--tls"]] : []),
     ["--task", options.task],
     ...options.models.map((model) => ["--model", model]),
-    ...pointed.flatMap(({ points }) => points.map(([x, y, on = true]) => ["--point", `${x},${y},${Number(on)}`])),
-    ...prompts.filter(({ box }) => box).map(({ box }) => ["--box", box.join()]),
+    ...(listed ? [["--prompts", "-"]] : prompts.flatMap(promptWords)),
+    ...(options.match_iou ? [["--match-iou", String(options.match_iou)]] : []),
     ["--json"],
   ];
-  return (locked ? TOKEN_NOTE : "") + lines(words.map((part) => part.map(shell).join(" ")));
+  const command = words.map((part) => part.map(shell).join(" "));
+  return (locked ? TOKEN_NOTE : "") + (listed ? piped(command, JSON.stringify(prompts)) : lines(command));
 }
 
 /**
@@ -75,20 +77,23 @@ export function asCommand({ picture, options, picks }, { address, tls, locked })
 export function asCurl({ picture, options, picks }, { url, locked }) {
   if (picks) return NO_PICKS;
   const name = picture.name.replaceAll("\\", "\\\\").replaceAll('"', '\\"');
-  return lines([
+  const asked = JSON.stringify(options);
+  const command = [
     `curl ${shell(new URL("api/compare", url).href)}`,
     ...(locked ? ['-H "Authorization: Bearer $(cat "$DIPTYCH_TOKEN_FILE")"'] : []),
     `-F ${shell(`image=@"${name}"`)}`,
-    `--form-string ${shell(`options=${JSON.stringify(options)}`)}`,
-  ]);
+    // Systems bound the length of a word, and masks are long.
+    asked.length < LONG ? `--form-string ${shell(`options=${asked}`)}` : "-F 'options=<-'",
+  ];
+  return asked.length < LONG ? lines(command) : piped(command, asked);
 }
 
 /** What JSON writes is Python too, for texts, numbers and lists of them. */
-function python(value) {
+export function python(value) {
   return Array.isArray(value) ? `[${value.map(python).join(", ")}]` : JSON.stringify(value);
 }
 
-function pythonPrompt({ points = [], box, mask }) {
+export function pythonPrompt({ points = [], box, mask }) {
   const parts = [];
   if (points.length) {
     const each = points.map(([x, y, on = true]) => `Point(${x}, ${y}${on ? "" : ", positive=False"})`);
@@ -123,17 +128,27 @@ ${each.join("")}    }
 }
 
 /** A word of a POSIX shell. @param {string} word */
-function shell(word) {
+export function shell(word) {
   if (/^[\w@%+=:,./-]+$/.test(word)) return word;
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** A file's name that is not taken for an option. @param {string} name */
-function file(name) {
+export function file(name) {
   return name.startsWith("-") ? `./${name}` : name;
 }
 
+function promptWords({ points = [], box }) {
+  const around = box ? [["--box", box.join()]] : [];
+  return [...points.map(([x, y, on = true]) => ["--point", `${x},${y},${Number(on)}`]), ...around];
+}
+
+/** A command that reads a text, which is one line. @param {string[]} parts @param {string} text */
+function piped(parts, text) {
+  return `${lines([...parts, "<<'JSON'"])}${text}\nJSON\n`;
+}
+
 /** @param {string[]} parts */
-function lines(parts) {
+export function lines(parts) {
   return `${parts.join(" \\\n  ")}\n`;
 }
