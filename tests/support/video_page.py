@@ -83,12 +83,27 @@ class VideoPage:
         assert box is not None
         await canvas.click(position={"x": x * box["width"], "y": y * box["height"]}, **how)
 
-    async def play(self) -> None:
-        await self.page.get_by_role("button", name="Play", exact=True).click()
+    async def live(self) -> None:
+        """Track as it plays, dropping frames."""
+        mode = self.page.locator("#video-mode")
+        if await mode.is_enabled():
+            await mode.select_option("live")
+        await self.page.locator("#video-track").click()
+
+    async def track(self) -> None:
+        """Track every frame."""
+        await self.page.locator("#video-mode").select_option("every")
+        await self.page.locator("#video-track").click()
 
     async def pause(self) -> None:
         await self.page.get_by_role("button", name="Pause", exact=True).click()
         await expect(self.page.locator("#video-new")).to_be_enabled()
+
+    async def seek(self, index: int) -> None:
+        """Go to a frame of the time line."""
+        await self.page.locator("#video-slider").fill(str(index))
+        for panel in await self.page.locator(".panel[data-frame]").all():
+            await expect(panel).to_have_attribute("data-frame", str(index))
 
     async def figure(self, model: str, name: str) -> int:
         """``answered``, ``dropped`` or the index of the ``frame`` that is shown."""

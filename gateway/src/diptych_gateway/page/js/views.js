@@ -13,6 +13,7 @@ import { byId, make } from "./common/dom.js";
  * @property {string} id its section is `#ID-view`, its link `#to-ID`
  * @property {string[]} names values of `view` in the address that are its own; the link leads to the first
  * @property {boolean} onPicture it shows the chosen picture
+ * @property {boolean} [looks] it shows something else, as `takeLook` says
  * @property {string} [module] what is loaded, from here, if `view` does not hold it already
  * @property {string} [style] a stylesheet of its own
  * @property {(module: any) => View} [make]
@@ -21,6 +22,7 @@ import { byId, make } from "./common/dom.js";
 
 /**
  * @typedef {object} View
+ * @property {import("./canvas/viewport.js").Viewport} [viewport] of what it shows instead of the picture
  * @property {(state: import("./common/address.js").PageState) => void} show it is seen now, or its address has changed
  * @property {() => void} [hide] it is not seen any more
  * @property {(known: Known) => void} [take] there are other models, or there is another picture
@@ -28,6 +30,7 @@ import { byId, make } from "./common/dom.js";
  * @property {(look: Look) => void} [takeLook] how pictures are shown
  * @property {() => Question | null} [question] what it asked last; `null` if nothing can be asked
  * @property {() => Shown[]} [answers] what it shows, in the order of the models
+ * @property {(segment: {score: number, document: any}) => boolean} [passes] whether it would show one of another answer
  */
 
 /**
@@ -38,8 +41,18 @@ import { byId, make } from "./common/dom.js";
 
 /**
  * @typedef {object} Question what `streamCompare` takes
- * @property {{file: Blob, name: string}} picture
+ * @property {{file: Blob, name: string, source?: Blob}} picture answers about a `source` are kept
  * @property {{task: string, models: string[], prompts?: any[]}} options
+ * @property {Pick[]} [picks] of some prompts another candidate than the best is shown
+ */
+
+/**
+ * @typedef {object} Pick
+ * @property {string} model
+ * @property {number} prompt which of the prompts
+ * @property {number} candidate 0 is the best
+ * @property {any} seed the prompt that it is a candidate for
+ * @property {any} further what was said after it was chosen; `null` for nothing
  */
 
 /**
@@ -128,9 +141,9 @@ export class Views {
       if (id === seen.id) byId(`to-${id}`).setAttribute("aria-current", "page");
       else byId(`to-${id}`).removeAttribute("aria-current");
     }
-    byId("picture-tools").hidden = !seen.onPicture;
+    byId("picture-tools").hidden = !seen.onPicture && !seen.looks;
     for (const element of document.querySelectorAll("[data-only]")) {
-      element.hidden = element.dataset.only !== seen.id;
+      element.hidden = !element.dataset.only.split(" ").includes(seen.id);
     }
   }
 
@@ -170,7 +183,7 @@ export class Views {
 }
 
 /** @param {string} [href] of a stylesheet @returns {Promise<void>} it is there */
-function dress(href) {
+export function dress(href) {
   if (!href || document.querySelector(`link[href="${href}"]`)) return Promise.resolve();
   return new Promise((resolve, reject) => {
     const link = make("link", {

@@ -21,6 +21,7 @@ const MAX_CHUNKS = 7;
  * @property {number} width 0 if the mask is empty
  * @property {number} height
  * @property {Uint8Array} data row by row: 1 where the mask is
+ * @property {number} area pixels that it has
  */
 
 /**
@@ -75,8 +76,9 @@ function decodeCounts(text, pixels) {
 export function decodeMask({ size: [height, width], counts: text }) {
   const counts = decodeCounts(text, height * width);
   const box = extent(counts, height);
-  const mask = { ...box, data: new Uint8Array(box.width * box.height) };
+  const mask = { ...box, data: new Uint8Array(box.width * box.height), area: 0 };
   forEachRun(counts, (start, end) => {
+    mask.area += end - start;
     for (let at = start; at < end; ) {
       const column = Math.floor(at / height);
       const stop = Math.min(end, (column + 1) * height);
@@ -143,6 +145,41 @@ export function covers(mask, x, y) {
   const row = y - mask.y;
   if (column < 0 || row < 0 || column >= mask.width || row >= mask.height) return false;
   return mask.data[row * mask.width + column] === 1;
+}
+
+/**
+ * Goes through a mask row by row.
+ *
+ * @param {Mask} mask
+ * @param {(y: number, left: number, right: number) => void} visit pixels of the picture side by side
+ */
+export function forEachSpan({ x, y, width, data }, visit) {
+  for (let from = data.indexOf(1); from >= 0; ) {
+    const row = Math.floor(from / width);
+    const end = (row + 1) * width;
+    const length = data.subarray(from, end).indexOf(0);
+    const to = length < 0 ? end : from + length;
+    visit(y + row, x + from - row * width, x + to - row * width);
+    from = data.indexOf(1, to);
+  }
+}
+
+/**
+ * Intersection over union; 0 if both are empty.
+ *
+ * @param {Mask} one
+ * @param {Mask} other
+ */
+export function overlapOf(one, other) {
+  const [left, top] = [Math.max(one.x, other.x), Math.max(one.y, other.y)];
+  const right = Math.min(one.x + one.width, other.x + other.width);
+  const bottom = Math.min(one.y + one.height, other.y + other.height);
+  let both = 0;
+  for (let y = top; y < bottom; y += 1) {
+    let [a, b] = [one, other].map((mask) => (y - mask.y) * mask.width + left - mask.x);
+    for (let x = left; x < right; x += 1) both += one.data[a++] & other.data[b++];
+  }
+  return both && both / (one.area + other.area - both);
 }
 
 /**

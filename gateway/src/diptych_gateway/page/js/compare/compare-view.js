@@ -67,6 +67,10 @@ export class CompareView {
     return this.#comparison.answers();
   }
 
+  passes(segment) {
+    return this.#comparison.passes(segment);
+  }
+
   /** Asks, if anybody sees the answer; else as soon as somebody does. */
   #ask() {
     this.#showTasks();

@@ -116,6 +116,11 @@ export class Comparison {
     return this.#panels.answers();
   }
 
+  /** Whether filters let this be seen. */
+  passes(segment) {
+    return this.#filters.passes(segment);
+  }
+
   #showAnswers() {
     const filled = [...this.#panels].filter((panel) => panel.answer);
     const answers = filled.map(({ modelId, answer }) => ({
@@ -167,7 +172,9 @@ export class Comparison {
     if (!this.#picture) return "Choose a picture.";
     if (panels.some((panel) => panel.state === "waiting")) return "Asking …";
     const failed = panels.filter((panel) => ["error", "cancelled", "off", "unable"].includes(panel.state));
-    return `This view needs the answers of two models. ${failed.map((panel) => panel.said).join(" ")}`;
+    return `This view needs the answers of two models. ${failed.map(
+      ({ modelId, said }) => `${this.#panels.shortNameOf(modelId)}: ${said}`,
+    ).join(" ")}`;
   }
 
   #say() {

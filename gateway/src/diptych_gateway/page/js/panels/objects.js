@@ -13,7 +13,6 @@ export class Objects {
   passes = () => true;
   /** @type {number | null} */
   lit = null;
-  #hidden = new Set();
   /** What the last two clicks were on. @type {(number | null)[]} */
   #clicked = [];
 
@@ -22,7 +21,6 @@ export class Objects {
     this.answer = answer;
     this.numbers = [];
     this.lit = null;
-    this.#hidden.clear();
     this.#clicked = [];
   }
 
@@ -30,7 +28,7 @@ export class Objects {
     const isListed = (index) => Boolean(this.answer && this.passes(this.answer.segments[index]));
     return {
       colorOf: (index) => color(this.numbers[index] ?? index),
-      isShown: (index) => !this.#hidden.has(index) && isListed(index),
+      isShown: (index) => isListed(index) && !this.answer?.hidden.has(index),
       isLit: (index) => index === this.lit,
       isListed,
     };
@@ -48,7 +46,7 @@ export class Objects {
   wordsAt(x, y) {
     const index = this.at(x, y);
     if (index === null) return "";
-    return `${inWords(this.answer.segments[index])}${this.#hidden.has(index) ? " · hidden: a click shows it" : ""}`;
+    return `${inWords(this.answer.segments[index])}${this.answer.hidden.has(index) ? " · hidden: a click shows it" : ""}`;
   }
 
   /** Hides or shows what is at these shares of the picture. */
@@ -68,6 +66,7 @@ export class Objects {
 
   /** @param {number | null} index */
   toggle(index) {
-    if (index !== null && !this.#hidden.delete(index)) this.#hidden.add(index);
+    const hidden = this.answer?.hidden;
+    if (hidden && index !== null && !hidden.delete(index)) hidden.add(index);
   }
 }

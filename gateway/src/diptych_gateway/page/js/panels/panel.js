@@ -1,8 +1,9 @@
 /** One model on the picture: waiting, its answer, or why there is none. */
 
-import { make } from "../common/dom.js";
+import { cautionOf } from "../common/demo-weights.js";
 import { foundInWords, inWords, Legend } from "./legend.js";
 import { Layers } from "./layers.js";
+import { layOut } from "./layout.js";
 import { drawNames } from "../canvas/names.js";
 import { drawMarks } from "../canvas/paint.js";
 import { Objects } from "./objects.js";
@@ -12,7 +13,10 @@ import { modelName } from "../common/tasks.js";
 import { showTimings } from "./timings.js";
 
 export class Panel {
-  #name;
+  element;
+  /** Where candidates are chosen, if they are. */
+  aside;
+  #model;
   #objects = new Objects();
   #elapsedS = 0;
   #layers = new Layers();
@@ -25,6 +29,7 @@ export class Panel {
   #asked;
   #hover;
   #timings;
+  #caution;
 
   /**
    * @param {{model_id: string, card: any}} model
@@ -33,13 +38,12 @@ export class Panel {
    *   onRetry: (modelId: string) => void, onRefine?: (segment: any) => void}} hear `onPoint` is told an object's number
    */
   constructor(model, viewport, { onPoint, tool, onCancel, onRetry, onRefine }) {
-    const name = modelName(model);
     this.modelId = model.model_id;
-    this.#name = name;
+    this.#model = model;
     this.#onPoint = onPoint;
     this.#onRefine = onRefine;
     this.#edges = model.card?.keypoint_schema?.edges ?? [];
-    this.stage = new Stage(viewport, `The picture with what ${name} found`, {
+    this.stage = new Stage(viewport, `The picture with what ${modelName(model)} found`, {
       onHover: (x, y) => {
         this.#point(this.#objects.at(x, y));
         this.#hover.textContent = this.wordsAt(x, y);
@@ -53,34 +57,33 @@ export class Panel {
       tool,
     });
     this.stage.marks = (context, frame) => this.#drawMarks(context, frame);
-    this.#legend = new Legend(name, {
+    this.#legend = new Legend(modelName(model), {
       onPoint: (index) => this.#point(index),
       onToggle: (index) => this.#toggle(index),
       onRefine: onRefine && ((index) => onRefine(this.answer.segments[index])),
     });
     this.#asked = { cancel: () => onCancel(this.modelId), retry: () => onRetry(this.modelId) };
-    this.#status = new Status(name);
-    this.#hover = make("p", { class: "hover", "aria-hidden": "true" });
-    this.#timings = make("div", { class: "costs" });
-    this.element = make(
-      "article",
-      { class: "panel", "data-model": model.model_id, "aria-label": name },
-      make("h2", {}, name),
-      make("div", { class: "frame" }, this.stage.element, this.#hover),
-      this.#status.element,
-      this.#legend.element,
-      this.#timings,
-    );
+    this.#status = new Status(modelName(model));
+    const within = { stage: this.stage, status: this.#status, legend: this.#legend, chooses: Boolean(tool) };
+    const { element, aside, caution, hover, timings } = layOut(model, within);
+    Object.assign(this, { element, aside });
+    [this.#caution, this.#hover, this.#timings] = [caution, hover, timings];
     this.#mark("idle");
   }
 
-  /** @returns {import("../canvas/segments.js").Answer | null} */
   get answer() {
     return this.#objects.answer;
   }
 
+  /** @param {import("../common/picture.js").Picture | null} picture */
   set picture(picture) {
-    this.stage.picture = picture;
+    this.stage.picture = picture?.bitmap ?? null;
+    this.#caution.textContent = cautionOf(this.#model, picture);
+  }
+
+  /** What has to be known before its answer is looked at. */
+  get caution() {
+    return this.#caution.textContent;
   }
 
   /** @param {number} share 0 to 1 */
@@ -143,7 +146,7 @@ export class Panel {
   /** @returns {import("../views.js").Shown | null} the answer, if there is one */
   get shown() {
     const { colorOf, isShown } = this.#objects.looks;
-    return this.answer && { name: this.#name, answer: this.answer, edges: this.#edges, colorOf, isShown };
+    return this.answer && { name: modelName(this.#model), answer: this.answer, edges: this.#edges, colorOf, isShown };
   }
 
   /** Which segments are looked at; the others are neither on the picture nor in the legend. */
@@ -190,7 +193,6 @@ export class Panel {
     this.#repaint();
   }
 
-  /** @param {string} state */
   #mark(state) {
     this.element.dataset.state = state;
     this.element.setAttribute("aria-busy", String(state === "waiting"));
@@ -212,14 +214,12 @@ export class Panel {
     if (index !== null) this.#onRefine?.(this.answer.segments[index]);
   }
 
-  /** @param {number | null} index */
   #point(index) {
     const segment = index === null ? null : this.answer?.segments[index];
     this.#hover.textContent = segment ? inWords(segment) : "";
     this.#onPoint(segment ? this.#objects.numbers[segment.index] : null);
   }
 
-  /** @param {number | null} index */
   #toggle(index) {
     this.#objects.toggle(index);
     this.#repaint();

@@ -1,7 +1,7 @@
 /** The panels of all models on one picture, and a question to all of them. */
 
 import { showOutcome, showUnasked } from "./answering.js";
-import { askHeld } from "./held.js";
+import { askKept } from "./kept.js";
 import { Panel } from "./panel.js";
 import { modelName, shortName, takesPrompts, whyNot } from "../common/tasks.js";
 import { Tabs } from "./tabs.js";
@@ -13,6 +13,7 @@ const PROMPTED = "prompted-segmentation";
  * @property {string} [resting] what panels say if there is nothing to ask
  * @property {boolean} [keep] earlier answers stay on screen until the new ones come
  * @property {number[]} [objects] the object that each prompt is for
+ * @property {typeof askHeld} [send] asks, instead of one question to all
  * @property {(modelId: string, result: any) => {result: any, objects: number[]}} [amend] what is shown of
  *   an answer, or instead of one, and the object that each of its prompts is for
  * @property {boolean} [alone] one model can be asked again without the others
@@ -85,7 +86,7 @@ export class Panels {
   /** @param {import("../common/picture.js").Picture | null} picture */
   set picture(picture) {
     this.#picture = picture;
-    for (const panel of this) panel.picture = picture?.bitmap ?? null;
+    for (const panel of this) panel.picture = picture;
   }
 
   /** @param {number} share 0 to 1 */
@@ -111,7 +112,6 @@ export class Panels {
     return this.#panels.values();
   }
 
-  /** @param {string} id */
   get(id) {
     return this.#panels.get(id);
   }
@@ -148,8 +148,8 @@ export class Panels {
     const able = this.#models.filter((model) => !whyNot(model, task) && takesPrompts(model, prompts));
     const models = able.map((model) => model.model_id);
     if (!this.#picture || !models.length) return null;
-    const { file, name } = this.#picture;
-    return { picture: { file, name }, options: { task, models, ...(prompts && { prompts }) } };
+    const { file, name, source } = this.#picture;
+    return { picture: { file, name, ...(source && { source }) }, options: { task, models, ...(prompts && { prompts }) } };
   }
 
   /**
@@ -195,13 +195,11 @@ export class Panels {
   async #retry(id) {
     if (!this.#last?.question) return;
     const { task, question, how } = this.#last;
-    if (!how.alone) {
-      await this.ask(task, question, how);
-      return;
-    }
+    if (!how.alone) return void (await this.ask(task, question, how));
     this.#panels.get(id)?.wait();
     how.onAnswer();
-    await this.#send({ ...question, options: { ...question.options, models: [id] } }, { ...how, onAgreements: () => {} });
+    const picture = { ...question.picture, source: undefined }; // the answer of one model is not kept
+    await this.#send({ picture, options: { ...question.options, models: [id] } }, { ...how, onAgreements: () => {} });
   }
 
   #showTabs() {
@@ -212,7 +210,7 @@ export class Panels {
   }
 
   async #send(question, how) {
-    const { onAnswer, onAgreements } = how;
+    const { send, onAnswer, onAgreements } = how;
     const controller = new AbortController();
     const { signal } = controller;
     const { models } = question.options;
@@ -228,7 +226,7 @@ export class Panels {
       onAgreements: (agreements) => !signal.aborted && onAgreements(agreements),
     };
     try {
-      await askHeld(question, hear, signal);
+      await askKept(question, hear, signal, send);
     } catch (error) {
       if (signal.aborted) return;
       for (const id of models) {

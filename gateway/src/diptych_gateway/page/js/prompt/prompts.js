@@ -11,6 +11,7 @@
  * @typedef {object} Wanted one object; whoever changes one keeps what else it has
  * @property {Point[]} points
  * @property {Box | null} box
+ * @property {Record<string, number>} [pick] which candidate for the first point was chosen, by model
  * @property {import("../canvas/rle.js").Rle | null} [mask] that was painted, or is an earlier guess
  * @property {boolean} [keep] the mask is the answer: no model is asked for it
  * @property {boolean} [said] what a person said of keeping it
@@ -41,6 +42,11 @@ export function canBeAsked({ points, box, mask, keep }) {
 /** It is only known what is not on it: in a video that corrects what a model follows. @param {Wanted} object */
 export function isCorrection(object) {
   return !isEmpty(object) && !object.mask && !canBeAsked(object);
+}
+
+/** One point and nothing else may mean a part, a thing or a group. @param {Wanted} object */
+export function isLone({ points, box, mask }) {
+  return points.length === 1 && points[0].positive && !box && !mask;
 }
 
 /** As options of a request. @param {Wanted} object */
@@ -121,7 +127,10 @@ export class Prompts {
 
   /** Says an object anew, in one step. @param {number} object @param {Wanted} wanted */
   put(object, wanted) {
-    this.#step(this.objects.with(object, wanted), this.current);
+    const { pick, ...rest } = wanted;
+    // Candidates for another point are other candidates.
+    const same = pick && wanted.points[0] === this.objects[object].points[0];
+    this.#step(this.objects.with(object, same ? wanted : rest), this.current);
   }
 
   /** The next points are for a new object, or for one that has none yet. */

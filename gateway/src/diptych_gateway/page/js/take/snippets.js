@@ -9,34 +9,38 @@
  *   `DIPTYCH_TOKEN_FILE` names: never the token itself
  */
 
+const NO_PICKS = "# One request cannot say which candidate was chosen. Take Python.\n";
 const LONG = 4000;
-const TOKEN_NOTE = "# The token is read from the file that DIPTYCH_TOKEN_FILE names.\n";
+export const TOKEN_NOTE = "# The token is read from the file that DIPTYCH_TOKEN_FILE names.\n";
 
 /**
  * @param {import("../views.js").Question} question
  * @param {Server} server
  * @returns {string}
  */
-export function asPython({ picture, options }, { address, tls, locked }) {
+export function asPython({ picture, options, picks = [] }, { address, tls, locked }) {
   const prompts = (options.prompts ?? []).map(pythonPrompt);
-  const used = ["Client", ...["Box", "Mask", "Point", "Prompt"].filter((name) => prompts.join().includes(`${name}`))];
+  const candidates = pythonPicks(picks, picture);
+  const parts = [...prompts, candidates].join();
+  const used = ["Client", ...["Box", "Mask", "OutputOptions", "Point", "Prompt"].filter((name) => parts.includes(name))];
   const asked = [
     python(picture.name),
     `task=${python(options.task)}`,
     `models=${python(options.models)}`,
     ...(prompts.length ? [`prompts=[${prompts.join(", ")}]`] : []),
+    ...(options.match_iou ? [`match_iou=${options.match_iou}`] : []),
   ];
   return `${locked ? TOKEN_NOTE : ""}from diptych import ${used.join(", ")}
 
 with Client(${python(address)}${tls ? ", tls=True" : ""}) as client:
     compared = client.compare(
 ${asked.map((argument) => `        ${argument},\n`).join("")}    )
-for outcome in compared.results:
+${candidates}for outcome in compared.results:
     if outcome.error:
         print(outcome.model_id, outcome.error)
         continue
     for segment in outcome.result.segments:
-        print(outcome.model_id, segment.label, round(segment.score, 2), segment.area)
+${candidates && "        segment = chosen.get((outcome.model_id, segment.prompt_index), segment)\n"}        print(outcome.model_id, segment.label, round(segment.score, 2), segment.area)
 `;
 }
 
@@ -45,7 +49,8 @@ for outcome in compared.results:
  * @param {Server} server
  * @returns {string}
  */
-export function asCommand({ picture, options }, { address, tls, locked }) {
+export function asCommand({ picture, options, picks }, { address, tls, locked }) {
+  if (picks) return NO_PICKS;
   const prompts = options.prompts ?? [];
   const pointed = prompts.filter(({ points }) => points?.length);
   // The options for points and boxes cannot say which belong together; a pipe has room for masks.
@@ -57,6 +62,7 @@ export function asCommand({ picture, options }, { address, tls, locked }) {
     ["--task", options.task],
     ...options.models.map((model) => ["--model", model]),
     ...(listed ? [["--prompts", "-"]] : prompts.flatMap(promptWords)),
+    ...(options.match_iou ? [["--match-iou", String(options.match_iou)]] : []),
     ["--json"],
   ];
   const command = words.map((part) => part.map(shell).join(" "));
@@ -68,7 +74,8 @@ export function asCommand({ picture, options }, { address, tls, locked }) {
  * @param {Server} server
  * @returns {string}
  */
-export function asCurl({ picture, options }, { url, locked }) {
+export function asCurl({ picture, options, picks }, { url, locked }) {
+  if (picks) return NO_PICKS;
   const name = picture.name.replaceAll("\\", "\\\\").replaceAll('"', '\\"');
   const asked = JSON.stringify(options);
   const command = [
@@ -82,11 +89,11 @@ export function asCurl({ picture, options }, { url, locked }) {
 }
 
 /** What JSON writes is Python too, for texts, numbers and lists of them. */
-function python(value) {
+export function python(value) {
   return Array.isArray(value) ? `[${value.map(python).join(", ")}]` : JSON.stringify(value);
 }
 
-function pythonPrompt({ points = [], box, mask }) {
+export function pythonPrompt({ points = [], box, mask }) {
   const parts = [];
   if (points.length) {
     const each = points.map(([x, y, on = true]) => `Point(${x}, ${y}${on ? "" : ", positive=False"})`);
@@ -97,14 +104,37 @@ function pythonPrompt({ points = [], box, mask }) {
   return `Prompt(${parts.join(", ")})`;
 }
 
+/** Asks for candidates that were chosen, and goes on from them. @param {import("../views.js").Pick[]} picks */
+function pythonPicks(picks, picture) {
+  if (!picks.length) return "";
+  const each = picks.map(({ model, prompt, candidate, seed, further }) => {
+    const asked = [python(model), pythonPrompt(seed), candidate, ...(further ? [pythonPrompt(further)] : [])];
+    return `        (${python(model)}, ${prompt}): candidate(${asked.join(", ")}),\n`;
+  });
+  return `
+    def candidate(model, prompt, number, further=None):
+        """Take one of the candidates for a point, or go on from it."""
+        output = OutputOptions(all_candidates=True, low_res_logits=True)
+        result = client.segment(${python(picture.name)}, model=model, prompts=[prompt], output=output)
+        found = result.segments[number]
+        if further is None:
+            return found
+        prompt = Prompt(points=further.points, box=further.box, mask=found.low_res_logits)
+        return client.segment(${python(picture.name)}, model=model, prompts=[prompt]).segments[0]
+
+    chosen = {
+${each.join("")}    }
+`;
+}
+
 /** A word of a POSIX shell. @param {string} word */
-function shell(word) {
+export function shell(word) {
   if (/^[\w@%+=:,./-]+$/.test(word)) return word;
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** A file's name that is not taken for an option. @param {string} name */
-function file(name) {
+export function file(name) {
   return name.startsWith("-") ? `./${name}` : name;
 }
 
@@ -119,6 +149,6 @@ function piped(parts, text) {
 }
 
 /** @param {string[]} parts */
-function lines(parts) {
+export function lines(parts) {
   return `${parts.join(" \\\n  ")}\n`;
 }

@@ -1,4 +1,4 @@
-/** Frames of a video element: what is seen, and the file that models are sent. */
+/** Frames of a video: what is seen, and the file that models are sent. */
 
 /** The longer side that is sent, in pixels: models look at no more. */
 const MAX_SIDE = 1280;
@@ -7,7 +7,7 @@ const QUALITY = 0.9;
 export class Frame {
   #users = 0;
 
-  /** @param {number} index @param {ImageBitmap} bitmap @param {Blob} file */
+  /** @param {number} index @param {ImageBitmap} bitmap @param {Blob | null} file `null` for one that is only looked at */
   constructor(index, bitmap, file) {
     this.index = index;
     this.bitmap = bitmap;
@@ -37,16 +37,17 @@ export class FrameGrabber {
    *
    * @param {HTMLVideoElement} video with a picture
    * @param {number} index
+   * @param {{file?: boolean}} [how] `file`: it may be sent
    */
-  async grab(video, index) {
+  async grab(video, index, { file = true } = {}) {
     const scale = Math.min(1, MAX_SIDE / Math.max(video.videoWidth, video.videoHeight));
     const width = Math.max(1, Math.round(video.videoWidth * scale));
     const height = Math.max(1, Math.round(video.videoHeight * scale));
     const canvas = this.#canvas;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     this.#context.drawImage(video, 0, 0, width, height);
-    const file = new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+    const written = file && new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
     const bitmap = await createImageBitmap(canvas);
-    return new Frame(index, bitmap, /** @type {Blob} */ (await file)).keep();
+    return new Frame(index, bitmap, /** @type {Blob | null} */ ((await written) || null)).keep();
   }
 }

@@ -1,21 +1,22 @@
-/** What one model says of the frames it was sent: the newest one with its masks, and figures. */
+/** What one model says of the frame that is shown: its masks, and figures. */
 
 import { make } from "../common/dom.js";
 import { Overlay } from "../canvas/overlay.js";
+import { drawNames } from "../canvas/names.js";
 import { drawMarks } from "../canvas/paint.js";
 import { color } from "../canvas/palette.js";
 import { readAnswer } from "../canvas/segments.js";
 import { Stage } from "../canvas/stage.js";
 import { modelName } from "../common/tasks.js";
+import { isSeen } from "./track/video-seeds.js";
 
 export class VideoPanel {
   /** @type {import("./video-frame.js").Frame | null} */
   #frame = null;
-  /** As the model sent it, and as it is drawn. */
-  #document = null;
   #answer = null;
   #ids = [];
   #opacity = 1;
+  #names = true;
   #overlay = null;
   #stage;
   #state;
@@ -31,7 +32,7 @@ export class VideoPanel {
   constructor(model, viewport, { tool, onAgain }) {
     const name = modelName(model);
     this.#stage = new Stage(viewport, `The video with what ${name} follows`, { tool });
-    this.#stage.marks = (context, frame) => this.#drawBoxes(context, frame);
+    this.#stage.marks = (context, frame) => this.#drawMarks(context, frame);
     this.#state = make("p", { class: "state", role: "status" });
     this.#again = make("button", { type: "button", hidden: true, onclick: onAgain }, "Start again");
     this.#objects = make("ul", { class: "followed", "aria-label": `What ${name} follows` });
@@ -40,7 +41,12 @@ export class VideoPanel {
       "article",
       { class: "panel", "data-track": model.model_id, "aria-label": name },
       make("h2", {}, name),
-      make("div", { class: "frame" }, this.#stage.element),
+      make(
+        "div",
+        { class: "frame" },
+        this.#stage.element,
+        make("p", { class: "stale" }, "From before the last change"),
+      ),
       make("div", { class: "said" }, this.#state, this.#again),
       this.#objects,
       this.#figures,
@@ -66,19 +72,32 @@ export class VideoPanel {
     this.#layer();
   }
 
+  /** @param {import("../views.js").Look} look */
+  set look({ grey, names }) {
+    this.#stage.grey = grey;
+    this.#names = names;
+    this.#stage.draw();
+  }
+
   /**
    * @param {import("./video-frame.js").Frame | null} frame
    * @param {any} [answer] what was found on it
+   * @param {boolean} [stale] it is from before a prompt that would change it
    */
-  show(frame, answer = null) {
+  show(frame, answer = null, stale = false) {
     frame?.keep();
     this.#stage.picture = frame?.bitmap ?? null;
     if (this.#frame !== frame) this.#frame?.letGo();
     else frame?.letGo();
     this.#frame = frame;
-    this.#document = answer;
+    this.element.toggleAttribute("data-stale", stale);
     this.#ids = answer?.objects.map((found) => found.object_id) ?? [];
-    this.#answer = answer && readAnswer({ ...answer, segments: answer.objects.map(asSegment) });
+    try {
+      this.#answer = answer && readAnswer({ ...answer, segments: answer.objects.map(asSegment) });
+    } catch (problem) {
+      this.#answer = null;
+      this.say("open", `The answer cannot be drawn: ${problem.message}.`);
+    }
     this.#overlay = this.#answer && new Overlay(this.#answer);
     this.#overlay?.look(this.#looks());
     this.element.dataset.frame = frame?.index ?? "";
@@ -86,19 +105,13 @@ export class VideoPanel {
     this.#layer();
   }
 
-  /** @param {{answered: number, dropped: number, rate: number}} figures */
-  count({ answered, dropped, rate }) {
+  /** @param {{answered: number, of: number, dropped: number, rate: number, lost: number}} figures `of`: all frames, 0 if that is not known */
+  count({ answered, of, dropped, rate, lost }) {
     Object.assign(this.element.dataset, { answered, dropped });
+    const frames = of ? `${answered} of ${of} frames` : answered === 1 ? "1 frame" : `${answered} frames`;
     const speed = rate ? `, ${rate.toFixed(1)} frames a second` : "";
-    const frames = answered === 1 ? "1 frame" : `${answered} frames`;
-    this.#figures.textContent = answered || dropped ? `${frames} answered, ${dropped} dropped${speed}` : "";
-  }
-
-  /** Takes an object from what is shown. @param {number} id */
-  forget(id) {
-    if (!this.#document) return;
-    const objects = this.#document.objects.filter((found) => found.object_id !== id);
-    this.show(this.#frame, { ...this.#document, objects });
+    const gone = lost ? `; the oldest ${lost} are not kept any more` : "";
+    this.#figures.textContent = answered || dropped ? `${frames} answered, ${dropped} dropped${speed}${gone}` : "";
   }
 
   redraw() {
@@ -123,11 +136,12 @@ export class VideoPanel {
     this.#stage.draw();
   }
 
-  /** Of objects without a mask. */
-  #drawBoxes(context, frame) {
+  /** Boxes of objects without a mask, and names. */
+  #drawMarks(context, frame) {
     if (!this.#answer) return;
     const how = { ...this.#looks(), edges: [], opacity: this.#opacity };
     drawMarks(context, frame, this.#answer, how);
+    if (this.#names) drawNames(context, frame, this.#answer, how);
   }
 }
 
@@ -135,8 +149,9 @@ function asSegment({ object_id: id, label, presence, ...rest }) {
   return { ...rest, score: presence, label: label || `object ${id}` };
 }
 
-function row({ object_id: id, label, presence, segmentation, bbox }) {
-  const seen = segmentation || bbox ? presence.toFixed(2) : "hidden";
+function row(found) {
+  const { object_id: id, label, presence } = found;
+  const seen = isSeen(found) ? presence.toFixed(2) : "hidden";
   const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
   swatch.style.setProperty("--color", color(id - 1));
   return make("li", {}, swatch, `Object ${id}${label ? `, ${label}` : ""}: ${seen}`);

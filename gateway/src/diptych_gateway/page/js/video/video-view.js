@@ -1,199 +1,246 @@
 /** The view that follows objects through a clip or the camera, with every model side by side. */
 
 import { byId } from "../common/dom.js";
-import { whyNot } from "../common/tasks.js";
-import { VideoPanel } from "./video-panel.js";
+import { offerVideos } from "./source/video-choice.js";
+import { Told } from "./told.js";
+import { isLive, listenToControls, showControls, wantsBoth } from "./video-controls.js";
+import { Lanes } from "./video-lanes.js";
+import { VideoModels } from "./video-models.js";
 import { VideoPrompts } from "./video-prompts.js";
-import { VideoSource } from "./video-source.js";
-import { Track } from "./video-track.js";
-
-const TASK = "video-segmentation";
-const SAMPLE = "samples/clip.webm";
+import { Run } from "./video-run.js";
+import { askAgain, change, remove, step } from "./video-steps.js";
+import { Timeline } from "./video-timeline.js";
+import { describe, legsOf, worthSeeing } from "./video-ways.js";
 
 /** @implements {import("../views.js").View} */
 export class VideoView {
-  #viewport;
-  #onError;
-  #source;
+  viewport;
+  #told = new Told();
   #prompts;
-  #models = [];
-  /** @type {VideoPanel[]} */
-  #panels = [];
-  /** @type {Track[]} */
-  #tracks = [];
-  #opacity = 1;
+  #models;
+  #timeline;
+  #lanes;
+  #run;
+  /** @type {import("./source/clip-source.js").Source | null} */
+  #source = null;
   /** The frame that the video stands still on. @type {import("./video-frame.js").Frame | null} */
   #held = null;
-  /** "none", "held" or "playing". */
-  #state = "none";
+  /** Where one is in the clip. */
+  #index = 0;
+  #turn = 0;
+  #opening = false;
 
   /**
    * @param {import("../canvas/viewport.js").Viewport} viewport
    * @param {(error: Error) => void} onError hears of refused sessions
    */
   constructor(viewport, onError) {
-    this.#viewport = viewport;
-    this.#onError = onError;
-    this.#source = new VideoSource(byId("video-live"), {
-      onFrame: (frame) => this.#eachTrack((track) => track.offer(frame)),
-      onMissed: () => this.#eachTrack((track) => track.drop()),
-      onEnd: () => this.#hold(),
-      onLost: (text) => this.#stop(text),
+    this.viewport = viewport;
+    this.#prompts = new VideoPrompts(viewport, this.#told, {
+      onChange: (act) => this.#change(act),
+      onDraw: () => this.#models.redraw(),
     });
-    this.#prompts = new VideoPrompts(viewport, {
-      onPrompt: (object, prompt) => {
-        const frame = this.#held;
-        if (frame) this.#eachTrack((track) => track.point(object, frame, prompt));
-        this.#show();
-      },
-      onForget: (object) => this.#eachTrack((track) => track.forget(object)),
-      onDraw: () => this.#panels.forEach((panel) => panel.redraw()),
+    const hear = { tool: this.#prompts.tool, onError, onChange: () => this.#show() };
+    this.#models = new VideoModels(viewport, this.#told, hear);
+    this.#timeline = new Timeline(async (index) => {
+      if (this.#run.kind) await this.#halt();
+      if (this.#source) await this.#stand(index);
     });
-    this.#listen();
+    this.#lanes = new Lanes(this.#told, {
+      onChoose: (id) => this.#change(() => (this.#told.current = id)),
+      onRemove: (id) => this.#remove(id),
+      onSeek: (index) => this.#timeline.seek(index),
+    });
+    const onRun = { onAt: (index) => this.#at(index), onEnd: (problem) => this.#pause(problem) };
+    this.#run = new Run(() => this.#models.tracks, onRun);
+    offerVideos((open) => this.#open(open), (text) => this.#lose(text));
+    listenToControls({
+      track: () => (this.#run.kind ? this.#pause() : this.#track()),
+      play: () => (this.#run.kind ? this.#pause() : this.#replay()),
+      undo: () => this.#step("undo"),
+      redo: () => this.#step("redo"),
+      restart: () => this.#restart(),
+      stop: () => this.#close(""),
+      onMode: () => this.#show(),
+    });
     this.#show();
   }
 
   show() {}
 
-  /** The camera is not left on unseen. */
+  /** The camera is not left on unseen; what it has shown stays. */
   hide() {
-    if (this.#source.live) this.#stop("");
-    else if (this.#state === "playing") this.#hold();
+    if (this.#run.kind) this.#pause();
+    if (this.#source?.live) this.#source.end?.();
   }
 
   /** @param {import("../views.js").Known} known */
-  take({ models }) {
-    if (models === this.#models) return;
-    this.#models = models;
-    this.#eachTrack((track) => track.remove());
-    const tracked = [];
-    this.#panels = models.map((model) => {
-      const onAgain = () => tracks.get(model.model_id)?.resume();
-      const panel = new VideoPanel(model, this.#viewport, { tool: this.#prompts.tool, onAgain });
-      panel.opacity = this.#opacity;
-      const why = whyNot(model, TASK);
-      if (why) panel.say(model.card ? "unable" : "error", why);
-      else tracked.push([model.model_id, new Track(model.model_id, panel, this.#onError)]);
-      return panel;
-    });
-    const tracks = new Map(tracked);
-    this.#tracks = [...tracks.values()];
-    byId("video-panels").replaceChildren(...this.#panels.map((panel) => panel.element));
-    byId("video-panels").style.setProperty("--count", String(Math.max(tracked.length, 1)));
-    this.#rest();
+  take({ chosen }) {
+    this.#models.take(chosen);
+    this.#lanes.models = this.#models.answering;
+    if (this.#held) for (const track of this.#models.tracks) track.look(this.#held);
+    this.#show();
   }
 
   takeOpacity(share) {
-    this.#opacity = share;
-    for (const panel of this.#panels) panel.opacity = share;
+    this.#models.opacity = share;
   }
 
-  #listen() {
-    const file = byId("video-file");
-    file.addEventListener("change", () => {
-      if (file.files[0]) this.#openFile(file.files[0]);
-      file.value = ""; // so that the same file can be chosen again
-    });
-    byId("video-view").addEventListener("drop", (event) => {
-      const dropped = event.dataTransfer?.files[0];
-      if (!dropped) return;
-      event.preventDefault();
-      event.stopPropagation();
-      document.body.classList.remove("dropping");
-      this.#openFile(dropped);
-    });
-    const buttons = {
-      sample: () => this.#open(() => this.#source.openClip(SAMPLE, "The sample")),
-      camera: () => this.#open(() => this.#source.openCamera()),
-      play: () => this.#playOrHold(),
-      restart: () => this.#restart(),
-      stop: () => this.#stop(""),
-    };
-    for (const [name, act] of Object.entries(buttons)) byId(`video-${name}`).addEventListener("click", act);
+  takeLook(look) {
+    this.#models.look = look;
   }
 
-  #openFile(file) {
-    this.#open(() => this.#source.openClip(file, file.name));
+  /**
+   * What there is to take along.
+   *
+   * @returns {{source: import("./source/clip-source.js").Source, prompts: any[], both: boolean,
+   *   models: {model: any, name: string, record: import("./track/video-record.js").Record}[]} | null}
+   */
+  get clip() {
+    if (!this.#source) return null;
+    return { source: this.#source, prompts: this.#told.all, both: wantsBoth(), models: this.#models.answering };
   }
 
-  /** @param {() => Promise<boolean>} open */
+  /** @param {import("./source/video-choice.js").Open} open */
   async #open(open) {
-    this.#stop("");
-    byId("video-live").hidden = false; // while hidden it presents no frames
+    this.#close("");
+    const turn = this.#turn;
+    this.#opening = true;
+    byId("video-tools").hidden = false; // while hidden it presents no frames
     try {
-      if (!(await open())) return;
-      await this.#hold();
+      const source = await open(byId("video-live"));
+      if (turn !== this.#turn) return source.close?.();
+      this.#opening = false;
+      this.#source = this.#models.source = source;
+      byId("video-mode").value = source.live ? "live" : "every";
+      await this.#stand(source.live ? source.count - 1 : 0);
+      byId("video-panels").scrollIntoView({ block: "nearest" });
     } catch (error) {
-      this.#stop(error.message);
+      if (turn === this.#turn) this.#close(error.message);
     }
   }
 
-  async #playOrHold() {
-    if (this.#state === "playing") return this.#hold();
-    this.#state = "playing";
-    this.#forgetHeld();
+  /** @param {number} index @param {{hold?: boolean}} [how] `hold`: models are asked about that frame too */
+  async #stand(index, { hold = false } = {}) {
+    const turn = ++this.#turn;
+    this.#at(index);
+    const frame = await this.#source.grab(index).catch((error) => error);
+    if (turn !== this.#turn) return frame.letGo?.();
+    byId("video-problem").textContent = frame.bitmap ? "" : frame.message;
+    if (frame.bitmap) {
+      this.#letGo();
+      this.#held = this.#prompts.frame = frame;
+      for (const track of this.#models.tracks) {
+        if (hold) track.hold(frame);
+        else track.look(frame);
+        track.rest();
+      }
+    }
     this.#show();
-    await this.#source.play();
   }
 
-  async #hold() {
-    this.#state = "held";
-    this.#forgetHeld();
-    const frame = await this.#source.hold();
-    if (this.#state !== "held" || this.#held) return frame.letGo();
-    this.#held = frame;
-    this.#prompts.frame = frame;
-    this.#eachTrack((track) => track.hold(frame));
+  /** Shows where one is. @param {number} index */
+  #at(index) {
+    this.#index = index;
+    if (this.#source.live) this.#timeline.frames = this.#source;
+    this.#timeline.show(index);
+  }
+
+  #track() {
+    this.#letGo();
+    if (isLive()) this.#run.live(this.#source, this.#index);
+    else this.#run.every(this.#source, (source) => legsOf(source, this.#told, this.#models.tracks));
     this.#show();
-    this.#rest();
+  }
+
+  #replay() {
+    const from = this.#index < this.#source.count - 1 ? this.#index : 0;
+    this.#letGo();
+    this.#run.replay(this.#source, from, worthSeeing(this.#models.answering));
+    this.#show();
+  }
+
+  /** Stands still on the frame that is seen. @param {string} [problem] a sentence */
+  async #pause(problem = "") {
+    const hold = this.#run.kind === "live";
+    const index = (await this.#halt()) ?? this.#index;
+    if (!this.#source) return;
+    await this.#stand(index, { hold });
+    if (problem) byId("video-problem").textContent = problem;
+  }
+
+  #halt() {
+    return this.#run.pause(this.#source);
+  }
+
+  /** @param {() => void} act changes what is said */
+  #change(act) {
+    change(this.#told, this.#models.tracks, this.#held, act);
+    this.#show();
+  }
+
+  async #remove(id) {
+    if (this.#run.kind) await this.#pause();
+    remove(this.#told, this.#models.tracks, id, this.#index);
+    await this.#stand(this.#index);
+    byId("video-new").focus();
+  }
+
+  /** @param {"undo" | "redo"} way */
+  async #step(way) {
+    if (this.#run.kind) await this.#pause();
+    await this.#stand(step(this.#told, this.#models.tracks, way));
+    if (this.#held) askAgain(this.#told, this.#models.tracks, this.#held);
   }
 
   async #restart() {
+    if (this.#run.kind) await this.#halt();
     this.#clear();
-    await this.#source.toStart();
-    await this.#hold();
+    await this.#stand(this.#source.live ? this.#source.count - 1 : 0);
   }
 
   /** @param {string} problem a sentence, or "" */
-  #stop(problem) {
-    this.#state = "none";
-    this.#source.close();
+  #close(problem) {
+    this.#turn += 1;
+    this.#opening = false;
+    if (this.#run.kind) this.#halt();
+    this.#source?.close?.();
+    this.#source = this.#models.source = null;
     this.#clear();
     byId("video-problem").textContent = problem;
     this.#show();
-    this.#rest();
+  }
+
+  /** A camera is gone: what it has shown stays. */
+  async #lose(text) {
+    if (!this.#source?.live) return;
+    const pausing = this.#run.kind ? this.#pause() : Promise.resolve();
+    this.#source.end?.();
+    await pausing;
+    byId("video-problem").textContent = text;
+    this.#show();
   }
 
   #clear() {
-    this.#forgetHeld();
-    this.#prompts.reset();
-    this.#eachTrack((track) => track.reset());
-    this.#viewport.reset();
+    this.#letGo();
+    this.#told.reset();
+    for (const track of this.#models.tracks) track.reset();
+    this.viewport.reset();
   }
 
-  #forgetHeld() {
+  #letGo() {
     this.#held?.letGo();
-    this.#held = null;
-    this.#prompts.frame = null;
-  }
-
-  /** @param {(track: Track) => void} act */
-  #eachTrack(act) {
-    for (const track of this.#tracks) act(track);
-  }
-
-  /** What panels without a session say. */
-  #rest() {
-    const text = this.#state === "none" ? "Choose a clip or the camera." : "Click on an object.";
-    this.#eachTrack((track) => track.rest(text));
+    this.#held = this.#prompts.frame = null;
   }
 
   #show() {
-    const playing = this.#state === "playing";
-    byId("video-tools").hidden = this.#state === "none";
-    byId("video-live").hidden = this.#state === "none";
-    byId("video-play").textContent = playing ? "Pause" : "Play";
-    byId("video-play").disabled = !playing && this.#source.atEnd;
-    byId("video-pointing").disabled = !this.#held;
+    const [source, kind] = [this.#source, this.#run.kind];
+    const next = describe(kind || !source ? [] : legsOf(source, this.#told, this.#models.tracks), this.#models.tracks, kind);
+    showControls({ kind, source, opening: this.#opening, held: this.#held !== null, told: this.#told, next });
+    this.#models.redraw();
+    if (!source) return;
+    this.#timeline.frames = source;
+    this.#timeline.show(this.#index);
+    this.#lanes.count = source.count;
   }
 }

@@ -1,6 +1,6 @@
 /** One video session with one model, over a WebSocket of its own. */
 
-import { ApiError, keptToken, problem } from "../common/api.js";
+import { ApiError, keptToken, problem } from "../../common/api.js";
 
 /** Frames that are sent ahead of their answers: one is worked on while the next one travels. */
 const AHEAD = 2;
@@ -8,7 +8,7 @@ const [DONE, TOO_LARGE] = [1000, 1009];
 
 /**
  * @typedef {object} Hear
- * @property {(answer: any) => void} onFrame what was found on a frame
+ * @property {(answer: any, bytes: number) => void} onFrame what was found on a frame, and the size of that message
  * @property {(error: ApiError, frameIndex: number | null) => void} onRefused the session goes on
  * @property {(error: ApiError) => void} onEnd it is over, and why
  */
@@ -23,9 +23,11 @@ export class VideoSession {
   /** Frames without an answer, by the number of their message. */
   #unanswered = new Set();
   #over = false;
+  /** The newest so many frames can be prompted on. */
+  heldFrames = Infinity;
 
-  /** @param {string} model @param {Hear} hear */
-  constructor(model, hear) {
+  /** @param {string} model @param {Hear} hear @param {any} [options] further ones of the session, as `track_all` */
+  constructor(model, hear, options = {}) {
     this.#hear = hear;
     const url = new URL("api/video", document.baseURI);
     url.protocol = url.protocol.replace("http", "ws");
@@ -34,9 +36,9 @@ export class VideoSession {
       for (const message of this.#early ?? []) this.#socket.send(message);
       this.#early = null;
     });
-    this.#socket.addEventListener("message", ({ data }) => this.#take(JSON.parse(data)));
+    this.#socket.addEventListener("message", ({ data }) => this.#take(JSON.parse(data), data.length));
     this.#socket.addEventListener("close", ({ code }) => this.#lost(code));
-    this.#say({ event: "start", model, token: keptToken() });
+    this.#say({ event: "start", model, token: keptToken(), ...options });
   }
 
   /** Another frame may be sent; those that come meanwhile are dropped. */
@@ -44,12 +46,17 @@ export class VideoSession {
     return !this.#over && this.#unanswered.size < this.#room;
   }
 
+  /** Everything that was sent is answered. */
+  get idle() {
+    return !this.#unanswered.size;
+  }
+
   get over() {
     return this.#over;
   }
 
-  /** @param {import("./video-frame.js").Frame} frame */
-  sendFrame({ index, file }) {
+  /** @param {number} index grows @param {Blob} file */
+  sendFrame(index, file) {
     const head = new DataView(new ArrayBuffer(8));
     head.setBigUint64(0, BigInt(index));
     this.#unanswered.add(this.#send(new Blob([head, file])));
@@ -60,9 +67,10 @@ export class VideoSession {
    *
    * @param {number} objectId
    * @param {number} frameIndex one that is still held; the newest one always is
-   * @param {{points?: [number, number, boolean][], box?: number[] | null}} prompt in pixels of the frame
+   * @param {{points?: [number, number, boolean][], box?: number[] | null, mask?: any}} prompt in pixels of the frame
    */
   prompt(objectId, frameIndex, prompt) {
+    this.#unanswered.add(this.#number + 1);
     this.#say({ event: "prompt", object_id: objectId, frame_index: frameIndex, ...prompt });
   }
 
@@ -87,11 +95,14 @@ export class VideoSession {
     return this.#number;
   }
 
-  #take(answer) {
+  #take(answer, bytes) {
     if (this.#over) return;
     this.#unanswered.delete(answer.in_reply_to);
-    if (answer.event === "started") this.#room = Math.min(AHEAD, answer.limits.max_frames_in_flight);
-    if (answer.event === "frame") this.#hear.onFrame(answer);
+    if (answer.event === "started") {
+      this.#room = Math.min(AHEAD, answer.limits.max_frames_in_flight);
+      this.heldFrames = answer.limits.held_frames;
+    }
+    if (answer.event === "frame") this.#hear.onFrame(answer, bytes);
     if (answer.event === "refused") this.#hear.onRefused(problem(answer.problem), answer.frame_index);
     if (answer.event === "failed") this.#end(problem(answer.problem));
   }

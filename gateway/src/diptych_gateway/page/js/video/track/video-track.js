@@ -1,0 +1,247 @@
+/** One model on a video: its sessions, what it has answered, and what its panel shows of that. */
+
+import { Figures } from "./video-figures.js";
+import { Passes } from "./passes.js";
+import { Pass } from "./video-pass.js";
+import { Record } from "./video-record.js";
+import { seeds, tell } from "./video-seeds.js";
+
+/** Numbers from here on are of objects that a model has found by itself. */
+export const OWN_IDS = 2 ** 30;
+
+export class Track {
+  /** Of further options of the sessions. */
+  options = {};
+  /** @type {import("../source/clip-source.js").Source | null} */
+  source = null;
+  #told;
+  #panel;
+  #hear;
+  #passes = new Passes(() => this.record.ageBack());
+  #opening = false;
+  #turn = 0;
+  #failed = false;
+  /** The panel shows what is answered last; else it stands still. */
+  #follows = false;
+  #figures = new Figures();
+  /** Who waits for answers. */
+  #waiting = [];
+
+  /**
+   * @param {string} model id
+   * @param {import("../video-panel.js").VideoPanel} panel
+   * @param {import("../told.js").Told} told
+   * @param {{onError: (error: Error) => void, onChange: () => void}} hear of sessions that were refused; of answers
+   */
+  constructor(model, panel, told, hear) {
+    this.model = model;
+    this.record = new Record(told);
+    this.#panel = panel;
+    this.#told = told;
+    this.#hear = hear;
+  }
+
+  /** It follows something, or finds it by itself. */
+  get asks() {
+    return !this.#failed && (this.options.track_all || this.#told.known.length > 0);
+  }
+
+  /** Whether a frame has to be sent. @param {number} index @param {1 | -1} way */
+  wants(index, way) {
+    return this.asks && !this.record.isFresh(index, way) && !this.#passes.get(way)?.waitsFor(index);
+  }
+
+  /** Sends a frame if it is wanted, when there is room. @param {import("../video-frame.js").Frame} frame @param {1 | -1} way */
+  async advance(frame, way) {
+    if (!this.wants(frame.index, way)) return;
+    this.#follows = true;
+    const pass = this.#passes.get(way);
+    if (!pass || frame.index !== pass.newest + way) return this.#open(frame, way);
+    while (!pass.ready && !pass.over) await new Promise((resolve) => this.#waiting.push(resolve));
+    if (pass === this.#passes.get(way)) tell(pass, frame, this.#told);
+  }
+
+  /** A frame of a video that plays: it is sent, or dropped if others are on their way. */
+  offer(frame) {
+    this.#follows = true;
+    const pass = this.#passes.get(1);
+    if (!this.asks) this.#show(frame);
+    else if (!pass) this.#open(frame, 1);
+    else if (!this.#opening && pass.ready && pass.isAhead(frame.index)) this.#play(pass, frame);
+  }
+
+  /** The frame that a video was stopped on is never dropped. */
+  hold(frame) {
+    this.look(frame);
+    const pass = this.#passes.get(1);
+    if (this.asks && pass && !this.#opening && pass.isAhead(frame.index)) this.#play(pass, frame);
+  }
+
+  /** Only looks at a frame and what is known of it. */
+  look(frame) {
+    this.#follows = false;
+    this.#show(frame);
+  }
+
+  /** Something is said of an object on the frame that is seen. @param {number} id */
+  point(id, frame) {
+    this.#failed = false;
+    if (!this.#told.known.includes(id)) return this.#unsay(id, frame);
+    this.record.age(frame.index);
+    this.#passes.close(-1);
+    if (this.#opening) return; // it reads what is said when it begins
+    const pass = this.#passes.get(1);
+    const said = this.#told.prompts(frame.index).find((one) => one.id === id);
+    if (said && pass?.holds(frame.index)) pass.prompt(id, frame.index, said.prompt);
+    else if (said && pass?.isAhead(frame.index)) tell(pass, frame, this.#told);
+    else this.#open(frame, 1, id);
+  }
+
+  /** @param {number} id */
+  forget(id) {
+    this.#passes.remove(id);
+    this.record.forget(id);
+    this.rest();
+    this.#count();
+  }
+
+  /** Nothing is said of an object any more; its number may be used again, but not in this session. */
+  #unsay(id, frame) {
+    this.#closeAll();
+    this.record.forget(id);
+    this.look(frame);
+    this.rest();
+    this.#count();
+  }
+
+  /** Things are as they were at another step of the prompts. @param {number} step */
+  back(step) {
+    this.#closeAll();
+    this.record.back(step);
+    this.#count();
+  }
+
+  /** Everything that was sent is answered, or never will be. */
+  async idle() {
+    while (this.#opening || !this.#passes.idle) await new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Goes on where a session was lost, with the objects where they were told to be or last seen. */
+  resume() {
+    const frame = this.#panel.frame;
+    this.#failed = false;
+    this.#passes.close(1);
+    if (frame && this.asks) this.#open(frame, 1);
+    else this.rest();
+    this.#hear.onChange();
+  }
+
+  /** What to say as long as nothing is asked. */
+  rest() {
+    if (!this.asks) this.#panel.say("idle", "Click on an object.");
+  }
+
+  /** As at the start. */
+  reset() {
+    this.#closeAll();
+    this.record.clear();
+    this.#figures.reset();
+    this.#failed = false;
+    this.#panel.show(null);
+    this.#panel.say("off", "Choose a clip or the camera.");
+    this.#count();
+  }
+
+  remove() {
+    this.#closeAll();
+    this.#panel.remove();
+  }
+
+  /** A new session, which is told of every object where it was seen last. @param {number} [anew] see `seeds` */
+  async #open(frame, way, anew) {
+    this.#passes.close(way);
+    const turn = ++this.#turn;
+    this.#opening = true;
+    frame.keep();
+    this.#panel.say("open", "Opening a session …");
+    const earlier = [];
+    const here = this.source?.playing;
+    const known = seeds(frame.index, way, this.#told, this.record, { here, anew });
+    for (const index of known.keys()) {
+      const one = index !== frame.index && (await this.source?.grab(index).catch(() => null));
+      if (one) earlier.push(one);
+    }
+    if (turn === this.#turn) {
+      const pass = this.#pass(way, frame.index);
+      this.#passes.put(way, pass);
+      for (const one of earlier) tell(pass, one, this.#told, known.get(one.index));
+      tell(pass, frame, this.#told, known.get(frame.index));
+      this.#opening = false;
+    }
+    for (const one of [frame, ...earlier]) one.letGo();
+    this.#wake();
+  }
+
+  /** @param {1 | -1} way @param {number} from answers of earlier frames are known */
+  #pass(way, from) {
+    const onAnswer = (heard) => ((heard.index - from) * way >= 0 ? this.#take(heard, way) : this.#wake());
+    const onRefused = (error) => {
+      this.#panel.say("open", error.message);
+      this.#wake();
+    };
+    const onEnd = (error, asked) => this.#lose(error, way, asked);
+    return new Pass(this.model, way, { onAnswer, onRefused, onEnd }, this.options);
+  }
+
+  /** Frames that were left out meanwhile are dropped. */
+  #play(pass, frame) {
+    this.#figures.drop(pass.newest + 1, frame.index);
+    tell(pass, frame, this.#told);
+  }
+
+  #take({ index, document, bytes, frame }, way) {
+    const ids = new Set(this.#told.ids);
+    const objects = document.objects.filter(({ object_id: id }) => ids.has(id) || id >= OWN_IDS);
+    const first = !this.record.isFresh(index, way);
+    this.record.put(index, way, { ...document, objects }, bytes);
+    if (frame && first) this.#figures.answered();
+    const shown = this.#follows && frame ? frame : this.#panel.frame;
+    if (shown?.index === index) this.#show(shown);
+    const count = this.#told.known.length;
+    if (count) this.#panel.say("open", count === 1 ? "Following 1 object" : `Following ${count} objects`);
+    this.#count();
+    this.#wake();
+  }
+
+  /** @param {boolean} asked something was on its way; else nothing is lost, as all that was answered stays */
+  #lose(error, way, asked) {
+    this.#passes.close(way);
+    this.#failed = asked || this.#follows;
+    if (this.#failed) this.#panel.say("error", error.message, true);
+    else this.#panel.say("idle", `${error.message} It begins anew when you go on.`);
+    this.#wake();
+    this.#hear.onError(error);
+  }
+
+  #show(frame) {
+    this.#panel.show(frame, this.record.get(frame.index), this.record.isStale(frame.index));
+  }
+
+  #count() {
+    const of = this.source && !this.source.live ? this.source.count : 0;
+    this.#panel.count(this.#figures.of(this.record, of));
+    this.#hear.onChange();
+  }
+
+  #wake() {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  #closeAll() {
+    this.#opening = false;
+    this.#turn += 1;
+    this.#passes.closeAll();
+    this.#figures.rest();
+    this.#wake();
+  }
+}

@@ -1,0 +1,72 @@
+/** The buttons of the dock: what they do, by keys too, and which of them can be used. */
+
+import { byId } from "../common/dom.js";
+
+/**
+ * @typedef {object} Controls
+ * @property {() => void} track
+ * @property {() => void} play
+ * @property {() => void} undo
+ * @property {() => void} redo
+ * @property {() => void} restart
+ * @property {() => void} stop
+ * @property {() => void} onMode models are to be asked in another way
+ */
+
+/** @param {Controls} does */
+export function listenToControls({ onMode, ...does }) {
+  for (const [name, act] of Object.entries(does)) byId(`video-${name}`).addEventListener("click", act);
+  for (const name of ["both", "mode"]) byId(`video-${name}`).addEventListener("change", onMode);
+  byId("video-view").addEventListener("keydown", (event) => {
+    const name = shortcut(event);
+    if (!name) return;
+    event.preventDefault();
+    byId(`video-${name}`).click();
+  });
+}
+
+/** Frames are dropped where models are slower than the video. */
+export function isLive() {
+  return byId("video-mode").value === "live";
+}
+
+export function wantsBoth() {
+  return byId("video-both").checked;
+}
+
+/**
+ * @param {object} state
+ * @param {string} state.kind of what goes on, "" for nothing
+ * @param {import("./source/clip-source.js").Source | null} state.source
+ * @param {boolean} state.opening
+ * @param {boolean} state.held a frame stands still
+ * @param {import("./told.js").Told} state.told
+ * @param {{label: string, note: string, can: boolean}} state.next
+ */
+export function showControls({ kind, source, opening, held, told, next }) {
+  byId("video-tools").hidden = !source && !opening;
+  byId("video-panels").hidden = byId("video-tabs").hidden = !source;
+  const tracks = kind === "every" || kind === "live";
+  const able = {
+    pointing: held,
+    mode: !kind && !source?.live,
+    both: !kind && !isLive(),
+    undo: told.canUndo,
+    redo: told.canRedo,
+    track: tracks || (!kind && (next.can || Boolean(source?.live))),
+    play: !tracks && source !== null,
+  };
+  for (const [name, can] of Object.entries(able)) byId(`video-${name}`).disabled = !can;
+  byId("video-track").textContent = tracks ? "Pause" : next.label;
+  byId("video-play").textContent = kind === "replay" ? "Pause" : "Play";
+  byId("video-note").textContent = next.note;
+}
+
+/** The button that a key stands for. @param {KeyboardEvent} event */
+function shortcut({ key, ctrlKey, metaKey, shiftKey, altKey }) {
+  const name = key.toLowerCase();
+  if (altKey) return null;
+  if (!ctrlKey && !metaKey) return name === "n" ? "new" : null;
+  if (name === "z") return shiftKey ? "redo" : "undo";
+  return name === "y" ? "redo" : null;
+}
