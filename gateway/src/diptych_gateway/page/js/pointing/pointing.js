@@ -3,6 +3,7 @@
 import { Crosshair } from "./crosshair.js";
 import { byId } from "../common/dom.js";
 import { Grip, inPixels } from "./grip.js";
+import { EMPTY } from "../prompt/prompts.js";
 import { drawPrompts } from "./prompt-marks.js";
 import { cursorOf, fine, handlesOf, nameOf, targetAt } from "./targets.js";
 
@@ -128,7 +129,8 @@ export class Pointing {
     this.under?.(context, frame);
     const { current } = this.#prompts;
     const { draft, busy, held } = this.#grip;
-    const objects = draft ? this.#prompts.objects.with(draft.object, draft.wanted) : this.#prompts.objects;
+    const seen = this.#scene().objects;
+    const objects = draft ? seen.with(draft.object, draft.wanted) : seen;
     const crosshair = this.#crosshair.at && inPixels(this.#crosshair.at, this.#size);
     const marked = busy ? held : this.#marked();
     drawPrompts(context, frame, { size: this.#size, objects, current, crosshair, marked, busy });
@@ -137,7 +139,8 @@ export class Pointing {
 
   #scene() {
     const { objects, current } = this.#prompts;
-    return { objects, current, size: this.#size };
+    const seen = objects.map((object) => (object.hidden ? EMPTY : object));
+    return { objects: seen, current, size: this.#size };
   }
 
   #targetAt(position, near) {

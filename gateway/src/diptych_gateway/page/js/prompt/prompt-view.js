@@ -8,7 +8,7 @@ import { noResult, withKept } from "./kept.js";
 import { Painting } from "./painting.js";
 import { Panels } from "../panels/panels.js";
 import { Pointing } from "../pointing/pointing.js";
-import { showObjects } from "./prompt-list.js";
+import { listenToObjects, showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
 import { Prompts } from "./prompts.js";
 import { arrives } from "./taken.js";
@@ -116,16 +116,39 @@ export class PromptView {
     for (const [id, act] of Object.entries(does)) {
       byId(id).addEventListener("click", () => this.#change(act));
     }
+    listenToObjects(this.#prompts, (act) => this.#change(act), () => this.#labels());
+    byId("show-keys").addEventListener("click", () => this.#showKeys());
     // Wherever the focus is: who points with one hand has the other one on the keys.
     document.addEventListener("keydown", (event) => {
       if (!this.#seen || event.defaultPrevented || event.target.closest?.(TYPED)) return;
+      if (document.querySelector("dialog[open]")) return;
       if (REMOVES.includes(event.key) && this.#remove(event.target)) event.preventDefault();
-      if (isPlain(event) && this.#candidates.pick(Number(event.key) - 1)) event.preventDefault();
+      if (isPlain(event) && this.#press(event)) event.preventDefault();
       const id = shortcut(event);
       if (!id && !this.#tools.press(event)) return;
       event.preventDefault();
       if (id) this.#change(does[id]);
     });
+  }
+
+  /** Whether a key without others was used. */
+  #press({ key, shiftKey }) {
+    const name = key.toLowerCase();
+    if (name === "o") this.#change(() => this.#prompts.chooseNext(shiftKey ? -1 : 1));
+    else if (name === "r") byId("object-name").focus();
+    else if (name === "h") byId("hide").click();
+    else if (name === "?") this.#showKeys();
+    else return this.#candidates.pick(Number(key) - 1);
+    return true;
+  }
+
+  async #showKeys() {
+    (await import("./keys.js")).showKeys();
+  }
+
+  /** What models call what they found. */
+  #labels() {
+    return this.answers().flatMap(({ answer }) => answer.segments.map(({ document }) => document.label));
   }
 
   /** What a key takes away: the mark under the pointer, or the object of the button that has the focus. */
@@ -174,7 +197,7 @@ export class PromptView {
   #keys() {
     const { picks } = this.#candidates;
     const asked = [this.#prompts.asked(), picks.filter(({ further }) => further)];
-    const shown = [picks, this.#prompts.objects.map(({ mask, keep, label }) => [keep && mask?.counts, label])];
+    const shown = [picks, this.#prompts.objects.map(({ mask, keep, label, hidden }) => [keep && mask?.counts, label, hidden])];
     return { asked: JSON.stringify(asked), shown: JSON.stringify(shown) };
   }
 
