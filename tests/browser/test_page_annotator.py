@@ -73,6 +73,8 @@ async def test_an_annotator_cuts_out_three_things(opened: Opened, tmp_path: Path
     # What is hidden is not shown and not taken along; an afternoon's work is in the address.
     await page.keyboard.press("h")
     await expect_area(opened, 14 * 20, 24 * 18)
+    asked = (await copied(opened, "Python")).partition("prompts=[")[2].partition("\n")[0]
+    assert asked.count("Prompt(") == 2
     await page.keyboard.press("h")
     await expect_area(opened, 14 * 20, 24 * 18, 100)
     named = [(one["label"], one["category_id"]) for one in (await shown(opened))[:3]]

@@ -4,7 +4,7 @@ import { Crosshair } from "./crosshair.js";
 import { byId } from "../common/dom.js";
 import { Grip, inPixels } from "./grip.js";
 import { EMPTY } from "../prompt/prompts.js";
-import { drawPrompts } from "./prompt-marks.js";
+import { drawBoxes, drawPrompts } from "./prompt-marks.js";
 import { cursorOf, fine, handlesOf, nameOf, targetAt } from "./targets.js";
 
 /** How far from a mark it is taken hold of, in CSS pixels. */
@@ -124,17 +124,25 @@ export class Pointing {
     return target !== null;
   }
 
+  drawUnder(context, frame) {
+    if (this.#size) drawBoxes(context, frame, this.#marks());
+  }
+
   draw(context, frame) {
     if (!this.#size) return;
     this.under?.(context, frame);
+    drawPrompts(context, frame, this.#marks());
+    this.tool?.draw?.(context, frame);
+  }
+
+  #marks() {
     const { current } = this.#prompts;
     const { draft, busy, held } = this.#grip;
     const seen = this.#scene().objects;
     const objects = draft ? seen.with(draft.object, draft.wanted) : seen;
     const crosshair = this.#crosshair.at && inPixels(this.#crosshair.at, this.#size);
     const marked = busy ? held : this.#marked();
-    drawPrompts(context, frame, { size: this.#size, objects, current, crosshair, marked, busy });
-    this.tool?.draw?.(context, frame);
+    return { size: this.#size, objects, current, crosshair, marked, busy };
   }
 
   #scene() {

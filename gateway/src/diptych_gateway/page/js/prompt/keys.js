@@ -1,6 +1,11 @@
-/** All keys of the prompt view, in one overlay. */
+/** The keys of the prompt view, and an overlay that lists them all. */
 
-import { make } from "../common/dom.js";
+import { byId, make } from "../common/dom.js";
+
+const TYPED = "textarea, select, input:not([type=checkbox], [type=radio], [type=range], [type=file])";
+const REMOVES = ["Delete", "Backspace"];
+/** Keys that stand for buttons. */
+const BUTTONS = { n: "new-object", h: "hide", "?": "show-keys" };
 
 const KEYS = [
   ["Pointing", [
@@ -38,16 +43,50 @@ const KEYS = [
   ]],
 ];
 
-/** @type {HTMLDialogElement | null} */
-let dialog = null;
+/**
+ * Listens wherever the focus is: who points with one hand has the other one on the keys.
+ *
+ * @param {{isSeen: () => boolean, next: (step: 1 | -1) => void, pick: (candidate: number) => boolean,
+ *   remove: (element: HTMLElement) => boolean, press: (event: KeyboardEvent) => boolean}} does what keys do
+ *   that stand for no button; whether they did
+ */
+export function listenToKeys({ isSeen, next, pick, remove, press }) {
+  /** @type {HTMLDialogElement | null} */
+  let dialog = null;
+  byId("show-keys").addEventListener("click", () => {
+    dialog ??= build();
+    dialog.showModal();
+  });
+  const use = (event) => {
+    const { key, shiftKey } = event;
+    const name = key.toLowerCase();
+    const button = buttonOf(event);
+    if (button) byId(button).click();
+    else if (REMOVES.includes(key)) return remove(event.target);
+    else if (event.ctrlKey || event.metaKey || event.altKey) return press(event);
+    else if (name === "o") next(shiftKey ? -1 : 1);
+    else if (name === "r") byId("object-name").focus();
+    else return pick(Number(key) - 1) || press(event);
+    return true;
+  };
+  document.addEventListener("keydown", (event) => {
+    if (!isSeen() || dialog?.open || event.defaultPrevented || event.target.closest?.(TYPED)) return;
+    if (use(event)) event.preventDefault();
+  });
+}
 
-export function showKeys() {
-  dialog ??= build();
-  if (!dialog.open) dialog.showModal();
+/** @param {KeyboardEvent} event */
+function buttonOf({ key, ctrlKey, metaKey, shiftKey, altKey }) {
+  const name = key.toLowerCase();
+  if (altKey) return null;
+  if (!ctrlKey && !metaKey) return BUTTONS[name];
+  if (name === "z") return shiftKey ? "redo" : "undo";
+  return name === "y" ? "redo" : null;
 }
 
 function build() {
-  const close = make("button", { type: "button", onclick: () => dialog.close() }, "Close");
+  const element = make("dialog", { class: "keys", "aria-labelledby": "keys-title" });
+  const close = make("button", { type: "button", onclick: () => element.close() }, "Close");
   const groups = KEYS.map(([title, keys]) =>
     make(
       "section",
@@ -56,9 +95,7 @@ function build() {
       make("dl", {}, ...keys.flatMap(([key, what]) => [make("dt", {}, key), make("dd", {}, what)])),
     ),
   );
-  const element = make(
-    "dialog",
-    { class: "keys", "aria-labelledby": "keys-title" },
+  element.append(
     make("header", {}, make("h2", { id: "keys-title" }, "Keys and gestures"), close),
     make("div", {}, ...groups),
   );

@@ -53,6 +53,7 @@ export function showObjects(prompts, { onChoose, onRemove, onRemoveBox }) {
     }),
   );
   if (focused) refocus(list, focused, prompts.current);
+  bringIntoSight(list, list.children[prompts.current]);
   const { label = "", hidden = false } = prompts.objects[prompts.current];
   const input = byId("object-name");
   if (document.activeElement !== input) input.value = label;
@@ -91,6 +92,12 @@ export function listenToObjects(prompts, onChange, known) {
     onChange(() => prompts.chooseNext(step));
     byId("objects").querySelector(`[data-choose="${prompts.current}"]`)?.focus();
   });
+}
+
+/** Scrolls the list alone: the page stays where it is. */
+function bringIntoSight(list, item) {
+  const [whole, part] = [list, item].map((element) => element.getBoundingClientRect());
+  list.scrollLeft += Math.max(part.right - whole.right, 0) + Math.min(part.left - whole.left, 0);
 }
 
 /** Keeps the keyboard's place in a list that was made anew. */
