@@ -31,6 +31,7 @@ export class VideoModels {
     this.#viewport = viewport;
     this.#told = told;
     this.#hear = hear;
+    this.#tabs.element.hidden = true;
     byId("video-panels").before(this.#tabs.element);
   }
 
@@ -49,6 +50,7 @@ export class VideoModels {
   /** @param {import("./source/clip-source.js").Source | null} source */
   set source(source) {
     this.#source = source;
+    this.#tabs.element.hidden = !source;
     for (const track of this.tracks) track.source = source;
   }
 
