@@ -158,9 +158,10 @@ class FakeSegmentService:
             self._images.clear()
 
     def start(self) -> None:
-        """Starts to listen on the loopback interface."""
+        """Starts to listen on the loopback interface; after a stop, at the same address again."""
         from ._servicers import add_servicers
 
+        self._stopped.clear()
         self._server = grpc.server(
             ThreadPoolExecutor(8, thread_name_prefix="diptych-fake"),
             options=[
@@ -169,7 +170,7 @@ class FakeSegmentService:
             ],
         )
         add_servicers(self, self._server, gateway=self._gateway)
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self.address = f"127.0.0.1:{self._server.add_insecure_port(self.address or '127.0.0.1:0')}"
         self._server.start()
 
     def stop(self) -> None:
