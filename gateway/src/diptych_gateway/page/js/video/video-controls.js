@@ -19,7 +19,7 @@ export function listenToControls({ onMode, ...does }) {
   for (const name of ["both", "mode"]) byId(`video-${name}`).addEventListener("change", onMode);
   byId("video-view").addEventListener("keydown", (event) => {
     const name = shortcut(event);
-    if (!name) return;
+    if (!name || isTyped(event)) return;
     event.preventDefault();
     byId(`video-${name}`).click();
   });
@@ -45,11 +45,12 @@ export function wantsBoth() {
  */
 export function showControls({ kind, source, opening, held, told, next }) {
   byId("video-tools").hidden = !source && !opening;
-  byId("video-panels").hidden = byId("video-tabs").hidden = !source;
+  byId("video-tools").classList.toggle("opening", !source);
+  byId("video-panels").hidden = !source;
   const tracks = kind === "every" || kind === "live";
   const able = {
     pointing: held,
-    mode: !kind && !source?.live,
+    mode: !kind && !source?.live && Boolean(source?.play),
     both: !kind && !isLive(),
     undo: told.canUndo,
     redo: told.canRedo,
@@ -60,6 +61,12 @@ export function showControls({ kind, source, opening, held, told, next }) {
   byId("video-track").textContent = tracks ? "Pause" : next.label;
   byId("video-play").textContent = kind === "replay" ? "Pause" : "Play";
   byId("video-note").textContent = next.note;
+}
+
+/** Keys mean something else where something is written. @param {Event} event */
+export function isTyped({ target }) {
+  const plain = "input[type=range], input[type=checkbox], input[type=radio], input[type=file]";
+  return target.matches("input, textarea, select") && !target.matches(plain);
 }
 
 /** The button that a key stands for. @param {KeyboardEvent} event */
