@@ -11,6 +11,7 @@ from typing import Any
 from bad_clips import make_encoded, make_sound_only
 from browser_page import Opened
 from PIL import Image
+from playwright.async_api import expect
 from video_page import VideoPage
 
 from diptych._pictures.images import list_images
@@ -98,6 +99,7 @@ async def test_a_file_that_is_not_played_is_a_sentence_that_says_why(
 ) -> None:
     view = VideoPage(opened)
     await opened.go("?view=video")
+    await expect(view.page.locator("#video-sample")).to_be_visible()
     said = {}
     for name in (wanted := bad_clips(tmp_path)):
         await view.page.locator("#video-file").set_input_files(tmp_path / name)

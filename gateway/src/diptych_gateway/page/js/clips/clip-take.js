@@ -54,11 +54,13 @@ export class ClipTake {
     this.#list();
   }
 
-  /** There may be more to take, or nothing any more. */
-  show() {
+  /** There may be more to take, or nothing any more. @param {string} kind of what goes on with the clip, if anything */
+  show(kind) {
     const models = this.#models().map(({ model, name }) => [model.model_id, name]);
     byId("clip-take").hidden = !models.length;
-    if (!models.length) return this.stop();
+    // A film needs the clip for itself.
+    if (!models.length || kind) this.#writing?.abort();
+    if (!models.length) return;
     if (!this.#asked) this.#ask();
     const choices = models.length > 1 ? [[ALL, "all models"], ...models] : models;
     const select = byId("clip-models");
@@ -66,11 +68,6 @@ export class ClipTake {
     const { value } = select;
     select.replaceChildren(...choices.map(([id, name]) => make("option", { value: id }, name)));
     if (choices.some(([id]) => id === value)) select.value = value;
-  }
-
-  /** A film needs the clip for itself. */
-  stop() {
-    this.#writing?.abort();
   }
 
   async #ask() {

@@ -57,6 +57,28 @@ export async function fetchCards() {
   return await (await ask("api/cards")).json();
 }
 
+/** @returns {Promise<import("../take/formats.js").Format[]>} those that this gateway writes */
+export async function fetchFormats() {
+  return await (await ask("api/export")).json();
+}
+
+/**
+ * Answers as a file that other tools read.
+ *
+ * @param {{format: string, tolerance: number, pictures: {name: string, answer: any}[]}} wanted
+ * @returns {Promise<{blob: Blob, suffix: string}>}
+ * @throws {ApiError}
+ */
+export async function exportFile(wanted) {
+  const headers = { "Content-Type": "application/json" };
+  const response = await ask("api/export", { method: "POST", headers, body: JSON.stringify(wanted) }).catch((error) => {
+    if (error.status !== 413) throw error;
+    throw new ApiError("This is more than one file holds. Save fewer pictures or objects at a time.", error);
+  });
+  const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1] ?? "";
+  return { blob: await response.blob(), suffix: name.split(".").slice(-2).join(".") || wanted.format };
+}
+
 /** @returns {Promise<import("../take/snippets.js").Server>} where this gateway is, as programs reach it */
 export async function fetchServer() {
   const { grpc_port: port, tls } = await (await ask("api/server")).json();
@@ -103,7 +125,7 @@ export async function streamCompare({ picture, options }, { onOutcome, onAgreeme
 /** Sends a request. @returns {Promise<Response>} one that went well; throws ApiError otherwise */
 async function ask(path, init = {}) {
   const token = keptToken();
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const headers = { ...init.headers, ...(token && { Authorization: `Bearer ${token}` }) };
   let response;
   try {
     response = await fetch(path, { ...init, headers });

@@ -7,6 +7,8 @@ export class Run {
   #tracks;
   #hear;
   #ended = Promise.resolve();
+  /** Why frames were, by number. @type {Map<number, string>} */
+  #leftOut = new Map();
 
   /**
    * @param {() => import("./track/video-track.js").Track[]} tracks
@@ -26,8 +28,9 @@ export class Run {
    */
   every(source, legs) {
     const turn = this.#begin("every");
+    this.#leftOut.clear();
     this.#ended = this.#through(source, legs, turn).then(
-      () => this.#end(turn),
+      () => this.#end(turn, summary([...this.#leftOut.values()])),
       (error) => this.#end(turn, error.message),
     );
   }
@@ -80,24 +83,39 @@ export class Run {
   }
 
   async #through(source, legs, turn) {
-    await this.#idle();
-    for (const { from, to, way } of legs(source)) {
+    do {
+      await this.#idle();
+      await this.#round(source, legs(source), turn);
+      if (turn !== this.#turn) return;
+      await this.#idle();
+      // What a model missed that was away for a while.
+    } while (turn === this.#turn && this.#tracks().filter(({ patience }) => patience.cameBack()).length);
+  }
+
+  async #round(source, legs, turn) {
+    for (const { from, to, way } of legs) {
       for (let index = from; (to - index) * way >= 0; index += way) {
         const asked = this.#tracks().filter((track) => track.wants(index, way));
         if (!asked.length) {
           if (!this.#tracks().some((track) => track.asks)) return;
           continue;
         }
-        const frame = await source.grab(index);
-        if (turn === this.#turn) {
+        const frame = await source.grab(index).catch((error) => this.#leaveOut(source, index, error));
+        if (turn === this.#turn && frame) {
           this.#hear.onAt(index);
           await Promise.all(asked.map((track) => track.advance(frame, way)));
         }
-        frame.letGo();
+        frame?.letGo();
         if (turn !== this.#turn) return;
       }
     }
-    await this.#idle();
+  }
+
+  /** One file of many that cannot be read costs its own frame. */
+  #leaveOut(source, index, error) {
+    if (!source.stored) throw error;
+    this.#leftOut.set(index, error.message);
+    return null;
   }
 
   #idle() {
@@ -116,4 +134,11 @@ export class Run {
       await new Promise((resolve) => setTimeout(resolve, due - performance.now()));
     }
   }
+}
+
+/** @param {string[]} problems of frames */
+function summary([first, ...others]) {
+  if (!first) return "";
+  const more = others.length === 1 ? " So was another one." : ` So were ${others.length} others.`;
+  return `${first} That frame was left out.${others.length ? more : ""}`;
 }

@@ -1,5 +1,6 @@
 /** A clip in a video element: any frame of it by its number, or all as they play. */
 
+import { whyNotPlayed } from "../../clips/clip-problem.js";
 import { FrameGrabber } from "../video-frame.js";
 import { loaded, makeVideo, onPresented, presented } from "./video-element.js";
 
@@ -65,6 +66,7 @@ export class ClipSource {
    * @throws {Error} it cannot be played; the message is a sentence
    */
   static async open(place, clip, name) {
+    if (!clip.size) throw new Error(await whyNotPlayed(clip, name));
     const video = makeVideo(place);
     const url = URL.createObjectURL(clip);
     const source = new ClipSource(video, url, name);
@@ -76,7 +78,7 @@ export class ClipSource {
       return source;
     }
     source.close();
-    throw new Error(`“${name}” cannot be played by this browser. Take a WebM or MP4 file.`);
+    throw new Error(await whyNotPlayed(clip, name));
   }
 
   /** @param {number} index */
