@@ -1,11 +1,12 @@
 """How smoothly the page pans, zooms and lights objects with 100 masks on a 12 megapixel picture.
 
-    python benchmarks/page_frame_rate.py [--size 3000x4000] [--masks 100] [--seconds 4]
+    python benchmarks/page_frame_rate.py [--size 3000x4000] [--masks 100] [--comparisons 50]
 
 Starts two fake model services that find ellipses, a gateway and the system's Chromium without a
 screen. A script in the page then sends one wheel or pointer event for each frame and notes when
 frames come. Prints frames a second and the 95th percentile of the time between two frames, with one
-half of the screen for each model; Chromium shows 60 a second at most.
+half of the screen for each model; Chromium shows 60 a second at most. Then as many pictures are
+compared one after the other, and what the page's scripts hold is told.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from diptych_gateway.settings import Endpoint, Settings
 
 MODELS = ("first", "second")
 GESTURES = ("pan", "zoom", "hover")
+COMPARED = "#agreement-said:not(:empty)"
 DRIVE = """
 async ({gesture, seconds}) => {
   const canvas = document.querySelector(".panel canvas");
@@ -94,11 +96,10 @@ async def measure(page: Page, gesture: str, seconds: float) -> list[float]:
 
 async def browse(base: str, content: bytes, seconds: float) -> dict[str, list[float]]:
     """The frames of each gesture, once both models have answered."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        raise SystemExit("Chromium is not installed: apt-get install chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(
+            executable_path=_program(), args=["--no-sandbox"]
+        )
         page = await browser.new_page(viewport={"width": 1440, "height": 900})
         await page.goto(f"{base}?sample=")
         file = {"name": "large.jpg", "mimeType": "image/jpeg", "buffer": content}
@@ -106,21 +107,47 @@ async def browse(base: str, content: bytes, seconds: float) -> dict[str, list[fl
         for model in MODELS:
             done = f'.panel[data-model="{model}"][data-state="done"]'
             await page.wait_for_selector(done, timeout=120_000)
-        await page.wait_for_selector("#agreement span", timeout=120_000)
+        await page.wait_for_selector(COMPARED, state="attached", timeout=120_000)
         for gesture in GESTURES:
             await measure(page, gesture, 0.5)  # until the browser has compiled what it runs often
         found = {gesture: await measure(page, gesture, seconds) for gesture in GESTURES}
-        print(f"memory of the page's scripts: {await _heap(page) / 1e6:.0f} MB")
         await browser.close()
         return found
 
 
-async def _heap(page: Page) -> float:
-    used: float = await page.evaluate("performance.memory.usedJSHeapSize")
-    return used
+async def heap(base: str, content: bytes, comparisons: int) -> list[float]:
+    """Bytes that the page's scripts hold after each comparison, once what is free was freed."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=_program(), args=["--no-sandbox"]
+        )
+        page = await browser.new_page(viewport={"width": 1440, "height": 900})
+        session = await page.context.new_cdp_session(page)
+        await page.goto(base)
+        held = []
+        for number in range(comparisons):
+            file = {"name": f"{number}.jpg", "mimeType": "image/jpeg", "buffer": content}
+            await page.locator("#file").set_input_files([file])  # type: ignore[list-item]
+            named = page.locator("#picture-name").get_by_text(f"{number}.jpg,")
+            await named.wait_for(timeout=120_000)
+            await page.wait_for_selector(COMPARED, state="attached", timeout=120_000)
+            await session.send("HeapProfiler.collectGarbage")
+            usage = await session.send("Runtime.getHeapUsage")
+            held.append(usage["usedSize"] + usage.get("backingStorageSize", 0.0))
+        await browser.close()
+        return held
 
 
-async def run(size: tuple[int, int], masks: int, seconds: float) -> dict[str, list[float]]:
+def _program() -> str:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        raise SystemExit("Chromium is not installed: apt-get install chromium")
+    return program
+
+
+async def run(
+    size: tuple[int, int], masks: int, seconds: float, comparisons: int
+) -> tuple[dict[str, list[float]], list[float]]:
     """Start everything, measure, and stop everything."""
     services = [FakeSegmentService((name,), gateway=False) for name in MODELS]
     for number, service in enumerate(services):
@@ -135,7 +162,9 @@ async def run(size: tuple[int, int], masks: int, seconds: float) -> dict[str, li
     gateway = Gateway(Settings(models=endpoints, port=0, http_port=0, drain_s=0.0))
     await gateway.start()
     try:
-        return await browse(f"http://127.0.0.1:{gateway.http_port}/", picture(size), seconds)
+        base = f"http://127.0.0.1:{gateway.http_port}/"
+        frames = await browse(base, picture(size), seconds)
+        return frames, await heap(base, picture(size), comparisons)
     finally:
         await gateway.stop()
         for service in services:
@@ -148,16 +177,22 @@ def main() -> None:
     parser.add_argument("--size", default="3000x4000", help="height x width in pixels")
     parser.add_argument("--masks", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each gesture")
+    parser.add_argument("--comparisons", type=int, default=50, help="after which memory is told")
     args = parser.parse_args()
     height, width = (int(part) for part in args.size.split("x"))
     print(machine.describe())
-    frames = asyncio.run(run((height, width), args.masks, args.seconds))
+    frames, held = asyncio.run(run((height, width), args.masks, args.seconds, args.comparisons))
     print(f"{args.masks} masks on {width}x{height}, two panels")
     print("gesture  frames/s   p95 ms   worst ms")
     for gesture, spent in frames.items():
         rate = len(spent) / sum(spent)
         p95, worst = machine.percentile(spent, 0.95) * 1e3, max(spent) * 1e3
         print(f"{gesture:7}  {rate:8.1f}  {p95:7.1f}  {worst:9.1f}")
+    if held:
+        first, last = held[0] / 1e6, held[-1] / 1e6
+        print(
+            f"held by the page: {first:.0f} MB after one comparison, {last:.0f} after {len(held)}"
+        )
     machine.keep("page_frame_rate", {g: len(s) / sum(s) for g, s in frames.items()})
 
 

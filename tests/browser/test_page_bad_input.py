@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from bad_pictures import heavy_picture, huge_picture
-from browser_page import Opened, held_back, rectangle
+from browser_page import Opened, answer, held_back, rectangle
 from playwright.async_api import expect
 
 from diptych.testing import FakeSegmentService
@@ -31,6 +31,48 @@ async def test_a_picture_of_80_million_pixels_is_refused_in_each_panel(
         await opened.expect_state(model, "error")
         await expect(opened.panel(model).locator(".state")).to_contain_text("50000000 pixels")
     await works_on(opened)
+
+
+async def test_a_large_picture_is_said_to_be_read_while_it_is(opened: Opened) -> None:
+    await opened.go()
+    await opened.page.evaluate(
+        """() => {
+          window.said = [];
+          const line = document.getElementById("picture-name");
+          new MutationObserver(() => said.push(line.textContent))
+            .observe(line, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    await opened.choose(huge_picture(), "huge.png")
+    await expect(opened.page.locator("#picture-name")).to_contain_text("huge.png, 10000")
+    assert (await opened.page.evaluate("said"))[0] == "Reading the picture …"
+    await opened.choose(b"dear diary", "diary.txt")
+    await expect(opened.page.locator("#problem")).not_to_be_empty()
+    await expect(opened.page.locator("#picture-name")).to_contain_text("huge.png, 10000")
+
+
+async def test_a_thousand_objects_are_listed_and_can_be_worked_with(
+    opened: Opened, services: Services
+) -> None:
+    many = [
+        rectangle(2 * (n % 40), 2 * (n // 40 % 30), 2, 2, label=f"thing {n}", score=n / 1000)
+        for n in range(1000)
+    ]
+    for service in services.values():
+        answer(service, *many)
+    await opened.go()
+    legend = opened.panel("first").locator(".legend")
+    height = await legend.evaluate("(list) => list.clientHeight")
+    await opened.choose()
+    await expect(opened.page.locator("#agreement-said")).to_contain_text("agree on 1000 objects")
+    await expect(legend.locator("button")).to_have_count(1000)
+    assert await legend.evaluate("(list) => list.clientHeight") == height
+    last = legend.get_by_text("thing 999")
+    await last.click()
+    await expect(opened.panel("first").locator(".legend [aria-pressed=false]")).to_have_count(1)
+    await opened.page.locator("#least-score").fill("95")
+    await expect(opened.panel("first").locator(".state")).to_contain_text("50 of 1000 objects")
+    await expect(opened.page.locator("#agreement tbody td").first).to_have_text("50")
 
 
 async def test_a_file_over_the_limit_is_refused_in_each_panel(opened: Opened) -> None:

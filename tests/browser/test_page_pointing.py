@@ -320,13 +320,13 @@ async def test_a_long_touch_is_the_right_button_and_a_finger_reaches_further(
     x, y = await on_screen(touched, (0.25, 0.5))
     await page.touchscreen.tap(x + 18, y)
     # The tap was on the first point's mark, and the end of the long touch was none.
-    await touched.expect_state("first", "idle")
-    await expect(page.locator("#objects")).to_contain_text("needs a point on it")
+    await expect(page.locator("#objects")).to_contain_text("1 point")
+    assert points((await asked(first, 3)).prompts[0]) == [(0.75, 0.5, False)]
     await touch("touchStart", (x, y))
     await touch("touchMove", (x + 40, y))
     await touch("touchMove", (x + 80, y + 80))
     await touch("touchEnd")
-    assert (await asked(first, 3)).prompts[0].HasField("box")
+    assert (await asked(first, 4)).prompts[0].HasField("box")
 
 
 async def start_touched(opened: Opened) -> None:

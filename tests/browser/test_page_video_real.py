@@ -91,6 +91,6 @@ async def test_a_dead_service_is_an_error_in_its_panel_and_the_other_follows_on(
     await real.until_answered("sam-2", 3)
     stack.kill("sam-2")
     await expect(real.panel("sam-2")).to_have_attribute("data-state", "error", timeout=60_000)
-    await expect(real.panel("sam-2").locator(".state")).to_contain_text("the session with it")
+    await expect(real.panel("sam-2").locator(".state")).to_contain_text("has lost this video")
     count = await real.figure("mask-rcnn", "answered")
     await real.until_answered("mask-rcnn", count + 3)

@@ -63,5 +63,7 @@ async def test_a_token_for_something_else_is_a_sentence_in_each_panel(
     await give(view, WITHOUT_VIDEO)
     for model, service in services.items():
         await expect(view.panel(model)).to_have_attribute("data-state", "error")
-        await expect(view.panel(model).locator(".state")).to_contain_text("needs a token for video")
+        await expect(view.panel(model).locator(".state")).to_contain_text(
+            "This token is for something else"
+        )
         assert service.video_requests == ()

@@ -53,6 +53,30 @@ async def test_the_line_is_dragged_on_the_picture(opened: Opened, services: Serv
     await expect(opened.page.locator(f"{PAIR}.zoomed")).to_have_count(1)
 
 
+async def test_names_stay_on_their_side_of_the_line(opened: Opened, services: Services) -> None:
+    for service in services.values():
+        answer(service, rectangle(30, 20, 30, 30, label="something"))
+    await opened.page.add_init_script(
+        """const fill = CanvasRenderingContext2D.prototype.fillRect;
+        window.grounds = [];
+        CanvasRenderingContext2D.prototype.fillRect = function (x, y, width, height) {
+          if (this.canvas.closest(".pair") && height === 18) grounds.push([x, x + width]);
+          fill.call(this, x, y, width, height);
+        };"""
+    )
+    await opened.go("?view=wipe")
+    await opened.choose()
+    await expect(opened.page.locator("input[name=wipe]")).to_have_count(1)
+    await opened.page.evaluate("grounds.length = 0")
+    await opened.page.locator("input[name=wipe]").fill("55")
+    await opened.color(PAIR, 0.5, 0.5)
+    line: float = await opened.page.locator(PAIR).evaluate("(canvas) => canvas.width * 0.55")
+    grounds: list[tuple[float, float]] = await opened.page.evaluate("grounds")
+    assert any(right <= line for _, right in grounds)
+    assert any(left >= line for left, _ in grounds)
+    assert all(right <= line or left >= line for left, right in grounds)
+
+
 async def test_a_finger_has_a_wider_grip(browser: Browser, opened: Opened) -> None:
     context = await browser.new_context(
         has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740}

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from playwright.async_api import Browser, Page, expect
 
-from diptych import Mask, Segment
+from diptych import LowResLogits, Mask, Segment
 from diptych.segment import v1 as pb
 from diptych.testing import FakeCall, FakeSegmentService
 
@@ -29,6 +29,13 @@ document.addEventListener("securitypolicyviolation", (event) => {
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
 });
 """
+WATCH = """
+window.shifted = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) window.shifted += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+"""Shifts just after a click count too: a click that moves what is clicked at is the point here."""
 
 
 class Opened:
@@ -126,7 +133,7 @@ async def opened_page(browser: Browser, base: str) -> AsyncIterator[Opened]:
     opened = Opened(await context.new_page(), base)
     yield opened
     await context.close()
-    assert opened.errors == []
+    assert opened.errors == [], opened.errors
     assert opened.foreign == []
 
 
@@ -198,3 +205,49 @@ def _found(prompt: pb.ObjectPrompt, size: tuple[int, int], side: int) -> Segment
     pixels[top:bottom, left:right] = True
     mask = Mask.from_array(pixels)
     return Segment(score=0.9, box=mask.box, mask=mask, area=mask.area)
+
+
+CANDIDATES = ((10, 0.93), (20, 0.81), (40, 0.4))
+"""Side in pixels and score of what a point may mean, best first."""
+
+
+def answer_candidates(service: FakeSegmentService) -> None:
+    """Let a fake model find squares around a prompt's first point.
+
+    A lone point has ``CANDIDATES`` if all are asked for, with logits if those are. A prompt with
+    logits goes on from their square, without the half that is right of its second point.
+    """
+
+    def find(call: FakeCall) -> Sequence[Segment]:
+        output = call.request.output
+        found = []
+        for index, prompt in enumerate(call.request.prompts):
+            sides = CANDIDATES if output.all_candidates else CANDIDATES[:1]
+            if prompt.HasField("mask"):
+                side = np.frombuffer(prompt.mask.low_res_logits.float16_le, "<f2")[0]
+                sides = ((int(side), 0.7),)
+            for rank, (side, score) in enumerate(sides):
+                segment = _found(prompt, call.image_size, side)
+                if prompt.HasField("mask"):
+                    segment = _left_of(segment, prompt.points[1].x_px)
+                logits = LowResLogits(1, 1, np.array([side], "<f2").tobytes())
+                found.append(
+                    replace(
+                        segment,
+                        score=score,
+                        prompt_index=index,
+                        candidate_index=rank,
+                        low_res_logits=logits if output.low_res_logits else None,
+                    )
+                )
+        return found
+
+    service.answer_with(find)
+
+
+def _left_of(segment: Segment, x: float) -> Segment:
+    assert segment.mask is not None
+    pixels = segment.mask.to_array().copy()
+    pixels[:, round(x) :] = False
+    mask = Mask.from_array(pixels)
+    return replace(segment, mask=mask, box=mask.box, area=mask.area)

@@ -39,6 +39,12 @@ KNOWN_ROWS = [
 ]
 # What the comparison is promised to hold besides, in this order.
 PROMISED = [
+    "The architecture",
+    "The weights",
+    "Answers take",
+    "Memory",
+    "Measured on",
+    "Published figures",
     "Architecture",
     "Implementations state",
     "About the licences",
@@ -57,13 +63,7 @@ PROMISED = [
     "Zero-shot",
     "Features",
     "Weights loaded",
-    "Published figures",
-    "Answers take",
-    "Memory",
-    "Measured on",
-    "The architecture",
     "Where it is used",
-    "The weights",
     "Intended uses",
     "Limitations",
 ]

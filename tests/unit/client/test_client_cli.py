@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -80,6 +81,61 @@ def test_segment_sends_prompts_and_options(
     assert (request.output.min_score, request.output.max_segments) == (0.25, 3)
     assert request.output.all_candidates
     assert "prompt" in done.stdout
+
+
+PROMPTS = [
+    {"points": [[7, 8, False], [9, 9]], "mask": {"size": [40, 60], "counts": ""}},
+    {"box": [1, 2, 30, 20]},
+    {"mask": {"png": base64.b64encode(Mask.from_array(np.eye(40, 60)).to_png()).decode()}},
+    {"mask": {"height": 2, "width": 1, "float16_le": "AAAAAA=="}, "points": [[5.5, 6]]},
+]
+PROMPTS[0]["mask"]["counts"] = Mask.from_array(np.eye(40, 60)).to_coco().decode()  # type: ignore[index]
+
+
+def test_prompts_come_as_json_from_a_file_or_a_pipe(
+    run: Run, photo: Path, service: FakeSegmentService, tmp_path: Path
+) -> None:
+    """Several objects, and what belongs together: points and box of one are no other's."""
+    path = tmp_path / "prompts.json"
+    path.write_text(json.dumps(PROMPTS))
+    assert run("segment", photo, "--model", "one", "--prompts", path).exit_code == 0
+    environment = {"DIPTYCH_ADDRESS": service.address}
+    piped = CliRunner().invoke(
+        main,
+        ["compare", str(photo), "--prompts", "-"],
+        env=environment,
+        input=json.dumps(PROMPTS),
+    )
+    assert piped.exit_code == 0
+    for request in service.requests:
+        corrected, boxed, drawn, refined = request.prompts
+        assert [(p.x_px, p.y_px, p.label) for p in corrected.points] == [(7, 8, 2), (9, 9, 1)]
+        sent = Mask.from_coco(corrected.mask.mask.coco_rle, (40, 60))
+        assert np.array_equal(sent.to_array(), np.eye(40, 60, dtype=bool))
+        assert (boxed.box.x_min_px, boxed.box.y_max_px) == (1, 20)
+        assert Mask.from_png(drawn.mask.mask.png) == sent
+        assert refined.mask.low_res_logits.height == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{}", "prompts: expected a list"),
+        ("[]", "prompts: expected a list"),
+        ("[1]", "prompts[0]: expected an object"),
+        ('[{"box": [1, 2, 3, 4]}, {"pionts": []}]', "prompts[1]: expected an object"),
+        ('[{"points": [[1]]}]', "prompts[0]: "),
+        ('[{"box": [1, 2]}]', "prompts[0]: "),
+        ('[{"mask": {"size": [4, 4]}}]', "prompts[0]: mask: expected one with 'float16_le'"),
+        ('[{"mask": {"size": [4, 4], "counts": "?"}}]', "prompts[0]: "),
+    ],
+)
+def test_prompts_that_are_none_are_named(run: Run, photo: Path, text: str, said: str) -> None:
+    path = photo.with_name("prompts.json")
+    path.write_text(text)
+    done = run("segment", photo, "--prompts", path)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -332,6 +388,8 @@ def test_deadline(run: Run, photo: Path, service: FakeSegmentService) -> None:
         ["--out", "picture.txt"],
         ["--out", "no/such/folder/x.png"],
         ["--mask", __file__],
+        ["--prompts", __file__],
+        ["--prompts", "no-such-file.json"],
         ["--one-object", "--box", "1,2,30,20", "--box", "0,0,5,5"],
     ],
 )

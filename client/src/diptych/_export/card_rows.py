@@ -61,7 +61,8 @@ class _Model:
 def card_rows(models: Sequence[KnownModel], stats: Mapping[str, ModelStats]) -> tuple[CardRow, ...]:
     """All rows for these models; ``stats`` by model id, of those that are known."""
     columns = [_Model(known, known.card, stats.get(known.model_id)) for known in models]
-    rows = [*_at_a_glance(), *_what_it_does(), *_weights_and_figures(), *_in_words()]
+    rows = [*_at_a_glance(), *_overviews(), *_figures(), *_what_it_does(), *_weights_loaded()]
+    rows += _in_words()
     return tuple(
         CardRow(group, name, kind, tuple(tuple(read(column)) for column in columns))
         for group, name, kind, read in rows
@@ -106,6 +107,14 @@ def _at_a_glance() -> list[_Spec]:
     ]
 
 
+def _overviews() -> list[_Spec]:
+    """Two short texts, which people read next."""
+    return [
+        ("Overview", "The architecture", "prose", _text(_about_architecture)),
+        ("Overview", "The weights", "prose", _text(lambda card: card.weights_overview)),
+    ]
+
+
 def _what_it_does() -> list[_Spec]:
     model, licences = "Model", "Licences"
     return [
@@ -136,27 +145,32 @@ def _holds(kind: OutputKind, name: str) -> _Spec:
     return ("Answers hold", name, "flag", _flag(lambda card: kind in card.output_kinds))
 
 
-def _weights_and_figures() -> list[_Spec]:
-    weights, here = "Weights", "On this server"
+def _figures() -> list[_Spec]:
+    """What was measured here, and what was published."""
+    here = "On this server"
+    return [
+        (here, "Status", "text", _status),
+        (here, "Answers take", "list", _measured),
+        (here, "Memory", "list", _of_stats(memory)),
+        (here, "Measured on", "text", _of_stats(measured_on)),
+        ("Figures", "Published figures", "list", _of_card(lambda card: _metrics(card, True))),
+    ]
+
+
+def _weights_loaded() -> list[_Spec]:
+    weights = "Weights"
     return [
         (weights, "Weights loaded", "list", _of_card(lambda card: map(_weights, card.weights))),
         (weights, "Weights made", "text", _text(lambda card: card.weights_date)),
         (weights, "Tier", "text", _text(lambda card: card.tier)),
         (weights, "Weights to load instead", "list", _texts(_variants)),
-        ("Figures", "Published figures", "list", _of_card(lambda card: _metrics(card, True))),
-        (here, "Status", "text", _status),
-        (here, "Answers take", "list", _measured),
-        (here, "Memory", "list", _of_stats(memory)),
-        (here, "Measured on", "text", _of_stats(measured_on)),
     ]
 
 
 def _in_words() -> list[_Spec]:
     about = "About"
     return [
-        (about, "The architecture", "prose", _text(_about_architecture)),
         (about, "Where it is used", "list", _of_card(_applications)),
-        (about, "The weights", "prose", _text(lambda card: card.weights_overview)),
         (about, "Intended uses", "prose", _texts(lambda card: card.intended_uses)),
         (about, "Limitations", "prose", _texts(lambda card: card.limitations)),
         (

@@ -11,6 +11,7 @@ import click
 
 from .. import Box, Client, Mask, OutputOptions, Point, Prompt, Task
 from .._transport.timeouts import DEFAULT_TIMEOUT_S
+from ..documents.prompts import prompts_from_json
 from ._security import SECURITY_OPTIONS, security
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -71,6 +72,20 @@ class BoxType(NumbersType):
         if box is None:
             self.fail(f"expected {self.name} with X1 < X2 and Y1 < Y2, got {value!r}.", param, ctx)
         return box
+
+
+class PromptsType(click.File):
+    """A file with prompts as JSON."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[Prompt]:
+        if isinstance(value, list):
+            return value
+        try:
+            return prompts_from_json(super().convert(value, param, ctx).read())
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def point_of(numbers: Sequence[float]) -> Point | None:
@@ -144,6 +159,12 @@ ask_options = _decorated(
             help="PNG of the picture's size with an earlier guess; one object each.",
         ),
         click.option(
+            "--prompts",
+            "listed",
+            type=PromptsType("rb"),
+            help="JSON file, or - for stdin, with objects as HTTP takes them: points, box, mask.",
+        ),
+        click.option(
             "--one-object",
             is_flag=True,
             help="Points, box and mask are one object: points and box correct the mask.",
@@ -169,6 +190,7 @@ def ask_arguments(
     points: Sequence[Point],
     boxes: Sequence[Box],
     masks: Sequence[Path],
+    listed: Sequence[Prompt] | None,
     one_object: bool,
     min_score: float | None,
     max_segments: int | None,
@@ -176,6 +198,9 @@ def ask_arguments(
 ) -> dict[str, Any]:
     """Arguments for ``Client.segment`` and its like, from ``ask_options``."""
     prompts = [Prompt(mask=_mask(path)) for path in masks]
+    if one_object and listed:
+        raise click.UsageError("--one-object is for points, boxes and masks, not for --prompts.")
+    prompts = [*(listed or ()), *prompts]
     if one_object:
         prompts, points, boxes = [_one_object(prompts, points, boxes)], (), ()
     return {

@@ -1,19 +1,21 @@
 /** Puts the page together: the models, the picture and the views that show both. */
 
 import { keepSettings, readState, writeState } from "./common/address.js";
-import { fetchModels, keepToken } from "./common/api.js";
+import { fetchModels, fetchServer, keepToken } from "./common/api.js";
 import { CompareView } from "./compare/compare-view.js";
+import { listenToDemoStrip, showDemoStrip } from "./common/demo-weights.js";
 import { byId } from "./common/dom.js";
+import { followLook } from "./look.js";
 import { ModelChoice } from "./common/model-choice.js";
 import { offerPictures } from "./common/picture.js";
 import { withDetails } from "./common/refusals.js";
 import { Viewport } from "./canvas/viewport.js";
-import { Views } from "./views.js";
+import { dress, Views } from "./views.js";
 
 const viewport = new Viewport();
 const views = new Views(
   [
-    { id: "compare", names: ["side", "wipe", "difference"], onPicture: true, view: new CompareView(viewport, hearError) },
+    { id: "compare", names: ["side", "wipe", "difference"], onPicture: true, view: new CompareView(viewport, hearError, refine) },
     {
       id: "prompt",
       names: ["prompt"],
@@ -59,6 +61,8 @@ const views = new Views(
 let seen = null;
 /** @type {import("./take/take-along.js").TakeAlong | null} */
 let takeAlong = null;
+/** @type {import("./strip/strip.js").Strip | null} */
+let strip = null;
 const choice = new ModelChoice(tellViews);
 let models = [];
 let told = [];
@@ -106,6 +110,7 @@ async function readModels() {
 
 function tellViews() {
   told = choice.chosen(models);
+  showDemoStrip(told);
   views.take({ models, chosen: told, picture });
 }
 
@@ -124,8 +129,9 @@ async function takePicture(chosen, back) {
   const before = picture;
   picture = chosen;
   if (takeAlong) takeAlong.picture = chosen;
+  strip?.follow(chosen.number);
   showProblem("");
-  const { name, number, sample, bitmap, sentAs } = chosen;
+  const { name, number, sample, bitmap, sentAs, source } = chosen;
   const sent = sentAs && `, sent as ${sentAs}`;
   byId("picture-name").title = byId("picture-name").textContent = `${name}, ${bitmap.width} × ${bitmap.height} pixels${sent}`;
   viewport.reset();
@@ -133,7 +139,9 @@ async function takePicture(chosen, back) {
     const away = byId("picture-tools").hidden;
     // The first picture may be the one that the address speaks of.
     const change = { sample, ...(before && { objects: "" }), ...(away && { view: "side" }) };
-    writeState(change, { step: Boolean(before) || away, picture: number });
+    // Going through a folder is no step: Back leads out of it, not through all that was looked at.
+    const within = before?.source && source;
+    writeState(change, { step: (before && !within) || away, picture: number });
     if (away) views.show();
   }
   entitle();
@@ -142,6 +150,18 @@ async function takePicture(chosen, back) {
   else if (!models.length || models.some((model) => model.error)) await lookForModels();
   else tellViews();
   before?.bitmap.close();
+}
+
+/** Several pictures are a strip, of which one is shown. @param {File[]} files @param {any[]} entries */
+async function takeSeveral(files, entries) {
+  showProblem("");
+  try {
+    const [{ Strip }] = await Promise.all([import("./strip/strip.js"), dress("strip.css")]);
+    strip ??= new Strip({ list: pictures.list, onChoose: pictures.takeListed, onProblem: showProblem });
+  } catch {
+    return showProblem("Several pictures cannot be shown now. Is the gateway running?");
+  }
+  await strip.take(files, entries);
 }
 
 /** Opens the picture of the address, as soon as a view is seen that shows it. */
@@ -159,36 +179,14 @@ function entitle() {
   document.title = [...shown, view, "Diptych"].join(" – ");
 }
 
-function showOpacity() {
-  const { opacity } = readState();
-  byId("opacity").value = opacity;
-  byId("opacity-text").textContent = `${opacity} %`;
-  views.takeOpacity(opacity / 100);
-}
-
-const SWITCHES = ["grey", "names"];
-
-function showLook() {
-  const state = readState();
-  const [grey, names] = SWITCHES.map((id) => (byId(id).checked = state[id] === "1"));
-  views.takeLook({ grey, names });
+/** @param {string} objects an object of an answer, to be pointed at */
+function refine(objects) {
+  writeState({ view: "prompt", objects }, { step: true });
+  views.show();
 }
 
 function listen() {
-  byId("opacity").addEventListener("input", () => {
-    writeState({ opacity: Number(byId("opacity").value) });
-    showOpacity();
-  });
-  for (const id of SWITCHES) {
-    byId(id).addEventListener("change", () => {
-      writeState({ [id]: byId(id).checked ? "1" : "0" });
-      showLook();
-    });
-  }
-  const zoomed = () => seen?.viewport ?? viewport;
-  byId("zoom-in").addEventListener("click", () => zoomed().zoomAt(1.5));
-  byId("zoom-out").addEventListener("click", () => zoomed().zoomAt(1 / 1.5));
-  byId("zoom-fit").addEventListener("click", () => zoomed().reset());
+  listenToDemoStrip();
   byId("again").addEventListener("click", lookForModels);
   byId("token-form").addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -212,20 +210,26 @@ async function goBack() {
 /** It is for answers, so it may come after them. */
 async function loadTakeAlong() {
   const { TakeAlong } = await import("./take/take-along.js");
-  takeAlong = new TakeAlong();
+  takeAlong = new TakeAlong(() => strip?.pictures ?? []);
   takeAlong.picture = picture;
   if (seen) takeAlong.view = seen;
 }
 
+/** At the end of the page: where programs find what it finds. */
+async function showPrograms() {
+  const { address } = await fetchServer().catch(() => ({ address: `${location.hostname}:PORT` }));
+  for (const element of document.querySelectorAll("[data-grpc]")) element.textContent = address;
+}
+
 async function start() {
   listen();
-  pictures = offerPictures(takePicture, hearNoPicture);
-  showOpacity();
-  showLook();
+  pictures = offerPictures(takePicture, hearNoPicture, takeSeveral);
+  followLook(views, () => seen?.viewport ?? viewport);
   views.show();
   openFirst();
   await lookForModels();
   loadTakeAlong();
+  showPrograms();
 }
 
 start();

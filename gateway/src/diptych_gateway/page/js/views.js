@@ -30,6 +30,7 @@ import { byId, make } from "./common/dom.js";
  * @property {(look: Look) => void} [takeLook] how pictures are shown
  * @property {() => Question | null} [question] what it asked last; `null` if nothing can be asked
  * @property {() => Shown[]} [answers] what it shows, in the order of the models
+ * @property {(segment: {score: number, document: any}) => boolean} [passes] whether it would show one of another answer
  */
 
 /**
@@ -40,8 +41,18 @@ import { byId, make } from "./common/dom.js";
 
 /**
  * @typedef {object} Question what `streamCompare` takes
- * @property {{file: Blob, name: string}} picture
+ * @property {{file: Blob, name: string, source?: Blob}} picture answers about a `source` are kept
  * @property {{task: string, models: string[], prompts?: any[]}} options
+ * @property {Pick[]} [picks] of some prompts another candidate than the best is shown
+ */
+
+/**
+ * @typedef {object} Pick
+ * @property {string} model
+ * @property {number} prompt which of the prompts
+ * @property {number} candidate 0 is the best
+ * @property {any} seed the prompt that it is a candidate for
+ * @property {any} further what was said after it was chosen; `null` for nothing
  */
 
 /**
@@ -172,7 +183,7 @@ export class Views {
 }
 
 /** @param {string} [href] of a stylesheet @returns {Promise<void>} it is there */
-function dress(href) {
+export function dress(href) {
   if (!href || document.querySelector(`link[href="${href}"]`)) return Promise.resolve();
   return new Promise((resolve, reject) => {
     const link = make("link", {

@@ -31,6 +31,7 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
  * @property {(x: number, y: number, press: Press) => void} onClick
  * @property {(drag: Drag) => void} [onDrag] takes drags of the primary button; two fingers, the
  *   middle button or the space bar still move the picture
+ * @property {() => number | undefined} [dragPx] from how far a drag is one
  * @property {(event: KeyboardEvent) => boolean} [onKey] is asked first; whether it used the key
  */
 
@@ -128,7 +129,7 @@ class Pointers {
     if (!before) return;
     const now = [clientX, clientY];
     if (!this.#dragging && this.#down.size === 1) {
-      if (gap(this.#origin, now) < DRAG_PX) return;
+      if (gap(this.#origin, now) < (this.#surface.dragPx?.() ?? DRAG_PX)) return;
       this.#dragging = true;
       clearTimeout(this.#timer);
     }

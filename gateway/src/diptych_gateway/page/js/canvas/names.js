@@ -14,10 +14,14 @@ const GROUND = "rgb(20 22 26 / 85%)";
  * @param {import("./segments.js").Answer} answer
  * @param {{colorOf: (index: number) => string, isShown: (index: number) => boolean,
  *   isLit: (index: number) => boolean}} how
- * @param {{x: number, y: number, width: number, height: number}[]} [taken] places that have a name; new ones are added
+ * @param {object} [where]
+ * @param {{x: number, y: number, width: number, height: number}[]} [where.taken] have a name; new ones are added
+ * @param {[number, number]} [where.between] columns of the canvas that names stay between
  */
-export function drawNames(context, frame, answer, { colorOf, isShown, isLit }, taken = []) {
+export function drawNames(context, frame, answer, { colorOf, isShown, isLit }, { taken = [], between } = {}) {
   const { unit } = frame;
+  const [from, to] = between ?? [0, context.canvas.width];
+  const room = { from, to, height: context.canvas.height };
   context.save();
   context.globalAlpha = 1;
   context.font = `${FONT * unit}px system-ui, sans-serif`;
@@ -29,7 +33,7 @@ export function drawNames(context, frame, answer, { colorOf, isShown, isLit }, t
     if (!edges) continue;
     const text = `${segment.label} ${segment.score.toFixed(2)}`;
     const width = context.measureText(text).width + (2 * PAD + BAR) * unit;
-    const place = freePlace(edges, [width, HEIGHT * unit], context.canvas, taken);
+    const place = freePlace(edges, [width, HEIGHT * unit], room, taken);
     if (!place) continue;
     taken.push(place);
     const { x, y, height } = place;
@@ -58,14 +62,15 @@ function around(points) {
   return [left, top, Math.max(...xs) - left, Math.max(...ys) - top];
 }
 
-/** Above, below or at the top inside of a segment, wholly on the canvas; `null` where nothing is free. */
-function freePlace({ left, top, right, bottom }, [width, height], canvas, taken) {
-  if (left > canvas.width || right < 0 || bottom < 0 || top > canvas.height) return null;
-  const x = Math.max(0, Math.min(left, canvas.width - width));
+/** Above, below or at the top inside of a segment, wholly where there is room; `null` where nothing is free. */
+function freePlace({ left, top, right, bottom }, [width, height], room, taken) {
+  if (left > room.to || right < room.from || bottom < 0 || top > room.height) return null;
+  if (width > room.to - room.from) return null;
+  const x = Math.max(room.from, Math.min(left, room.to - width));
   return (
     [top - height, bottom, top]
       .map((y) => ({ x, y, width, height }))
-      .filter(({ y }) => y >= 0 && y + height <= canvas.height)
+      .filter(({ y }) => y >= 0 && y + height <= room.height)
       .find((place) => !taken.some((other) => overlap(place, other))) ?? null
   );
 }

@@ -7,7 +7,7 @@
  */
 
 import { FAINT, FILL, mixed, pixel } from "./paint.js";
-import { covers } from "./rle.js";
+import { covers, forEachSpan } from "./rle.js";
 
 /** From as many segments the map needs larger numbers. */
 const FEW = 0x7fff;
@@ -159,17 +159,18 @@ export class Overlay {
       this.#labels.fill(0, y * stride + area.left, y * stride + area.right);
     }
     for (const { index, mask } of this.#masked) {
-      if (!this.#shown.has(index)) continue;
-      const own = around([mask]);
-      const [left, right] = [Math.max(own.left, area.left), Math.min(own.right, area.right)];
-      for (let y = Math.max(own.top, area.top); y < Math.min(own.bottom, area.bottom); y += 1) {
-        const row = (y - mask.y) * mask.width - mask.x;
-        for (let x = left; x < right; x += 1) {
-          if (mask.data[row + x]) this.#labels[y * stride + x] = index + 1;
-        }
-      }
+      if (!this.#shown.has(index) || !meet(mask, area)) continue;
+      forEachSpan(mask, (y, left, right) => {
+        if (y < area.top || y >= area.bottom) return;
+        const [from, to] = [Math.max(left, area.left), Math.min(right, area.right)];
+        if (from < to) this.#labels.fill(index + 1, y * stride + from, y * stride + to);
+      });
     }
   }
+}
+
+function meet({ x, y, width, height }, area) {
+  return x < area.right && x + width > area.left && y < area.bottom && y + height > area.top;
 }
 
 /** The smallest rectangle around all of these. @param {import("./rle.js").Mask[]} masks */

@@ -5,9 +5,7 @@ export const FILL = 150;
 export const FAINT = 40;
 export const SOLID = 255;
 
-/** Stripes tell who has a pixel without its colour; this is the opacity of the white between. */
-const GAP = 190;
-/** Stripes across the longer side of the picture. */
+/** Stripes tell who has a pixel without its colour, with white between; so many across the longer side. */
 const STRIPES = 48;
 
 /** Pixels of the picture's size that masks are painted into. */
@@ -26,22 +24,31 @@ export class Sheet {
   }
 
   /**
-   * Fills the pixels of a mask that a second one has, or has not.
+   * Fills the pixels of a mask; with a second mask those that it has too, or has not.
    *
    * @param {import("./rle.js").Mask} mask
    * @param {string} color
    * @param {object} [how]
-   * @param {(x: number, y: number) => boolean} [how.wanted] by coordinates of the picture
+   * @param {import("./rle.js").Mask} [how.other]
+   * @param {boolean} [how.within] whether the pixels of the other are meant, or all but those
    * @param {number} [how.slant] 1 for stripes that fall to the left, -1 to the right, 0 for none
    */
-  fill(mask, color, { wanted = () => true, slant = 0 } = {}) {
+  fill(mask, color, { other, within = false, slant = 0 } = {}) {
     const { width: stride, height } = this.#canvas;
     const period = Math.max(4, 2 * Math.round(Math.max(stride, height) / STRIPES / 2));
-    const values = [pixel(color, SOLID), slant ? pixel("#ffffff", GAP) : 0];
+    const values = [pixel(color, SOLID), slant ? pixel("#ffffff", SOLID) : 0];
     for (let y = 0, at = 0; y < mask.height; y += 1) {
       const row = (mask.y + y) * stride + mask.x;
+      const otherY = other ? mask.y + y - other.y : -1;
+      const meets = other !== undefined && otherY >= 0 && otherY < other.height;
+      const beside = meets ? otherY * other.width + mask.x - other.x : 0;
       for (let x = 0; x < mask.width; x += 1, at += 1) {
-        if (!mask.data[at] || !wanted(mask.x + x, mask.y + y)) continue;
+        if (!mask.data[at]) continue;
+        if (other) {
+          const otherX = mask.x + x - other.x;
+          const has = meets && otherX >= 0 && otherX < other.width && other.data[beside + x] === 1;
+          if (has !== within) continue;
+        }
         // As many periods as there are rows keep it positive.
         const along = slant && (mask.x + x + slant * (mask.y + y) + period * height) % period;
         this.#pixels[row + x] = values[along * 2 < period ? 0 : 1];

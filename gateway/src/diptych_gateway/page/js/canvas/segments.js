@@ -27,7 +27,18 @@ import { covers, decodeMask } from "./rle.js";
  * @property {string} sha256 of the picture file
  * @property {number} omitted
  * @property {string[]} warnings what is wrong with the file, though its pixels are all there
+ * @property {Set<number>} hidden indices of objects that a person has hidden; they stay so when an answer is shown again
+ * @property {any} document as it came
  */
+
+/** @type {WeakMap<object, Set<number>>} */
+const hidden = new WeakMap();
+
+/** @param {any} result as it came @returns {Set<number>} */
+function hiddenIn(result) {
+  if (!hidden.has(result)) hidden.set(result, new Set());
+  return hidden.get(result) ?? new Set();
+}
 
 /**
  * @param {any} result
@@ -46,6 +57,8 @@ export function readAnswer(result, objects = []) {
     sha256: result.image_sha256 ?? "",
     omitted: result.omitted ?? 0,
     warnings: result.warnings ?? [],
+    hidden: hiddenIn(result),
+    document: result,
   };
 }
 
@@ -68,6 +81,12 @@ export function segmentAt(answer, x, y, meant) {
 /** How far a redrawn outline is that of the detector; "" for one that was not redrawn. */
 export function redrawn({ sourceIou }) {
   return sourceIou === null ? "" : `IoU ${sourceIou.toFixed(2)}`;
+}
+
+/** A mask as requests have it. @param {Segment} segment with one @returns {import("./rle.js").Rle} */
+export function rleOf({ mask: { x, y, width, height }, document: { segmentation }, area }) {
+  const { size, counts } = segmentation;
+  return { size, counts, box: [x, y, x + width, y + height], area };
 }
 
 /** @returns {Segment} */

@@ -35,6 +35,7 @@ const GREY = "grayscale(1) contrast(0.6)";
  *   has left; returns the cursor that says what a press would do, or ""
  * @property {(event: KeyboardEvent, stage: Stage) => boolean} onKey whether the tool used it
  * @property {(context: CanvasRenderingContext2D, frame: Frame) => void} draw over everything
+ * @property {number} [dragPx] from how many CSS pixels a drag is one
  * @property {string} help id of the element that describes the keys
  */
 
@@ -57,9 +58,10 @@ export class Stage {
    * @param {import("./viewport.js").Viewport} viewport
    * @param {string} name for people who do not see it
    * @param {{onHover?: (x: number, y: number) => void, onLeave?: () => void,
-   *   onClick?: (x: number, y: number) => void, tool?: Tool}} [hear] shares of the picture
+   *   onClick?: (x: number, y: number) => void, onDouble?: () => void, tool?: Tool}} [hear] shares of the
+   *   picture; a double click is told after its two clicks
    */
-  constructor(viewport, name, { onHover, onLeave, onClick, tool } = {}) {
+  constructor(viewport, name, { onHover, onLeave, onClick, onDouble, tool } = {}) {
     this.#viewport = viewport;
     this.#tool = tool;
     this.element = make("canvas", {
@@ -78,6 +80,7 @@ export class Stage {
       shown: () => this.#shown(),
       onClick: (x, y, press) => (tool ? tool.onClick({ x, y }, press, this) : onClick?.(x, y)),
       onDrag: tool && ((drag) => tool.onDrag(drag, this)),
+      dragPx: () => tool?.dragPx,
       onKey: (event) => tool?.onKey(event, this) ?? false,
     });
     this.element.addEventListener("pointermove", (event) => {
@@ -86,6 +89,7 @@ export class Stage {
       this.element.style.cursor = tool?.onHover?.({ x, y }, event.pointerType, this) ?? "";
       onHover?.(x, y);
     });
+    this.element.addEventListener("dblclick", () => onDouble?.());
     this.element.addEventListener("pointerleave", ({ pointerType }) => {
       tool?.onHover?.(null, pointerType, this);
       onLeave?.();

@@ -9,6 +9,8 @@
  * @property {"0" | "1"} names whether names stand on them
  * @property {string} sample name of a bundled picture; "" for none or another
  * @property {string} without ids of models that are not shown, with commas between
+ * @property {string} fold groups of rows of the models' table that were folded or unfolded, with commas between
+ * @property {"0" | "1"} differ whether only rows are shown in which models differ
  * @property {string} objects what is pointed at, as `formatObjects` writes it
  * @property {number} score below which segments are left out, 0 to 1
  * @property {string} classes that are looked at, with commas between; "" for all
@@ -24,6 +26,8 @@ const START = {
   names: "1",
   sample: "figure",
   without: "",
+  fold: "",
+  differ: "0",
   objects: "",
   score: 0,
   classes: "",
@@ -45,6 +49,8 @@ export function readState() {
     names: query.get("names") === "0" ? "0" : "1",
     sample: query.get("sample") ?? START.sample,
     without: query.get("without") ?? START.without,
+    fold: query.get("fold") ?? START.fold,
+    differ: query.get("differ") === "1" ? "1" : "0",
     objects: query.get("objects") ?? START.objects,
     score: number("score", 0, 1),
     classes: query.get("classes") ?? START.classes,

@@ -1,5 +1,7 @@
 /** How far two models agree, in words. */
 
+import { overlapOf } from "../canvas/rle.js";
+
 /**
  * One sentence or two for each pair of models.
  *
@@ -17,15 +19,16 @@ export function describeAgreement(agreement, nameOf) {
 }
 
 /**
- * One sentence: how much the answers to each prompt overlap.
+ * One sentence: how much what two models show of each object overlaps.
  *
- * @param {any} agreement
- * @param {import("../canvas/segments.js").Answer | null | undefined} first the first model's
- * @param {(modelId: string) => string} nameOf
+ * @param {import("../views.js").Shown} first
+ * @param {import("../views.js").Shown} second
+ * @param {number[]} objects those that models were asked for
  */
-export function describeOverlaps({ model_id_a: a, model_id_b: b, matches }, first, nameOf) {
-  const found = matches
-    .filter(({ index_a: index }) => first?.segments[index])
-    .map(({ index_a: index, iou }) => `${iou.toFixed(2)} on object ${first.segments[index].object + 1}`);
-  return found.length ? `${nameOf(a)} and ${nameOf(b)}: IoU ${found.join(", ")}.` : "";
+export function describeOverlaps(first, second, objects) {
+  const partners = new Map(second.answer.segments.map((segment) => [segment.object, segment]));
+  const found = first.answer.segments
+    .filter(({ mask, object }) => mask && objects.includes(object) && partners.get(object)?.mask)
+    .map(({ mask, object }) => `${overlapOf(mask, partners.get(object).mask).toFixed(2)} on object ${object + 1}`);
+  return found.length ? `${first.name} and ${second.name}: IoU ${found.join(", ")}.` : "";
 }

@@ -2,6 +2,7 @@
 
 import { decode } from "./decode.js";
 import { byId, make } from "./dom.js";
+import { mark } from "./marks.js";
 
 /** Bundled pictures, drawn by a program: the name in the address and what a person reads. */
 export const SAMPLES = [
@@ -20,6 +21,7 @@ const MAX_BROUGHT = 20;
  * @property {string} name
  * @property {string} sample name of the bundled picture, or ""
  * @property {number} [number] of one that a person brought
+ * @property {File} [source] what was chosen, of one in the strip
  * @property {ImageBitmap} bitmap upright
  */
 
@@ -28,20 +30,29 @@ const MAX_BROUGHT = 20;
  *
  * @param {(picture: Picture, back: boolean) => void} onPicture is told whether the browser went back to it
  * @param {(text: string) => void} onProblem a sentence
+ * @param {(files: File[], entries: any[]) => void} onSeveral several files, or what was dropped with folders
  */
-export function offerPictures(onPicture, onProblem) {
+export function offerPictures(onPicture, onProblem, onSeveral) {
   let newest = 0;
   let done = 0;
   /** Those that a person brought, so that the browser can go back to them. */
   const brought = new Map();
+  /** Those of the strip, by their numbers. @type {Map<number, any>} */
+  let listed = new Map();
   let number = Date.now(); // unlike those of before the page was loaded anew
   const open = async (turn, { file, ...rest }, back) => {
+    const line = byId("picture-name");
+    line.textContent = "Reading the picture …";
     const read = await decode(file).catch((error) => error);
     // A picture that was chosen later may have been read sooner.
     if (turn !== newest) return read.bitmap?.close();
+    line.textContent = line.title; // of the picture that is shown still
     done = turn;
     if (read.bitmap) onPicture({ ...rest, ...read }, back);
-    else onProblem(`“${rest.name}” ${read.message}`);
+    else {
+      if (rest.source) mark(rest.source, "failed");
+      onProblem(`“${rest.name}” ${read.message}`);
+    }
   };
   const take = async (file, name) => {
     const picture = { file, name, sample: "", number: ++number };
@@ -61,14 +72,30 @@ export function offerPictures(onPicture, onProblem) {
   /** Takes the picture of a step that the browser went back to. */
   const takeAgain = async (sample, known) => {
     if (SAMPLES.some(({ name }) => name === sample)) await takeSample(sample, true);
+    else if (listed.has(known)) await open(++newest, listed.get(known), true);
     else if (brought.has(known)) await open(++newest, brought.get(known), true);
     else if (known) onProblem("The picture that was here is not kept. Choose it again.");
   };
-  listenToFiles((file) => take(file, file.name || "the pasted picture"), onProblem);
+  /** Numbers the pictures of a strip. @param {{file: File, name: string}[]} found */
+  const list = (found) => {
+    listed = new Map(found.map((one) => [++number, { ...one, source: one.file, sample: "", number }]));
+    return [...listed.values()];
+  };
+  const bring = (files, entries = []) => {
+    const folders = entries.some((entry) => entry?.isDirectory);
+    const [file] = files;
+    if (folders || files.length > 1) onSeveral([...files], folders ? entries : []);
+    else if (file) take(file, file.name || "the pasted picture");
+    else onProblem("What was dropped is not a file. Drop a picture.");
+  };
+  listenToFiles(bring);
   showSamples(takeSample);
   return {
     take,
     takeAgain,
+    list,
+    /** @param {any} one of the strip */
+    takeListed: (one) => open(++newest, one, false),
     /** One is on its way. */
     get busy() {
       return done !== newest;
@@ -76,18 +103,19 @@ export function offerPictures(onPicture, onProblem) {
   };
 }
 
-/** @param {(file: File) => void} take @param {(text: string) => void} onProblem */
-function listenToFiles(take, onProblem) {
-  const input = byId("file");
-  input.addEventListener("change", () => {
-    if (input.files[0]) take(input.files[0]);
-    input.value = ""; // so that the same file can be chosen again
-  });
+/** @param {(files: ArrayLike<File>, entries?: any[]) => void} bring */
+function listenToFiles(bring) {
+  for (const input of [byId("file"), byId("folder")]) {
+    input.addEventListener("change", () => {
+      if (input.files.length) bring([...input.files]);
+      input.value = ""; // so that the same file can be chosen again
+    });
+  }
   document.addEventListener("paste", (event) => {
-    const file = event.clipboardData?.files[0];
-    if (!file) return;
+    const files = event.clipboardData?.files ?? [];
+    if (!files.length) return;
     event.preventDefault();
-    take(file);
+    bring(files);
   });
   const body = document.body;
   document.addEventListener("dragover", (event) => {
@@ -100,9 +128,9 @@ function listenToFiles(take, onProblem) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     body.classList.remove("dropping");
-    const file = event.dataTransfer?.files[0];
-    if (file) take(file);
-    else onProblem("What was dropped is not a file. Drop a picture.");
+    const dropped = event.dataTransfer;
+    // Folders have to be asked for at once: they are gone after the event.
+    bring(dropped?.files ?? [], [...(dropped?.items ?? [])].map((item) => item.webkitGetAsEntry?.()).filter(Boolean));
   });
 }
 

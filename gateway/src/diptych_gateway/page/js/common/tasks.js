@@ -32,6 +32,16 @@ export function findsByItself({ card }) {
   return PICTURE_TASKS.some((task) => card?.tasks.includes(task));
 }
 
+/** Whether masks are among its prompts. @param {{card: any}} model */
+export function takesMasks({ card }) {
+  return Boolean(card?.prompt_kinds?.includes("mask"));
+}
+
+/** Whether it can be asked with these. @param {{card: any}} model @param {any[]} [prompts] */
+export function takesPrompts(model, prompts) {
+  return takesMasks(model) || !prompts?.some(({ mask }) => mask);
+}
+
 /**
  * Why this model cannot be asked; "" if it can. An unreachable model whose card lists the task is
  * asked all the same: it may be back.

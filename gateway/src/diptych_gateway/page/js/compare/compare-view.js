@@ -17,9 +17,11 @@ export class CompareView {
   /**
    * @param {import("../canvas/viewport.js").Viewport} viewport
    * @param {(error: Error) => void} onError hears of refused requests
+   * @param {(objects: string) => void} onRefine is told an object to point at, as the address has it
    */
-  constructor(viewport, onError) {
-    this.#comparison = new Comparison(viewport, onError);
+  constructor(viewport, onError, onRefine) {
+    const refine = async (segment) => onRefine((await import("../prompt/taken.js")).take(segment));
+    this.#comparison = new Comparison(viewport, { onError, onRefine: refine });
     for (const input of document.querySelectorAll("input[name=view]")) {
       input.addEventListener("change", () => {
         writeState({ view: input.value }, { step: true });
@@ -63,6 +65,10 @@ export class CompareView {
 
   answers() {
     return this.#comparison.answers();
+  }
+
+  passes(segment) {
+    return this.#comparison.passes(segment);
   }
 
   /** Asks, if anybody sees the answer; else as soon as somebody does. */

@@ -36,10 +36,10 @@ export class Comparison {
 
   /**
    * @param {import("../canvas/viewport.js").Viewport} viewport
-   * @param {(error: Error) => void} onError hears of refused requests
+   * @param {{onError: (error: Error) => void, onRefine: (segment: import("../canvas/segments.js").Segment) => void}} hear
    */
-  constructor(viewport, onError) {
-    this.#panels = new Panels(byId("panels"), viewport, { onError });
+  constructor(viewport, hear) {
+    this.#panels = new Panels(byId("panels"), viewport, hear);
     this.#pair = new PairView(viewport);
     byId("pair").append(this.#pair.element);
   }
@@ -116,6 +116,11 @@ export class Comparison {
     return this.#panels.answers();
   }
 
+  /** Whether filters let this be seen. */
+  passes(segment) {
+    return this.#filters.passes(segment);
+  }
+
   #showAnswers() {
     const filled = [...this.#panels].filter((panel) => panel.answer);
     const answers = filled.map(({ modelId, answer }) => ({
@@ -167,7 +172,9 @@ export class Comparison {
     if (!this.#picture) return "Choose a picture.";
     if (panels.some((panel) => panel.state === "waiting")) return "Asking …";
     const failed = panels.filter((panel) => ["error", "cancelled", "off", "unable"].includes(panel.state));
-    return `This view needs the answers of two models. ${failed.map((panel) => panel.said).join(" ")}`;
+    return `This view needs the answers of two models. ${failed.map(
+      ({ modelId, said }) => `${this.#panels.shortNameOf(modelId)}: ${said}`,
+    ).join(" ")}`;
   }
 
   #say() {

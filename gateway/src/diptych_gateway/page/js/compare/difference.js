@@ -3,7 +3,6 @@
 import { drawNames } from "../canvas/names.js";
 import { drawMarks, Sheet } from "../canvas/paint.js";
 import { DASH, DIFFERENCE, SLANT } from "../canvas/palette.js";
-import { covers } from "../canvas/rle.js";
 
 /** @typedef {{both: boolean, onlyA: boolean, onlyB: boolean}} Shown */
 
@@ -26,17 +25,15 @@ export function paintDifference({ agreement, a, b, isShownA, isShownB }, shown) 
   ];
   // A model's background may be one large segment: what lies on it comes later.
   alone.sort((one, other) => size(other.mask) - size(one.mask));
-  const fill = (mask, kind, wanted) =>
-    shown[kind] && sheet.fill(mask, DIFFERENCE[kind], { wanted, slant: SLANT[kind] });
+  const fill = (mask, kind, other) =>
+    shown[kind] && sheet.fill(mask, DIFFERENCE[kind], { other, within: kind === "both", slant: SLANT[kind] });
   for (const { mask, kind } of alone) fill(mask, kind);
   for (const { index_a: indexA, index_b: indexB } of agreement.matches) {
     const [first, second] = [a.segments[indexA]?.mask, b.segments[indexB]?.mask];
     if (!first || !second || !isShownA(indexA) || !isShownB(indexB)) continue;
-    const inFirst = (x, y) => covers(first, x, y);
-    const inSecond = (x, y) => covers(second, x, y);
-    fill(first, "both", inSecond);
-    fill(first, "onlyA", (x, y) => !inSecond(x, y));
-    fill(second, "onlyB", (x, y) => !inFirst(x, y));
+    fill(first, "both", second);
+    fill(first, "onlyA", second);
+    fill(second, "onlyB", first);
   }
   return sheet.finish();
 }
@@ -61,7 +58,7 @@ export function drawDifference(context, frame, pair, shown, { opacity, names }) 
   for (const { answer, own, kindOf, how } of sides) {
     // What both found is named once, by the first.
     const isShown = (index) => how.isShown(index) && (own === "onlyA" || kindOf(index) === own);
-    drawNames(context, frame, answer, { ...how, isShown }, taken);
+    drawNames(context, frame, answer, { ...how, isShown }, { taken });
   }
 }
 

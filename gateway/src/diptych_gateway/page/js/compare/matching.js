@@ -1,5 +1,6 @@
 /** How far two answers agree, from the masks that the page holds: as the gateway computes it. */
 
+import { forEachSpan } from "../canvas/rle.js";
 import { assign } from "./assignment.js";
 
 /** @typedef {import("../canvas/segments.js").Answer} Answer */
@@ -7,21 +8,17 @@ import { assign } from "./assignment.js";
 export class Matching {
   #a;
   #b;
-  #edgesOf;
-  #areasA;
-  #areasB;
+  #byBoxes;
+  #sides;
   /** IoU of pairs that were looked at, by `index in A * segments of B + index in B`. @type {Map<number, number>} */
   #known = new Map();
-  #ground = { of: "", iou: /** @type {number | null} */ (null) };
+  /** By the segments that it is of. @type {Map<string, number | null>} */
+  #grounds = new Map();
 
   /** @param {Answer} a @param {Answer} b @param {boolean} byBoxes boxes are compared, not masks */
   constructor(a, b, byBoxes) {
-    [this.#a, this.#b] = [a, b];
-    this.#edgesOf = byBoxes ? ({ box }) => box : maskBox;
-    const areas = ({ segments }) =>
-      segments.map((segment) => (byBoxes ? (segment.box?.[2] ?? 0) * (segment.box?.[3] ?? 0) : maskArea(segment)));
-    [this.#areasA, this.#areasB] = [areas(a), areas(b)];
-    this.byBoxes = byBoxes;
+    [this.#a, this.#b, this.#byBoxes] = [a, b, byBoxes];
+    this.#sides = [a, b].map(({ segments }) => edgesAndAreas(segments, byBoxes));
   }
 
   /**
@@ -31,77 +28,90 @@ export class Matching {
    * @param {(segment: import("../canvas/segments.js").Segment) => boolean} wanted
    */
   agreement(matchIou, wanted) {
-    const [a, b] = [this.#a, this.#b].map(({ segments }) => segments.filter(wanted));
+    const [a, b] = [this.#a, this.#b].map(({ segments }) => segments.filter(wanted).map(({ index }) => index));
     const edges = [];
-    for (const one of a) {
-      for (const other of b) {
-        const weight = this.#iou(one, other, matchIou);
-        if (weight >= matchIou) edges.push({ row: one.index, column: other.index, weight });
+    for (const row of a) {
+      for (const column of b) {
+        const weight = this.#iou(row, column, matchIou);
+        if (weight >= matchIou) edges.push({ row, column, weight });
       }
     }
     const matches = assign(edges).map(({ row, column, weight }) => ({ index_a: row, index_b: column, iou: weight }));
     const [takenA, takenB] = ["index_a", "index_b"].map((key) => new Set(matches.map((match) => match[key])));
-    const indices = (found, taken) => found.map(({ index }) => index).filter((index) => !taken.has(index));
     const sum = matches.reduce((total, { iou }) => total + iou, 0);
     return {
       model_id_a: this.#a.modelId,
       model_id_b: this.#b.modelId,
       matches,
-      only_a: indices(a, takenA),
-      only_b: indices(b, takenB),
+      only_a: a.filter((index) => !takenA.has(index)),
+      only_b: b.filter((index) => !takenB.has(index)),
       mean_match_iou: matches.length ? sum / matches.length : null,
       foreground_iou: this.#foreground(a, b),
     };
   }
 
   /** Exact, or 0 where the boxes alone say that it is below `least`. */
-  #iou(one, other, least) {
-    const [edgesA, edgesB] = [this.#edgesOf(one), this.#edgesOf(other)];
-    if (!edgesA || !edgesB) return 0;
-    const left = Math.max(edgesA[0], edgesB[0]);
-    const top = Math.max(edgesA[1], edgesB[1]);
-    const width = Math.min(edgesA[0] + edgesA[2], edgesB[0] + edgesB[2]) - left;
-    const height = Math.min(edgesA[1] + edgesA[3], edgesB[1] + edgesB[3]) - top;
-    if (width <= 0 || height <= 0) return 0;
-    const [areaA, areaB] = [this.#areasA[one.index], this.#areasB[other.index]];
-    const most = this.byBoxes ? width * height : Math.min(width * height, areaA, areaB);
-    if (this.byBoxes || most / (areaA + areaB - most) < least - 1e-9) return most / (areaA + areaB - most);
-    const key = one.index * this.#b.segments.length + other.index;
-    if (!this.#known.has(key)) {
-      const both = shared(one.mask, other.mask, { left, top, width, height });
-      this.#known.set(key, both / (areaA + areaB - both));
-    }
-    return this.#known.get(key) ?? 0;
+  #iou(row, column, least) {
+    const [first, second] = this.#sides;
+    const [m, n] = [row * 4, column * 4];
+    const left = Math.max(first.edges[m], second.edges[n]);
+    const width = Math.min(first.edges[m + 2], second.edges[n + 2]) - left;
+    if (!(width > 0)) return 0;
+    const top = Math.max(first.edges[m + 1], second.edges[n + 1]);
+    const height = Math.min(first.edges[m + 3], second.edges[n + 3]) - top;
+    if (!(height > 0)) return 0;
+    const total = first.areas[row] + second.areas[column];
+    if (this.#byBoxes) return (width * height) / (total - width * height);
+    const most = Math.min(width * height, first.areas[row], second.areas[column]);
+    if (most / (total - most) < least - 1e-9) return 0;
+    const key = row * this.#b.segments.length + column;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const both = shared(this.#a.segments[row].mask, this.#b.segments[column].mask, { left, top, width, height });
+    this.#known.set(key, both / (total - both));
+    return both / (total - both);
   }
 
   /** Of all pixels that either calls object, the share of those that both do; `null` without any. */
   #foreground(a, b) {
-    const of = JSON.stringify([a, b].map((found) => found.map(({ index }) => index)));
-    if (of === this.#ground.of) return this.#ground.iou;
-    const { width, height } = this.#a;
-    const masks = [a, b].map((found) => found.map(({ mask }) => mask).filter((mask) => mask?.width));
+    const of = `${a}/${b}`;
+    const known = this.#grounds.get(of);
+    if (known !== undefined) return known;
+    const [first, second] = [unionOf(this.#a, a), unionOf(this.#b, b)];
     let [both, either] = [0, 0];
-    if (masks[0].length || masks[1].length) {
-      const sheet = new Uint8Array(width * height);
-      masks.forEach((list, side) => list.forEach((mask) => addTo(sheet, width, mask, side + 1)));
-      for (const bits of sheet) {
-        if (bits) either += 1;
-        if (bits === 3) both += 1;
-      }
+    for (let at = 0; at < first.length; at += 1) {
+      both += first[at] & second[at];
+      either += first[at] | second[at];
     }
-    this.#ground = { of, iou: either ? both / either : null };
-    return this.#ground.iou;
+    const share = either ? both / either : null;
+    // Everything, and what is looked at.
+    if (this.#grounds.size > 1) this.#grounds.delete([...this.#grounds.keys()][1]);
+    this.#grounds.set(of, share);
+    return share;
   }
 }
 
-function maskBox({ mask }) {
-  return mask?.width ? [mask.x, mask.y, mask.width, mask.height] : null;
+/** 1 for each pixel of the picture that one of these masks has. */
+function unionOf({ segments, width, height }, indices) {
+  const sheet = new Uint8Array(width * height);
+  for (const index of indices) {
+    const { mask } = segments[index];
+    if (mask?.width) forEachSpan(mask, (y, left, right) => sheet.fill(1, y * width + left, y * width + right));
+  }
+  return sheet;
 }
 
-function maskArea({ mask }) {
-  let area = 0;
-  for (const one of mask?.data ?? []) area += one;
-  return area;
+/** Left, top, right and bottom of each, NaN for what has none, and its area. */
+function edgesAndAreas(segments, byBoxes) {
+  const edges = new Float64Array(segments.length * 4).fill(NaN);
+  const areas = new Float64Array(segments.length);
+  segments.forEach(({ mask, box }, index) => {
+    const [x, y, width, height] = byBoxes ? (box ?? []) : mask?.width ? [mask.x, mask.y, mask.width, mask.height] : [];
+    if (x === undefined) return;
+    edges.set([x, y, x + width, y + height], index * 4);
+    areas[index] = byBoxes ? width * height : mask.area;
+  });
+  return { edges, areas };
 }
 
 /** Pixels that two masks share within a rectangle of the picture. */
@@ -113,11 +123,4 @@ function shared(a, b, { left, top, width, height }) {
     for (const end = inA + width; inA < end; inA += 1, inB += 1) both += a.data[inA] & b.data[inB];
   }
   return both;
-}
-
-function addTo(sheet, stride, mask, bit) {
-  for (let y = 0, at = 0; y < mask.height; y += 1) {
-    const row = (mask.y + y) * stride + mask.x;
-    for (let x = 0; x < mask.width; x += 1, at += 1) if (mask.data[at]) sheet[row + x] |= bit;
-  }
 }

@@ -38,6 +38,9 @@ export class PairView {
   #layers = [];
   #controls;
   #note;
+  #caution = make("p", { class: "caution" });
+  /** Of which model the last click was. */
+  #clicked = /** @type {any} */ (null);
   #hover = make("p", { class: "hover", "aria-hidden": "true" });
   #grip;
   #slider = /** @type {any} */ (null);
@@ -48,10 +51,12 @@ export class PairView {
       onHover: (x, y) => this.#say(x, y),
       onLeave: () => (this.#hover.textContent = ""),
       onClick: (x, y) => {
-        this.#sideAt(x)?.toggleAt(x, y);
+        this.#clicked = this.#sideAt(x);
+        this.#clicked?.toggleAt(x, y);
         this.#repaint();
         this.#say(x, y);
       },
+      onDouble: () => this.#clicked?.refineClicked(),
     });
     this.#grip = new Grip(this.stage.element, (share) => this.#wipe(share));
     this.stage.marks = (context, frame) => this.#marks(context, frame);
@@ -61,6 +66,7 @@ export class PairView {
       "article",
       { class: "panel pair" },
       this.#note,
+      this.#caution,
       make("div", { class: "frame" }, this.stage.element, this.#grip.element, this.#hover),
       this.#controls,
     );
@@ -100,6 +106,7 @@ export class PairView {
   /** @param {string} key as `keyOf` makes it; the first pair if there is no such one */
   #choose(key) {
     this.#pair = this.#pairs.find((pair) => keyOf(pair) === key) ?? this.#pairs[0] ?? null;
+    this.#caution.textContent = this.#pair?.panels.map(({ caution }) => caution).find(Boolean) ?? "";
     const chooser = this.#pairs.length > 1 ? [this.#chooser()] : [];
     this.#controls.replaceChildren(...chooser, ...(this.#pair ? this.#makeControls(this.#pair) : []));
     this.#repaint();
@@ -217,7 +224,7 @@ export class PairView {
       context.rect(from * width, 0, (to - from) * width, height);
       context.clip();
       drawMarks(context, frame, answer, { ...how, edges: [], opacity: this.#opacity });
-      if (this.#look.names) drawNames(context, frame, answer, how);
+      if (this.#look.names) drawNames(context, frame, answer, how, { between: [from * width, to * width] });
       context.restore();
     });
     context.fillStyle = "white";

@@ -18,7 +18,7 @@ export function inWords(segment) {
  *
  * @param {import("../canvas/segments.js").Answer} answer
  * @param {(segment: import("../canvas/segments.js").Segment) => boolean} passes
- * @param {number} elapsedS
+ * @param {number | null} elapsedS `null`: no model was asked
  */
 export function foundInWords({ segments, omitted, held, warnings }, passes, elapsedS) {
   const found = segments.filter(({ mask, area }) => area || !mask);
@@ -27,7 +27,7 @@ export function foundInWords({ segments, omitted, held, warnings }, passes, elap
   return [
     listed === found.length ? objects : `${listed} of ${objects} shown`,
     omitted ? `, ${omitted} more left out` : "",
-    ` in ${duration(elapsedS)}`,
+    elapsedS === null ? " as painted" : ` in ${duration(elapsedS)}`,
     held ? ", encoder not run" : "",
     ...warnings.map((text) => `. ${sentence(text)}`),
   ].join("");
@@ -41,6 +41,7 @@ function pixels(area) {
  * @typedef {object} Hear
  * @property {(index: number | null) => void} onPoint the segment under the pointer or focus
  * @property {(index: number) => void} onToggle
+ * @property {(index: number) => void} [onRefine]
  */
 
 export class Legend {
@@ -56,7 +57,17 @@ export class Legend {
   /** @param {import("../canvas/segments.js").Segment[]} segments */
   set segments(segments) {
     this.#rows = segments.map((segment) => this.#row(segment));
-    this.element.replaceChildren(...this.#rows.map((row) => make("li", {}, row)));
+    this.element.replaceChildren(
+      ...this.#rows.map((row, index) => make("li", {}, row, this.#refine(segments[index]))),
+    );
+  }
+
+  #refine({ index, label, mask, box }) {
+    const { onRefine } = this.#hear;
+    if (!onRefine || !(mask?.width || box)) return null;
+    const name = `Refine ${label} by clicks`;
+    const attributes = { type: "button", class: "refine", "aria-label": name, title: name };
+    return make("button", { ...attributes, onclick: () => onRefine(index) }, "Refine");
   }
 
   /**

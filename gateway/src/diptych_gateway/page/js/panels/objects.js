@@ -13,21 +13,22 @@ export class Objects {
   passes = () => true;
   /** @type {number | null} */
   lit = null;
-  #hidden = new Set();
+  /** What the last two clicks were on. @type {(number | null)[]} */
+  #clicked = [];
 
   /** @param {import("../canvas/segments.js").Answer | null} answer */
   take(answer) {
     this.answer = answer;
     this.numbers = [];
     this.lit = null;
-    this.#hidden.clear();
+    this.#clicked = [];
   }
 
   get looks() {
     const isListed = (index) => Boolean(this.answer && this.passes(this.answer.segments[index]));
     return {
       colorOf: (index) => color(this.numbers[index] ?? index),
-      isShown: (index) => !this.#hidden.has(index) && isListed(index),
+      isShown: (index) => isListed(index) && !this.answer?.hidden.has(index),
       isLit: (index) => index === this.lit,
       isListed,
     };
@@ -45,11 +46,27 @@ export class Objects {
   wordsAt(x, y) {
     const index = this.at(x, y);
     if (index === null) return "";
-    return `${inWords(this.answer.segments[index])}${this.#hidden.has(index) ? " · hidden: a click shows it" : ""}`;
+    return `${inWords(this.answer.segments[index])}${this.answer.hidden.has(index) ? " · hidden: a click shows it" : ""}`;
+  }
+
+  /** Hides or shows what is at these shares of the picture. */
+  click(x, y) {
+    const index = this.at(x, y);
+    this.#clicked = [...this.#clicked, index].slice(-2);
+    this.toggle(index);
+  }
+
+  /** Takes the last two clicks back, and returns what the first of them was on. */
+  unclick() {
+    const [first = null] = this.#clicked;
+    for (const index of this.#clicked) this.toggle(index);
+    this.#clicked = [];
+    return first;
   }
 
   /** @param {number | null} index */
   toggle(index) {
-    if (index !== null && !this.#hidden.delete(index)) this.#hidden.add(index);
+    const hidden = this.answer?.hidden;
+    if (hidden && index !== null && !hidden.delete(index)) hidden.add(index);
   }
 }

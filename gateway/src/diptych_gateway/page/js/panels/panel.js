@@ -1,10 +1,11 @@
 /** One model on the picture: waiting, its answer, or why there is none. */
 
-import { make } from "../common/dom.js";
+import { cautionOf } from "../common/demo-weights.js";
 import { foundInWords, inWords, Legend } from "./legend.js";
-import { Overlay } from "../canvas/overlay.js";
+import { Layers } from "./layers.js";
+import { layOut } from "./layout.js";
 import { drawNames } from "../canvas/names.js";
-import { drawMarks, FILL, SOLID } from "../canvas/paint.js";
+import { drawMarks } from "../canvas/paint.js";
 import { Objects } from "./objects.js";
 import { Stage } from "../canvas/stage.js";
 import { Status } from "./status.js";
@@ -12,35 +13,37 @@ import { modelName } from "../common/tasks.js";
 import { showTimings } from "./timings.js";
 
 export class Panel {
-  #name;
+  element;
+  /** Where candidates are chosen, if they are. */
+  aside;
+  #model;
   #objects = new Objects();
   #elapsedS = 0;
-  #opacity = 1;
+  #layers = new Layers();
   #names = true;
-  /** @type {Overlay | null} */
-  #overlay = null;
   #edges;
   #onPoint;
+  #onRefine;
   #legend;
   #status;
   #asked;
   #hover;
   #timings;
+  #caution;
 
   /**
    * @param {{model_id: string, card: any}} model
    * @param {import("../canvas/viewport.js").Viewport} viewport
-   * @param {{onPoint: (number: number | null) => void, tool?: import("../canvas/stage.js").Tool,
-   *   onCancel: (modelId: string) => void, onRetry: (modelId: string) => void}} hear
-   *   `onPoint` is told the number of the object pointed at
+   * @param {{onPoint: (number: number | null) => void, tool?: import("../canvas/stage.js").Tool, onCancel: (modelId: string) => void,
+   *   onRetry: (modelId: string) => void, onRefine?: (segment: any) => void}} hear `onPoint` is told an object's number
    */
-  constructor(model, viewport, { onPoint, tool, onCancel, onRetry }) {
-    const name = modelName(model);
+  constructor(model, viewport, { onPoint, tool, onCancel, onRetry, onRefine }) {
     this.modelId = model.model_id;
-    this.#name = name;
+    this.#model = model;
     this.#onPoint = onPoint;
+    this.#onRefine = onRefine;
     this.#edges = model.card?.keypoint_schema?.edges ?? [];
-    this.stage = new Stage(viewport, `The picture with what ${name} found`, {
+    this.stage = new Stage(viewport, `The picture with what ${modelName(model)} found`, {
       onHover: (x, y) => {
         this.#point(this.#objects.at(x, y));
         this.#hover.textContent = this.wordsAt(x, y);
@@ -50,41 +53,42 @@ export class Panel {
         this.toggleAt(x, y);
         this.#hover.textContent = this.wordsAt(x, y);
       },
+      onDouble: () => this.refineClicked(),
       tool,
     });
     this.stage.marks = (context, frame) => this.#drawMarks(context, frame);
-    this.#legend = new Legend(name, {
+    this.#legend = new Legend(modelName(model), {
       onPoint: (index) => this.#point(index),
       onToggle: (index) => this.#toggle(index),
+      onRefine: onRefine && ((index) => onRefine(this.answer.segments[index])),
     });
     this.#asked = { cancel: () => onCancel(this.modelId), retry: () => onRetry(this.modelId) };
-    this.#status = new Status(name);
-    this.#hover = make("p", { class: "hover", "aria-hidden": "true" });
-    this.#timings = make("div", { class: "costs" });
-    this.element = make(
-      "article",
-      { class: "panel", "data-model": model.model_id, "aria-label": name },
-      make("h2", {}, name),
-      make("div", { class: "frame" }, this.stage.element, this.#hover),
-      this.#status.element,
-      this.#legend.element,
-      this.#timings,
-    );
+    this.#status = new Status(modelName(model));
+    const within = { stage: this.stage, status: this.#status, legend: this.#legend, chooses: Boolean(tool) };
+    const { element, aside, caution, hover, timings } = layOut(model, within);
+    Object.assign(this, { element, aside });
+    [this.#caution, this.#hover, this.#timings] = [caution, hover, timings];
     this.#mark("idle");
   }
 
-  /** @returns {import("../canvas/segments.js").Answer | null} */
   get answer() {
     return this.#objects.answer;
   }
 
+  /** @param {import("../common/picture.js").Picture | null} picture */
   set picture(picture) {
-    this.stage.picture = picture;
+    this.stage.picture = picture?.bitmap ?? null;
+    this.#caution.textContent = cautionOf(this.#model, picture);
+  }
+
+  /** What has to be known before its answer is looked at. */
+  get caution() {
+    return this.#caution.textContent;
   }
 
   /** @param {number} share 0 to 1 */
   set opacity(share) {
-    this.#opacity = share;
+    this.#layers.opacity = share;
     this.#layer();
   }
 
@@ -126,23 +130,23 @@ export class Panel {
 
   /**
    * @param {import("../canvas/segments.js").Answer} answer
-   * @param {number} elapsedS
+   * @param {number | null} elapsedS `null`: the model was not asked
    */
   fill(answer, elapsedS) {
     this.#clear();
     this.#objects.take(answer);
-    this.#overlay = new Overlay(answer);
+    this.#layers.take(answer);
     this.#elapsedS = elapsedS;
     this.#sayFound();
     this.#legend.segments = answer.segments;
-    this.#timings.replaceChildren(showTimings(answer.timings, elapsedS, answer.held));
+    if (elapsedS !== null) this.#timings.replaceChildren(showTimings(answer.timings, elapsedS, answer.held));
     this.numbers = answer.segments.map(({ object, index }) => object ?? index);
   }
 
   /** @returns {import("../views.js").Shown | null} the answer, if there is one */
   get shown() {
     const { colorOf, isShown } = this.#objects.looks;
-    return this.answer && { name: this.#name, answer: this.answer, edges: this.#edges, colorOf, isShown };
+    return this.answer && { name: modelName(this.#model), answer: this.answer, edges: this.#edges, colorOf, isShown };
   }
 
   /** Which segments are looked at; the others are neither on the picture nor in the legend. */
@@ -168,6 +172,12 @@ export class Panel {
     this.#repaint();
   }
 
+  /** @param {import("./layers.js").Draft | null} draft */
+  set draft(draft) {
+    this.#layers.draft = draft;
+    this.#repaint();
+  }
+
   remove() {
     this.#status.stop();
     this.stage.remove();
@@ -176,36 +186,40 @@ export class Panel {
 
   #clear() {
     this.#objects.take(null);
-    this.#overlay = null;
+    this.#layers.take(null);
     this.#legend.segments = [];
     this.#timings.replaceChildren();
     this.#hover.textContent = "";
     this.#repaint();
   }
 
-  /** @param {string} state */
   #mark(state) {
     this.element.dataset.state = state;
     this.element.setAttribute("aria-busy", String(state === "waiting"));
   }
 
-  /** What is at these shares of the picture, and what a click there would do. */
   wordsAt(x, y) {
     return this.#objects.wordsAt(x, y);
   }
 
   toggleAt(x, y) {
-    this.#toggle(this.#objects.at(x, y));
+    this.#objects.click(x, y);
+    this.#repaint();
   }
 
-  /** @param {number | null} index */
+  /** Takes along what was clicked twice; that neither hides nor shows anything. */
+  refineClicked() {
+    const index = this.#objects.unclick();
+    this.#repaint();
+    if (index !== null) this.#onRefine?.(this.answer.segments[index]);
+  }
+
   #point(index) {
     const segment = index === null ? null : this.answer?.segments[index];
     this.#hover.textContent = segment ? inWords(segment) : "";
     this.#onPoint(segment ? this.#objects.numbers[segment.index] : null);
   }
 
-  /** @param {number | null} index */
   #toggle(index) {
     this.#objects.toggle(index);
     this.#repaint();
@@ -218,19 +232,17 @@ export class Panel {
 
   #repaint() {
     this.#legend.update(this.#objects.looks);
-    this.#overlay?.look({ ...this.#objects.looks, fill: this.stage.grey ? SOLID : FILL });
+    this.#layers.look(this.#objects, this.stage.grey);
     this.#layer();
   }
 
   #layer() {
-    const overlay = this.#overlay;
-    const paint = (context, frame) => overlay.paint(context, frame);
-    this.stage.layers = overlay ? [{ paint, opacity: this.#opacity }] : [];
+    this.stage.layers = this.#layers.all;
     this.stage.draw();
   }
 
   #drawMarks(context, frame) {
-    const how = { ...this.#objects.looks, edges: this.#edges, opacity: this.#opacity };
+    const how = { ...this.#objects.looks, edges: this.#edges, opacity: this.#layers.opacity };
     if (!this.answer) return;
     drawMarks(context, frame, this.answer, how);
     if (this.#names) drawNames(context, frame, this.answer, how);

@@ -1,19 +1,21 @@
 /** The panels of all models on one picture, and a question to all of them. */
 
-import { refusal } from "../common/refusals.js";
-import { askHeld } from "./held.js";
+import { showOutcome, showUnasked } from "./answering.js";
+import { askKept } from "./kept.js";
 import { Panel } from "./panel.js";
-import { readAnswer } from "../canvas/segments.js";
-import { modelName, shortName, whyNot } from "../common/tasks.js";
+import { modelName, shortName, takesPrompts, whyNot } from "../common/tasks.js";
 import { Tabs } from "./tabs.js";
-
 const MANY = 3; // with more models the panels are smaller
+const PROMPTED = "prompted-segmentation";
 
 /**
  * @typedef {object} Asking
  * @property {string} [resting] what panels say if there is nothing to ask
  * @property {boolean} [keep] earlier answers stay on screen until the new ones come
  * @property {number[]} [objects] the object that each prompt is for
+ * @property {typeof askHeld} [send] asks, instead of one question to all
+ * @property {(modelId: string, result: any) => {result: any, objects: number[]}} [amend] what is shown of
+ *   an answer, or instead of one, and the object that each of its prompts is for
  * @property {boolean} [alone] one model can be asked again without the others
  * @property {() => void} onAnswer a panel has changed
  * @property {(agreements: any[]) => void} onAgreements
@@ -35,14 +37,16 @@ export class Panels {
   /** Questions under way, and whom each asks. @type {Map<AbortController, string[]>} */
   #asking = new Map();
   #turn = 0;
+  /** How to show what is known of each model. @type {Map<string, () => void>} */
+  #known = new Map();
   /** @type {{task: string, question: import("../views.js").Question | null, how: Asking} | null} */
   #last = null;
 
   /**
    * @param {HTMLElement} element
    * @param {import("../canvas/viewport.js").Viewport} viewport
-   * @param {{onError: (error: Error) => void, tool?: import("../canvas/stage.js").Tool}} hear `onError`
-   *   hears of refused requests
+   * @param {{onError: (error: Error) => void, tool?: import("../canvas/stage.js").Tool, onRefine?: (segment: any) => void}} hear
+   *   `onError` hears of refused requests, `onRefine` of an object that is to be refined by clicks
    */
   constructor(element, viewport, hear) {
     this.#element = element;
@@ -58,9 +62,11 @@ export class Panels {
     const onPoint = (number) => {
       for (const panel of this) panel.light(number);
     };
+    const { tool, onRefine } = this.#hear;
     const hear = {
       onPoint,
-      tool: this.#hear.tool,
+      tool,
+      onRefine: models.some((model) => !whyNot(model, PROMPTED)) ? onRefine : undefined,
       onCancel: (id) => this.#cancel(id),
       onRetry: (id) => this.#retry(id),
     };
@@ -80,7 +86,7 @@ export class Panels {
   /** @param {import("../common/picture.js").Picture | null} picture */
   set picture(picture) {
     this.#picture = picture;
-    for (const panel of this) panel.picture = picture?.bitmap ?? null;
+    for (const panel of this) panel.picture = picture;
   }
 
   /** @param {number} share 0 to 1 */
@@ -106,7 +112,6 @@ export class Panels {
     return this.#panels.values();
   }
 
-  /** @param {string} id */
   get(id) {
     return this.#panels.get(id);
   }
@@ -127,6 +132,11 @@ export class Panels {
     return [...this].map((panel) => panel.shown).filter(Boolean);
   }
 
+  /** Shows what is known once more: what is amended has changed. */
+  refill() {
+    for (const show of this.#known.values()) show();
+  }
+
   /**
    * To every model that does the task; `null` without a picture or such a model.
    *
@@ -135,10 +145,11 @@ export class Panels {
    * @returns {import("../views.js").Question | null}
    */
   question(task, prompts) {
-    const models = this.#models.filter((model) => !whyNot(model, task)).map((model) => model.model_id);
+    const able = this.#models.filter((model) => !whyNot(model, task) && takesPrompts(model, prompts));
+    const models = able.map((model) => model.model_id);
     if (!this.#picture || !models.length) return null;
-    const { file, name } = this.#picture;
-    return { picture: { file, name }, options: { task, models, ...(prompts && { prompts }) } };
+    const { file, name, source } = this.#picture;
+    return { picture: { file, name, ...(source && { source }) }, options: { task, models, ...(prompts && { prompts }) } };
   }
 
   /**
@@ -153,13 +164,14 @@ export class Panels {
     for (const controller of this.#asking.keys()) controller.abort();
     const turn = ++this.#turn;
     this.#last = { task, question, how };
+    this.#known.clear();
     for (const model of this.#models) {
       const panel = this.#panels.get(model.model_id);
       const why = whyNot(model, task);
       if (why) panel?.fail(why, model.card ? "unable" : "error");
       else if (!this.#picture) panel?.fail("Choose a picture.", "off");
-      else if (question) panel?.wait(how);
-      else panel?.fail(how.resting ?? "", "idle");
+      else if (question?.options.models.includes(model.model_id)) panel?.wait(how);
+      else this.#show(model.model_id, () => showUnasked(panel, how));
     }
     this.#showTabs();
     how.onAnswer();
@@ -183,13 +195,11 @@ export class Panels {
   async #retry(id) {
     if (!this.#last?.question) return;
     const { task, question, how } = this.#last;
-    if (!how.alone) {
-      await this.ask(task, question, how);
-      return;
-    }
+    if (!how.alone) return void (await this.ask(task, question, how));
     this.#panels.get(id)?.wait();
     how.onAnswer();
-    await this.#send({ ...question, options: { ...question.options, models: [id] } }, { ...how, onAgreements: () => {} });
+    const picture = { ...question.picture, source: undefined }; // the answer of one model is not kept
+    await this.#send({ picture, options: { ...question.options, models: [id] } }, { ...how, onAgreements: () => {} });
   }
 
   #showTabs() {
@@ -199,22 +209,24 @@ export class Panels {
     this.#tabs.show([...this], able, (id) => this.shortNameOf(id));
   }
 
-  async #send(question, { objects, onAnswer, onAgreements }) {
+  async #send(question, how) {
+    const { send, onAnswer, onAgreements } = how;
     const controller = new AbortController();
     const { signal } = controller;
     const { models } = question.options;
     this.#asking.set(controller, models);
     const hear = {
       onOutcome: (outcome) => {
-        if (signal.aborted || this.#panels.get(outcome.model_id)?.state !== "waiting") return;
-        this.#fill(outcome, objects);
+        const panel = this.#panels.get(outcome.model_id);
+        if (signal.aborted || panel?.state !== "waiting") return;
+        this.#show(panel.modelId, () => showOutcome(panel, outcome, how, this.#picture?.bitmap));
         onAnswer();
         if (models.some((id) => this.#panels.get(id)?.state === "cancelled")) this.#endIdle();
       },
       onAgreements: (agreements) => !signal.aborted && onAgreements(agreements),
     };
     try {
-      await askHeld(question, hear, signal);
+      await askKept(question, hear, signal, send);
     } catch (error) {
       if (signal.aborted) return;
       for (const id of models) {
@@ -228,23 +240,9 @@ export class Panels {
     }
   }
 
-  #fill({ model_id: id, result, error, elapsed_s: elapsed }, objects) {
-    const panel = this.#panels.get(id);
-    if (!result) {
-      panel?.fail(refusal(error ?? {}));
-      return;
-    }
-    try {
-      const answer = readAnswer(result, objects);
-      panel?.fill(fitting(answer, this.#picture?.bitmap), elapsed);
-    } catch (problem) {
-      panel?.fail(`The answer cannot be drawn: ${problem.message}.`);
-    }
+  /** Now, and whenever it is to be shown again. */
+  #show(id, show) {
+    this.#known.set(id, show);
+    show();
   }
-}
-
-/** The answer, if it is about the picture that is shown. */
-function fitting(answer, { width, height } = answer) {
-  if (answer.width === width && answer.height === height) return answer;
-  throw new RangeError(`the model read ${answer.width} × ${answer.height} pixels, this browser ${width} × ${height}`);
 }

@@ -102,7 +102,7 @@ export class Crosshair {
     if (this.#drag) {
       const drag = this.#drag;
       this.#drag = null;
-      this.at = drag.from;
+      if (!drag.fresh) this.at = drag.from;
       this.#act.onDrag({ ...drag, to: null, done: true }, stage);
     } else this.at = null;
     this.#act.onMove(stage);

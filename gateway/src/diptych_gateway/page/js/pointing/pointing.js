@@ -32,6 +32,8 @@ export class Pointing {
    * @type {Partial<import("../canvas/stage.js").Tool> | null}
    */
   tool = null;
+  /** Draws below the marks. @type {import("../canvas/stage.js").Tool["draw"] | null} */
+  under = null;
   #elements;
   #prompts;
   #hear;
@@ -71,6 +73,10 @@ export class Pointing {
     this.#over = null;
     this.#grip.letGo();
     this.#crosshair.hide();
+  }
+
+  get dragPx() {
+    return this.tool?.dragPx;
   }
 
   /** Adds a point; where there is one, takes it away, and with its × a box. */
@@ -119,6 +125,7 @@ export class Pointing {
 
   draw(context, frame) {
     if (!this.#size) return;
+    this.under?.(context, frame);
     const { current } = this.#prompts;
     const { draft, busy, held } = this.#grip;
     const objects = draft ? this.#prompts.objects.with(draft.object, draft.wanted) : this.#prompts.objects;

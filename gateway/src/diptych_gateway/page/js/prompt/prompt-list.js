@@ -2,7 +2,7 @@
 
 import { byId, make } from "../common/dom.js";
 import { color } from "../canvas/palette.js";
-import { canBeAsked, isEmpty } from "./prompts.js";
+import { isCorrection, isEmpty } from "./prompts.js";
 
 /**
  * @param {import("./prompts.js").Prompts} prompts
@@ -14,7 +14,7 @@ export function showObjects(prompts, { onChoose, onRemove, onRemoveBox }) {
   const focused = list.contains(document.activeElement) ? document.activeElement.dataset : null;
   list.replaceChildren(
     ...prompts.objects.map((object, index) => {
-      const name = `Object ${index + 1}`;
+      const name = [`Object ${index + 1}`, object.label].filter(Boolean).join(" ");
       const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
       swatch.style.setProperty("--color", color(index));
       const choose = make(
@@ -64,8 +64,9 @@ function refocus(list, focused, current) {
 /** @param {import("./prompts.js").Wanted} object */
 function contents(object) {
   if (isEmpty(object)) return "nothing yet";
-  if (!canBeAsked(object)) return "needs a point on it, or a box";
+  if (isCorrection(object)) return "needs a point on it, or a box";
   const count = object.points.length;
   const points = count === 1 ? "1 point" : `${count} points`;
-  return [count ? points : "", object.box ? "box" : ""].filter(Boolean).join(", ");
+  const mask = object.mask ? (object.keep ? "kept mask" : "mask") : "";
+  return [count ? points : "", object.box ? "box" : "", mask].filter(Boolean).join(", ");
 }

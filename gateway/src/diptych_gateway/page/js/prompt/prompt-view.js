@@ -3,13 +3,19 @@
 import { readState, writeState } from "../common/address.js";
 import { describeOverlaps } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
+import { Candidates } from "./candidates.js";
+import { noResult, withKept } from "./kept.js";
+import { Painting } from "./painting.js";
 import { Panels } from "../panels/panels.js";
 import { Pointing } from "../pointing/pointing.js";
 import { showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
 import { Prompts } from "./prompts.js";
+import { arrives } from "./taken.js";
+import { ToolChoice } from "./tool-choice.js";
 
 const TASK = "prompted-segmentation";
+const TYPED = "textarea, select, input:not([type=checkbox], [type=radio], [type=range], [type=file])";
 const REMOVES = ["Delete", "Backspace"];
 
 /** @implements {import("../views.js").View} */
@@ -17,9 +23,14 @@ export class PromptView {
   #prompts = new Prompts();
   #panels;
   #pointing;
+  #candidates;
+  #painting;
+  #tools;
   #models = [];
   /** @type {import("../common/picture.js").Picture | null} */
   #picture = null;
+  /** What was pointed at in pictures of the strip. @type {WeakMap<Blob, any[]>} */
+  #left = new WeakMap();
   /** What the address says of the prompts, or said last. */
   #text = "";
   #seen = false;
@@ -31,10 +42,15 @@ export class PromptView {
    * @param {(error: Error) => void} onError hears of refused requests
    */
   constructor(viewport, onError) {
+    this.#candidates = new Candidates(this.#prompts, () => this.#panels, (act) => this.#change(act));
+    const hear = { onChange: (act) => this.#change(act), onDraw: () => this.#redraw() };
+    this.#painting = new Painting(viewport, this.#prompts, () => this.#panels, hear);
     this.#pointing = new Pointing(viewport, this.#prompts, {
-      onChange: (act) => this.#change(act),
-      onDraw: () => this.#redraw(),
+      ...hear,
+      onChange: (act) => this.#change(() => this.#painting.correct(act)),
     });
+    this.#pointing.under = (context, frame) => this.#painting.draw(context, frame);
+    this.#tools = new ToolChoice(this.#pointing, this.#painting, hear.onDraw);
     this.#panels = new Panels(byId("prompt-panels"), viewport, { onError, tool: this.#pointing });
     this.#listen();
     this.#showPrompts();
@@ -46,7 +62,7 @@ export class PromptView {
     // Canvases are made when somebody looks at them.
     if (this.#panels.models !== this.#models) this.#panels.models = this.#models;
     // An address without prompts is not one of none: the browser may have gone back to it.
-    if (objects && objects !== this.#text) this.#reset(parseObjects(objects));
+    if (objects && objects !== this.#text) this.#point(objects);
     else this.#write();
     this.#showPrompts();
     if (this.#due) this.#ask();
@@ -59,9 +75,12 @@ export class PromptView {
   /** @param {import("../views.js").Known} known */
   take({ chosen, picture }) {
     if (picture !== this.#picture) {
+      if (this.#picture?.source) this.#left.set(this.#picture.source, structuredClone(this.#prompts.objects));
       this.#panels.picture = this.#picture = picture;
-      this.#pointing.size = picture?.bitmap ?? null;
-      this.#reset(parseObjects(readState().objects));
+      this.#pointing.size = this.#painting.size = picture?.bitmap ?? null;
+      this.#candidates.forget();
+      const { objects } = readState();
+      this.#reset(objects ? parseObjects(objects) : (this.#left.get(picture?.source) ?? []));
     }
     this.#models = chosen;
     this.#due = true;
@@ -78,7 +97,9 @@ export class PromptView {
 
   question() {
     const { prompts } = this.#prompts.asked();
-    return prompts.length ? this.#panels.question(TASK, prompts) : null;
+    const question = prompts.length ? this.#panels.question(TASK, prompts) : null;
+    const { picks } = this.#candidates;
+    return question && { ...question, ...(picks.length && { picks }) };
   }
 
   answers() {
@@ -95,22 +116,33 @@ export class PromptView {
     for (const [id, act] of Object.entries(does)) {
       byId(id).addEventListener("click", () => this.#change(act));
     }
-    byId("prompt-view").addEventListener("keydown", (event) => {
-      if (event.defaultPrevented) return;
+    // Wherever the focus is: who points with one hand has the other one on the keys.
+    document.addEventListener("keydown", (event) => {
+      if (!this.#seen || event.defaultPrevented || event.target.closest?.(TYPED)) return;
       if (REMOVES.includes(event.key) && this.#remove(event.target)) event.preventDefault();
+      if (isPlain(event) && this.#candidates.pick(Number(event.key) - 1)) event.preventDefault();
       const id = shortcut(event);
-      if (!id) return;
+      if (!id && !this.#tools.press(event)) return;
       event.preventDefault();
-      this.#change(does[id]);
+      if (id) this.#change(does[id]);
     });
   }
 
   /** What a key takes away: the mark under the pointer, or the object of the button that has the focus. */
-  #remove({ dataset: { choose: object } }) {
+  #remove({ dataset: { choose: object } = {} }) {
     if (this.#pointing.removeHovered()) return true;
     if (object === undefined) return false;
     this.#change(() => this.#prompts.removeObject(Number(object)));
     return true;
+  }
+
+  /** At what the address says; an object of another view comes beside what is there. */
+  #point(text) {
+    const [object, ...others] = parseObjects(text);
+    if (!arrives(text) || others.length || !object) return this.#reset(parseObjects(text));
+    this.#prompts.take(object);
+    this.#due = true;
+    this.#write();
   }
 
   #reset(objects) {
@@ -127,11 +159,23 @@ export class PromptView {
 
   /** @param {() => void} act */
   #change(act) {
-    const before = JSON.stringify(this.#prompts.asked());
+    const before = this.#keys();
+    this.#painting.brush.giveUp();
     act();
     this.#write();
     this.#showPrompts();
-    if (JSON.stringify(this.#prompts.asked()) !== before) this.#ask();
+    const now = this.#keys();
+    if (now.asked !== before.asked) this.#ask();
+    else if (now.shown !== before.shown) this.#panels.refill();
+    this.#hearAnswer();
+  }
+
+  /** What the models are asked, and what is shown of their answers and beside them. */
+  #keys() {
+    const { picks } = this.#candidates;
+    const asked = [this.#prompts.asked(), picks.filter(({ further }) => further)];
+    const shown = [picks, this.#prompts.objects.map(({ mask, keep, label }) => [keep && mask?.counts, label])];
+    return { asked: JSON.stringify(asked), shown: JSON.stringify(shown) };
   }
 
   #showPrompts() {
@@ -142,33 +186,47 @@ export class PromptView {
     });
     const able = { undo: this.#prompts.canUndo, redo: this.#prompts.canRedo };
     for (const [id, can] of Object.entries(able)) byId(id).setAttribute("aria-disabled", String(!can));
+    this.#candidates.show();
+    this.#painting.show();
     this.#redraw();
   }
 
   #redraw() {
-    for (const panel of this.#panels) panel.stage.draw();
+    for (const panel of this.#panels ?? []) panel.stage.draw();
   }
 
   #ask() {
     this.#due = !this.#seen;
     if (this.#due) return;
-    const question = this.question();
-    if (!question) this.#sayOverlaps([]);
-    this.#panels.ask(TASK, question, {
+    const { prompts, objects } = this.#prompts.asked();
+    const answered = (id, result) => withKept(this.#candidates.chosen(id, result), objects, this.#prompts.objects);
+    const unasked = (id) => withKept(noResult(id, this.#picture.bitmap), [], this.#prompts.objects);
+    this.#panels.ask(TASK, prompts.length ? this.#panels.question(TASK, prompts) : null, {
       resting: "Click on an object, or drag a box around it.",
       keep: true,
-      objects: this.#prompts.asked().objects,
-      onAnswer: () => {},
-      onAgreements: (agreements) => this.#sayOverlaps(agreements),
+      objects,
+      amend: (id, result) => (result ? answered(id, result) : unasked(id)),
+      send: this.#candidates.asker(),
+      onAnswer: () => this.#hearAnswer(),
+      onAgreements: () => {},
     });
   }
 
-  #sayOverlaps(agreements) {
-    const texts = agreements.map((one) =>
-      describeOverlaps(one, this.#panels.get(one.model_id_a)?.answer, (id) => this.#panels.nameOf(id)),
+  #hearAnswer() {
+    this.#candidates.show();
+    const panels = [...this.#panels];
+    if (panels.some((panel) => panel.state === "waiting")) return;
+    const shown = this.answers();
+    const asked = this.#prompts.asked().objects;
+    const texts = shown.flatMap((first, at) =>
+      shown.slice(at + 1).map((second) => describeOverlaps(first, second, asked)),
     );
     byId("overlaps").textContent = texts.filter(Boolean).join(" ");
   }
+}
+
+function isPlain({ ctrlKey, metaKey, altKey }) {
+  return !ctrlKey && !metaKey && !altKey;
 }
 
 /** The button that a key stands for. @param {KeyboardEvent} event */

@@ -7,31 +7,57 @@
 
 /** @typedef {{x: number, y: number, positive: boolean}} Point positive: on the object */
 /** @typedef {[number, number, number, number]} Box left, top, right, bottom */
-/** @typedef {{points: Point[], box: Box | null}} Wanted one object; whoever changes one keeps what else it has */
+/**
+ * @typedef {object} Wanted one object; whoever changes one keeps what else it has
+ * @property {Point[]} points
+ * @property {Box | null} box
+ * @property {Record<string, number>} [pick] which candidate for the first point was chosen, by model
+ * @property {import("../canvas/rle.js").Rle | null} [mask] that was painted, or is an earlier guess
+ * @property {boolean} [keep] the mask is the answer: no model is asked for it
+ * @property {boolean} [said] what a person said of keeping it
+ * @property {boolean} [rough] the mask was begun from nothing: it is a guess for the models
+ * @property {string} [lost] how the address says its mask, which is held elsewhere: its box stands for it
+ * @property {string} [label] what it was called where it comes from
+ * @property {number} [category] the class' number there
+ */
 
 /** @type {Wanted} */
 export const EMPTY = { points: [], box: null };
+/** An object whose mask is not kept any more. */
+export const ASKED = { keep: false, said: undefined, rough: false };
 const START = { objects: [EMPTY], current: 0 };
 const MAX_STEPS = 200;
 
 /** @param {Wanted} object */
-export function isEmpty({ points, box }) {
-  return !points.length && !box;
+export function isEmpty({ points, box, mask }) {
+  return !points.length && !box && !mask;
 }
 
 /** A model is not asked for an object of which it only knows what is not on it. @param {Wanted} object */
-export function canBeAsked({ points, box }) {
+export function canBeAsked({ points, box, mask, keep }) {
+  if (mask) return !keep;
   return box !== null || points.some((point) => point.positive);
 }
 
 /** It is only known what is not on it: in a video that corrects what a model follows. @param {Wanted} object */
 export function isCorrection(object) {
-  return !isEmpty(object) && !canBeAsked(object);
+  return !isEmpty(object) && !object.mask && !canBeAsked(object);
+}
+
+/** One point and nothing else may mean a part, a thing or a group. @param {Wanted} object */
+export function isLone({ points, box, mask }) {
+  return points.length === 1 && points[0].positive && !box && !mask;
 }
 
 /** As options of a request. @param {Wanted} object */
-export function asOptions({ points, box }) {
-  return { points: points.map(({ x, y, positive }) => [x, y, positive]), ...(box && { box }) };
+export function asOptions({ points, box, mask }) {
+  // A mask alone is a vague guess to models: its box says that it is about there.
+  const around = box ?? (points.length ? null : mask?.box);
+  return {
+    points: points.map(({ x, y, positive }) => [x, y, positive]),
+    ...(around && { box: around }),
+    ...(mask && { mask: { size: mask.size, counts: mask.counts } }),
+  };
 }
 
 export class Prompts {
@@ -89,6 +115,11 @@ export class Prompts {
     this.put(object, { ...wanted, points: wanted.points.toSpliced(index, 1) });
   }
 
+  /** Adds to the newest step. @param {number} object @param {Wanted} wanted */
+  amend(object, wanted) {
+    this.#states[this.#at] = { objects: this.objects.with(object, wanted), current: this.current };
+  }
+
   /** @param {number} object */
   removeBox(object) {
     this.put(object, { ...this.objects[object], box: null });
@@ -96,7 +127,10 @@ export class Prompts {
 
   /** Says an object anew, in one step. @param {number} object @param {Wanted} wanted */
   put(object, wanted) {
-    this.#step(this.objects.with(object, wanted), this.current);
+    const { pick, ...rest } = wanted;
+    // Candidates for another point are other candidates.
+    const same = pick && wanted.points[0] === this.objects[object].points[0];
+    this.#step(this.objects.with(object, same ? wanted : rest), this.current);
   }
 
   /** The next points are for a new object, or for one that has none yet. */
@@ -104,6 +138,15 @@ export class Prompts {
     const free = this.objects.findIndex(isEmpty);
     if (free >= 0) this.choose(free);
     else this.#step([...this.objects, EMPTY], this.objects.length);
+  }
+
+  /** Adds an object, or chooses it if it is there. @param {Wanted} wanted */
+  take(wanted) {
+    const kept = this.objects.filter((object) => !isEmpty(object));
+    const same = JSON.stringify(wanted);
+    const there = kept.findIndex((object) => JSON.stringify(object) === same);
+    if (there >= 0) this.choose(this.objects.indexOf(kept[there]));
+    else this.#step([...kept, wanted], kept.length);
   }
 
   /** @param {number} object */
