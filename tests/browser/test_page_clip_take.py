@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import av
@@ -12,6 +14,7 @@ from browser_page import Opened
 from clip_page import (
     COUNT,
     FPS,
+    SIZE,
     colored,
     copied,
     label_both,
@@ -22,8 +25,11 @@ from clip_page import (
     saved,
 )
 from playwright.async_api import expect
+from pycocotools.coco import COCO
 from video_page import VideoPage
 
+from diptych import Mask
+from diptych.segment import v1 as pb
 from diptych.testing import FakeSegmentService
 
 Services = dict[str, FakeSegmentService]
@@ -114,3 +120,88 @@ async def test_a_film_can_be_given_up(view: VideoPage, run: Path) -> None:
     await expect(view.page.locator("#clip-state")).to_have_text("Given up: nothing was saved.")
     await expect(view.page.locator("#clip-save")).to_be_enabled()
     await expect(view.page.locator("#clip-progress")).to_be_hidden()
+
+
+async def test_every_frame_is_a_picture_of_one_data_set(
+    view: VideoPage, run: Path, tmp_path: Path
+) -> None:
+    await view.opened.go("?view=video")
+    await open_folder(view, run)
+    await label_both(view, "first")
+    await view.until_answered("second", COUNT)
+    name, data = await saved(view, "COCO", "first")
+    assert name == "run 1-first.coco.json"
+    (tmp_path / name).write_bytes(data)
+    coco = COCO(str(tmp_path / name))
+    assert [one["file_name"] for one in coco.loadImgs(coco.getImgIds())] == [
+        f"frame{index + 5}.png" for index in range(COUNT)
+    ]
+    # Objects that no class was given keep apart, from frame to frame.
+    used = sorted({one["category_id"] for one in coco.loadAnns(coco.getAnnIds())})
+    assert [one["name"] for one in coco.loadCats(used)] == ["object 1", "object 2"]
+    _, lines = await saved(view, "JSON lines", "first")
+    for image, line in zip(coco.getImgIds(), map(json.loads, lines.splitlines()), strict=True):
+        found = coco.loadAnns(coco.getAnnIds(imgIds=[image]))
+        for annotation, followed in zip(found, line["objects"], strict=True):
+            mask = Mask.from_coco(followed["segmentation"]["counts"], SIZE)
+            assert Mask.from_array(coco.annToMask(annotation).astype(bool)).iou(mask) == 1.0
+
+
+async def test_everything_is_followed_by_models_that_find_things_by_themselves(
+    opened: Opened, services: Services, see_cards: Callable[[], Awaitable[None]], run: Path
+) -> None:
+    told = services["second"].cards["second"]
+    told.tasks[:] = [pb.Task.TASK_PROMPTED_SEGMENTATION, pb.Task.TASK_VIDEO_SEGMENTATION]
+    await see_cards()
+    view = VideoPage(opened)
+    await opened.go("?view=video")
+    await open_folder(view, run)
+    await view.page.locator("#video-all").check()
+    await expect(view.panel("second").locator(".state")).to_have_text(
+        "It follows only what it is pointed at. Click on an object."
+    )
+    await view.page.locator("#video-track").click()
+    await view.until_answered("first", COUNT)
+    await expect(view.panel("first").locator(".state")).to_have_text(
+        "Following everything: 1 object"
+    )
+    await expect(view.panel("first").locator(".followed li")).to_have_text(
+        "Auto 0, rectangle: 0.90"
+    )
+    assert services["first"].video_requests[0].start.track_all
+    assert services["second"].video_requests == ()
+    _, lines = await saved(view, "JSON lines", "first")
+    command = await copied(view, "command line")
+    assert "--track-all" in command
+    assert lines_of(await ran(["sh", "-c", command], run.parent)) == lines_of(lines.decode())
+    code = await copied(view, "Python")
+    out = await ran([sys.executable, "-c", code], run.parent)
+    assert len(out.splitlines()) == COUNT
+
+
+async def test_a_frame_that_cannot_be_read_is_left_out_and_the_rest_goes_on(
+    view: VideoPage, run: Path
+) -> None:
+    (run / "frame8.png").write_bytes(b"no picture")
+    await view.opened.go("?view=video")
+    await open_folder(view, run)
+    await label_both(view, "first", COUNT - 1)
+    await expect(view.page.locator("#video-problem")).to_have_text(
+        "“frame8.png” is not a picture that can be read. Take a JPEG, PNG or WebP file. "
+        "That frame was left out."
+    )
+    await view.until_answered("second", COUNT - 1)
+    _, lines = await saved(view, "JSON lines", "first")
+    indexes = [json.loads(line)["frame_index"] for line in lines.splitlines()]
+    assert indexes == [0, 1, 2, 4, 5, 6, 7]
+
+
+async def test_a_folder_can_be_dropped(view: VideoPage, run: Path) -> None:
+    await view.opened.go("?view=video")
+    await expect(view.page.locator("#video-folder")).to_be_visible()
+    session = await view.page.context.new_cdp_session(view.page)
+    data = {"items": [], "files": [str(run)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        place = {"type": kind, "x": 400, "y": 300, "data": data}
+        await session.send("Input.dispatchDragEvent", place)
+    await expect(view.page.locator("#video-about")).to_contain_text(f"{COUNT} frames")

@@ -55,15 +55,15 @@ async def open_folder(view: VideoPage, folder: Path) -> None:
     await expect(view.page.locator("#video-new")).to_be_enabled()
 
 
-async def label_both(view: VideoPage, model: str) -> None:
-    """Point at both squares on the first frame and follow them to the end."""
+async def label_both(view: VideoPage, model: str, count: int = COUNT) -> None:
+    """Point at both squares on the first frame and follow them to the end, over so many frames."""
     await view.click(model, 14 / 96, 18 / 64)
     await expect(view.panel(model).locator(".followed li")).to_have_count(1)
     await view.page.locator("#video-new").click()
     await view.click(model, 80 / 96, 38 / 64)
     await expect(view.panel(model).locator(".followed li")).to_have_count(2)
     await view.page.locator("#video-track").click()
-    await view.until_answered(model, COUNT)
+    await view.until_answered(model, count)
 
 
 async def saved(view: VideoPage, title: str, model: str = "") -> tuple[str, bytes]:

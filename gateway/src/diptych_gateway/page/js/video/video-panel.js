@@ -160,5 +160,5 @@ function row(found) {
   const seen = isSeen(found) ? presence.toFixed(2) : "hidden";
   const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
   swatch.style.setProperty("--color", color(id - 1));
-  return make("li", {}, swatch, `${nameOf(id).replace("o", "O")}${label ? `, ${label}` : ""}: ${seen}`);
+  return make("li", {}, swatch, `${nameOf(id).replace(/^./, (letter) => letter.toUpperCase())}${label ? `, ${label}` : ""}: ${seen}`);
 }

@@ -1,5 +1,8 @@
 /** Goes through a video: every frame to the models, as it plays, or only what was answered. */
 
+/** A clip of which so many frames cannot be read is none. */
+const MOST_LEFT_OUT = 50;
+
 export class Run {
   #turn = 0;
   /** What goes on: "every", "live", "replay", or "" while the video stands still. */
@@ -42,7 +45,7 @@ export class Run {
       for (const track of this.#tracks()) track.offer(frame);
       this.#hear.onAt(frame.index);
     };
-    source.play(from, { onFrame, onEnd: () => this.#end(turn) });
+    source.play(from, { onFrame, onEnd: (problem) => this.#end(turn, problem) });
   }
 
   /** Shows what was answered. @param {number} from @param {(index: number) => boolean} isWorthIt a frame that is shown */
@@ -54,7 +57,7 @@ export class Run {
       this.#hear.onAt(frame.index);
     };
     if (source.play && !source.kept) {
-      source.play(from, { onFrame, onEnd: () => this.#end(turn) }, { file: false });
+      source.play(from, { onFrame, onEnd: (problem) => this.#end(turn, problem) }, { file: false });
       return;
     }
     this.#ended = this.#page(source, from, { onFrame, isWorthIt }, turn).then(
@@ -113,7 +116,7 @@ export class Run {
 
   /** One file of many that cannot be read costs its own frame. */
   #leaveOut(source, index, error) {
-    if (!source.stored) throw error;
+    if (source.live || this.#leftOut.size > MOST_LEFT_OUT) throw error;
     this.#leftOut.set(index, error.message);
     return null;
   }
