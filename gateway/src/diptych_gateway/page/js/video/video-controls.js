@@ -53,7 +53,8 @@ export function wantsBoth() {
  */
 export function showControls({ kind, source, opening, held, told, next }) {
   byId("video-tools").hidden = !source && !opening;
-  byId("video-panels").hidden = byId("video-tabs").hidden = !source;
+  byId("video-tools").classList.toggle("opening", !source);
+  byId("video-panels").hidden = !source;
   const tracks = kind === "every" || kind === "live";
   const able = {
     pointing: held,

@@ -31,6 +31,7 @@ export class VideoPanel {
    */
   constructor(model, viewport, { tool, onAgain }) {
     const name = modelName(model);
+    this.modelId = model.model_id;
     this.#stage = new Stage(viewport, `The video with what ${name} follows`, { tool });
     this.#stage.marks = (context, frame) => this.#drawMarks(context, frame);
     this.#state = make("p", { class: "state", role: "status" });
