@@ -27,6 +27,8 @@ export class ClipTake {
   #clip;
   #formats = [];
   #asked = false;
+  /** Of which model, or all. */
+  #chosen = ALL;
   /** Of the film that is being written. @type {AbortController | null} */
   #writing = null;
 
@@ -51,6 +53,7 @@ export class ClipTake {
     byId("clip-save").addEventListener("click", () => this.#save());
     byId("clip-cancel").addEventListener("click", () => this.#writing?.abort());
     byId("clip-format").addEventListener("change", () => this.#explain());
+    byId("clip-models").addEventListener("change", ({ target }) => (this.#chosen = target.value));
     this.#list();
   }
 
@@ -65,9 +68,8 @@ export class ClipTake {
     const choices = models.length > 1 ? [[ALL, "all models"], ...models] : models;
     const select = byId("clip-models");
     if (choices.map(String).join() === [...select.options].map(({ value, text }) => `${value},${text}`).join()) return;
-    const { value } = select;
     select.replaceChildren(...choices.map(([id, name]) => make("option", { value: id }, name)));
-    if (choices.some(([id]) => id === value)) select.value = value;
+    if (choices.some(([id]) => id === this.#chosen)) select.value = this.#chosen;
   }
 
   async #ask() {
