@@ -23,7 +23,7 @@ export function listenToControls({ onMode, onAll, onRate, ...does }) {
   byId("video-fps").addEventListener("input", ({ target }) => target.value > 0 && onRate(Number(target.value)));
   byId("video-view").addEventListener("keydown", (event) => {
     const name = shortcut(event);
-    if (!name) return;
+    if (!name || isTyped(event)) return;
     event.preventDefault();
     byId(`video-${name}`).click();
   });
@@ -58,7 +58,7 @@ export function showControls({ kind, source, opening, held, told, next }) {
   const tracks = kind === "every" || kind === "live";
   const able = {
     pointing: held,
-    mode: !kind && !source?.live,
+    mode: !kind && !source?.live && Boolean(source?.play),
     both: !kind && !isLive(),
     all: !kind,
     undo: told.canUndo,
@@ -72,6 +72,12 @@ export function showControls({ kind, source, opening, held, told, next }) {
   byId("video-note").textContent = next.note;
   byId("video-rate").hidden = !source?.stored;
   if (source?.stored && Number(byId("video-fps").value) !== source.fps) byId("video-fps").value = source.fps;
+}
+
+/** Keys mean something else where something is written. @param {Event} event */
+export function isTyped({ target }) {
+  const plain = "input[type=range], input[type=checkbox], input[type=radio], input[type=file]";
+  return target.matches("input, textarea, select") && !target.matches(plain);
 }
 
 /** The button that a key stands for. @param {KeyboardEvent} event */

@@ -32,6 +32,7 @@ export class VideoModels {
     this.#viewport = viewport;
     this.#told = told;
     this.#hear = hear;
+    this.#tabs.element.hidden = true;
     byId("video-panels").before(this.#tabs.element);
   }
 
@@ -50,6 +51,7 @@ export class VideoModels {
   /** @param {import("./source/clip-source.js").Source | null} source */
   set source(source) {
     this.#source = source;
+    this.#tabs.element.hidden = !source;
     for (const track of this.tracks) track.source = source;
   }
 

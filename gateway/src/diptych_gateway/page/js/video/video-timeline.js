@@ -1,6 +1,7 @@
 /** The time line: where in the clip one is, and a way to every frame. */
 
 import { byId } from "../common/dom.js";
+import { isTyped } from "./video-controls.js";
 
 /** Keys that step, as in tools for cutting films; arrows, Home and End are the slider's own. */
 const KEYS = { ",": -1, ".": 1 };
@@ -25,7 +26,7 @@ export class Timeline {
     }
     byId("video-view").addEventListener("keydown", (event) => {
       const by = KEYS[event.key];
-      if (!by || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (!by || isTyped(event) || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       this.#step(by);
     });

@@ -27,7 +27,6 @@ export class VideoView {
   #source = null;
   /** The frame that the video stands still on. @type {import("./video-frame.js").Frame | null} */
   #held = null;
-  /** Where one is in the clip. */
   #index = 0;
   #turn = 0;
   #opening = false;
@@ -53,8 +52,8 @@ export class VideoView {
       onRemove: (id) => this.#remove(id),
       onSeek: (index) => this.#timeline.seek(index),
     });
-    const onRun = { onAt: (index) => this.#at(index), onEnd: (problem) => this.#pause(problem) };
-    this.#run = new Run(() => this.#models.tracks, onRun);
+    const hearRun = { onAt: (index) => this.#at(index), onEnd: (problem) => this.#pause(problem) };
+    this.#run = new Run(() => this.#models.tracks, hearRun);
     offerVideos((open) => this.#open(open), (text) => this.#lose(text));
     listenToControls({
       track: () => (this.#run.kind ? this.#pause() : this.#track()),
@@ -75,7 +74,7 @@ export class VideoView {
   /** The camera is not left on unseen; what it has shown stays. */
   hide() {
     if (this.#run.kind) this.#pause();
-    if (this.#source?.live) this.#source.end?.();
+    if (this.#source?.live) this.#end();
   }
 
   /** @param {import("../views.js").Known} known */
@@ -214,10 +213,15 @@ export class VideoView {
   async #lose(text) {
     if (!this.#source?.live) return;
     const pausing = this.#run.kind ? this.#pause() : Promise.resolve();
-    this.#source.end?.();
+    this.#end();
     await pausing;
     byId("video-problem").textContent = text;
     this.#show();
+  }
+
+  #end() {
+    this.#source.end?.();
+    byId("video-mode").value = "every";
   }
 
   #clear() {
@@ -233,8 +237,8 @@ export class VideoView {
   }
 
   #show() {
-    const [source, kind] = [this.#source, this.#run.kind];
-    const next = describe(kind || !source ? [] : legsOf(source, this.#told, this.#models.tracks), this.#models.tracks, kind);
+    const [source, kind, { tracks }] = [this.#source, this.#run.kind, this.#models];
+    const next = describe(kind || !source ? [] : legsOf(source, this.#told, tracks), tracks, kind);
     showControls({ kind, source, opening: this.#opening, held: this.#held !== null, told: this.#told, next });
     this.#models.redraw();
     this.#take.show(kind);
