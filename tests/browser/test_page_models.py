@@ -66,7 +66,9 @@ async def test_what_was_measured_here_stands_beside_what_was_published(opened: O
     await expect(published).to_contain_text("Source: made up")
     await expect(here).to_contain_text("p50 1,000 ms")
     sides = [await part.locator("xpath=..").bounding_box() for part in (here, published)]
-    left, right = (side or {} for side in sides)
+    left, right = sides
+    assert left
+    assert right
     assert left["x"] + left["width"] <= right["x"]
     assert left["y"] == right["y"]
 
