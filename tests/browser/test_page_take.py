@@ -69,7 +69,7 @@ async def legends(opened: Opened) -> list[list[str]]:
     """Model, label, score and area of everything on screen."""
     rows: list[list[str]] = await opened.page.evaluate(
         """() => [...document.querySelectorAll(".panel[data-model]")].flatMap((panel) =>
-          [...panel.querySelectorAll(".legend button")].map((row) =>
+          [...panel.querySelectorAll(".legend button[aria-pressed]")].map((row) =>
             [panel.dataset.model, ...[".label", ".score", ".area"].map(
               (part) => row.querySelector(part).textContent)]))"""
     )
