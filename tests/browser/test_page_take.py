@@ -256,7 +256,7 @@ async def test_a_coco_file_is_one_that_pycocotools_reads(
     await opened.choose(name="my.photo.png")
     for model in ("first", "second"):
         await opened.expect_state(model, "done")
-    await opened.panel("first").locator(".legend button", has_text="gone").click()
+    await opened.panel("first").locator(".legend button[aria-pressed]", has_text="gone").click()
     await opened.page.locator("#least-score").fill("50")
     await expect(opened.page.locator("#take")).to_contain_text("hidden or filtered is left out")
     name, content = await downloaded(opened, "coco", of="first")
@@ -359,7 +359,7 @@ async def test_objects_are_cut_out_with_their_own_pixels(
     assert found.shape == (30, 20, 4)
     assert np.array_equal(found[..., 3] > 0, inside)
     assert np.array_equal(found[inside][:, :3], pixels[10:40, 10:30][inside])
-    await opened.panel("first").locator(".legend button", has_text="plate").click()
+    await opened.panel("first").locator(".legend button[aria-pressed]", has_text="plate").click()
     name, content = await downloaded(opened, "cut-outs")
     assert name == "dishes-first-2-a_ring.png"
     assert content == files[name]
