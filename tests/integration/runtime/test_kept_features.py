@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 from gates import fresh
@@ -61,3 +63,29 @@ async def test_what_memory_dropped_comes_from_the_disk(tmp_path: Path) -> None:
         for encoded in pictures:
             assert (await stub.Segment(point_request(encoded))).provenance[0].image_cache_hit
         assert (await stats(stub)).encoder_run_count == before.encoder_run_count
+
+
+async def test_a_folder_is_encoded_before_anybody_clicks(tmp_path: Path) -> None:
+    album, kept = tmp_path / "album", tmp_path / "kept"
+    (album / "more").mkdir(parents=True)
+    for index in range(4):
+        (album / "more" / f"{index}.png").write_bytes(png(fresh()))
+    (album / "broken.png").write_bytes(b"no picture")
+
+    def warm(port: int, *arguments: str) -> tuple[int, str]:
+        address = f"127.0.0.1:{port}"
+        words = [sys.executable, "-m", "diptych.cli", "warm", *arguments, "--address", address]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    async with running_service(ENGINE, features_dir=kept) as service:
+        code, said = await asyncio.to_thread(warm, service.port, str(album))
+        assert code == 1
+        assert "broken.png" in said
+        assert "4 encoded, 0 kept from before, 1 failed" in said
+        await _written(kept, 4)
+    async with running_service(ENGINE, features_dir=kept) as service:
+        code, said = await asyncio.to_thread(warm, service.port, str(album / "more"))
+        assert (code, said) == (0, "0 encoded, 4 kept from before, 0 failed\n")
+        code, said = await asyncio.to_thread(warm, service.port, str(tmp_path / "none"))
+        assert code == 2

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from ._batch import batch
 from ._cards import cards
 from ._compare import compare
 from ._exits import EPILOG
+from ._folder import batch, warm
 from ._health import health
 from ._installed import InstalledGroup
 from ._segment import segment
@@ -26,5 +26,5 @@ def main() -> None:
     """
 
 
-for _command in (segment, compare, video, batch, cards, health):
+for _command in (segment, compare, video, batch, warm, cards, health):
     main.add_command(_command)

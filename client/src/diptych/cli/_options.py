@@ -74,8 +74,10 @@ class BoxType(NumbersType):
         return box
 
 
-class PromptsType(click.File):
-    """A file with prompts as JSON."""
+class PromptsType(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
+    """A file with prompts as JSON; ``-`` is stdin."""
+
+    name = "FILE"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -83,7 +85,7 @@ class PromptsType(click.File):
         if isinstance(value, list):
             return value
         try:
-            return prompts_from_json(super().convert(value, param, ctx).read())
+            return prompts_from_json(click.File("rb").convert(value, param, ctx).read())
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -161,7 +163,7 @@ ask_options = _decorated(
         click.option(
             "--prompts",
             "listed",
-            type=PromptsType("rb"),
+            type=PromptsType(),
             help="JSON file, or - for stdin, with objects as HTTP takes them: points, box, mask.",
         ),
         click.option(

@@ -3,7 +3,7 @@
  * an object that goes on from one of them is asked with that candidate's logits.
  */
 
-import { askHeld } from "../panels/held.js";
+import { askOnce } from "../panels/kept.js";
 import { asOptions, isLone } from "./prompts.js";
 
 /** As many as there are keys for. */
@@ -38,7 +38,7 @@ export class Asking {
     this.#results.clear();
     this.#wanted = wanted;
     const ask = (asked, hearOutcome) =>
-      askHeld({ picture, options: { ...options, ...asked } }, { onOutcome: hearOutcome, onAgreements: () => {} }, signal);
+      askOnce({ picture, options: { ...options, ...asked } }, { onOutcome: hearOutcome, onAgreements: () => {} }, signal);
     await this.#fetchLogits(wanted, ask);
     const parts = this.#parts(wanted, options.models);
     const found = new Map(options.models.map((model) => [model, []]));

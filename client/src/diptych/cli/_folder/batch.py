@@ -9,18 +9,18 @@ from typing import Any
 
 import click
 
-from .. import AsyncClient, DiptychError
-from .._arguments import make_options
-from .._batch.coco import NAME as COCO_NAME
-from .._batch.parts import Shard
-from .._batch.run import InterruptedBatchError, Plan, Summary, Watcher, run_batch
-from .._batch.sources import Source, open_source
-from .._batch.storage import need, open_folder
-from ._exits import FAILED, describe, exit_code
-from ._options import Number, ask_arguments, ask_options, connection_options
-from ._outputs import checked_name, is_drawn
-from ._progress import progress
-from ._security import security
+from ... import AsyncClient, DiptychError
+from ..._arguments import make_options
+from ..._batch.coco import NAME as COCO_NAME
+from ..._batch.parts import Shard
+from ..._batch.run import InterruptedBatchError, Plan, Summary, Watcher, run_batch
+from ..._batch.sources import Source, open_source
+from ..._batch.storage import need, open_folder
+from .._exits import FAILED, describe, exit_code
+from .._options import Number, ask_arguments, ask_options, connection_options
+from .._outputs import checked_name, is_drawn
+from .._progress import progress
+from .._security import security
 
 _SHOWN_ERRORS = 20
 

@@ -1,0 +1,66 @@
+"""``diptych warm``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ... import MaskEncoding, OutputOptions, Task
+from ..._batch.sources import open_source
+from ..._many.again import DEFAULT_PATIENCE_S
+from .._exits import FAILED, exit_code_of_all, report
+from .._options import connect, connection_options
+from .._outputs import is_drawn
+from .._progress import with_progress
+
+_CORNER = [(0.0, 0.0)]
+"""A point that every picture has: the least that a model is asked once it has encoded one."""
+
+
+@click.command(short_help="Encode a folder of pictures before anybody clicks.")
+@click.argument("source", metavar="SOURCE")
+@click.option("--model", help="Id of the model; a model service knows its own.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Pictures asked at a time.",
+)
+@connection_options
+def warm(source: str, model: str | None, jobs: int, address: str | None, timeout: float) -> None:
+    """Encode all pictures of a folder, a list or a pattern, so that clicks on them are quick.
+
+    The model keeps what it encoded in memory, as much as it has room for, and with
+    DIPTYCH_FEATURES_DIR on its disk, also over a restart. SOURCE is as in "diptych batch", but on
+    this machine.
+    """
+    try:
+        pictures = open_source(source, left_out=is_drawn).pictures
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{error}.") from error
+    if any(picture.fs is not None for picture in pictures):
+        raise click.UsageError(f"{source}: expected pictures on this machine.")
+    encoded, errors = 0, list[Exception]()
+    with connect(address, timeout) as client:
+        items = client.segment_many(
+            [Path(picture.place) for picture in pictures],
+            model=model,
+            task=Task.PROMPTED_SEGMENTATION,
+            points=_CORNER,
+            output=OutputOptions(mask_encoding=MaskEncoding.NONE),
+            concurrency=jobs,
+            patience=DEFAULT_PATIENCE_S,
+        )
+        for item in with_progress(items, len(pictures), "Encoding", unit="pictures"):
+            if item.error is not None:
+                report(item.error, name=str(item.source))
+                errors.append(item.error)
+            elif item.result is not None:
+                encoded += not item.result.provenance[0].image_cache_hit
+    kept = len(pictures) - encoded - len(errors)
+    click.echo(f"{encoded} encoded, {kept} kept from before, {len(errors)} failed")
+    if errors:
+        failed_all = len(errors) == len(pictures)
+        click.get_current_context().exit(exit_code_of_all(errors) if failed_all else FAILED)
