@@ -1,7 +1,7 @@
 /** The models of the video view: their panels side by side, one at a time where it is narrow. */
 
 import { byId } from "../common/dom.js";
-import { shortName, whyNot } from "../common/tasks.js";
+import { findsByItself, shortName, whyNot } from "../common/tasks.js";
 import { Tabs } from "../panels/tabs.js";
 import { VideoPanel } from "./video-panel.js";
 import { Track } from "./track/video-track.js";
@@ -18,6 +18,7 @@ export class VideoModels {
   #rows = [];
   #tabs = new Tabs();
   #opacity = 1;
+  #all = false;
   #look = { grey: false, names: true };
   /** @type {import("./source/clip-source.js").Source | null} */
   #source = null;
@@ -52,6 +53,12 @@ export class VideoModels {
     this.#source = source;
     this.#tabs.element.hidden = !source;
     for (const track of this.tracks) track.source = source;
+  }
+
+  /** Everything is followed, or only what is pointed at. @param {boolean} all */
+  set all(all) {
+    this.#all = all;
+    for (const { model, track } of this.#rows) track?.followAll(all, findsByItself(model));
   }
 
   /** @param {number} share 0 to 1 */
@@ -92,6 +99,7 @@ export class VideoModels {
     if (why) panel.say(model.card ? "unable" : "error", why);
     const track = why ? null : new Track(model.model_id, panel, this.#told, this.#hear);
     if (track) track.source = this.#source;
+    if (this.#all) track?.followAll(true, findsByItself(model));
     return { model, panel, track };
   }
 
