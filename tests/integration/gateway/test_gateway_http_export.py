@@ -214,6 +214,16 @@ async def test_a_thousand_whole_masks_are_not_drawn(stage: Any, name: str) -> No
     assert "coco" in got.json()["detail"]
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].polygons])
+async def test_outlines_of_noise_are_not_followed(stage: Any, name: str) -> None:
+    """Some kilobytes of run lengths, in which every other pixel is a part or a hole."""
+    await stage.serve(stage.dead_endpoint("one"))
+    noise = Mask.from_array(np.random.default_rng(3).random((600, 600)) < 0.5)
+    got = await stage.http().post("/api/export", **export(name, answer(noise, size=(600, 600))))
+    assert (got.status_code, got.json()["reason"]) == (413, "IMAGE_TOO_LARGE")
+    assert "outlines and holes" in got.json()["detail"]
+
+
 async def test_run_lengths_of_a_thousand_whole_masks_are_kept(stage: Any) -> None:
     await stage.serve(stage.dead_endpoint("one"))
     http = stage.http()

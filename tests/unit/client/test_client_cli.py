@@ -205,7 +205,7 @@ def test_segment_many_prints_a_line_each(run: Run, folder: Path) -> None:
     done = run("segment", folder, "--model", "one")
     assert done.exit_code == 0
     assert len(done.stdout.splitlines()) == 3
-    assert done.stderr == ""
+    assert done.stderr == "diptych: 3 ok, 0 failed\n"
 
 
 def test_segment_out(run: Run, photo: Path, folder: Path, tmp_path: Path) -> None:
@@ -347,7 +347,8 @@ def test_exit_codes(
     (line,) = one.stderr.splitlines()
     assert line.startswith(f"diptych: two lines ({reason}, request fake-")
     assert line.endswith("retry after 3 s)")
-    assert len(many.stderr.splitlines()) == 3
+    *each, closing = many.stderr.splitlines()
+    assert (len(each), closing) == (3, "diptych: 0 ok, 3 failed")
 
 
 def test_unreachable_server(run: Run, photo: Path) -> None:

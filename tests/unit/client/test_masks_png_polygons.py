@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from diptych import Mask
+from diptych.masks.rings import parts, simple
+from diptych.masks.simplify import crosses, simplify
 
 Array = NDArray[np.bool_]
 
@@ -206,3 +208,47 @@ def test_many_crossings_are_worked_off_in_blocks(monkeypatch: pytest.MonkeyPatch
     rings = mask.to_polygons()
     monkeypatch.setattr("diptych.masks.polygons._BLOCK_CROSSINGS", 64)
     assert Mask.from_polygons(rings, mask.size) == mask
+
+
+def test_no_mask_has_more_rings_than_its_runs_say() -> None:
+    rng = np.random.default_rng(4)
+    for share in (0.1, 0.5, 0.9):
+        for _ in range(30):
+            mask = Mask.from_array(rng.random(tuple(rng.integers(1, 20, 2))) < share)
+            assert len(mask.to_polygons()) <= mask.rings_at_most
+    assert Mask.from_array(np.ones((300, 300))).rings_at_most < 5
+
+
+def test_simplified_outlines_are_near_and_cross_nothing() -> None:
+    rng = np.random.default_rng(5)
+    y, x = np.indices((200, 240))
+    disc = Mask.from_array(np.hypot(y - 100, x - 120) < 80)
+    ring = Mask.from_array((np.hypot(y - 100, x - 120) < 80) & (np.hypot(y - 100, x - 120) > 74))
+    noise = Mask.from_array(rng.random((40, 40)) < 0.7)
+    for mask in (disc, ring, noise, Mask.from_array(np.zeros((3, 3)))):
+        exact = mask.to_polygons()
+        assert sum(map(len, mask.to_polygons(tolerance=0.0))) == sum(map(len, exact))
+        fewer = mask.to_polygons(tolerance=1.0)
+        corners = {tuple(point) for one in exact for point in one.tolist()}
+        assert all(tuple(point) in corners for one in fewer for point in one.tolist())
+        for part in parts(simple(exact)):
+            assert not crosses(simplify(part, 1.0)) or noise is mask
+    assert sum(map(len, disc.to_polygons(tolerance=1.0))) < 40
+    near = Mask.from_polygons(disc.to_polygons(tolerance=1.0), disc.size)
+    assert 0.97 < near.iou(disc) < 1.0
+    holed = Mask.from_polygons(ring.to_polygons(tolerance=1.0), ring.size)
+    assert not holed.to_array()[100, 120]
+    assert holed.iou(ring) > 0.6
+
+
+def test_what_crosses_is_told() -> None:
+    square = np.array([[0, 0], [0, 9], [9, 9], [9, 0]], np.float32)
+    bow = np.array([[0, 0], [9, 9], [9, 0], [0, 9]], np.float32)
+    spike = np.array([[0, 0], [9, 0], [4, 0], [4, 5]], np.float32)
+    touches = np.array([[0, 3], [4, 4], [4, 6]], np.float32)
+    inside = np.array([[2, 2], [4, 2], [4, 4]], np.float32)
+    assert not crosses([square])
+    assert not crosses([square, inside])
+    assert crosses([bow])
+    assert crosses([spike])
+    assert crosses([square, touches])

@@ -36,9 +36,13 @@ def image_sources(images: str | os.PathLike[str] | Iterable[ImageLike]) -> Itera
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Pictures directly in a folder, by their suffix, in order of name, numbers by their value."""
+    """Pictures directly in a folder, by their suffix, in order of name, numbers by their value.
+
+    Names that begin with a dot do not count: they are what other systems keep beside pictures.
+    """
     found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted((path for path in found if path.is_file()), key=_natural)
+    shown = (path for path in found if not path.name.startswith("."))
+    return sorted((path for path in shown if path.is_file()), key=_natural)
 
 
 def _natural(path: Path) -> tuple[list[tuple[str, int]], str]:

@@ -9,7 +9,9 @@ import click
 
 from .. import Comparison
 from ..documents.results import comparison_document
+from ..formats import Picture, one_step
 from ._exits import FAILED, exit_code_of_all, report
+from ._formats import format_files, format_options
 from ._json import print_json
 from ._options import (
     Number,
@@ -27,7 +29,8 @@ from ._outputs import COMPARE, one_figure, out_options
 @click.option("--match-iou", type=Number(0, 1, min_open=True), help="Overlap of a match. [0.5]")
 @ask_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with COCO RLE.")
-@out_options("Picture, models side by side.")
+@out_options("Picture, models side by side; with --format a folder, with one for each model.")
+@format_options
 @connection_options
 def compare(
     image: Path,
@@ -36,6 +39,8 @@ def compare(
     as_json: bool,
     out: str | None,
     overwrite: bool,
+    formats: tuple[str, ...],
+    tolerance: float,
     address: str | None,
     timeout: float,
     **ask: Any,
@@ -44,11 +49,16 @@ def compare(
 
     Ends with an error if no model answered.
     """
-    figures = one_figure(out, image, COMPARE, overwrite=overwrite)
+    files = format_files(formats, tolerance, out, [image], overwrite=overwrite, below=models)
+    figures = None if files else one_figure(out, image, COMPARE, overwrite=overwrite)
     with connect(address, timeout) as client:
         comparison = client.compare(
             image, models=models, match_iou=match_iou, **ask_arguments(**ask)
         )
+        for outcome in comparison.results if files else ():
+            if files and outcome.result:
+                found = [Picture.of(image.name, outcome.result)]
+                files.write(found, client, below=one_step(outcome.model_id))
     # Before it is shown: who reads only the first lines still gets the figure.
     unsaved = figures.save(0, comparison, image) if figures and comparison.results else None
     if as_json:

@@ -12,7 +12,9 @@ from .. import Client, ManyItem, SegmentResult
 from .._many.again import DEFAULT_PATIENCE_S
 from .._pictures.images import list_images
 from ..documents.results import error_document, result_document
+from ..formats import Picture
 from ._exits import FAILED, exit_code_of_all, report
+from ._formats import FormatFiles, format_files, format_options, names_of
 from ._json import print_json
 from ._options import Number, ask_arguments, ask_options, connect, connection_options
 from ._outputs import SEGMENTS, Figures, is_drawn, many_figures, one_figure, out_options
@@ -30,7 +32,8 @@ from ._progress import with_progress
 @click.option("--model", help="Id of the model; a model service knows its own.")
 @ask_options
 @click.option("--json", "as_json", is_flag=True, help="JSON with COCO RLE; a line per picture.")
-@out_options("Picture of the result; for many, a folder.")
+@out_options("Picture of the result, or for many and with --format a folder.")
+@format_options
 @click.option(
     "--jobs",
     type=click.IntRange(1, 64),
@@ -53,6 +56,8 @@ def segment(
     as_json: bool,
     out: str | None,
     overwrite: bool,
+    formats: tuple[str, ...],
+    tolerance: float,
     jobs: int,
     patience: float,
     address: str | None,
@@ -61,10 +66,14 @@ def segment(
 ) -> None:
     """Segment pictures, or all pictures of a folder, with one model."""
     arguments = ask_arguments(**ask) | {"model": model}
+    paths = [images[0]] if len(images) == 1 and images[0].is_file() else _expanded(images)
+    files = format_files(formats, tolerance, out, paths, overwrite=overwrite)
     if len(images) == 1 and images[0].is_file():
-        figures = one_figure(out, images[0], SEGMENTS, overwrite=overwrite)
+        figures = None if files else one_figure(out, images[0], SEGMENTS, overwrite=overwrite)
         with connect(address, timeout) as client:
             result = client.segment(images[0], **arguments)
+            if files:
+                files.write([Picture.of(*names_of(paths), result)], client)
         # Before it is shown: who reads only the first lines still gets the figure.
         unsaved = figures.save(0, result, images[0]) if figures else None
         _show_one(images[0], result, as_json)
@@ -72,11 +81,10 @@ def segment(
             report(unsaved)
             click.get_current_context().exit(FAILED)
         return
-    paths = _expanded(images)
-    figures = many_figures(out, paths, SEGMENTS, overwrite=overwrite)
+    figures = None if files else many_figures(out, paths, SEGMENTS, overwrite=overwrite)
     with connect(address, timeout) as client:
         arguments |= {"concurrency": jobs, "patience": patience}
-        _segment_all(client, paths, arguments, as_json, figures)
+        _segment_all(client, paths, arguments, as_json, figures, files)
 
 
 def _segment_all(
@@ -85,18 +93,26 @@ def _segment_all(
     arguments: dict[str, Any],
     as_json: bool,
     figures: Figures | None,
+    files: FormatFiles | None,
 ) -> None:
     errors: list[Exception] = []
+    pictures: list[Picture] = []
+    names = names_of(paths)
     items = client.segment_many(paths, **arguments)
     for number, item in enumerate(with_progress(items, len(paths), "Segmenting")):
         path = paths[number]
         error = item.error
         if item.result is not None and figures is not None:
             error = figures.save(number, item.result, path)
+        if item.result is not None and files is not None:
+            pictures.append(Picture.of(names[number], item.result))
         _show_item(path, item, as_json)
         if error is not None:
             report(error, name=str(path))
             errors.append(error)
+    if files is not None and pictures:
+        files.write(pictures, client)
+    click.echo(f"diptych: {len(paths) - len(errors)} ok, {len(errors)} failed", err=True)
     if errors:
         failed_all = len(errors) == len(paths)
         click.get_current_context().exit(exit_code_of_all(errors) if failed_all else FAILED)
@@ -128,6 +144,20 @@ def _show_item(path: Path, item: ManyItem, as_json: bool) -> None:
         click.echo(f"{path}: {headline(item.result, item.result.timings.total_s)}")
 
 
+def _tell_left_out(folder: Path, taken: int) -> None:
+    """Say what a folder has besides: a person may have meant the folders in it, too."""
+    seen = [one for one in folder.iterdir() if not one.name.startswith(".")]
+    folders = sum(one.is_dir() for one in seen)
+    others = len(seen) - folders - taken
+    parts = [
+        f"{count} {noun}{'' if count == 1 else 's'}"
+        for count, noun in ((folders, "folder"), (others, "other file"))
+        if count
+    ]
+    if parts:
+        click.echo(f"diptych: {folder}: {' and '.join(parts)} left out", err=True)
+
+
 def _expanded(images: Iterable[Path]) -> list[Path]:
     """Every picture, those of folders without the figures that earlier commands drew of them."""
     paths: list[Path] = []
@@ -135,6 +165,8 @@ def _expanded(images: Iterable[Path]) -> list[Path]:
         found = list_images(path) if path.is_dir() else [path]
         if not found:
             raise click.UsageError(f"{path}: no pictures in this folder")
+        if path.is_dir():
+            _tell_left_out(path, len(found))
         drawn = [one for one in found if is_drawn(one)] if path.is_dir() else []
         if drawn:
             noun = "figure" if len(drawn) == 1 else "figures"

@@ -10,15 +10,30 @@ from .._export.formats import to_coco
 from .._types.segment import Segment
 from .categories import Categories
 from .names import unique_names
+from .outlines import along_edges, numbers
 from .picture import Files, Options, Picture
 
 Outline = Callable[[Segment], Mapping[str, Any]]
-"""What an annotation has instead of ``segmentation``."""
+"""What an annotation has instead of run lengths, which remain if that is nothing."""
 
 
 def write(pictures: Sequence[Picture], options: Options) -> Files:
     """Write one file, with masks as run lengths."""
     yield "annotations.coco.json", b"".join(dataset(pictures, options))
+
+
+def write_polygons(pictures: Sequence[Picture], options: Options) -> Files:
+    """Write one file, with masks as polygons; beside simplified ones is ``iou``."""
+
+    def outline(segment: Segment) -> Mapping[str, Any]:
+        assert segment.mask is not None
+        found = along_edges(segment.mask, options.tolerance)
+        if not found.rings:
+            return {}
+        rings = [[value for point in numbers(ring) for value in point] for ring in found.rings]
+        return {"segmentation": rings} | ({"iou": found.iou} if options.tolerance > 0 else {})
+
+    yield "annotations.coco.json", b"".join(dataset(pictures, options, outline=outline))
 
 
 def dataset(
@@ -86,7 +101,6 @@ def _annotations(
             number += 1
             (annotation,) = to_coco([segment], size, image_id, number, categories.id(segment))
             if outline is not None and segment.mask is not None:
-                del annotation["segmentation"]
                 annotation |= outline(segment)
             yield annotation
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from .._types.segment import Segment
 from ..masks import png
-from . import table
 from .categories import Categories
 from .names import beside, one_step, unique_names
 from .picture import Files, Options, Picture
+from .tables import lines
 
 TABLE = "objects.csv"
 _MOST_COLOURS = 255
@@ -33,7 +33,7 @@ def write_masks(pictures: Sequence[Picture], options: Options) -> Files:
             yield file, png.encode(segment.mask.to_array())
             rows.append([file, name, categories.name(segment), *_numbers(categories, segment)])
     head = ["file", "picture", "label", "category_id", "score", "area"]
-    yield TABLE, table.lines([head, *rows])
+    yield TABLE, lines([head, *rows])
 
 
 def write_indexed(pictures: Sequence[Picture], options: Options) -> Files:
@@ -59,7 +59,7 @@ def write_indexed(pictures: Sequence[Picture], options: Options) -> Files:
             of_it = [number, categories.name(segment), *_numbers(categories, segment)]
             rows.append([file, name, *of_it])
     head = ["file", "picture", "value", "label", "category_id", "score", "area"]
-    yield TABLE, table.lines([head, *rows])
+    yield TABLE, lines([head, *rows])
 
 
 def _numbers(categories: Categories, segment: Segment) -> list[object]:

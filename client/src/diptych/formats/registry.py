@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from . import coco, pngs
+from . import coco, cvat, label_studio, labelme, pngs, tables, voc, yolo
 from .picture import Files, Options, Picture
 
 
@@ -51,6 +51,75 @@ FORMATS: dict[str, Format] = {
             "nothing",
         ),
         Format(
+            "coco-polygons",
+            "COCO, polygons",
+            "json",
+            "One JSON file of the whole, for tools that read polygons only. Parts with holes are "
+            "cut into pieces, so that nothing is lost; with boxes, keypoints and scores.",
+            coco.write_polygons,
+            "objects",
+            polygons=True,
+        ),
+        Format(
+            "yolo-seg",
+            "YOLO, segmentation",
+            "zip",
+            "A text file per picture with a polygon per object, and data.yaml. Holes and parts are "
+            "joined by seams; without scores, keypoints, and what has no mask.",
+            yolo.write_segments,
+            "objects",
+            polygons=True,
+        ),
+        Format(
+            "yolo-detect",
+            "YOLO, detection",
+            "zip",
+            "A text file per picture with a box per object, and data.yaml. Without masks, scores "
+            "and keypoints.",
+            yolo.write_boxes,
+            "nothing",
+        ),
+        Format(
+            "voc",
+            "Pascal VOC",
+            "xml",
+            "An XML file per picture, with whole-pixel boxes and polygons, which not all readers "
+            "know. Without scores and keypoints.",
+            voc.write,
+            "objects",
+            polygons=True,
+        ),
+        Format(
+            "labelme",
+            "LabelMe",
+            "json",
+            "A JSON file per picture, to lie beside it, with polygons, keypoints and scores. Parts "
+            "with holes are cut into pieces, which are a group.",
+            labelme.write,
+            "objects",
+            polygons=True,
+        ),
+        Format(
+            "label-studio",
+            "Label Studio",
+            "zip",
+            "Predictions to import, and the labelling configuration for them. Masks are exact, as "
+            "brush strokes, or polygons with a tolerance; with keypoints and scores.",
+            label_studio.write,
+            "objects",
+            polygons=True,
+        ),
+        Format(
+            "cvat",
+            "CVAT for images 1.1",
+            "xml",
+            "One XML file to upload. Masks are exact, or polygons with a tolerance; with "
+            "keypoints, without scores.",
+            cvat.write,
+            "objects",
+            polygons=True,
+        ),
+        Format(
             "masks",
             "Masks, a PNG per object",
             "zip",
@@ -67,6 +136,14 @@ FORMATS: dict[str, Format] = {
             "scores. Of masks that overlap the smaller is on top; without boxes and keypoints.",
             pngs.write_indexed,
             "pictures",
+        ),
+        Format(
+            "csv",
+            "Table (CSV)",
+            "csv",
+            "A line per object, with its class, score, box and area. Without masks and keypoints.",
+            tables.write,
+            "nothing",
         ),
     )
 }

@@ -123,7 +123,8 @@ def fill(rings: Sequence[Points], size: Size) -> Counts:
     first = np.clip(np.ceil(left - 0.5), 0, width).astype(np.int64)
     stop = np.clip(np.ceil(right - 0.5), 0, width).astype(np.int64)
     crossings = int((stop - first).sum())
-    if crossings > (height + 1) * width:
+    # Twice as many as of outlines: pieces into which a mask was cut have edges in common.
+    if crossings > 2 * (height + 1) * width:
         raise ValueError(
             f"polygons: expected outlines that a {height} x {width} mask can have, "
             f"got {crossings} crossings of pixel columns"

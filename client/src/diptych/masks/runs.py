@@ -230,6 +230,21 @@ def spans(counts: Counts) -> tuple[Positions, Positions]:
     return bounds[:-1:2], bounds[1::2]
 
 
+def rings_at_most(counts: Counts, height: int) -> int:
+    """How many outlines and holes a mask has at most, by where its runs begin and meet.
+
+    Exact enough to tell smooth masks from noise, in O(runs log runs): nothing is drawn.
+    """
+    starts, ends = spans(counts)
+    # Of each run those that lie beside it in the column before.
+    begun = np.searchsorted(starts, ends - height)
+    beside = begun - np.searchsorted(ends, starts - height, side="right")
+    events = np.where(beside > 0, beside - 1, 1)
+    # One that goes on in the next column is two or three there, which may be strangers.
+    goes_on = starts // height < (ends - 1) // height
+    return int(np.where(goes_on, beside + 3, events).sum())
+
+
 def _draw(counts: Counts, height: int, window: Window, into: NDArray[np.bool_]) -> None:
     """Draw the part of the mask in a window into an array of zeros of that size."""
     left, top, right, bottom = window

@@ -31,6 +31,9 @@ MAX_PIXELS = 128_000_000
 MAX_DRAWN_PIXELS = 2_000_000_000
 """Of everything that is drawn pixel by pixel: 160 masks of 12 million pixels, 24 of 81. Drawing so
 many takes some ten seconds of one processor."""
+MAX_RINGS = 20_000
+"""Of all masks, for formats with polygons: noise has a hole at every third pixel, and each takes a
+millisecond."""
 _MAX_COUNTS = (
     4 * 1024 * 1024
 )  # of the run lengths of one mask; each takes 33 bytes while it is read
@@ -236,7 +239,7 @@ def read_body(text: bytes) -> tuple[ExportBody, list[Picture]]:
             Reason.OPTION_INVALID, "pictures", f"expected at most {MAX_SEGMENTS} segments, got more"
         )
     pictures = []
-    left = MAX_DRAWN_PIXELS
+    left, rings = MAX_DRAWN_PIXELS, MAX_RINGS
     for number, sent in enumerate(body.pictures):
         where = f"pictures[{number}]"
         size = _size(sent, where)
@@ -244,6 +247,10 @@ def read_body(text: bytes) -> tuple[ExportBody, list[Picture]]:
         left = _spend(left, drawn)
         segments = [_segment(one, size, where, at) for at, one in enumerate(sent.answer.segments)]
         left = _spend(left, _drawn(body.format, segments, size))
+        if FORMATS[body.format].polygons:
+            rings -= sum(one.mask.rings_at_most for one in segments if one.mask)
+            if rings < 0:
+                raise _too_much(f"masks with at most {MAX_RINGS} outlines and holes")
         pictures.append(Picture(sent.name, size[1], size[0], segments, sent.answer.model_id))
     return body, pictures
 
@@ -289,9 +296,13 @@ def _drawn(name: str, segments: Sequence[Segment], size: tuple[int, int]) -> int
 
 def _spend(left: int, pixels: int) -> int:
     if pixels > left:
-        raise ServiceError(
-            Reason.IMAGE_TOO_LARGE,
-            f"pictures: expected masks that are at most {MAX_DRAWN_PIXELS} pixels together, got "
-            "more: take fewer pictures at a time, or a format that keeps run lengths, such as coco",
-        )
+        raise _too_much(f"masks that are at most {MAX_DRAWN_PIXELS} pixels together")
     return left - pixels
+
+
+def _too_much(wanted: str) -> ServiceError:
+    return ServiceError(
+        Reason.IMAGE_TOO_LARGE,
+        f"pictures: expected {wanted}, got more: take fewer pictures at a time, or a format that "
+        "keeps run lengths, such as coco",
+    )
