@@ -116,14 +116,7 @@ async def test_the_command_of_a_clip_gets_nearly_the_same_masks(
         printed = await ran(["sh", "-c", command], tmp_path)
         ours, theirs = masks(lines.decode()), masks(printed)
         found = {key: mask.iou(theirs[key]) for key, mask in ours.items() if key in theirs}
-        print(
-            len(ours),
-            len(theirs),
-            len(found),
-            sorted(found.items(), key=lambda i: i[1])[:5],
-            sum(found.values()) / len(found),
-        )
-        # The star is hidden for a while, which one of both sees sooner.
+        # The star is hidden for a while: whether it is found again hangs on a hair.
         square = [iou for (_, _, one), iou in found.items() if one == 1]
         assert len(square) == 48
         assert min(square) >= MIN_IOU
