@@ -96,7 +96,7 @@ export class VideoView {
   /** What there is to take along. @returns {import("../clips/clip-take.js").Clip | null} */
   get clip() {
     if (!this.#source) return null;
-    return { source: this.#source, prompts: this.#told.all, both: wantsBoth(), all: wantsAll(), models: this.#models.answering };
+    return { source: this.#source, prompts: this.#told.steps, both: wantsBoth(), all: wantsAll(), models: this.#models.answering };
   }
 
   /** @param {import("./source/video-choice.js").Open} open */
