@@ -64,14 +64,16 @@ async def test_a_thousand_objects_are_listed_and_can_be_worked_with(
     legend = opened.panel("first").locator(".legend")
     height = await legend.evaluate("(list) => list.clientHeight")
     await opened.choose()
-    await expect(opened.page.locator("#agreement-said")).to_contain_text("agree on 1000 objects")
+    await expect(opened.page.locator("#agreement-said")).to_contain_text(
+        "agree on 1,000 objects", timeout=30_000
+    )
     await expect(legend.locator("button")).to_have_count(1000)
     assert await legend.evaluate("(list) => list.clientHeight") == height
     last = legend.get_by_text("thing 999")
     await last.click()
     await expect(opened.panel("first").locator(".legend [aria-pressed=false]")).to_have_count(1)
     await opened.page.locator("#least-score").fill("95")
-    await expect(opened.panel("first").locator(".state")).to_contain_text("50 of 1000 objects")
+    await expect(opened.panel("first").locator(".state")).to_contain_text("50 of 1,000 objects")
     await expect(opened.page.locator("#agreement tbody td").first).to_have_text("50")
 
 

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser_page import Opened, answer_candidates, answer_prompts, grey_picture
 from playwright.async_api import Locator, expect
-from prompt_page import asked, points, start
+from prompt_page import (
+    asked,
+    copied,
+    expect_area,
+    expect_same,
+    points,
+    shown,
+    start,
+    watch,
+)
 
-from diptych import Mask
 from diptych.testing import FakeSegmentService
 
 Services = dict[str, FakeSegmentService]
 OFFERED = ["1 .93", "2 .81", "3 .40"]
-
-# What panels are filled with, by model.
-WATCH = """
-async () => {
-  const { Panel } = await import("./js/panels/panel.js");
-  const fill = Panel.prototype.fill;
-  window.filled = {};
-  Panel.prototype.fill = function (answer, ...rest) {
-    filled[this.modelId] = answer.segments.map(({ document }) => document);
-    return fill.call(this, answer, ...rest);
-  };
-}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +34,6 @@ def ambiguous(services: Services) -> None:
 
 def offered(opened: Opened, model: str = "first") -> Locator:
     return opened.panel(model).locator(".candidates button")
-
-
-async def expect_area(opened: Opened, *areas: int) -> None:
-    """The sizes of what the first model's panel shows."""
-    rows = opened.panel("first").locator(".legend .area")
-    await expect(rows).to_have_text([f"{area:,} px" for area in areas])
 
 
 async def test_a_lone_point_offers_candidates_and_the_choice_is_kept(
@@ -150,18 +135,12 @@ async def test_a_box_beside_a_point_is_asked_as_before_and_both_are_one_answer(
     await expect(offered(opened)).to_have_count(0)
 
 
-async def shown(opened: Opened) -> list[dict[str, Any]]:
-    """What both panels show, in the order of the code that is copied."""
-    filled: dict[str, list[dict[str, Any]]] = await opened.page.evaluate("filled")
-    return [segment for model in ("first", "second") for segment in filled[model]]
-
-
 async def test_copied_code_chooses_the_same_candidates(
     opened: Opened, services: Services, tmp_path: Path
 ) -> None:
     (tmp_path / "grey.png").write_bytes(grey_picture())
     await start(opened)
-    await opened.page.evaluate(WATCH)
+    await watch(opened)
     await opened.point_at("first", 0.5, 0.5)
     await expect(offered(opened)).to_have_count(3)
     await opened.page.keyboard.press("2")
@@ -178,36 +157,3 @@ async def test_copied_code_chooses_the_same_candidates(
     await expect_area(opened, 28 * 40, 400)
     await opened.expect_state("second", "done")
     await expect_same(await shown(opened), await copied(opened, "Python"), tmp_path)
-
-
-async def copied(opened: Opened, language: str) -> str:
-    """The text that a button of the page offers."""
-    await opened.page.get_by_role("button", name=f"Copy as {language}").click()
-    box = opened.page.locator("#take-text")
-    await expect(box).to_be_visible()
-    return await box.input_value()
-
-
-async def expect_same(segments: list[dict[str, Any]], code: str, folder: Path) -> None:
-    """The code has to find what is shown, pixel by pixel."""
-    *lines, last = code.rstrip().splitlines()
-    assert last.strip().startswith("print(")
-    found_mask = "json.dumps([segment.mask.to_coco().decode(), segment.mask.to_array().shape])"
-    printed = ["import json", *lines, f"        print({found_mask})"]
-    environment = {**os.environ, "NO_PROXY": "127.0.0.1"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "\n".join(printed),
-        cwd=folder,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, errors = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 0, errors.decode()
-    found = [json.loads(line) for line in out.decode().splitlines()]
-    assert len(found) == len(segments)
-    for (counts, size), segment in zip(found, segments, strict=True):
-        mask = Mask.from_coco(counts, tuple(size))
-        assert mask.iou(Mask.from_coco(segment["segmentation"]["counts"], tuple(size))) == 1

@@ -10,10 +10,13 @@ from typing import Any
 
 from bad_clips import make_encoded, make_sound_only
 from browser_page import Opened
+from clips import damage, rotate
 from PIL import Image
-from video_page import VideoPage
+from playwright.async_api import expect
+from video_page import VideoPage, sent
 
 from diptych._pictures.images import list_images
+from diptych.testing import FakeSegmentService
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 NAMES = [
@@ -73,6 +76,7 @@ def bad_clips(folder: Path) -> dict[str, str]:
     make_encoded(folder / "studio.mov", "prores_ks", pix_fmt="yuv422p10le")
     make_encoded(folder / "old.avi", "mpeg4")
     _cut(make_encoded(folder / "cut.mp4", "libx264"), 0.4)
+    damage(make_encoded(folder / "scratched.mp4", "libx264", 30), 15)
     (folder / "empty.mp4").touch()
     (folder / "notes.mp4").write_text("no clip at all")
     takes = "It plays MP4 and WebM with H.264, VP8, VP9 or AV1."
@@ -88,6 +92,8 @@ def bad_clips(folder: Path) -> dict[str, str]:
         "studio.mov": f"“studio.mov” is ProRes video, {reads}",
         "old.avi": f"“old.avi” is an AVI file with MPEG-4 part 2 video, {reads}",
         "cut.mp4": "“cut.mp4” is cut off or damaged: what says where its frames are is missing.",
+        "scratched.mp4": "“scratched.mp4” is damaged: this browser cannot read all of it. "
+        "“diptych video” reads what is whole.",
         "empty.mp4": "“empty.mp4” is empty: it has 0 bytes.",
         "notes.mp4": f"“notes.mp4” is not a video that a browser knows. {takes}",
     }
@@ -98,6 +104,7 @@ async def test_a_file_that_is_not_played_is_a_sentence_that_says_why(
 ) -> None:
     view = VideoPage(opened)
     await opened.go("?view=video")
+    await expect(view.page.locator("#video-sample")).to_be_visible()
     said = {}
     for name in (wanted := bad_clips(tmp_path)):
         await view.page.locator("#video-file").set_input_files(tmp_path / name)
@@ -181,3 +188,45 @@ async def test_a_folder_is_one_clip_of_one_size(opened: Opened) -> None:
     assert await opened_as(nested) == (
         "“data” has no pictures to follow objects through. Choose a folder in it: “depth”, “rgb”."
     )
+
+
+async def test_odd_clips_are_followed_frame_by_frame_all_the_same(
+    opened: Opened, services: dict[str, FakeSegmentService], tmp_path: Path
+) -> None:
+    view = VideoPage(opened)
+    await opened.go("?view=video")
+    await expect(view.page.locator("#video-sample")).to_be_visible()
+
+    async def followed(clip: Path) -> tuple[str, str, int]:
+        """Size of the frames that are sent, what is said of the clip, how many are answered."""
+        before = len(sent(services["first"], "frame"))
+        await view.page.locator("#video-file").set_input_files(clip)
+        await expect(view.panel("first")).to_have_attribute("data-frame", "0", timeout=20_000)
+        await view.click("first", 0.5, 0.5)
+        await expect(view.panel("first").locator(".followed li")).to_have_count(1)
+        if await view.page.locator("#video-track").is_enabled():
+            await view.page.locator("#video-track").click()
+            await expect(view.page.locator("#video-note")).to_have_text("Every frame is answered.")
+        frames = sent(services["first"], "frame")[before:]
+        size = Image.open(io.BytesIO(frames[-1].encoded)).size
+        about = await view.page.locator("#video-about").text_content()
+        count = await view.figure("first", "answered")
+        await view.page.locator("#video-stop").click()
+        await expect(view.panel("first")).to_have_attribute("data-frame", "")
+        return f"{size[0]}x{size[1]}", about or "", count
+
+    one = make_encoded(tmp_path / "one.mp4", "libx264", 1)
+    assert await followed(one) == ("128x96", "", 1)
+    turned = make_encoded(tmp_path / "turned.mp4", "libx264", 5)
+    rotate(turned, 90)
+    assert await followed(turned) == ("96x128", "", 5)
+    endless = make_encoded(tmp_path / "recorded.webm", "libvpx", 6, live=True)
+    assert await followed(endless) == ("128x96", "", 6)
+    large = make_encoded(tmp_path / "large.mp4", "libx264", 3, size=(1440, 2560))
+    said = f"2560 {TIMES} 1440 px; models are sent 1280 {TIMES} 720 px, and masks have that size."
+    assert await followed(large) == ("1280x720", said, 3)
+    times = [0, 40, 80, 130, 190, 233]
+    uneven = make_encoded(tmp_path / "uneven.mp4", "libx264", len(times), times_ms=times)
+    size, said, count = await followed(uneven)
+    assert (size, said.startswith("This clip's frames come at uneven times")) == ("128x96", True)
+    assert count >= len(times)

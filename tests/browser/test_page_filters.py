@@ -111,9 +111,7 @@ async def test_the_overlap_of_a_match_is_moved_without_asking_again(
     assert "iou=0.85" in opened.page.url
 
 
-async def test_filters_are_in_the_address_and_codes_ask_with_the_same_overlap(
-    opened: Opened, services: Services
-) -> None:
+async def test_filters_are_in_the_address(opened: Opened, services: Services) -> None:
     odd = "a, b & ~ %é"
     answer(services["first"], rectangle(0, 0, 20, 60, label=odd), rectangle(30, 0, 20, 60))
     await compare(opened)

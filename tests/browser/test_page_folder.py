@@ -69,7 +69,7 @@ def thumbnail(opened: Opened, place: int) -> Locator:
 
 async def expect_shown(opened: Opened, name: str, area: int) -> None:
     await expect(opened.page.locator("#picture-name")).to_contain_text(name)
-    row = opened.panel("first").locator(".legend button", has_text="leaf")
+    row = opened.panel("first").locator(".legend button[aria-pressed]", has_text="leaf")
     await expect(row).to_contain_text(f"{area:,} px")
     await answered(opened)
 
@@ -91,7 +91,7 @@ async def test_a_folder_is_gone_through_and_no_picture_is_asked_twice(
     await expect(thumbnail(opened, 1)).to_have_attribute("aria-current", "true")
     await opened.page.locator("#strip-on").click()
     await expect_shown(opened, "leaves/leaf 10.png", 30 * 30)
-    await opened.panel("first").locator(".legend button", has_text="dust").click()
+    await opened.panel("first").locator(".legend button[aria-pressed]", has_text="dust").click()
     await thumbnail(opened, 4).click()
     await expect_shown(opened, "leaves/tree/leaf 12.png", 50 * 50)
     await expect(said).to_contain_text("Picture 5 of 5. 4 answered.")
@@ -103,7 +103,7 @@ async def test_a_folder_is_gone_through_and_no_picture_is_asked_twice(
     await opened.page.keyboard.press("ArrowLeft")
     await expect_shown(opened, "leaves/leaf 10.png", 30 * 30)
     # What was hidden is hidden still, though another picture was seen since.
-    dust = opened.panel("first").locator(".legend button", has_text="dust")
+    dust = opened.panel("first").locator(".legend button[aria-pressed]", has_text="dust")
     await expect(dust).to_have_attribute("aria-pressed", "false")
     await opened.page.keyboard.press("Home")
     await expect_shown(opened, "leaves/leaf 8.png", 10 * 10)
@@ -218,13 +218,19 @@ async def test_an_annotator_labels_five_pictures_of_a_folder(
     await opened.page.locator("#classes summary").click()
     await opened.page.locator("#class-list").get_by_label("leaf").check()
     await opened.page.keyboard.press("Escape")
-    await expect(opened.panel("first").locator(".legend button:visible")).to_have_count(1)
+    await expect(
+        opened.panel("first").locator(".legend button[aria-pressed]:visible")
+    ).to_have_count(1)
     # She goes on with one key. The third picture's leaf is torn: she hides it.
     for number, side in enumerate(SIDES[1:], 9):
         await opened.page.keyboard.press("PageDown")
         await expect_shown(opened, f"leaf {number}.png", side * side)
         if number == 10:
-            await opened.panel("first").locator(".legend button", has_text="leaf").click()
+            await (
+                opened.panel("first")
+                .locator(".legend button[aria-pressed]", has_text="leaf")
+                .click()
+            )
     await expect(opened.page.locator("#strip-said")).to_contain_text("5 answered")
     # All of them are one COCO file, which pycocotools reads: each leaf, without the torn one.
     file = await saved(opened, "coco", "first", tmp_path)
@@ -248,6 +254,22 @@ async def test_an_annotator_labels_five_pictures_of_a_folder(
         wanted[:side, :side] = True
         assert np.array_equal(data.annToMask(one).astype(bool), wanted)
         assert data.cats[one["category_id"]]["name"] == "leaf"
+
+
+async def test_all_pictures_are_asked_about_one_after_the_other(
+    opened: Opened, services: Services, leaves: Path
+) -> None:
+    (leaves / "leaf 9.png").write_bytes(b"no picture")
+    await opened.go()
+    await open_folder(opened, leaves)
+    await opened.page.get_by_role("button", name="Ask about all").click()
+    said = opened.page.locator("#strip-said")
+    await expect(said).to_contain_text("Picture 5 of 5. 4 answered, 1 failed.")
+    await expect(opened.page.get_by_role("button", name="Ask about all")).to_be_visible()
+    await expect(opened.page.locator("#take-pictures")).to_contain_text("all 4 answered pictures")
+    assert len(services["first"].requests) == 4
+    await opened.page.locator("#to-prompt").click()
+    await expect(opened.page.get_by_role("button", name="Ask about all")).to_be_hidden()
 
 
 async def test_answers_are_kept_within_bounds(opened: Opened, leaves: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import asyncio
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from browser_page import Opened, answer_prompts
 from page_graph import PAGE, imported, preloaded
@@ -11,10 +13,31 @@ from playwright.async_api import Route, expect
 from diptych.testing import FakeSegmentService
 
 
+def names(modules: set[Path]) -> list[str]:
+    return sorted(str(path.relative_to(PAGE.resolve())) for path in modules)
+
+
 def test_what_the_first_view_imports_is_named_in_the_page() -> None:
     main = PAGE / "js" / "main.js"
-    modules = imported(main) - {main.resolve()}
-    assert preloaded() == sorted(str(path.relative_to(PAGE.resolve())) for path in modules)
+    early = names(imported(PAGE / "js" / "early.js"))
+    rest = [name for name in names(imported(main) - {main.resolve()}) if name not in early]
+    assert preloaded() == early + rest
+
+
+async def test_what_is_seen_first_is_asked_for_before_the_page_is_there(opened: Opened) -> None:
+    asked: list[str] = []
+
+    async def late(route: Route) -> None:
+        await expect(opened.page.locator("#samples")).to_be_attached()
+        while not {"/api/models", "/samples/figure.webp"} <= set(asked):
+            await asyncio.sleep(0.01)
+        await route.continue_()
+
+    opened.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    await opened.page.route("**/js/views.js", late)
+    await opened.come()
+    await opened.expect_state("second", "done")
+    assert [asked.count(path) for path in ("/api/models", "/samples/figure.webp")] == [1, 1]
 
 
 async def test_a_view_is_loaded_when_somebody_looks_at_it(opened: Opened) -> None:

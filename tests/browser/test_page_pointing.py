@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Literal
 
 import pytest
-from browser_page import LISTEN, Opened, answer_prompts
+from browser_page import GREY, LISTEN, Opened, answer, answer_prompts, rectangle
 from playwright.async_api import Browser, expect
-from prompt_page import WIDTH, asked, edges, points, start
+from prompt_page import HEIGHT, WIDTH, asked, edges, points, start
 from video_page import VideoPage, follow_violet, sent
 
 from diptych.segment import v1 as pb
@@ -169,6 +170,21 @@ async def test_the_pointer_says_what_a_press_would_do(opened: Opened, services: 
     }
     for place, shape in shapes.items():
         assert await cursor_at(opened, place) == shape, place
+
+
+async def test_names_are_not_crossed_by_the_lines_of_boxes(
+    opened: Opened, services: Services
+) -> None:
+    found = replace(rectangle(20, 15, 40, 30), prompt_index=0, candidate_index=0)
+    answer(services["first"], found)
+    await opened.go("?view=prompt&objects=b10,13.8,70,50")
+    await opened.choose()
+    await opened.expect_state("first", "done")
+    # The name stands above the rectangle, and the box would go through its dark ground.
+    canvas = await opened.page.locator(CANVAS).bounding_box()
+    assert canvas is not None
+    assert max(await opened.color(CANVAS, 0.25 + 7 / canvas["width"], 13.8 / HEIGHT)) < 80
+    assert await opened.color(CANVAS, 0.875, 0.5) != (GREY, GREY, GREY)
 
 
 async def test_a_box_alone_is_removed_by_its_cross_a_key_and_the_list(

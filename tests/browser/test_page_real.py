@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 from browser_page import Opened, opened_page
+from mask_page import exported, rerun
 from PIL import Image
 from playwright.async_api import Browser, expect
 from stack import MODELS, Stack
 
+import diptych_gateway
 from diptych import Client, Mask
 
 # The page's sample "shapes" is this scene, compressed as a photo is.
 SCENE = Path(__file__).parents[1] / "assets" / "scenes" / "0"
 SIDE = 256
+SAMPLE = Path(diptych_gateway.__file__).parent / "page" / "samples" / "shapes.webp"
 MIN_IOU = 0.7
 pytestmark = pytest.mark.timeout(300)
 
@@ -86,6 +89,36 @@ async def test_the_second_click_is_answered_without_the_encoder(real: Opened, st
             await expect(real.panel(model).locator(".state")).to_contain_text("2 objects in")
             await expect(real.panel(model).locator(".state")).to_contain_text("encoder not run")
         assert [client.model_stats(model).encoder_run_count for model in MODELS] == runs
+
+
+async def test_a_detected_object_is_refined_erased_and_kept(real: Opened, tmp_path: Path) -> None:
+    """Mask R-CNN finds it, SAM 2 goes on from its mask, and a person has the last word."""
+    mask, _ = truth("cross")
+    page = real.page
+    await page.locator("#to-compare").click()
+    await real.expect_state("mask-rcnn", "done")
+    await real.panel("mask-rcnn").get_by_role("button", name="Refine cross by clicks").click()
+    await real.expect_state("sam-2", "done")
+    await expect(real.panel("mask-rcnn").locator(".state")).to_contain_text("not masks")
+    ((name, (refined, annotation)),) = (await exported(real, "sam-2")).items()
+    assert name == "cross"
+    assert annotation["category_id"] > 0
+    assert Mask.from_array(refined).iou(mask) >= MIN_IOU
+    (tmp_path / "shapes.webp").write_bytes(SAMPLE.read_bytes())
+    printed = await rerun(real, "Python", tmp_path)
+    assert Mask.from_coco(printed.splitlines()[-1], mask.size) == Mask.from_array(refined)
+    box = mask.box
+    assert box is not None
+    await page.locator("label:has(input[value=eraser])").click()
+    await page.locator("#brush-size").fill("80")
+    left, right = box.x_min / SIDE, box.x_max / SIDE
+    top = box.y_min / SIDE
+    await real.drag("sam-2", (left, top), (right, top))
+    await expect(page.locator("#keep")).to_be_checked()
+    ((_, (kept, _)),) = (await exported(real, "sam-2")).items()
+    assert not (kept & ~refined).any()
+    assert kept.sum() < refined.sum()
+    assert not kept[: round(box.y_min) + 2].any()
 
 
 async def test_a_dead_service_is_an_error_in_its_panel_and_the_other_works_on(

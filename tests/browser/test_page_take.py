@@ -69,7 +69,7 @@ async def legends(opened: Opened) -> list[list[str]]:
     """Model, label, score and area of everything on screen."""
     rows: list[list[str]] = await opened.page.evaluate(
         """() => [...document.querySelectorAll(".panel[data-model]")].flatMap((panel) =>
-          [...panel.querySelectorAll(".legend button")].map((row) =>
+          [...panel.querySelectorAll(".legend button[aria-pressed]")].map((row) =>
             [panel.dataset.model, ...[".label", ".score", ".area"].map(
               (part) => row.querySelector(part).textContent)]))"""
     )
@@ -256,7 +256,7 @@ async def test_a_coco_file_is_one_that_pycocotools_reads(
     await opened.choose(name="my.photo.png")
     for model in ("first", "second"):
         await opened.expect_state(model, "done")
-    await opened.panel("first").locator(".legend button", has_text="gone").click()
+    await opened.panel("first").locator(".legend button[aria-pressed]", has_text="gone").click()
     await opened.page.locator("#least-score").fill("50")
     await expect(opened.page.locator("#take")).to_contain_text("hidden or filtered is left out")
     name, content = await downloaded(opened, "coco", of="first")
@@ -359,7 +359,7 @@ async def test_objects_are_cut_out_with_their_own_pixels(
     assert found.shape == (30, 20, 4)
     assert np.array_equal(found[..., 3] > 0, inside)
     assert np.array_equal(found[inside][:, :3], pixels[10:40, 10:30][inside])
-    await opened.panel("first").locator(".legend button", has_text="plate").click()
+    await opened.panel("first").locator(".legend button[aria-pressed]", has_text="plate").click()
     name, content = await downloaded(opened, "cut-outs")
     assert name == "dishes-first-2-a_ring.png"
     assert content == files[name]

@@ -23,6 +23,10 @@ FRAMES = 24
 """Later the square leaves the picture in part, and Mask R-CNN's demo weights miss it."""
 ROUNDS = 4
 MIN_COVERED = 0.7
+SQUARE, STAR = (0.78, 0.69), (0.72, 0.236)
+"""Where two objects of the sample are on its first frame, as shares of its width and height."""
+AGAIN = 20
+"""The frame on which one of them is corrected."""
 MIN_MOVED = 0.05
 """As a share of the picture's side."""
 pytestmark = pytest.mark.timeout(300)
@@ -69,14 +73,47 @@ async def test_masks_follow_what_a_camera_sees(real: VideoPage) -> None:
             assert square.covered >= MIN_COVERED, model
             places.append(square.middle)
         seen = {model: await real.figure(model, "answered") for model in MODELS}
-        await real.play()
+        await real.live()
         for model in MODELS:
             await real.until_answered(model, seen[model] + 4)
         await real.pause()
     assert max(math.dist(place, start.middle) for place in places) > MIN_MOVED
     await real.page.locator("#video-stop").click()
-    live = await real.page.locator("#video-live").evaluate("(video) => video.srcObject === null")
-    assert live
+    await expect(real.page.locator("#video-live video")).to_have_count(0)
+
+
+async def test_two_objects_are_followed_through_the_sample_and_one_is_corrected(
+    real: VideoPage,
+) -> None:
+    page = real.page
+    await real.sample()
+    await real.click("sam-2", *SQUARE)
+    await page.keyboard.press("n")
+    await real.click("sam-2", *STAR)
+    for model in MODELS:
+        await expect(real.panel(model).locator(".state")).to_have_text("Following 2 objects")
+    await real.track()
+    for model in MODELS:
+        await expect(real.panel(model)).to_have_attribute("data-answered", "48", timeout=120_000)
+        await expect(real.panel(model)).to_have_attribute("data-dropped", "0")
+    await real.seek(AGAIN)
+    square = await real.square("sam-2")
+    assert square.covered >= MIN_COVERED
+    assert math.dist(square.middle, SQUARE) > MIN_MOVED
+    # No session holds that frame any more: new ones are told of the star as it was answered.
+    await page.get_by_role("radio", name="Object 1").check()
+    await real.click("sam-2", *square.middle)
+    await expect(page.locator("#video-track")).to_have_text(f"Track again from frame {AGAIN + 1}")
+    await real.track()
+    await expect(page.locator("#video-note")).to_have_text(
+        "Every frame is answered.", timeout=120_000
+    )
+    await real.seek(AGAIN + 4)
+    assert (await real.square("sam-2")).covered >= MIN_COVERED
+    for model in MODELS:
+        await expect(real.panel(model).locator(".state")).to_have_text("Following 2 objects")
+        await expect(real.panel(model).locator(".followed li")).to_have_count(2)
+        await expect(real.panel(model).locator(".stale")).to_be_hidden()
 
 
 async def test_a_dead_service_is_an_error_in_its_panel_and_the_other_follows_on(
@@ -87,7 +124,7 @@ async def test_a_dead_service_is_an_error_in_its_panel_and_the_other_follows_on(
     await real.click("sam-2", *(await real.square("sam-2")).middle)
     for model in MODELS:
         await expect(real.panel(model).locator(".followed li")).to_have_count(1, timeout=60_000)
-    await real.play()
+    await real.live()
     await real.until_answered("sam-2", 3)
     stack.kill("sam-2")
     await expect(real.panel("sam-2")).to_have_attribute("data-state", "error", timeout=60_000)

@@ -41,7 +41,7 @@ async def view(opened: Opened) -> VideoPage:
 async def give(view: VideoPage, token: str) -> None:
     await view.page.locator("#token").fill(token)
     await view.page.get_by_role("button", name="Use it in this tab").click()
-    await expect(view.panel("first")).to_be_visible()
+    await expect(view.page.locator("#token-form")).to_be_hidden()
     await view.page.locator("#video-sample").click()
     await expect(view.page.locator("#video-new")).to_be_enabled()
     await view.click("first", 0.5, 0.5)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from browser_page import Opened, answer, answer_prompts, held_back, rectangle
 from playwright.async_api import expect
 
@@ -84,6 +87,25 @@ async def test_prompts_are_asked_again_too(opened: Opened, services: Services) -
     await opened.panel("second").get_by_role("button", name="Retry").click()
     await opened.expect_state("second", "done")
     await opened.expect_state("first", "done")
+
+
+@pytest.mark.parametrize("width", [1440, 360])
+async def test_a_large_area_stays_on_its_line(
+    opened: Opened, services: Services, width: int
+) -> None:
+    answer(services["first"], replace(THING, area=123_456_789), THING)
+    await opened.page.set_viewport_size({"width": width, "height": 900})
+    await opened.go()
+    await opened.choose()
+    await opened.expect_state("first", "done")
+    rows = opened.panel("first").locator(".legend .label")
+    areas = opened.panel("first").locator(".legend .area")
+    await expect(areas.first).to_have_text("123,456,789 px")
+    heights = await areas.evaluate_all("(all) => all.map((one) => one.clientHeight)")
+    assert len(set(heights)) == 1
+    row = await rows.first.locator("..").bounding_box()
+    legend = await opened.panel("first").locator(".legend").bounding_box()
+    assert row["x"] + row["width"] <= legend["x"] + legend["width"]
 
 
 async def test_figures_are_in_units_that_are_read_at_a_glance(opened: Opened) -> None:

@@ -85,6 +85,8 @@ async def test_a_finger_has_a_wider_grip(browser: Browser, opened: Opened) -> No
     await page.goto(f"{opened.base}/?view=wipe&sample=shapes")
     await expect(page.locator("input[name=wipe]")).to_have_count(1)
     assert (await page.locator(".grip").bounding_box())["width"] >= 40
+    for control in ("#least-score", "#classes summary", "#match-iou"):
+        assert (await page.locator(control).bounding_box())["height"] >= 40, control
     await context.close()
 
 

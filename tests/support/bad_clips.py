@@ -20,9 +20,15 @@ def make_encoded(
     size: tuple[int, int] = (96, 128),
     times_ms: list[int] | None = None,
     pix_fmt: str = "yuv420p",
+    live: bool = False,
 ) -> Path:
-    """A file of frames in this codec, at these times if they are not even."""
-    with av.open(str(path), "w") as container:
+    """A file of frames in this codec, at these times if they are not even.
+
+    A ``live`` one was written by what could not go back to its head, as browsers do it: it does
+    not say how long it is.
+    """
+    options = {"live": "1"} if live else {}
+    with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=RATE)
         stream.height, stream.width = size
         stream.pix_fmt = pix_fmt

@@ -73,9 +73,10 @@ async def asked(service: FakeSegmentService, count: int) -> pb.SegmentRequest:
 
 async def exported(opened: Opened, model: str) -> dict[str, tuple[Pixels, dict[str, Any]]]:
     """What a COCO file of a model's answer holds, by the name of the class: pixels, annotation."""
-    name = await opened.panel(model).locator("h2").inner_text()
+    await opened.page.locator("#take-format").select_option("coco")
+    await opened.page.locator("#take-models").select_option(model)
     async with opened.page.expect_download() as waiting:
-        await opened.page.locator("#take-files button", has_text=f"COCO JSON of {name}").click()
+        await opened.page.locator("#take-save").click()
     document = json.loads(Path(await (await waiting.value).path()).read_text())
     classes = {one["id"]: one["name"] for one in document["categories"]}
     return {
@@ -89,7 +90,7 @@ async def exported(opened: Opened, model: str) -> dict[str, tuple[Pixels, dict[s
 
 async def rerun(opened: Opened, language: str, folder: Path) -> str:
     """What the code that is copied in a language prints; Python the masks as well."""
-    await opened.page.locator("#take-code button", has_text=f"Copy as {language}").click()
+    await opened.page.get_by_role("button", name=f"Copy as {language}").click()
     box = opened.page.locator("#take-text")
     await expect(box).to_be_visible()
     text = await box.input_value()

@@ -166,7 +166,7 @@ async function takeSeveral(files, entries) {
 
 /** Opens the picture of the address, as soon as a view is seen that shows it. */
 function openFirst() {
-  if (picture || opened || byId("picture-tools").hidden) return;
+  if (picture || pictures.busy || opened || byId("picture-tools").hidden) return;
   opened = true;
   const { sample } = readState();
   pictures.takeAgain(sample, history.state?.picture);
@@ -224,6 +224,7 @@ async function showPrograms() {
 async function start() {
   listen();
   pictures = offerPictures(takePicture, hearNoPicture, takeSeveral);
+  byId("file").dispatchEvent(new Event("change")); // one may have been chosen before anybody listened
   followLook(views, () => seen?.viewport ?? viewport);
   views.show();
   openFirst();

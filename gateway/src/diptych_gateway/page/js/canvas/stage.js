@@ -35,6 +35,7 @@ const GREY = "grayscale(1) contrast(0.6)";
  *   has left; returns the cursor that says what a press would do, or ""
  * @property {(event: KeyboardEvent, stage: Stage) => boolean} onKey whether the tool used it
  * @property {(context: CanvasRenderingContext2D, frame: Frame) => void} draw over everything
+ * @property {(context: CanvasRenderingContext2D, frame: Frame) => void} [drawUnder] below names
  * @property {number} [dragPx] from how many CSS pixels a drag is one
  * @property {string} help id of the element that describes the keys
  */
@@ -161,6 +162,7 @@ export class Stage {
       else context.drawImage(image, ...rectangle);
       context.restore();
     }
+    this.#tool?.drawUnder?.(context, frame);
     this.marks(context, frame);
     this.#tool?.draw(context, frame);
   }

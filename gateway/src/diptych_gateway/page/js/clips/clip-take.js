@@ -27,6 +27,8 @@ export class ClipTake {
   #clip;
   #formats = [];
   #asked = false;
+  /** Of which model, or all. */
+  #chosen = ALL;
   /** Of the film that is being written. @type {AbortController | null} */
   #writing = null;
 
@@ -51,26 +53,23 @@ export class ClipTake {
     byId("clip-save").addEventListener("click", () => this.#save());
     byId("clip-cancel").addEventListener("click", () => this.#writing?.abort());
     byId("clip-format").addEventListener("change", () => this.#explain());
+    byId("clip-models").addEventListener("change", ({ target }) => (this.#chosen = target.value));
     this.#list();
   }
 
-  /** There may be more to take, or nothing any more. */
-  show() {
+  /** There may be more to take, or nothing any more. @param {string} kind of what goes on with the clip, if anything */
+  show(kind) {
     const models = this.#models().map(({ model, name }) => [model.model_id, name]);
     byId("clip-take").hidden = !models.length;
-    if (!models.length) return this.stop();
+    // A film needs the clip for itself.
+    if (!models.length || kind) this.#writing?.abort();
+    if (!models.length) return;
     if (!this.#asked) this.#ask();
     const choices = models.length > 1 ? [[ALL, "all models"], ...models] : models;
     const select = byId("clip-models");
     if (choices.map(String).join() === [...select.options].map(({ value, text }) => `${value},${text}`).join()) return;
-    const { value } = select;
     select.replaceChildren(...choices.map(([id, name]) => make("option", { value: id }, name)));
-    if (choices.some(([id]) => id === value)) select.value = value;
-  }
-
-  /** A film needs the clip for itself. */
-  stop() {
-    this.#writing?.abort();
+    if (choices.some(([id]) => id === this.#chosen)) select.value = this.#chosen;
   }
 
   async #ask() {

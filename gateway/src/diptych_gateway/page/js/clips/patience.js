@@ -43,7 +43,8 @@ export class Patience {
 
   /** The next try is made now. */
   skip() {
-    this.stop();
+    clearTimeout(this.#timer);
+    this.waits = false;
     this.#back = true;
   }
 

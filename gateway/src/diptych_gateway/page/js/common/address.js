@@ -1,5 +1,12 @@
 /** What is on screen, kept in the address, so that a view can be passed on. */
 
+/** Bundled pictures, drawn by a program: the name in the address and what a person reads. */
+export const SAMPLES = [
+  { name: "figure", title: "A figure among shapes" },
+  { name: "shapes", title: "Shapes on a plain ground" },
+  { name: "crowd", title: "Many shapes" },
+];
+
 /**
  * @typedef {object} PageState
  * @property {string} view one of the names of the page's views
@@ -24,7 +31,7 @@ const START = {
   opacity: 75,
   grey: "0",
   names: "1",
-  sample: "figure",
+  sample: SAMPLES[0].name,
   without: "",
   fold: "",
   differ: "0",

@@ -1,5 +1,7 @@
 /** How far two models agree, in words. */
 
+import { grouped } from "./dom.js";
+
 import { overlapOf } from "../canvas/rle.js";
 
 /**
@@ -11,11 +13,11 @@ import { overlapOf } from "../canvas/rle.js";
 export function describeAgreement(agreement, nameOf) {
   const { matches, only_a: onlyA, only_b: onlyB, mean_match_iou: mean } = agreement;
   const [first, second] = [nameOf(agreement.model_id_a), nameOf(agreement.model_id_b)];
-  const together = matches.length === 1 ? "1 object" : `${matches.length || "no"} objects`;
+  const together = matches.length === 1 ? "1 object" : `${matches.length ? grouped(matches.length) : "no"} objects`;
   const iou = mean === null ? "" : `, mean IoU ${mean.toFixed(2)}`;
   const ground = agreement.foreground_iou;
   const pixels = ground === null ? "" : ` Of all pixels that either calls object, both do for ${Math.round(ground * 100)} %.`;
-  return `${first} and ${second} agree on ${together}${iou}. Only ${first}: ${onlyA.length}. Only ${second}: ${onlyB.length}.${pixels}`;
+  return `${first} and ${second} agree on ${together}${iou}. Only ${first}: ${grouped(onlyA.length)}. Only ${second}: ${grouped(onlyB.length)}.${pixels}`;
 }
 
 /**

@@ -1,9 +1,8 @@
 /** The gateway's HTTP interface. */
 
+import { askedEarly, TOKEN } from "../early.js";
 import { readEvents } from "./events.js";
 import { refusal } from "./refusals.js";
-
-const TOKEN = "diptych-token";
 
 /** What the gateway refused or could not do; the message is a sentence for a person. */
 export class ApiError extends Error {
@@ -123,14 +122,14 @@ export async function streamCompare({ picture, options }, { onOutcome, onAgreeme
 }
 
 /** Sends a request. @returns {Promise<Response>} one that went well; throws ApiError otherwise */
-async function ask(path, init = {}) {
+async function ask(path, init) {
   const token = keptToken();
-  const headers = { ...init.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+  if (token) init = { ...init, headers: { ...init?.headers, Authorization: `Bearer ${token}` } };
   let response;
   try {
-    response = await fetch(path, { ...init, headers });
+    response = await askedEarly(path, init);
   } catch (error) {
-    if (init.signal?.aborted) throw error;
+    if (init?.signal?.aborted) throw error;
     throw new ApiError("The gateway cannot be reached. Is it running?");
   }
   if (response.ok) return response;

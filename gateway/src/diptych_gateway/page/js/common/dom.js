@@ -43,3 +43,8 @@ export function link(address, text = address) {
   if (!/^https?:\/\//i.test(address)) return document.createTextNode(text);
   return make("a", { href: address, rel: "noopener noreferrer" }, text);
 }
+
+/** A count or an area as people write it: "1,234". @param {number} value */
+export function grouped(value) {
+  return Math.round(value).toLocaleString("en");
+}

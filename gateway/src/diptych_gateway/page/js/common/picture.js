@@ -1,15 +1,10 @@
 /** Choosing a picture: a file, the clipboard, something dropped, or a bundled sample. */
 
+import { SAMPLES } from "./address.js";
 import { decode } from "./decode.js";
 import { byId, make } from "./dom.js";
+import { askedEarly } from "../early.js";
 import { mark } from "./marks.js";
-
-/** Bundled pictures, drawn by a program: the name in the address and what a person reads. */
-export const SAMPLES = [
-  { name: "figure", title: "A figure among shapes" },
-  { name: "shapes", title: "Shapes on a plain ground" },
-  { name: "crowd", title: "Many shapes" },
-];
 
 /** Kept for the way back; what was pasted lies in memory. */
 const MAX_BROUGHT = 20;
@@ -61,7 +56,7 @@ export function offerPictures(onPicture, onProblem, onSeveral) {
   };
   const takeSample = async (name, back = false) => {
     const turn = ++newest;
-    const answer = await fetch(`samples/${name}.webp`).catch(() => null);
+    const answer = await askedEarly(`samples/${name}.webp`).catch(() => null);
     const file = answer?.ok ? await answer.blob().catch(() => null) : null;
     if (file) await open(turn, { file, name: `${name}.webp`, sample: name }, back);
     else if (turn === newest) {
@@ -144,7 +139,7 @@ function showSamples(take) {
         make(
           "button",
           { type: "button", "data-sample": name, title, onclick: () => take(name) },
-          make("img", { src: `samples/${name}.webp`, alt: title, width: 48, height: 48 }),
+          make("img", { src: `samples/small/${name}.webp`, alt: title, width: 48, height: 48 }),
         ),
       ),
     ),

@@ -71,8 +71,9 @@ const LASTING = /^(IMAGE_(UNREADABLE|TOO_LARGE|SHAPE)|PROMPT_|OPTION_|TASK_|MODE
 export function refusal(document, status = 0) {
   const { reason = "", code = "", request_id: id } = document;
   const own = document.detail || document.message || document.title || "";
-  const known = BY_REASON[reason] ?? BY_STATUS[document.status ?? status] ?? BY_CODE[code];
-  const said = withFigures(reason, own) ?? known ?? strange(status);
+  // Something between may answer too, in words of its own.
+  const known = BY_REASON[reason] ?? (own && BY_STATUS[document.status ?? status]) ?? BY_CODE[code];
+  const said = withFigures(reason, own) ?? (known || strange(status));
   return {
     said: PASSING.includes(reason) ? `${said} ${waiting(document.retry_after_s)}` : said,
     details: [own, reason && `(${reason})`, id && `Request ${id}`].filter(Boolean).join(" "),

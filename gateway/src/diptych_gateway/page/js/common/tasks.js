@@ -27,6 +27,11 @@ export function shortName(model, models) {
   return name && models.filter((one) => short(one) === name).length === 1 ? name : modelName(model);
 }
 
+/** Whether a model finds objects by itself, and can follow all of them. @param {{card: any}} model */
+export function findsByItself({ card }) {
+  return PICTURE_TASKS.some((task) => card?.tasks.includes(task));
+}
+
 /** Whether masks are among its prompts. @param {{card: any}} model */
 export function takesMasks({ card }) {
   return Boolean(card?.prompt_kinds?.includes("mask"));

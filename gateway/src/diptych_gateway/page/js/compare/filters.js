@@ -1,10 +1,12 @@
 /** What of the answers is looked at: scores, classes, and from which overlap two objects match. */
 
 import { readState, writeState } from "../common/address.js";
-import { byId, make } from "../common/dom.js";
+import { byId, grouped, make } from "../common/dom.js";
 
 /** What the gateway matches by unless told otherwise. */
 export const MATCH_IOU = 0.5;
+/** Scores come as floats of 32 bits, in which 0.95 is a little less. */
+const ROUNDING = 1e-6;
 /** In the address and as a value: segments without a class, as those of SAM 2. */
 const NONE = "~";
 
@@ -71,7 +73,7 @@ export class Filters {
 
   /** Whether a segment is looked at. @param {Segment} segment */
   passes = (segment) =>
-    segment.score >= this.minScore && (!this.#classes.size || this.#classes.has(classOf(segment)));
+    segment.score >= this.minScore - ROUNDING && (!this.#classes.size || this.#classes.has(classOf(segment)));
 
   #text() {
     return JSON.stringify([this.minScore, this.matchIou, ...this.#classes]);
@@ -107,7 +109,7 @@ export class Filters {
     const lines = names.map((name) => {
       const line = known.get(name) ?? this.#line(name);
       line.querySelector("input").checked = this.#classes.has(name);
-      line.querySelector("small").textContent = String(this.#counts.get(name) ?? 0);
+      line.querySelector("small").textContent = grouped(this.#counts.get(name) ?? 0);
       return line;
     });
     const same = lines.length === list.childElementCount && lines.every((line, at) => line === list.children[at]);

@@ -1,6 +1,6 @@
 /** How far each two models agree, as a table with a row for each pair. */
 
-import { make } from "../common/dom.js";
+import { grouped, make } from "../common/dom.js";
 
 const WAITING = "…";
 
@@ -39,7 +39,7 @@ export function showMatrix(element, asked, agreements, nameOf, ended) {
 
 /** "–" where there is nothing to compute a figure from. */
 function figuresOf({ matches, only_a, only_b, mean_match_iou: mean, foreground_iou: ground }) {
-  const counts = [matches, only_a, only_b].map((list) => String(list.length));
+  const counts = [matches, only_a, only_b].map((list) => grouped(list.length));
   const iou = mean === null ? "–" : mean.toFixed(2);
   const pixels = ground === null ? "–" : `${Math.round(ground * 100)} %`;
   return [counts[0], iou, counts[1], counts[2], pixels];

@@ -1,7 +1,7 @@
 /** Two answers on one canvas: a wipe between them, or their difference. */
 
 import { drawDifference, paintDifference } from "./difference.js";
-import { make } from "../common/dom.js";
+import { grouped, make } from "../common/dom.js";
 import { Grip } from "./grip.js";
 import { Overlay } from "../canvas/overlay.js";
 import { drawNames } from "../canvas/names.js";
@@ -141,7 +141,7 @@ export class PairView {
       });
       const swatch = make("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
       swatch.style.setProperty("--color", DIFFERENCE[kind]);
-      return make("label", {}, input, swatch, `${text} (${count})`);
+      return make("label", {}, input, swatch, `${text} (${grouped(count)})`);
     });
   }
 

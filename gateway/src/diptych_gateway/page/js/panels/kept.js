@@ -9,7 +9,6 @@ const MAX_KEPT = 64 * 2 ** 20;
 /**
  * @typedef {object} Kept
  * @property {Blob} source the file that was chosen
- * @property {any} options of the question
  * @property {any[]} outcomes
  * @property {any[]} agreements
  * @property {number} size
@@ -25,46 +24,56 @@ let count = 0;
 let total = 0;
 
 /**
- * `askHeld`; a question about a file of a folder that was answered before is not asked again.
+ * `askHeld`; a question about a picture of the strip that was answered before is not asked again.
+ *
+ * @type {typeof askHeld}
+ */
+export async function askOnce(question, hear, signal) {
+  const { source } = question.picture;
+  if (!source) return await askHeld(question, hear, signal);
+  const key = keyOf(source, question.options);
+  const known = kept.get(key);
+  if (known) {
+    keep(key, known);
+    for (const outcome of known.outcomes) hear.onOutcome(outcome);
+    return hear.onAgreements(known.agreements);
+  }
+  const found = { source, outcomes: [], agreements: [], size: 0 };
+  const onOutcome = (outcome) => {
+    found.outcomes.push(outcome);
+    hear.onOutcome(outcome);
+  };
+  await askHeld(question, { onOutcome, onAgreements: (told) => hear.onAgreements((found.agreements = told)) }, signal);
+  const good = found.outcomes.every(({ result }) => result);
+  if (good) keep(key, { ...found, size: JSON.stringify(found.outcomes).length });
+}
+
+/**
+ * Asks, and marks the picture of the strip with how it goes.
  *
  * @param {import("../views.js").Question} question
  * @param {Parameters<typeof askHeld>[1]} hear
  * @param {AbortSignal} signal
- * @param {typeof askHeld} [send] asks in another way; then nothing is kept
+ * @param {typeof askHeld} [send]
  */
-export async function askKept(question, hear, signal, send) {
+export async function askMarked(question, hear, signal, send = askOnce) {
   const { source } = question.picture;
-  if (!source) return await (send ?? askHeld)(question, hear, signal);
-  const key = keyOf(source, question.options);
-  const known = !send && kept.get(key);
-  if (known) {
-    keep(key, known);
-    for (const outcome of known.outcomes) hear.onOutcome(outcome);
-    hear.onAgreements(known.agreements);
-    return mark(source, "done");
-  }
-  mark(source, "asking");
+  if (!source) return await send(question, hear, signal);
+  const tell = (state) => last.get(source) === question && mark(source, state);
   last.set(source, question);
-  const found = { source, options: question.options, outcomes: [], agreements: [], size: 0 };
+  tell("asking");
+  let good = true;
+  const onOutcome = (outcome) => {
+    good &&= Boolean(outcome.result);
+    hear.onOutcome(outcome);
+  };
   try {
-    await (send ?? askHeld)(
-      question,
-      {
-        onOutcome: (outcome) => {
-          found.outcomes.push(outcome);
-          hear.onOutcome(outcome);
-        },
-        onAgreements: (agreements) => hear.onAgreements((found.agreements = agreements)),
-      },
-      signal,
-    );
+    await send(question, { ...hear, onOutcome }, signal);
   } catch (error) {
-    if (last.get(source) === question) mark(source, signal.aborted ? "" : "failed");
+    tell(signal.aborted ? "" : "failed");
     throw error;
   }
-  const good = found.outcomes.every(({ result }) => result);
-  if (good && !send) keep(key, { ...found, size: JSON.stringify(found.outcomes).length });
-  if (last.get(source) === question) mark(source, good ? "done" : "failed");
+  tell(good ? "done" : "failed");
 }
 
 function keep(key, one) {

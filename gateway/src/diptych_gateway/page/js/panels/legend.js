@@ -1,6 +1,6 @@
 /** The list of what one model found: hover highlights, click switches on and off. */
 
-import { make } from "../common/dom.js";
+import { grouped, make } from "../common/dom.js";
 import { redrawn } from "../canvas/segments.js";
 import { sentence } from "../common/api.js";
 import { duration } from "./timings.js";
@@ -23,10 +23,10 @@ export function inWords(segment) {
 export function foundInWords({ segments, omitted, held, warnings }, passes, elapsedS) {
   const found = segments.filter(({ mask, area }) => area || !mask);
   const listed = found.filter(passes).length;
-  const objects = found.length === 1 ? "1 object" : `${found.length || "No"} objects`;
+  const objects = found.length === 1 ? "1 object" : `${found.length ? grouped(found.length) : "No"} objects`;
   return [
-    listed === found.length ? objects : `${listed} of ${objects} shown`,
-    omitted ? `, ${omitted} more left out` : "",
+    listed === found.length ? objects : `${grouped(listed)} of ${objects} shown`,
+    omitted ? `, ${grouped(omitted)} more left out` : "",
     elapsedS === null ? " as painted" : ` in ${duration(elapsedS)}`,
     held ? ", encoder not run" : "",
     ...warnings.map((text) => `. ${sentence(text)}`),
@@ -34,7 +34,7 @@ export function foundInWords({ segments, omitted, held, warnings }, passes, elap
 }
 
 function pixels(area) {
-  return `${Math.round(area).toLocaleString("en")} px`;
+  return `${grouped(area)} px`;
 }
 
 /**

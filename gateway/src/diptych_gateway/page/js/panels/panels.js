@@ -1,7 +1,7 @@
 /** The panels of all models on one picture, and a question to all of them. */
 
 import { showOutcome, showUnasked } from "./answering.js";
-import { askKept } from "./kept.js";
+import { askMarked } from "./kept.js";
 import { Panel } from "./panel.js";
 import { modelName, shortName, takesPrompts, whyNot } from "../common/tasks.js";
 import { Tabs } from "./tabs.js";
@@ -226,7 +226,7 @@ export class Panels {
       onAgreements: (agreements) => !signal.aborted && onAgreements(agreements),
     };
     try {
-      await askKept(question, hear, signal, send);
+      await askMarked(question, hear, signal, send);
     } catch (error) {
       if (signal.aborted) return;
       for (const id of models) {

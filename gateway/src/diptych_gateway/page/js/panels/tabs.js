@@ -7,14 +7,15 @@ export class Tabs {
   #front = "";
 
   /**
-   * One tab for each panel; the first one's is in front unless another was.
+   * One tab for each panel. In front is the one that was chosen, else the first one whose model is asked.
    *
    * @param {import("./panel.js").Panel[]} all
    * @param {import("./panel.js").Panel[]} able those that have tabs
    * @param {(id: string) => string} nameOf
    */
   show(all, able, nameOf) {
-    const front = able.find((panel) => panel.modelId === this.#front) ?? able[0];
+    const chosen = able.find((panel) => panel.modelId === this.#front);
+    const front = chosen ?? able.find((panel) => panel.state !== "idle") ?? able[0];
     for (const panel of all) panel.element.classList.toggle("behind", panel !== front);
     const focused = this.element.contains(document.activeElement);
     const tabs = able.map((panel) => {

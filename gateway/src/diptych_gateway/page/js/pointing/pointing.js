@@ -3,7 +3,8 @@
 import { Crosshair } from "./crosshair.js";
 import { byId } from "../common/dom.js";
 import { Grip, inPixels } from "./grip.js";
-import { drawPrompts } from "./prompt-marks.js";
+import { EMPTY } from "../prompt/prompts.js";
+import { drawBoxes, drawPrompts } from "./prompt-marks.js";
 import { cursorOf, fine, handlesOf, nameOf, targetAt } from "./targets.js";
 
 /** How far from a mark it is taken hold of, in CSS pixels. */
@@ -123,21 +124,31 @@ export class Pointing {
     return target !== null;
   }
 
+  drawUnder(context, frame) {
+    if (this.#size) drawBoxes(context, frame, this.#marks());
+  }
+
   draw(context, frame) {
     if (!this.#size) return;
     this.under?.(context, frame);
+    drawPrompts(context, frame, this.#marks());
+    this.tool?.draw?.(context, frame);
+  }
+
+  #marks() {
     const { current } = this.#prompts;
     const { draft, busy, held } = this.#grip;
-    const objects = draft ? this.#prompts.objects.with(draft.object, draft.wanted) : this.#prompts.objects;
+    const seen = this.#scene().objects;
+    const objects = draft ? seen.with(draft.object, draft.wanted) : seen;
     const crosshair = this.#crosshair.at && inPixels(this.#crosshair.at, this.#size);
     const marked = busy ? held : this.#marked();
-    drawPrompts(context, frame, { size: this.#size, objects, current, crosshair, marked, busy });
-    this.tool?.draw?.(context, frame);
+    return { size: this.#size, objects, current, crosshair, marked, busy };
   }
 
   #scene() {
     const { objects, current } = this.#prompts;
-    return { objects, current, size: this.#size };
+    const seen = objects.map((object) => (object.hidden ? EMPTY : object));
+    return { objects: seen, current, size: this.#size };
   }
 
   #targetAt(position, near) {

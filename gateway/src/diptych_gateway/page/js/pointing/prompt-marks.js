@@ -22,17 +22,28 @@ const GROUND = "rgb(20 22 26 / 85%)";
  */
 
 /**
+ * The lines of boxes, which names may cover.
+ *
  * @param {CanvasRenderingContext2D} context
  * @param {import("../canvas/stage.js").Frame} frame
  * @param {Marks} marks
  */
+export function drawBoxes(context, frame, { size, objects }) {
+  const at = placed(frame, size);
+  context.save();
+  objects.forEach(({ box }, index) => {
+    if (!box) return;
+    const [[left, top], [right, bottom]] = [at(box[0], box[1]), at(box[2], box[3])];
+    drawBox(context, frame.unit, [left, top, right - left, bottom - top], color(index));
+  });
+  context.restore();
+}
+
+/** All else. @param {CanvasRenderingContext2D} context @param {import("../canvas/stage.js").Frame} frame @param {Marks} marks */
 export function drawPrompts(context, frame, { size, objects, current, crosshair, marked, busy }) {
-  const [sx, sy] = [frame.width / size.width, frame.height / size.height];
-  const at = (x, y) => [frame.left + x * sx, frame.top + y * sy];
-  const box = ([left, top, right, bottom]) => [...at(left, top), (right - left) * sx, (bottom - top) * sy];
+  const at = placed(frame, size);
   context.save();
   objects.forEach((object, index) => {
-    if (object.box) drawBox(context, frame.unit, box(object.box), color(index));
     if (object.box && (index === current || (index === marked?.object && marked.kind !== "point"))) {
       for (const { x, y } of handlesOf(object.box)) drawHandle(context, frame.unit, at(x, y), color(index));
     }
@@ -43,11 +54,16 @@ export function drawPrompts(context, frame, { size, objects, current, crosshair,
   });
   const own = objects[current]?.box;
   if (own && !busy) {
-    const { x, y } = closeOf(own, size, frame.unit / sx);
+    const { x, y } = closeOf(own, size, (frame.unit * size.width) / frame.width);
     drawClose(context, frame.unit, at(x, y), marked?.kind === "close");
   }
   if (crosshair) drawCrosshair(context, frame.unit, at(crosshair.x, crosshair.y), color(current));
   context.restore();
+}
+
+/** Pixels of the picture to places on the canvas. */
+function placed({ left, top, width, height }, size) {
+  return (x, y) => [left + (x * width) / size.width, top + (y * height) / size.height];
 }
 
 /** Dashed over white, so that it is seen on every ground. */

@@ -3,7 +3,7 @@
  * an object that goes on from one of them is asked with that candidate's logits.
  */
 
-import { askHeld } from "../panels/held.js";
+import { askOnce } from "../panels/kept.js";
 import { asOptions, isLone } from "./prompts.js";
 
 /** As many as there are keys for. */
@@ -38,7 +38,7 @@ export class Asking {
     this.#results.clear();
     this.#wanted = wanted;
     const ask = (asked, hearOutcome) =>
-      askHeld({ picture, options: { ...options, ...asked } }, { onOutcome: hearOutcome, onAgreements: () => {} }, signal);
+      askOnce({ picture, options: { ...options, ...asked } }, { onOutcome: hearOutcome, onAgreements: () => {} }, signal);
     await this.#fetchLogits(wanted, ask);
     const parts = this.#parts(wanted, options.models);
     const found = new Map(options.models.map((model) => [model, []]));
@@ -126,23 +126,19 @@ export class Asking {
 }
 
 /**
- * What was chosen, for code that asks the same.
+ * What was chosen, for code that asks the same: other candidates than the best, and what goes on from one.
  *
  * @param {Wanted[]} wanted the objects that were asked
  * @returns {import("../views.js").Pick[]}
  */
 export function picksOf(wanted) {
-  return wanted.flatMap((object, prompt) =>
-    isLone(object) || goesOn(object)
-      ? Object.entries(object.pick ?? {}).map(([model, candidate]) => ({
-          model,
-          prompt,
-          candidate,
-          seed: asOptions({ ...object, ...seedOf(object) }),
-          further: isLone(object) ? null : asOptions(object),
-        }))
-      : [],
-  );
+  return wanted.flatMap((object, prompt) => {
+    if (!isLone(object) && !goesOn(object)) return [];
+    const seed = asOptions({ ...object, ...seedOf(object) });
+    const further = isLone(object) ? null : asOptions(object);
+    const picks = Object.entries(object.pick ?? {}).filter(([, candidate]) => candidate || further);
+    return picks.map(([model, candidate]) => ({ model, prompt, candidate, seed, further }));
+  });
 }
 
 /** More was said of an object after one of its candidates was chosen. @param {Wanted} object */

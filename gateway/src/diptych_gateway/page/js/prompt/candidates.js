@@ -1,7 +1,7 @@
 /** The candidates for the current object, as buttons below each model's picture, and the choice among them. */
 
 import { make } from "../common/dom.js";
-import { Asking, picksOf } from "./asking.js";
+import { Asking } from "./asking.js";
 
 export class Candidates {
   #asking = new Asking();
@@ -28,21 +28,21 @@ export class Candidates {
     this.#asked = [];
   }
 
-  /** Other candidates than the best, and what goes on from one. */
-  get picks() {
-    return picksOf(this.#wanted()).filter(({ candidate, further }) => candidate || further);
+  /** The objects that the models are asked for. */
+  get wanted() {
+    return this.#prompts.asked().objects.map((index) => this.#prompts.objects[index]);
   }
 
   /** Asks for the objects as they are now; as `askHeld`. */
   asker() {
     this.#asked = this.#prompts.asked().objects;
-    const wanted = this.#wanted();
+    const wanted = this.wanted;
     return (question, hear, signal) => this.#asking.send(question, wanted, hear, signal);
   }
 
   /** An answer with what was chosen of it. @param {string} model @param {any} result */
   chosen(model, result) {
-    return this.#asking.chosen(model, result, this.#wanted());
+    return this.#asking.chosen(model, result, this.wanted);
   }
 
   /** Chooses for the current object, where there are so many; returns whether there are. */
@@ -60,7 +60,8 @@ export class Candidates {
     for (const { aside, modelId } of this.#panels()) {
       const chosen = objects[current].pick?.[modelId] ?? 0;
       const focused = [...aside.children].indexOf(document.activeElement);
-      aside.replaceChildren(...this.#scores(modelId).map((score, at) => this.#button(modelId, at, score, at === chosen)));
+      const buttons = this.#scores(modelId).map((score, at) => this.#button(modelId, at, score, at === chosen));
+      aside.replaceChildren(...(buttons.length ? [make("span", {}, "It may be"), ...buttons] : []));
       aside.children[focused]?.focus();
     }
   }
@@ -83,10 +84,5 @@ export class Candidates {
   #scores(model) {
     const at = this.#asked.indexOf(this.#prompts.current);
     return at < 0 ? [] : this.#asking.scores(model, at);
-  }
-
-  /** The objects that the models are asked for. */
-  #wanted() {
-    return this.#prompts.asked().objects.map((index) => this.#prompts.objects[index]);
   }
 }

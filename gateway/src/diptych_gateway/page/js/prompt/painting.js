@@ -10,8 +10,8 @@ import { MaskSheet } from "./mask-sheet.js";
 import { ASKED, EMPTY, isCorrection } from "./prompts.js";
 
 const RULE =
-  "What you paint on an answer is kept as you painted it, as in CVAT and Label Studio; what you paint from nothing " +
-  "the models refine. The check box says otherwise for an object.";
+  "What is painted on an answer is kept as painted, as in CVAT and Label Studio; what is painted from nothing is " +
+  "refined by the models.";
 const LOST = "Addresses do not hold masks: boxes stand for those that were painted.";
 const KEPT = "stays as it was painted. A point or a box asks the models to correct it.";
 

@@ -4,7 +4,8 @@
  * Objects are apart by `/`, their points and box by `;`. A point off the object has a minus, a box
  * a `b` and left, top, right, bottom. A mask is too long: it has an `m`, or a `k` if it is kept as it
  * is, its box and the name that it is held by. Where nobody holds it, its box is left of it. What an
- * object is called has an `n` and the number of its class. `c2-MODEL` says which candidate was chosen.
+ * object is called has an `n` and the number of its class. `c2-MODEL` says which candidate was chosen, `h`
+ * that it is hidden.
  */
 
 import { heldMask, hold } from "./held-masks.js";
@@ -21,12 +22,13 @@ const MASK = new RegExp(`^([mk])${NUMBER},${NUMBER},${NUMBER},${NUMBER},(\\w{1,7
 export function formatObjects(objects) {
   return objects
     .filter((object) => !isEmpty(object))
-    .map(({ points, box, mask, keep, lost, label, category, pick = {} }) => {
+    .map(({ points, box, mask, keep, lost, label, category, hidden, pick = {} }) => {
       const parts = points.map(({ x, y, positive }) => `${positive ? "" : "-"}${x},${y}`);
       if (lost?.slice(1).startsWith(`${box},`)) parts.push(lost);
       else if (box) parts.push(`b${box}`);
       if (mask) parts.push(`${keep ? "k" : "m"}${mask.box},${hold(mask)}`);
       if (label) parts.push(`n${category ?? 0},${encodeURIComponent(label)}`);
+      if (hidden) parts.push("h");
       for (const [model, at] of Object.entries(pick)) parts.push(`c${at + 1}-${encodeURIComponent(model)}`);
       return parts.join(";");
     })
@@ -73,6 +75,7 @@ function parseObject(text) {
     const name = NAME.exec(part);
     if (point) object.points.push({ x: Number(point[2]), y: Number(point[3]), positive: !point[1] });
     else if (box && box[0] < box[2] && box[1] < box[3]) object.box = box;
+    else if (part === "h") object.hidden = true;
     else if (mask) recall(object, mask);
     else if (pick) object.pick = { ...object.pick, [decoded(pick[2])]: pick[1] - 1 };
     else if (name && decoded(name[2])) Object.assign(object, { label: decoded(name[2]), category: Number(name[1]) });

@@ -3,20 +3,20 @@
 import { readState, writeState } from "../common/address.js";
 import { describeOverlaps } from "../common/agreement.js";
 import { byId } from "../common/dom.js";
+import { picksOf } from "./asking.js";
 import { Candidates } from "./candidates.js";
+import { listenToKeys } from "./keys.js";
 import { noResult, withKept } from "./kept.js";
 import { Painting } from "./painting.js";
 import { Panels } from "../panels/panels.js";
 import { Pointing } from "../pointing/pointing.js";
-import { showObjects } from "./prompt-list.js";
+import { listenToObjects, showObjects } from "./prompt-list.js";
 import { formatObjects, parseObjects, within } from "./prompt-text.js";
-import { Prompts } from "./prompts.js";
+import { asOptions, Prompts } from "./prompts.js";
 import { arrives } from "./taken.js";
 import { ToolChoice } from "./tool-choice.js";
 
 const TASK = "prompted-segmentation";
-const TYPED = "textarea, select, input:not([type=checkbox], [type=radio], [type=range], [type=file])";
-const REMOVES = ["Delete", "Backspace"];
 
 /** @implements {import("../views.js").View} */
 export class PromptView {
@@ -96,9 +96,10 @@ export class PromptView {
   }
 
   question() {
-    const { prompts } = this.#prompts.asked();
-    const question = prompts.length ? this.#panels.question(TASK, prompts) : null;
-    const { picks } = this.#candidates;
+    // What is hidden is not taken along.
+    const seen = this.#candidates.wanted.filter(({ hidden }) => !hidden);
+    const question = seen.length ? this.#panels.question(TASK, seen.map(asOptions)) : null;
+    const picks = picksOf(seen);
     return question && { ...question, ...(picks.length && { picks }) };
   }
 
@@ -113,19 +114,20 @@ export class PromptView {
       redo: () => this.#prompts.redo(),
       clear: () => this.#prompts.clear(),
     };
-    for (const [id, act] of Object.entries(does)) {
-      byId(id).addEventListener("click", () => this.#change(act));
-    }
-    // Wherever the focus is: who points with one hand has the other one on the keys.
-    document.addEventListener("keydown", (event) => {
-      if (!this.#seen || event.defaultPrevented || event.target.closest?.(TYPED)) return;
-      if (REMOVES.includes(event.key) && this.#remove(event.target)) event.preventDefault();
-      if (isPlain(event) && this.#candidates.pick(Number(event.key) - 1)) event.preventDefault();
-      const id = shortcut(event);
-      if (!id && !this.#tools.press(event)) return;
-      event.preventDefault();
-      if (id) this.#change(does[id]);
+    for (const [id, act] of Object.entries(does)) byId(id).addEventListener("click", () => this.#change(act));
+    listenToObjects(this.#prompts, (act) => this.#change(act), () => this.#labels());
+    listenToKeys({
+      isSeen: () => this.#seen,
+      next: (step) => this.#change(() => this.#prompts.chooseNext(step)),
+      pick: (candidate) => this.#candidates.pick(candidate),
+      remove: (element) => this.#remove(element),
+      press: (event) => this.#tools.press(event),
     });
+  }
+
+  /** What models call what they found. */
+  #labels() {
+    return this.answers().flatMap(({ answer }) => answer.segments.map(({ document }) => document.label));
   }
 
   /** What a key takes away: the mark under the pointer, or the object of the button that has the focus. */
@@ -172,9 +174,9 @@ export class PromptView {
 
   /** What the models are asked, and what is shown of their answers and beside them. */
   #keys() {
-    const { picks } = this.#candidates;
+    const picks = picksOf(this.#candidates.wanted);
     const asked = [this.#prompts.asked(), picks.filter(({ further }) => further)];
-    const shown = [picks, this.#prompts.objects.map(({ mask, keep, label }) => [keep && mask?.counts, label])];
+    const shown = [picks, this.#prompts.objects.map(({ mask, keep, label, hidden }) => [keep && mask?.counts, label, hidden])];
     return { asked: JSON.stringify(asked), shown: JSON.stringify(shown) };
   }
 
@@ -223,17 +225,4 @@ export class PromptView {
     );
     byId("overlaps").textContent = texts.filter(Boolean).join(" ");
   }
-}
-
-function isPlain({ ctrlKey, metaKey, altKey }) {
-  return !ctrlKey && !metaKey && !altKey;
-}
-
-/** The button that a key stands for. @param {KeyboardEvent} event */
-function shortcut({ key, ctrlKey, metaKey, shiftKey, altKey }) {
-  const name = key.toLowerCase();
-  if (altKey) return null;
-  if (!ctrlKey && !metaKey) return name === "n" ? "new-object" : null;
-  if (name === "z") return shiftKey ? "redo" : "undo";
-  return name === "y" ? "redo" : null;
 }

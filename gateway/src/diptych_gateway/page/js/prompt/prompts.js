@@ -11,6 +11,7 @@
  * @typedef {object} Wanted one object; whoever changes one keeps what else it has
  * @property {Point[]} points
  * @property {Box | null} box
+ * @property {boolean} [hidden] neither its answers nor its marks are seen
  * @property {Record<string, number>} [pick] which candidate for the first point was chosen, by model
  * @property {import("../canvas/rle.js").Rle | null} [mask] that was painted, or is an earlier guess
  * @property {boolean} [keep] the mask is the answer: no model is asked for it
@@ -127,10 +128,17 @@ export class Prompts {
 
   /** Says an object anew, in one step. @param {number} object @param {Wanted} wanted */
   put(object, wanted) {
-    const { pick, ...rest } = wanted;
-    // Candidates for another point are other candidates.
-    const same = pick && wanted.points[0] === this.objects[object].points[0];
-    this.#step(this.objects.with(object, same ? wanted : rest), this.current);
+    const { pick, hidden, ...rest } = wanted;
+    const { points, box } = this.objects[object];
+    // Candidates for another point are other candidates, and what is pointed at is seen.
+    if (pick && wanted.points[0] === points[0]) rest.pick = pick;
+    if (hidden && wanted.points === points && wanted.box === box) rest.hidden = true;
+    this.#step(this.objects.with(object, rest), this.current);
+  }
+
+  /** The next points are for the next object of the list, or the one before. @param {1 | -1} step */
+  chooseNext(step) {
+    this.choose((this.current + step + this.objects.length) % this.objects.length);
   }
 
   /** The next points are for a new object, or for one that has none yet. */

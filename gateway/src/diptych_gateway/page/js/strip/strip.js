@@ -20,6 +20,8 @@ export class Strip {
   #seen = new Map();
   #small = new Thumbnails();
   #hear;
+  /** It goes on by itself, to the end. */
+  #running = false;
   #track = byId("strip-track");
   #scroller = byId("strip-scroller");
 
@@ -36,7 +38,11 @@ export class Strip {
     new ResizeObserver(() => this.#draw()).observe(this.#scroller);
     this.#track.addEventListener("keydown", (event) => this.#hearKey(event));
     document.addEventListener("keydown", (event) => this.#hearPage(event));
-    onMark(() => this.#say());
+    byId("strip-all").addEventListener("click", () => {
+      this.#running = !this.#running;
+      this.#goOn();
+    });
+    onMark(() => this.#goOn());
   }
 
   /** @param {File[]} files @param {any[]} entries of a drop with folders, instead */
@@ -50,6 +56,7 @@ export class Strip {
 
   /** @param {Listed[]} pictures none: the strip goes */
   #show(pictures) {
+    this.#running = false;
     for (const place of [...this.#seen.keys()]) this.#drop(place);
     this.#pictures = pictures;
     this.#at = -1;
@@ -72,8 +79,24 @@ export class Strip {
 
   /** @param {number} by places */
   step(by) {
-    const last = this.#pictures.length - 1;
-    this.#choose(Math.max(0, Math.min(last, this.#at + by)));
+    this.#pick(this.#at + by);
+  }
+
+  /** A person chose it. */
+  #pick(place) {
+    this.#running = false;
+    this.#choose(Math.max(0, Math.min(this.#pictures.length - 1, place)));
+  }
+
+  /** Shows the next picture that is not answered, as soon as this one is. */
+  #goOn() {
+    const state = this.#pictures[this.#at] ? markOf(this.#pictures[this.#at].file) : "done";
+    if (this.#running && (state === "done" || state === "failed")) {
+      const next = this.#pictures.findIndex(({ file }, place) => place > this.#at && markOf(file) !== "done");
+      this.#running = next >= 0;
+      if (this.#running) this.#choose(next);
+    }
+    this.#say();
   }
 
   #choose(place) {
@@ -115,7 +138,7 @@ export class Strip {
       type: "button",
       title: name,
       "data-place": place,
-      onclick: () => this.#choose(place),
+      onclick: () => this.#pick(place),
     });
     button.style.left = `${place * STEP}px`;
     this.#seen.set(place, button);
@@ -153,6 +176,7 @@ export class Strip {
     const failed = counted("failed") ? `, ${counted("failed")} failed` : "";
     byId("strip-said").textContent =
       count && `Picture ${this.#at + 1} of ${count}. ${counted("done")} answered${failed}.${this.#note && ` ${this.#note}`}`;
+    byId("strip-all").textContent = this.#running ? "Stop" : "Ask about all";
     byId("strip-back").setAttribute("aria-disabled", String(this.#at <= 0));
     byId("strip-on").setAttribute("aria-disabled", String(this.#at >= count - 1));
   }
@@ -162,7 +186,7 @@ export class Strip {
     const place = { ArrowLeft: this.#at - 1, ArrowRight: this.#at + 1, Home: 0, End: last }[event.key];
     if (place === undefined) return;
     event.preventDefault();
-    this.#choose(Math.max(0, Math.min(last, place)));
+    this.#pick(place);
     this.#seen.get(this.#at)?.focus({ preventScroll: true });
   }
 

@@ -11,15 +11,19 @@ import { byId } from "../common/dom.js";
  * @property {() => void} restart
  * @property {() => void} stop
  * @property {() => void} onMode models are to be asked in another way
+ * @property {(all: boolean) => void} onAll everything is to be followed, or only what is pointed at
+ * @property {(fps: number) => void} onRate of a folder of frames
  */
 
 /** @param {Controls} does */
-export function listenToControls({ onMode, ...does }) {
+export function listenToControls({ onMode, onAll, onRate, ...does }) {
   for (const [name, act] of Object.entries(does)) byId(`video-${name}`).addEventListener("click", act);
   for (const name of ["both", "mode"]) byId(`video-${name}`).addEventListener("change", onMode);
+  byId("video-all").addEventListener("change", () => onAll(wantsAll()));
+  byId("video-fps").addEventListener("input", ({ target }) => target.value > 0 && onRate(Number(target.value)));
   byId("video-view").addEventListener("keydown", (event) => {
     const name = shortcut(event);
-    if (!name) return;
+    if (!name || isTyped(event)) return;
     event.preventDefault();
     byId(`video-${name}`).click();
   });
@@ -28,6 +32,10 @@ export function listenToControls({ onMode, ...does }) {
 /** Frames are dropped where models are slower than the video. */
 export function isLive() {
   return byId("video-mode").value === "live";
+}
+
+export function wantsAll() {
+  return byId("video-all").checked;
 }
 
 export function wantsBoth() {
@@ -45,12 +53,14 @@ export function wantsBoth() {
  */
 export function showControls({ kind, source, opening, held, told, next }) {
   byId("video-tools").hidden = !source && !opening;
-  byId("video-panels").hidden = byId("video-tabs").hidden = !source;
+  byId("video-tools").classList.toggle("opening", !source);
+  byId("video-panels").hidden = !source;
   const tracks = kind === "every" || kind === "live";
   const able = {
     pointing: held,
-    mode: !kind && !source?.live,
+    mode: !kind && !source?.live && Boolean(source?.play),
     both: !kind && !isLive(),
+    all: !kind,
     undo: told.canUndo,
     redo: told.canRedo,
     track: tracks || (!kind && (next.can || Boolean(source?.live))),
@@ -60,6 +70,14 @@ export function showControls({ kind, source, opening, held, told, next }) {
   byId("video-track").textContent = tracks ? "Pause" : next.label;
   byId("video-play").textContent = kind === "replay" ? "Pause" : "Play";
   byId("video-note").textContent = next.note;
+  byId("video-rate").hidden = !source?.stored;
+  if (source?.stored && Number(byId("video-fps").value) !== source.fps) byId("video-fps").value = source.fps;
+}
+
+/** Keys mean something else where something is written. @param {Event} event */
+export function isTyped({ target }) {
+  const plain = "input[type=range], input[type=checkbox], input[type=radio], input[type=file]";
+  return target.matches("input, textarea, select") && !target.matches(plain);
 }
 
 /** The button that a key stands for. @param {KeyboardEvent} event */

@@ -40,9 +40,7 @@ export class FrameGrabber {
    * @param {{file?: boolean}} [how] `file`: it may be sent
    */
   async grab(video, index, { file = true } = {}) {
-    const scale = Math.min(1, MAX_SIDE / Math.max(video.videoWidth, video.videoHeight));
-    const width = Math.max(1, Math.round(video.videoWidth * scale));
-    const height = Math.max(1, Math.round(video.videoHeight * scale));
+    const [width, height] = sentSize(video.videoWidth, video.videoHeight);
     const canvas = this.#canvas;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     this.#context.drawImage(video, 0, 0, width, height);
@@ -50,4 +48,11 @@ export class FrameGrabber {
     const bitmap = await createImageBitmap(canvas);
     return new Frame(index, bitmap, /** @type {Blob | null} */ ((await written) || null)).keep();
   }
+}
+
+/** How large frames of a clip are when they are sent. @param {number} width @param {number} height @returns {[number, number]} */
+export function sentSize(width, height) {
+  const scale = Math.min(1, MAX_SIDE / Math.max(width, height));
+  const scaled = (side) => Math.max(1, Math.round(side * scale));
+  return [scaled(width), scaled(height)];
 }

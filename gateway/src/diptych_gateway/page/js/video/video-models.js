@@ -1,7 +1,8 @@
 /** The models of the video view: their panels side by side, one at a time where it is narrow. */
 
-import { byId, make } from "../common/dom.js";
-import { shortName, whyNot } from "../common/tasks.js";
+import { byId } from "../common/dom.js";
+import { findsByItself, shortName, whyNot } from "../common/tasks.js";
+import { Tabs } from "../panels/tabs.js";
 import { VideoPanel } from "./video-panel.js";
 import { Track } from "./track/video-track.js";
 
@@ -15,8 +16,9 @@ export class VideoModels {
   #hear;
   /** @type {Row[]} */
   #rows = [];
-  #front = "";
+  #tabs = new Tabs();
   #opacity = 1;
+  #all = false;
   #look = { grey: false, names: true };
   /** @type {import("./source/clip-source.js").Source | null} */
   #source = null;
@@ -30,6 +32,8 @@ export class VideoModels {
     this.#viewport = viewport;
     this.#told = told;
     this.#hear = hear;
+    this.#tabs.element.hidden = true;
+    byId("video-panels").before(this.#tabs.element);
   }
 
   /** @returns {Track[]} */
@@ -39,16 +43,22 @@ export class VideoModels {
 
   /** Names and records of those that can be asked. */
   get answering() {
-    const models = this.#rows.map(({ model }) => model);
     return this.#rows
       .filter(({ track }) => track)
-      .map(({ model, track }) => ({ model, name: shortName(model, models), record: track.record }));
+      .map(({ model, track }) => ({ model, name: this.#nameOf(model.model_id), record: track.record }));
   }
 
   /** @param {import("./source/clip-source.js").Source | null} source */
   set source(source) {
     this.#source = source;
+    this.#tabs.element.hidden = !source;
     for (const track of this.tracks) track.source = source;
+  }
+
+  /** Everything is followed, or only what is pointed at. @param {boolean} all */
+  set all(all) {
+    this.#all = all;
+    for (const { model, track } of this.#rows) track?.followAll(all, findsByItself(model));
   }
 
   /** @param {number} share 0 to 1 */
@@ -89,30 +99,18 @@ export class VideoModels {
     if (why) panel.say(model.card ? "unable" : "error", why);
     const track = why ? null : new Track(model.model_id, panel, this.#told, this.#hear);
     if (track) track.source = this.#source;
+    if (this.#all) track?.followAll(true, findsByItself(model));
     return { model, panel, track };
   }
 
   #showTabs() {
-    const able = this.#rows.filter(({ track }) => track);
-    const models = this.#rows.map(({ model }) => model);
-    const front = able.find(({ model }) => model.model_id === this.#front) ?? able[0];
-    for (const row of this.#rows) row.panel.element.classList.toggle("behind", row !== front);
+    const able = this.#rows.filter(({ track }) => track).map(({ panel }) => panel);
     byId("video-panels").style.setProperty("--count", String(Math.max(able.length, 1)));
-    const tabs = able.map((row) =>
-      make(
-        "button",
-        {
-          type: "button",
-          "aria-pressed": String(row === front),
-          onclick: () => {
-            this.#front = row.model.model_id;
-            this.#showTabs();
-            byId("video-tabs").querySelector('[aria-pressed="true"]')?.focus();
-          },
-        },
-        shortName(row.model, models),
-      ),
-    );
-    byId("video-tabs").replaceChildren(...(able.length > 1 ? tabs : []));
+    this.#tabs.show(this.#rows.map(({ panel }) => panel), able, (id) => this.#nameOf(id));
+  }
+
+  #nameOf(id) {
+    const models = this.#rows.map(({ model }) => model);
+    return shortName(models.find((model) => model.model_id === id), models);
   }
 }

@@ -8,7 +8,7 @@ import { color } from "../canvas/palette.js";
 import { readAnswer } from "../canvas/segments.js";
 import { Stage } from "../canvas/stage.js";
 import { modelName } from "../common/tasks.js";
-import { isSeen } from "./track/video-seeds.js";
+import { isSeen, OWN_IDS } from "./track/video-seeds.js";
 
 export class VideoPanel {
   /** @type {import("./video-frame.js").Frame | null} */
@@ -31,6 +31,7 @@ export class VideoPanel {
    */
   constructor(model, viewport, { tool, onAgain }) {
     const name = modelName(model);
+    this.modelId = model.model_id;
     this.#stage = new Stage(viewport, `The video with what ${name} follows`, { tool });
     this.#stage.marks = (context, frame) => this.#drawMarks(context, frame);
     this.#state = make("p", { class: "state", role: "status" });
@@ -145,8 +146,14 @@ export class VideoPanel {
   }
 }
 
-function asSegment({ object_id: id, label, presence, ...rest }) {
-  return { ...rest, score: presence, label: label || `object ${id}` };
+/** An object of a frame as one of an answer about a picture. */
+export function asSegment({ object_id: id, label, presence, ...rest }) {
+  return { ...rest, score: presence, label: label || nameOf(id) };
+}
+
+/** Objects that a model has found by itself have numbers of their own. */
+export function nameOf(id) {
+  return id < OWN_IDS ? `object ${id}` : `auto ${id - OWN_IDS}`;
 }
 
 function row(found) {
@@ -154,5 +161,5 @@ function row(found) {
   const seen = isSeen(found) ? presence.toFixed(2) : "hidden";
   const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
   swatch.style.setProperty("--color", color(id - 1));
-  return make("li", {}, swatch, `Object ${id}${label ? `, ${label}` : ""}: ${seen}`);
+  return make("li", {}, swatch, `${nameOf(id).replace(/^./, (letter) => letter.toUpperCase())}${label ? `, ${label}` : ""}: ${seen}`);
 }

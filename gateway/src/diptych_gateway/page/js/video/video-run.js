@@ -1,5 +1,8 @@
 /** Goes through a video: every frame to the models, as it plays, or only what was answered. */
 
+/** A clip of which so many frames cannot be read is none. */
+const MOST_LEFT_OUT = 50;
+
 export class Run {
   #turn = 0;
   /** What goes on: "every", "live", "replay", or "" while the video stands still. */
@@ -7,6 +10,8 @@ export class Run {
   #tracks;
   #hear;
   #ended = Promise.resolve();
+  /** Why frames were, by number. @type {Map<number, string>} */
+  #leftOut = new Map();
 
   /**
    * @param {() => import("./track/video-track.js").Track[]} tracks
@@ -26,8 +31,9 @@ export class Run {
    */
   every(source, legs) {
     const turn = this.#begin("every");
+    this.#leftOut.clear();
     this.#ended = this.#through(source, legs, turn).then(
-      () => this.#end(turn),
+      () => this.#end(turn, summary([...this.#leftOut.values()])),
       (error) => this.#end(turn, error.message),
     );
   }
@@ -39,7 +45,7 @@ export class Run {
       for (const track of this.#tracks()) track.offer(frame);
       this.#hear.onAt(frame.index);
     };
-    source.play(from, { onFrame, onEnd: () => this.#end(turn) });
+    source.play(from, { onFrame, onEnd: (problem) => this.#end(turn, problem) });
   }
 
   /** Shows what was answered. @param {number} from @param {(index: number) => boolean} isWorthIt a frame that is shown */
@@ -51,7 +57,7 @@ export class Run {
       this.#hear.onAt(frame.index);
     };
     if (source.play && !source.kept) {
-      source.play(from, { onFrame, onEnd: () => this.#end(turn) }, { file: false });
+      source.play(from, { onFrame, onEnd: (problem) => this.#end(turn, problem) }, { file: false });
       return;
     }
     this.#ended = this.#page(source, from, { onFrame, isWorthIt }, turn).then(
@@ -80,24 +86,39 @@ export class Run {
   }
 
   async #through(source, legs, turn) {
-    await this.#idle();
-    for (const { from, to, way } of legs(source)) {
+    do {
+      await this.#idle();
+      await this.#round(source, legs(source), turn);
+      if (turn !== this.#turn) return;
+      await this.#idle();
+      // What a model missed that was away for a while.
+    } while (turn === this.#turn && this.#tracks().filter(({ patience }) => patience.cameBack()).length);
+  }
+
+  async #round(source, legs, turn) {
+    for (const { from, to, way } of legs) {
       for (let index = from; (to - index) * way >= 0; index += way) {
         const asked = this.#tracks().filter((track) => track.wants(index, way));
         if (!asked.length) {
           if (!this.#tracks().some((track) => track.asks)) return;
           continue;
         }
-        const frame = await source.grab(index);
-        if (turn === this.#turn) {
+        const frame = await source.grab(index).catch((error) => this.#leaveOut(source, index, error));
+        if (turn === this.#turn && frame) {
           this.#hear.onAt(index);
           await Promise.all(asked.map((track) => track.advance(frame, way)));
         }
-        frame.letGo();
+        frame?.letGo();
         if (turn !== this.#turn) return;
       }
     }
-    await this.#idle();
+  }
+
+  /** One file of many that cannot be read costs its own frame. */
+  #leaveOut(source, index, error) {
+    if (source.live || this.#leftOut.size > MOST_LEFT_OUT) throw error;
+    this.#leftOut.set(index, error.message);
+    return null;
   }
 
   #idle() {
@@ -116,4 +137,11 @@ export class Run {
       await new Promise((resolve) => setTimeout(resolve, due - performance.now()));
     }
   }
+}
+
+/** @param {string[]} problems of frames */
+function summary([first, ...others]) {
+  if (!first) return "";
+  const more = others.length === 1 ? " So was another one." : ` So were ${others.length} others.`;
+  return `${first} That frame was left out.${others.length ? more : ""}`;
 }

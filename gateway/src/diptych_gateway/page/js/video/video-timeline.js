@@ -1,11 +1,12 @@
 /** The time line: where in the clip one is, and a way to every frame. */
 
 import { byId } from "../common/dom.js";
+import { isTyped } from "./video-controls.js";
 
 /** Keys that step, as in tools for cutting films; arrows, Home and End are the slider's own. */
 const KEYS = { ",": -1, ".": 1 };
 
-/** @typedef {{count: number, fps: number, exact?: boolean}} Frames */
+/** @typedef {{count: number, fps: number, exact?: boolean, said?: string}} Frames */
 
 export class Timeline {
   #slider = byId("video-slider");
@@ -25,7 +26,7 @@ export class Timeline {
     }
     byId("video-view").addEventListener("keydown", (event) => {
       const by = KEYS[event.key];
-      if (!by || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (!by || isTyped(event) || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       this.#step(by);
     });
@@ -34,11 +35,11 @@ export class Timeline {
   /** @param {Frames} frames */
   set frames(frames) {
     this.#frames = frames;
-    const { count, exact } = frames;
+    const { count, exact, said = "" } = frames;
     this.#slider.max = String(Math.max(count - 1, 0));
     byId("video-lanes").style.setProperty("--frames", String(count));
     const about = "This clip's frames come at uneven times; they are numbered as if they did not.";
-    byId("video-about").textContent = exact === false ? about : "";
+    byId("video-about").textContent = [exact === false ? about : "", said].join(" ").trim();
   }
 
   /** To a frame; of several wishes the newest one is carried out. @param {number} index */

@@ -1,9 +1,10 @@
 /** The view that follows objects through a clip or the camera, with every model side by side. */
 
+import { ClipTake } from "../clips/clip-take.js";
 import { byId } from "../common/dom.js";
 import { offerVideos } from "./source/video-choice.js";
 import { Told } from "./told.js";
-import { isLive, listenToControls, showControls, wantsBoth } from "./video-controls.js";
+import { isLive, listenToControls, showControls, wantsAll, wantsBoth } from "./video-controls.js";
 import { Lanes } from "./video-lanes.js";
 import { VideoModels } from "./video-models.js";
 import { VideoPrompts } from "./video-prompts.js";
@@ -21,11 +22,11 @@ export class VideoView {
   #timeline;
   #lanes;
   #run;
+  #take = new ClipTake(() => this.clip);
   /** @type {import("./source/clip-source.js").Source | null} */
   #source = null;
   /** The frame that the video stands still on. @type {import("./video-frame.js").Frame | null} */
   #held = null;
-  /** Where one is in the clip. */
   #index = 0;
   #turn = 0;
   #opening = false;
@@ -51,8 +52,8 @@ export class VideoView {
       onRemove: (id) => this.#remove(id),
       onSeek: (index) => this.#timeline.seek(index),
     });
-    const onRun = { onAt: (index) => this.#at(index), onEnd: (problem) => this.#pause(problem) };
-    this.#run = new Run(() => this.#models.tracks, onRun);
+    const hearRun = { onAt: (index) => this.#at(index), onEnd: (problem) => this.#pause(problem) };
+    this.#run = new Run(() => this.#models.tracks, hearRun);
     offerVideos((open) => this.#open(open), (text) => this.#lose(text));
     listenToControls({
       track: () => (this.#run.kind ? this.#pause() : this.#track()),
@@ -62,6 +63,8 @@ export class VideoView {
       restart: () => this.#restart(),
       stop: () => this.#close(""),
       onMode: () => this.#show(),
+      onAll: (all) => this.#change(() => (this.#models.all = all)),
+      onRate: (fps) => this.#change(() => Object.assign(this.#source ?? {}, { fps })),
     });
     this.#show();
   }
@@ -71,7 +74,7 @@ export class VideoView {
   /** The camera is not left on unseen; what it has shown stays. */
   hide() {
     if (this.#run.kind) this.#pause();
-    if (this.#source?.live) this.#source.end?.();
+    if (this.#source?.live) this.#end();
   }
 
   /** @param {import("../views.js").Known} known */
@@ -90,15 +93,10 @@ export class VideoView {
     this.#models.look = look;
   }
 
-  /**
-   * What there is to take along.
-   *
-   * @returns {{source: import("./source/clip-source.js").Source, prompts: any[], both: boolean,
-   *   models: {model: any, name: string, record: import("./track/video-record.js").Record}[]} | null}
-   */
+  /** What there is to take along. @returns {import("../clips/clip-take.js").Clip | null} */
   get clip() {
     if (!this.#source) return null;
-    return { source: this.#source, prompts: this.#told.all, both: wantsBoth(), models: this.#models.answering };
+    return { source: this.#source, prompts: this.#told.all, both: wantsBoth(), all: wantsAll(), models: this.#models.answering };
   }
 
   /** @param {import("./source/video-choice.js").Open} open */
@@ -215,10 +213,15 @@ export class VideoView {
   async #lose(text) {
     if (!this.#source?.live) return;
     const pausing = this.#run.kind ? this.#pause() : Promise.resolve();
-    this.#source.end?.();
+    this.#end();
     await pausing;
     byId("video-problem").textContent = text;
     this.#show();
+  }
+
+  #end() {
+    this.#source.end?.();
+    byId("video-mode").value = "every";
   }
 
   #clear() {
@@ -234,10 +237,11 @@ export class VideoView {
   }
 
   #show() {
-    const [source, kind] = [this.#source, this.#run.kind];
-    const next = describe(kind || !source ? [] : legsOf(source, this.#told, this.#models.tracks), this.#models.tracks, kind);
+    const [source, kind, { tracks }] = [this.#source, this.#run.kind, this.#models];
+    const next = describe(kind || !source ? [] : legsOf(source, this.#told, tracks), tracks, kind);
     showControls({ kind, source, opening: this.#opening, held: this.#held !== null, told: this.#told, next });
     this.#models.redraw();
+    this.#take.show(kind);
     if (!source) return;
     this.#timeline.frames = source;
     this.#timeline.show(this.#index);

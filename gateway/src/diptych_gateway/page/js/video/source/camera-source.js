@@ -99,6 +99,7 @@ export class CameraSource {
   end() {
     this.#turn += 1;
     this.live = this.playing = false;
+    this.play = undefined;
     for (const track of this.#stream.getTracks()) track.stop();
     this.#video.srcObject = null;
   }

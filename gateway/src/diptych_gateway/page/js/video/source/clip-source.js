@@ -1,6 +1,7 @@
 /** A clip in a video element: any frame of it by its number, or all as they play. */
 
-import { FrameGrabber } from "../video-frame.js";
+import { whyNotPlayed } from "../../clips/clip-problem.js";
+import { FrameGrabber, sentSize } from "../video-frame.js";
 import { loaded, makeVideo, onPresented, presented } from "./video-element.js";
 
 /** Nothing that plays has more frames a second. */
@@ -29,7 +30,7 @@ const [ODD, NEAR] = [0.25, 0.001];
 /**
  * @typedef {object} Hear
  * @property {(frame: import("../video-frame.js").Frame) => void} onFrame who keeps it says so
- * @property {() => void} onEnd
+ * @property {(problem?: string) => void} onEnd `problem`: it cannot go on, a sentence
  */
 
 /** @implements {Source} */
@@ -65,6 +66,7 @@ export class ClipSource {
    * @throws {Error} it cannot be played; the message is a sentence
    */
   static async open(place, clip, name) {
+    if (!clip.size) throw new Error(await whyNotPlayed(clip, name));
     const video = makeVideo(place);
     const url = URL.createObjectURL(clip);
     const source = new ClipSource(video, url, name);
@@ -73,10 +75,13 @@ export class ClipSource {
     if (await loaded(video)) {
       await first;
       await source.#measure();
-      return source;
+      const damaged = video.error && source.#damage("all of it");
+      if (!damaged) return source;
+      source.close();
+      throw damaged;
     }
     source.close();
-    throw new Error(`“${name}” cannot be played by this browser. Take a WebM or MP4 file.`);
+    throw new Error(await whyNotPlayed(clip, name));
   }
 
   /** @param {number} index */
@@ -84,6 +89,10 @@ export class ClipSource {
     const grabbed = this.#queue.then(async () => {
       if (this.#seen !== index) await this.#seek(this.#start + (index + 0.5) * this.#pace);
       this.#seen = index;
+      if (this.#video.error) {
+        await this.#revive();
+        throw this.#damage(`frame ${index}`);
+      }
       return this.#grabber.grab(this.#video, index);
     });
     this.#queue = grabbed.then(() => {}, () => {});
@@ -110,6 +119,7 @@ export class ClipSource {
     };
     onPresented(video, next);
     video.onended = () => turn === this.#turn && onEnd();
+    video.onerror = () => turn === this.#turn && this.playing && onEnd(this.#damage("what comes next").message);
     this.#seen = -1;
     await video.play().catch(() => {});
   }
@@ -130,6 +140,30 @@ export class ClipSource {
     URL.revokeObjectURL(this.#url);
   }
 
+  /** What stopped at a damaged part can go to others. */
+  async #revive() {
+    this.#seen = -1;
+    this.#video.load();
+    await loaded(this.#video);
+  }
+
+  /** @param {string} what cannot be read */
+  #damage(what) {
+    return new Error(`“${this.name}” is damaged: this browser cannot read ${what}. “diptych video” reads what is whole.`);
+  }
+
+  /** What is sent, if that is smaller. */
+  get said() {
+    const { videoWidth: width, videoHeight: height } = this.#video;
+    const [w, h] = sentSize(width, height);
+    return w < width ? `${width} × ${height} px; models are sent ${w} × ${h} px, and masks have that size.` : "";
+  }
+
+  /** Of the file, in pixels. @returns {[number, number]} */
+  get size() {
+    return [this.#video.videoWidth, this.#video.videoHeight];
+  }
+
   #indexAt(time) {
     const index = Math.round((time - this.#start) / this.#pace);
     return Math.min(Math.max(index, 0), this.count - 1);
@@ -142,7 +176,11 @@ export class ClipSource {
     const isWanted = (at) => at <= time + NEAR && at > time - this.#reach;
     const found = presented(video, isWanted);
     video.currentTime = Math.min(time, video.duration || 0);
-    if (video.seeking) await new Promise((resolve) => video.addEventListener("seeked", resolve, { once: true }));
+    if (video.error) return video.currentTime;
+    await new Promise((resolve) => {
+      for (const event of ["seeked", "error"]) video.addEventListener(event, resolve, { once: true });
+      if (!video.seeking) resolve();
+    });
     const late = new Promise((resolve) => setTimeout(resolve, SOUGHT_MS, video.currentTime));
     return Promise.race([found, late]);
   }

@@ -1,5 +1,7 @@
-/** Ways to choose a video: a file, one that is dropped, the sample, the camera. */
+/** Ways to choose a video: a file, frames, what is dropped, the sample, the camera. */
 
+import { framesOfDrop, framesOfFiles } from "../../clips/frame-files.js";
+import { FrameFolder } from "../../clips/frame-folder.js";
 import { byId } from "../../common/dom.js";
 import { CameraSource } from "./camera-source.js";
 import { ClipSource } from "./clip-source.js";
@@ -11,18 +13,30 @@ const SAMPLE = "samples/clip.webm";
 /** @param {(open: Open) => void} onOpen @param {(text: string) => void} onLost a camera is gone */
 export function offerVideos(onOpen, onLost) {
   const openFile = (file) => onOpen((place) => ClipSource.open(place, file, file.name));
-  const input = byId("video-file");
+  const openFrames = (found) => onOpen(async () => FrameFolder.open(await found));
+  const openFiles = ([...files]) => {
+    if (files.length > 1 || /^image\//.test(files[0]?.type)) openFrames(framesOfFiles(files));
+    else if (files.length) openFile(files[0]);
+  };
+  const [input, folder] = [byId("video-file"), byId("video-folder-file")];
   input.addEventListener("change", () => {
-    if (input.files[0]) openFile(input.files[0]);
+    openFiles(input.files);
     input.value = ""; // so that the same file can be chosen again
   });
+  byId("video-folder").addEventListener("click", () => folder.click());
+  folder.addEventListener("change", () => {
+    openFrames(framesOfFiles(folder.files));
+    folder.value = "";
+  });
   byId("video-view").addEventListener("drop", (event) => {
-    const dropped = event.dataTransfer?.files[0];
-    if (!dropped) return;
+    const dropped = [...(event.dataTransfer?.files ?? [])];
+    if (!dropped.length) return;
     event.preventDefault();
     event.stopPropagation();
     document.body.classList.remove("dropping");
-    openFile(dropped);
+    const frames = framesOfDrop(event.dataTransfer);
+    if (frames) openFrames(frames);
+    else openFiles(dropped);
   });
   byId("video-sample").addEventListener("click", () => onOpen(openSample));
   byId("video-camera").addEventListener("click", () => onOpen((place) => CameraSource.open(place, onLost)));

@@ -7,6 +7,8 @@
 
 /** Characters of the answers as they came, those for "undo" among them. */
 const MAX_BYTES = 64 * 2 ** 20;
+/** Steps back for which answers are kept. */
+const MAX_STEPS = 50;
 
 /**
  * @typedef {object} Entry
@@ -104,6 +106,7 @@ export class Record {
   /** Keeps it as it is now, for `back`. @param {number} step */
   mark(step) {
     this.#marks.set(step, this.#copy());
+    if (this.#marks.size > MAX_STEPS) this.#marks.delete(this.#marks.keys().next().value);
   }
 
   /** As it was at a step; what is not kept any more would have to be answered anew. @param {number} step */

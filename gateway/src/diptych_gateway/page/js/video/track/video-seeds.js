@@ -1,5 +1,8 @@
 /** How a new session is told of objects that were followed before: each where it was seen last. */
 
+/** Numbers from here on are of objects that a model has found by itself. */
+export const OWN_IDS = 2 ** 30;
+
 /** @typedef {{id: number, prompt: any}} Seed */
 
 /**
@@ -46,6 +49,16 @@ export function tell(pass, frame, told, known = []) {
     seeded.delete(id);
   }
   for (const [id, prompt] of seeded) pass.prompt(id, frame.index, prompt);
+}
+
+/** The frames on which a new session is told of objects before it goes on. @param {Map<number, Seed[]>} known */
+export async function framesBefore(frame, known, source) {
+  const before = [];
+  for (const index of known.keys()) {
+    const one = index !== frame.index && (await source?.grab(index).catch(() => null));
+    if (one) before.push(one);
+  }
+  return before;
 }
 
 /** The newest frame up to this one, but for one, on which an object is seen, or was shown. */

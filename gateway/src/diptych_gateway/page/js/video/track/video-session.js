@@ -108,8 +108,8 @@ export class VideoSession {
   }
 
   #lost(code) {
-    const text = code === TOO_LARGE ? "A frame is too large to be sent." : "The connection to the gateway is lost.";
-    this.#end(new ApiError(text));
+    if (code === TOO_LARGE) this.#end(new ApiError("A frame is too large to be sent."));
+    else this.#end(new ApiError("The connection to the gateway is lost.", { reason: "SESSION_LOST" }));
   }
 
   #end(error) {

@@ -1,21 +1,22 @@
 /** One model on a video: its sessions, what it has answered, and what its panel shows of that. */
 
+import { Patience } from "../../clips/patience.js";
 import { Figures } from "./video-figures.js";
 import { Passes } from "./passes.js";
+import { TrackSays } from "./track-says.js";
 import { Pass } from "./video-pass.js";
 import { Record } from "./video-record.js";
-import { seeds, tell } from "./video-seeds.js";
-
-/** Numbers from here on are of objects that a model has found by itself. */
-export const OWN_IDS = 2 ** 30;
+import { framesBefore, OWN_IDS, seeds, tell } from "./video-seeds.js";
 
 export class Track {
   /** Of further options of the sessions. */
   options = {};
+  patience = new Patience();
   /** @type {import("../source/clip-source.js").Source | null} */
   source = null;
   #told;
   #panel;
+  #says;
   #hear;
   #passes = new Passes(() => this.record.ageBack());
   #opening = false;
@@ -37,6 +38,7 @@ export class Track {
     this.model = model;
     this.record = new Record(told);
     this.#panel = panel;
+    this.#says = new TrackSays(panel);
     this.#told = told;
     this.#hear = hear;
   }
@@ -48,7 +50,7 @@ export class Track {
 
   /** Whether a frame has to be sent. @param {number} index @param {1 | -1} way */
   wants(index, way) {
-    return this.asks && !this.record.isFresh(index, way) && !this.#passes.get(way)?.waitsFor(index);
+    return this.asks && !this.patience.waits && !this.record.isFresh(index, way) && !this.#passes.get(way)?.waitsFor(index);
   }
 
   /** Sends a frame if it is wanted, when there is room. @param {import("../video-frame.js").Frame} frame @param {1 | -1} way */
@@ -65,7 +67,7 @@ export class Track {
   offer(frame) {
     this.#follows = true;
     const pass = this.#passes.get(1);
-    if (!this.asks) this.#show(frame);
+    if (!this.asks || this.patience.waits) this.#show(frame);
     else if (!pass) this.#open(frame, 1);
     else if (!this.#opening && pass.ready && pass.isAhead(frame.index)) this.#play(pass, frame);
   }
@@ -86,7 +88,11 @@ export class Track {
   /** Something is said of an object on the frame that is seen. @param {number} id */
   point(id, frame) {
     this.#failed = false;
-    if (!this.#told.known.includes(id)) return this.#unsay(id, frame);
+    if (!this.#told.known.includes(id)) {
+      this.#closeAll(); // its number may be used again, but not in this session
+      this.forget(id);
+      return this.look(frame);
+    }
     this.record.age(frame.index);
     this.#passes.close(-1);
     if (this.#opening) return; // it reads what is said when it begins
@@ -105,15 +111,6 @@ export class Track {
     this.#count();
   }
 
-  /** Nothing is said of an object any more; its number may be used again, but not in this session. */
-  #unsay(id, frame) {
-    this.#closeAll();
-    this.record.forget(id);
-    this.look(frame);
-    this.rest();
-    this.#count();
-  }
-
   /** Things are as they were at another step of the prompts. @param {number} step */
   back(step) {
     this.#closeAll();
@@ -123,22 +120,34 @@ export class Track {
 
   /** Everything that was sent is answered, or never will be. */
   async idle() {
-    while (this.#opening || !this.#passes.idle) await new Promise((resolve) => this.#waiting.push(resolve));
+    while (this.#opening || this.patience.waits || !this.#passes.idle) await new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** Goes on where a session was lost, with the objects where they were told to be or last seen. */
   resume() {
-    const frame = this.#panel.frame;
+    this.patience.skip();
     this.#failed = false;
     this.#passes.close(1);
+    const { frame } = this.#panel;
     if (frame && this.asks) this.#open(frame, 1);
     else this.rest();
     this.#hear.onChange();
   }
 
-  /** What to say as long as nothing is asked. */
+  /** Follows everything, or only what is pointed at. @param {boolean} all @param {boolean} able it finds objects by itself */
+  followAll(all, able) {
+    this.#closeAll();
+    this.#says.unable = all && !able;
+    this.options = all && able ? { track_all: true } : {};
+    if (able) this.record.age(0);
+    if (!this.asks) this.record.clear();
+    if (this.#panel.frame) this.look(this.#panel.frame);
+    this.rest();
+    this.#count();
+  }
+
   rest() {
-    if (!this.asks) this.#panel.say("idle", "Click on an object.");
+    if (!this.asks && !this.#failed) this.#says.rest();
   }
 
   /** As at the start. */
@@ -164,13 +173,8 @@ export class Track {
     this.#opening = true;
     frame.keep();
     this.#panel.say("open", "Opening a session …");
-    const earlier = [];
-    const here = this.source?.playing;
-    const known = seeds(frame.index, way, this.#told, this.record, { here, anew });
-    for (const index of known.keys()) {
-      const one = index !== frame.index && (await this.source?.grab(index).catch(() => null));
-      if (one) earlier.push(one);
-    }
+    const known = seeds(frame.index, way, this.#told, this.record, { here: this.source?.playing, anew });
+    const earlier = await framesBefore(frame, known, this.source);
     if (turn === this.#turn) {
       const pass = this.#pass(way, frame.index);
       this.#passes.put(way, pass);
@@ -189,8 +193,7 @@ export class Track {
       this.#panel.say("open", error.message);
       this.#wake();
     };
-    const onEnd = (error, asked) => this.#lose(error, way, asked);
-    return new Pass(this.model, way, { onAnswer, onRefused, onEnd }, this.options);
+    return new Pass(this.model, way, { onAnswer, onRefused, onEnd: (...how) => this.#lose(way, ...how) }, this.options);
   }
 
   /** Frames that were left out meanwhile are dropped. */
@@ -200,25 +203,24 @@ export class Track {
   }
 
   #take({ index, document, bytes, frame }, way) {
-    const ids = new Set(this.#told.ids);
-    const objects = document.objects.filter(({ object_id: id }) => ids.has(id) || id >= OWN_IDS);
-    const first = !this.record.isFresh(index, way);
+    const objects = document.objects.filter(({ object_id: id }) => id >= OWN_IDS || this.#told.ids.includes(id));
+    this.patience.reward();
+    if (frame && !this.record.isFresh(index, way)) this.#figures.answered();
     this.record.put(index, way, { ...document, objects }, bytes);
-    if (frame && first) this.#figures.answered();
     const shown = this.#follows && frame ? frame : this.#panel.frame;
     if (shown?.index === index) this.#show(shown);
-    const count = this.#told.known.length;
-    if (count) this.#panel.say("open", count === 1 ? "Following 1 object" : `Following ${count} objects`);
+    this.#says.follow(this.#told.known.length, this.options.track_all ? objects.length : null);
     this.#count();
     this.#wake();
   }
 
   /** @param {boolean} asked something was on its way; else nothing is lost, as all that was answered stays */
-  #lose(error, way, asked) {
+  #lose(way, error, asked) {
     this.#passes.close(way);
-    this.#failed = asked || this.#follows;
-    if (this.#failed) this.#panel.say("error", error.message, true);
-    else this.#panel.say("idle", `${error.message} It begins anew when you go on.`);
+    // While all frames are gone through the next one that is missing opens a session.
+    const onTry = () => (this.#follows ? this.#wake() : this.resume());
+    this.#failed = (asked || this.#follows) && !this.patience.after(error, onTry);
+    this.#says.lost(error, { waits: this.patience.waits, failed: this.#failed });
     this.#wake();
     this.#hear.onError(error);
   }
@@ -238,6 +240,7 @@ export class Track {
   }
 
   #closeAll() {
+    this.patience.stop();
     this.#opening = false;
     this.#turn += 1;
     this.#passes.closeAll();
