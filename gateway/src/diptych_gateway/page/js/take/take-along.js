@@ -2,6 +2,7 @@
 
 import { readState } from "../common/address.js";
 import { fetchServer } from "../common/api.js";
+import { offerText, saveFile } from "../common/clipboard.js";
 import { byId, make } from "../common/dom.js";
 import { Collected } from "./collected.js";
 import { shortName } from "../common/tasks.js";
@@ -152,7 +153,7 @@ export class TakeAlong {
         here: { picture: this.#picture, shown: this.#shown() },
         answers: this.#answers(),
       });
-      for (const { blob, name } of files) save(blob, name);
+      for (const { blob, name } of files) saveFile(blob, name);
       state.textContent = `Saved ${files.map(({ name }) => name).join(", ")}.`;
     } catch (error) {
       state.textContent = error.message;
@@ -196,25 +197,13 @@ export class TakeAlong {
     const box = byId("take-text");
     state.textContent = "";
     box.hidden = true;
-    let text;
     try {
       const question = this.#view.question();
       if (!question) throw new Error("No model was asked: what was painted is in the files above.");
-      text = write(question, await fetchServer());
+      const text = write(question, await fetchServer());
+      await offerText(text, { box, state }, "Copied. The picture has to lie where the code runs.");
     } catch (error) {
       state.textContent = error.message;
-      return;
-    }
-    box.value = text;
-    box.rows = text.split("\n").length;
-    box.hidden = false;
-    try {
-      await navigator.clipboard.writeText(text);
-      state.textContent = "Copied. The picture has to lie where the code runs.";
-    } catch {
-      // Browsers give the clipboard to localhost and to HTTPS only.
-      state.textContent = "The browser does not let this page copy: copy the text, it is selected.";
-      box.select();
     }
   }
 }
@@ -229,11 +218,4 @@ function fill(select, options) {
   const before = select.dataset.chosen;
   select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
   if (options.some(([value]) => value === before)) select.value = before;
-}
-
-/** @param {Blob} blob @param {string} name */
-function save(blob, name) {
-  const url = URL.createObjectURL(blob);
-  make("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

@@ -92,10 +92,17 @@ export class Told {
       .map(({ id, wanted }) => ({ id, prompt: asOptions(wanted), corrects: isCorrection(wanted) }));
   }
 
-  /** All of them, in the order of the frames, as they are told to a session. */
-  get all() {
-    return this.frames.flatMap((frame) =>
-      this.prompts(frame).map(({ id, prompt }) => ({ object_id: id, frame_index: frame, ...prompt })),
+  /** Each change of what is said now, one after the other: a further click refines what the one before has found. */
+  get steps() {
+    const path = this.#states.slice(0, this.#at + 1);
+    return path.flatMap(({ objects }, at) =>
+      objects.flatMap(({ id, on }) => {
+        const before = path[at - 1]?.objects.find((one) => one.id === id)?.on;
+        return [...on]
+          .filter(([frame, wanted]) => this.ids.includes(id) && wanted !== before?.get(frame))
+          .filter(([, wanted]) => canBeAsked(wanted) || isCorrection(wanted))
+          .map(([frame, wanted]) => ({ object_id: id, frame_index: frame, ...asOptions(wanted) }));
+      }),
     );
   }
 

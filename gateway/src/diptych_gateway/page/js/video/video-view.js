@@ -96,7 +96,7 @@ export class VideoView {
   /** What there is to take along. @returns {import("../clips/clip-take.js").Clip | null} */
   get clip() {
     if (!this.#source) return null;
-    return { source: this.#source, prompts: this.#told.all, both: wantsBoth(), all: wantsAll(), models: this.#models.answering };
+    return { source: this.#source, prompts: this.#told.steps, both: wantsBoth(), all: wantsAll(), models: this.#models.answering };
   }
 
   /** @param {import("./source/video-choice.js").Open} open */
@@ -112,7 +112,7 @@ export class VideoView {
       this.#source = this.#models.source = source;
       byId("video-mode").value = source.live ? "live" : "every";
       await this.#stand(source.live ? source.count - 1 : 0);
-      byId("video-panels").scrollIntoView({ block: "nearest" });
+      byId("video-panels").scrollIntoView(); // with the dock below it
     } catch (error) {
       if (turn === this.#turn) this.#close(error.message);
     }
