@@ -46,13 +46,20 @@ export class Candidates {
   }
 
   /** Chooses for the current object, where there are so many; returns whether there are. */
-  pick(candidate, models = [...this.#panels()].map((panel) => panel.modelId)) {
+  pick(candidate, models = this.#meant()) {
     const { current, objects } = this.#prompts;
     const able = models.filter((model) => this.#scores(model)[candidate] !== undefined);
     if (!able.length) return false;
     const pick = { ...objects[current].pick, ...Object.fromEntries(able.map((model) => [model, candidate])) };
     this.#onChange(() => this.#prompts.put(current, { ...objects[current], pick }));
     return true;
+  }
+
+  /** The model whose panel has the focus, if it offers something; else all. */
+  #meant() {
+    const focused = document.activeElement?.closest(".panel")?.dataset.model;
+    if (focused && this.#scores(focused).length) return [focused];
+    return [...this.#panels()].map((panel) => panel.modelId);
   }
 
   show() {
