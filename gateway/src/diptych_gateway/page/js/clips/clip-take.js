@@ -44,7 +44,7 @@ export class ClipTake {
         says: `Every answered frame with its masks, at the clip's speed${film?.suffix === "webm" ? "; this browser writes no MP4" : ""}. Writing takes as long as the film.`,
       },
     ];
-    byId("clip-code").append(
+    byId("clip-code").prepend(
       "Copy as",
       ...CODE.map(([name, write]) =>
         make("button", { type: "button", "aria-label": `Copy as ${name}`, onclick: () => this.#copy(write) }, name),
@@ -64,6 +64,7 @@ export class ClipTake {
     // A film needs the clip for itself.
     if (!models.length || kind) this.#writing?.abort();
     if (!models.length) return;
+    byId("clip-sample").hidden = !this.#clip()?.source.sample;
     if (!this.#asked) this.#ask();
     const choices = models.length > 1 ? [[ALL, "all models"], ...models] : models;
     const select = byId("clip-models");
