@@ -57,7 +57,7 @@ async def test_the_legend_says_what_was_found_and_switches_it_off(
     await opened.go()
     await opened.choose()
     await opened.expect_state("first", "done")
-    row = opened.panel("first").locator(".legend button")
+    row = opened.panel("first").locator(".legend button[aria-pressed]")
     await expect(row).to_have_text("thing0.901,200 px")
     await expect(row).to_have_attribute("aria-pressed", "true")
     await row.click()
@@ -225,7 +225,7 @@ async def test_a_hidden_object_uncovers_what_lies_under_it(
         await opened.color(FIRST_CANVAS, 0.6, 0.6),
     )
     assert above != beside
-    rows = opened.panel("first").locator(".legend button")
+    rows = opened.panel("first").locator(".legend button[aria-pressed]")
     await rows.first.click()
     await opened.page.mouse.move(0, 0)
     await rows.first.blur()
@@ -243,7 +243,7 @@ async def test_the_lit_object_is_over_all_others_and_they_are_faint(
     small, beside = (35.5 / 80, 25.5 / 60), (0.6, 0.6)
     await opened.page.mouse.move(0, 0)
     before = await opened.color(FIRST_CANVAS, *beside)
-    rows = opened.panel("first").locator(".legend button")
+    rows = opened.panel("first").locator(".legend button[aria-pressed]")
     await rows.nth(1).hover()
     assert await opened.color(FIRST_CANVAS, *small) == before
     await rows.first.hover()

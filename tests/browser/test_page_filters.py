@@ -116,7 +116,7 @@ async def test_filters_are_in_the_address(opened: Opened, services: Services) ->
     answer(services["first"], rectangle(0, 0, 20, 60, label=odd), rectangle(30, 0, 20, 60))
     await compare(opened)
     await opened.page.locator("#classes summary").click()
-    await opened.page.get_by_label(odd).check()
+    await opened.page.locator("#class-list").get_by_label(odd).check()
     await slide(opened, "#least-score", 25)
     await slide(opened, "#match-iou", 85)
     await expect(opened.panel("first").locator(".state")).to_contain_text("1 of 2 objects shown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from browser_page import Opened, answer_prompts, grey_picture
 from playwright.async_api import Locator, Route, expect
 from pycocotools.coco import COCO
+from supervision import polygon_to_mask
 
 from diptych import Mask, Segment
 from diptych.testing import FakeCall, FakeSegmentService
@@ -83,7 +85,8 @@ async def test_a_folder_is_gone_through_and_no_picture_is_asked_twice(
     await open_folder(opened, leaves)
     said = opened.page.locator("#strip-said")
     await expect_shown(opened, "leaves/leaf 8.png", 10 * 10)
-    await expect(said).to_contain_text("1 file is no picture and is left out.")
+    note = opened.page.locator("#strip-note")
+    await expect(note).to_have_text("1 file is no picture and is left out.")
     height = await opened.page.evaluate("document.getElementById('panels').offsetTop")
     await opened.page.keyboard.press("PageDown")
     # By number, as a person counts: 9 before 10.
@@ -254,6 +257,18 @@ async def test_an_annotator_labels_five_pictures_of_a_folder(
         wanted[:side, :side] = True
         assert np.array_equal(data.annToMask(one).astype(bool), wanted)
         assert data.cats[one["category_id"]]["name"] == "leaf"
+    # Her trainer wants YOLO: the same leaves, as its readers fill polygons.
+    with zipfile.ZipFile(await saved(opened, "yolo-seg", "first", tmp_path)) as archive:
+        labels = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert labels["labels/leaves/leaf 10.txt"] == ""
+    for name, side in (("leaf 8", 10), ("leaf 9", 20), ("leaf 11", 40), ("tree/leaf 12", 50)):
+        (line,) = labels[f"labels/leaves/{name}.txt"].splitlines()
+        size = (70, 100 + side)
+        corners = np.array([float(part) for part in line.split()[1:]]).reshape(-1, 2)
+        outline = (corners * size[::-1]).round().astype(int)
+        pixels = np.zeros(size, bool)
+        pixels[:side, :side] = True
+        assert np.array_equal(polygon_to_mask(outline, size[::-1]).astype(bool), pixels)
 
 
 async def test_all_pictures_are_asked_about_one_after_the_other(

@@ -68,7 +68,7 @@ async def test_an_engineer_chooses_between_the_models_on_her_picture(
     await page.mouse.click(canvas["x"] + canvas["width"] * 0.05, canvas["y"] + canvas["height"] / 2)
     assert len(set(await opened.color(".pair canvas", 0.01, 0.6))) == 1
     await page.locator("input[value=side]").check(force=True)
-    row = opened.panel("first").locator(".legend button:visible")
+    row = opened.panel("first").locator(".legend button[aria-pressed]:visible")
     await expect(row).to_have_attribute("aria-pressed", "false")
     await row.click()
     await expect(row).to_have_attribute("aria-pressed", "true")

@@ -15,12 +15,14 @@ from browser_page import Opened, opened_page
 from mask_page import exported, rerun
 from PIL import Image
 from playwright.async_api import Browser, expect
+from prompt_page import copied, expect_same, shown, watch
 from stack import MODELS, Stack
 
 import diptych_gateway
 from diptych import Client, Mask
 
 # The page's sample "shapes" is this scene, compressed as a photo is.
+PAGE = Path(diptych_gateway.__file__).parent / "page"
 SCENE = Path(__file__).parents[1] / "assets" / "scenes" / "0"
 SIDE = 256
 SAMPLE = Path(diptych_gateway.__file__).parent / "page" / "samples" / "shapes.webp"
@@ -73,6 +75,26 @@ async def test_a_click_on_an_object_paints_it_in_both_panels(real: Opened) -> No
         assert Mask.from_array(painted).iou(mask) >= MIN_IOU, model
     await expect(real.panel("mask-rcnn").locator(".legend .label")).to_have_text("cross")
     await expect(real.panel("sam-2").locator(".legend .label")).to_have_text("object 1")
+
+
+async def test_a_candidate_is_gone_on_from_and_copied_code_does_the_same(real: Opened) -> None:
+    await watch(real)
+    _, place = truth("cross")
+    await real.point_at("sam-2", *place)
+    offered = real.panel("sam-2").locator(".candidates button")
+    await expect(offered).to_have_count(3)
+    await expect(real.panel("mask-rcnn").locator(".candidates button")).to_have_count(0)
+    scores = [float(text.split()[1]) for text in await offered.all_inner_texts()]
+    assert scores == sorted(scores, reverse=True)
+    await real.page.keyboard.press("3")
+    await expect(real.panel("sam-2").locator(".legend .score")).to_have_text(f"{scores[2]:.2f}")
+    await real.point_at("sam-2", 0.02, 0.02, key="Alt")
+    await expect(offered).to_have_count(0)
+    for model in MODELS:
+        await real.expect_state(model, "done")
+    code = await copied(real, "Python")
+    assert "low_res_logits=True" in code
+    await expect_same(await shown(real, MODELS), code, PAGE / "samples")
 
 
 async def test_the_second_click_is_answered_without_the_encoder(real: Opened, stack: Stack) -> None:

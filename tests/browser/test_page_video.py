@@ -250,6 +250,7 @@ async def test_a_camera_that_a_page_may_not_have_is_a_sentence(view: VideoPage) 
 
 async def test_the_keyboard_points_plays_and_pauses(view: VideoPage, services: Services) -> None:
     await view.opened.go("?view=video")
+    await expect(view.page.locator("#video-sample")).to_be_visible()
     await view.page.locator("#video-sample").focus()
     await view.page.keyboard.press("Enter")
     await expect(view.page.locator("#video-new")).to_be_enabled()

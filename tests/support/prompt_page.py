@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,12 @@ async def expect_area(opened: Opened, *areas: int) -> None:
     await expect(rows).to_have_text([f"{area:,} px" for area in areas])
 
 
-async def shown(opened: Opened) -> list[dict[str, Any]]:
+async def shown(
+    opened: Opened, models: Sequence[str] = ("first", "second")
+) -> list[dict[str, Any]]:
     """What both panels show, in the order of the code that is copied."""
     filled: dict[str, list[dict[str, Any]]] = await opened.page.evaluate("filled")
-    return [segment for model in ("first", "second") for segment in filled[model]]
+    return [segment for model in models for segment in filled[model]]
 
 
 async def copied(opened: Opened, language: str) -> str:

@@ -144,7 +144,7 @@ def test_keypoints_and_coco(run: Run, album: Path, service: FakeSegmentService) 
         assert (coco.annToMask(annotation) == shape.to_array()).all()
         assert annotation["keypoints"] == [1.25, 2, 2, 3, 4, 2]
         assert annotation["score"] == 0.75
-    assert coco.loadCats([1]) == [{"id": 1, "name": "rectangle"}]
+    assert [(one["id"], one["name"]) for one in coco.loadCats([1])] == [(1, "rectangle")]
     assert [one["file_name"] for one in coco.dataset["failed"]] == ["broken.png"]
     again = coco.loadRes(list(coco.anns.values()))
     assert len(again.anns) == 8

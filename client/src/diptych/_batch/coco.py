@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import IO, Any
 
+from .._types.geometry import Box
+from .._types.segment import Keypoint, Segment
+from ..formats import Options, Picture
+from ..formats.categories import OBJECT
+from ..formats.coco import dataset
+from ..masks.mask import Mask
 from .job import Job
 from .parts import Parts
 
 NAME = "_annotations.json"  # readers of a folder of Parquet pass over names like this
-_OBJECT = {"id": 0, "name": "object"}
-"""The category of what a class-agnostic model finds."""
 
 
 def write_coco(parts: Parts, names: list[str], job: Job) -> None:
@@ -26,64 +29,51 @@ def write_coco(parts: Parts, names: list[str], job: Job) -> None:
     paths: list[str] = []
     for table in parts.tables(names, ["path"]):
         paths += table["path"].to_pylist()
-    ids = {path: number for number, path in enumerate(sorted(paths), start=1)}
+    ids = {path.removeprefix(job.root): at for at, path in enumerate(sorted(paths), start=1)}
+    options = Options(
+        categories=dict(job.categories) or {0: OBJECT},
+        info={"description": f"{job.source} by {job.model}", "card_sha256": job.card_sha256},
+    )
 
     def fill(file: IO[bytes]) -> None:
-        categories = [{"id": number, "name": name} for number, name in job.categories]
-        head = {"description": f"{job.source} by {job.model}", "card_sha256": job.card_sha256}
-        file.write(f'{{"info": {json.dumps(head)}'.encode())
-        _write_list(file, "categories", categories or [_OBJECT])
-        _write_list(file, "images", _images(parts, names, ids, job.root))
-        _write_list(file, "annotations", _annotations(parts, names, ids))
-        _write_list(file, "failed", _failed(parts, names, job.root))
-        file.write(b"\n}\n")
+        failed = {"failed": _failed(parts, names, job.root)}
+        pictures = _Pictures(parts, names, job.root)
+        for piece in dataset(pictures, options, image_ids=ids, more=failed):
+            file.write(piece)
 
     parts.folder.write(NAME, fill)
 
 
-def _write_list(file: IO[bytes], name: str, entries: Any) -> None:
-    file.write(f',\n"{name}": ['.encode())
-    for number, entry in enumerate(entries):
-        file.write((",\n" if number else "\n").encode() + json.dumps(entry).encode())
-    file.write(b"]")
+class _Pictures:
+    """Those that were answered, read again from the parts each time they are gone through."""
+
+    def __init__(self, parts: Parts, names: list[str], root: str) -> None:
+        self._parts = parts
+        self._names = names
+        self._root = root
+
+    def __iter__(self) -> Iterator[Picture]:
+        columns = ["path", "width", "height", "segments", "error_code"]
+        for row in _rows(self._parts, self._names, columns):
+            if row["error_code"] is None:
+                size = (row["height"], row["width"])
+                segments = [_segment(segment, size) for segment in row["segments"] or ()]
+                name = row["path"].removeprefix(self._root)
+                yield Picture(name, row["width"], row["height"], segments)
 
 
-def _images(
-    parts: Parts, names: list[str], ids: dict[str, int], root: str
-) -> Iterator[dict[str, Any]]:
-    for row in _rows(parts, names, ["path", "width", "height", "error_code"]):
-        if row["error_code"] is None:
-            name = row["path"].removeprefix(root)
-            size = {"width": row["width"], "height": row["height"]}
-            yield {"id": ids[row["path"]], "file_name": name, **size}
-
-
-def _annotations(parts: Parts, names: list[str], ids: dict[str, int]) -> Iterator[dict[str, Any]]:
-    number = 0
-    for row in _rows(parts, names, ["path", "segments"]):
-        for segment in row["segments"] or ():
-            number += 1
-            yield _annotation(segment, number, ids[row["path"]])
-
-
-def _annotation(segment: dict[str, Any], number: int, image_id: int) -> dict[str, Any]:
-    annotation = {
-        "id": number,
-        "image_id": image_id,
-        "category_id": segment["category_id"],
-        "bbox": [round(edge, 3) for edge in segment["bbox_xywh"]],
-        "area": segment["area"],
-        "iscrowd": 0,
-        "score": round(segment["score"], 6),
-    }
-    if segment["rle"] is not None:
-        annotation["segmentation"] = segment["rle"]
-    if segment["keypoints"]:
-        points = segment["keypoints"]
-        # Visibility as in ``SegmentResult.to_coco``.
-        annotation["keypoints"] = [v for one in points for v in (one["x"], one["y"], 2)]
-        annotation["num_keypoints"] = len(points)
-    return annotation
+def _segment(row: dict[str, Any], size: tuple[int, int]) -> Segment:
+    x, y, width, height = row["bbox_xywh"]
+    points = [Keypoint(one["name"], one["x"], one["y"], one["score"]) for one in row["keypoints"]]
+    return Segment(
+        score=row["score"],
+        box=Box(x, y, x + width, y + height) if width or height else None,
+        mask=None if row["rle"] is None else Mask.from_coco(row["rle"]["counts"], size),
+        label=row["label"],
+        category_id=row["category_id"],
+        area=row["area"],
+        keypoints=tuple(points),
+    )
 
 
 def _failed(parts: Parts, names: list[str], root: str) -> Iterator[dict[str, Any]]:

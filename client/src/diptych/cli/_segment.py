@@ -73,7 +73,7 @@ def segment(
         with connect(address, timeout) as client:
             result = client.segment(images[0], **arguments)
             if files:
-                files.write([Picture.of(names_of(paths)[0], result)], client)
+                files.write([Picture.of(images[0].name, result)], client)
         # Before it is shown: who reads only the first lines still gets the figure.
         unsaved = figures.save(0, result, images[0]) if figures else None
         _show_one(images[0], result, as_json)

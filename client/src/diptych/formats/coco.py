@@ -44,7 +44,7 @@ def dataset(
     outline: Outline | None = None,
     more: Mapping[str, Iterable[Any]] | None = None,
 ) -> Iterator[bytes]:
-    """Write the file piece by piece; ``pictures`` are gone through three times.
+    """Write the file piece by piece; ``pictures`` are gone through several times.
 
     Args:
         pictures: In the order in which they are written.

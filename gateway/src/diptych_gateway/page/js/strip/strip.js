@@ -15,7 +15,6 @@ export class Strip {
   /** @type {Listed[]} */
   #pictures = [];
   #at = -1;
-  #note = "";
   /** @type {Map<number, any>} the buttons that are in sight, by their place */
   #seen = new Map();
   #small = new Thumbnails();
@@ -33,7 +32,7 @@ export class Strip {
     this.#hear = hear;
     byId("strip-back").addEventListener("click", () => this.step(-1));
     byId("strip-on").addEventListener("click", () => this.step(1));
-    byId("strip-close").addEventListener("click", () => this.#show([]));
+    byId("strip-close").addEventListener("click", () => this.#show([], ""));
     this.#scroller.addEventListener("scroll", () => this.#draw(), { passive: true });
     new ResizeObserver(() => this.#draw()).observe(this.#scroller);
     this.#track.addEventListener("keydown", (event) => this.#hearKey(event));
@@ -49,13 +48,14 @@ export class Strip {
   async take(files, entries) {
     const { pictures, skipped, full } = await findPictures(files, entries);
     const others = skipped === 1 ? "1 file is no picture and is" : `${skipped} files are no pictures and are`;
-    this.#note = [skipped && `${others} left out.`, full && `Only the first ${pictures.length} are here.`].filter(Boolean).join(" ");
-    if (pictures.length) this.#show(this.#hear.list(pictures));
-    else this.#hear.onProblem(`No picture was found. ${this.#note}`.trim());
+    const note = [skipped && `${others} left out.`, full && `Only the first ${pictures.length} are here.`].filter(Boolean).join(" ");
+    if (pictures.length) this.#show(this.#hear.list(pictures), note);
+    else this.#hear.onProblem(`No picture was found. ${note}`.trim());
   }
 
-  /** @param {Listed[]} pictures none: the strip goes */
-  #show(pictures) {
+  /** @param {Listed[]} pictures none: the strip goes @param {string} note what else there is to say */
+  #show(pictures, note) {
+    byId("strip-note").textContent = note;
     this.#running = false;
     for (const place of [...this.#seen.keys()]) this.#drop(place);
     this.#pictures = pictures;
@@ -175,7 +175,7 @@ export class Strip {
     const counted = (state) => this.#pictures.filter(({ file }) => markOf(file) === state).length;
     const failed = counted("failed") ? `, ${counted("failed")} failed` : "";
     byId("strip-said").textContent =
-      count && `Picture ${this.#at + 1} of ${count}. ${counted("done")} answered${failed}.${this.#note && ` ${this.#note}`}`;
+      count && `Picture ${this.#at + 1} of ${count}. ${counted("done")} answered${failed}.`;
     byId("strip-all").textContent = this.#running ? "Stop" : "Ask about all";
     byId("strip-back").setAttribute("aria-disabled", String(this.#at <= 0));
     byId("strip-on").setAttribute("aria-disabled", String(this.#at >= count - 1));

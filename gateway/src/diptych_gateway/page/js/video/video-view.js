@@ -112,7 +112,7 @@ export class VideoView {
       this.#source = this.#models.source = source;
       byId("video-mode").value = source.live ? "live" : "every";
       await this.#stand(source.live ? source.count - 1 : 0);
-      byId("video-panels").scrollIntoView({ block: "nearest" });
+      byId("video-panels").scrollIntoView(); // with the dock below it
     } catch (error) {
       if (turn === this.#turn) this.#close(error.message);
     }

@@ -42,7 +42,7 @@ export function describe(legs, tracks, kind) {
   if (!leg) return { label: "Track", note: asks ? "Every frame is answered." : "", can: false };
   const stale = tracks.some(({ record }) => record.isStale(leg.from));
   const from = leg.way > 0 ? `from frame ${leg.from}` : `back from frame ${leg.from}`;
-  const note = stale ? "What is pale below is from before your last change." : "";
+  const note = stale ? "What is pale is from before your last change." : "";
   return { label: `Track ${stale ? "again " : ""}${from}`, note, can: true };
 }
 
