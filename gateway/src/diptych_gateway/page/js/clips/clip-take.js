@@ -41,7 +41,7 @@ export class ClipTake {
       {
         name: "film",
         title: `Film (${film?.name ?? "MP4"})`,
-        says: `Every answered frame with its masks, at the clip's speed${film?.suffix === "webm" ? "; this browser writes no MP4" : ""}. Writing takes as long as the film.`,
+        says: `Every answered frame with its masks, at the clip's speed. Writing takes as long as the film.`,
       },
     ];
     byId("clip-code").prepend(
@@ -178,7 +178,6 @@ export class ClipTake {
     return {
       source: source.name,
       fps: source.stored ? source.fps : null,
-      even: source.exact !== false,
       size: source.size ?? sent,
       sent,
       models: models.map(({ model }) => model.model_id),
