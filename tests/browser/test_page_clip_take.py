@@ -196,6 +196,21 @@ async def test_a_frame_that_cannot_be_read_is_left_out_and_the_rest_goes_on(
     assert indexes == [0, 1, 2, 4, 5, 6, 7]
 
 
+async def test_code_about_the_sample_runs_beside_the_file_that_is_offered(
+    opened: Opened, tmp_path: Path
+) -> None:
+    view = VideoPage(opened)
+    await view.sample()
+    await view.click("first", 0.5, 0.5)
+    await expect(view.panel("first").locator(".followed li")).to_have_count(1)
+    async with view.page.expect_download() as download:
+        await view.page.locator("#clip-sample").click()
+    file = await download.value
+    await file.save_as(tmp_path / file.suggested_filename)
+    printed = await ran(["sh", "-c", await copied(view, "command line")], tmp_path)
+    assert json.loads(printed.splitlines()[0])["source"] == "clip.webm"
+
+
 async def test_a_folder_can_be_dropped(view: VideoPage, run: Path) -> None:
     await view.opened.go("?view=video")
     await expect(view.page.locator("#video-folder")).to_be_visible()

@@ -15,14 +15,9 @@ const MOST_SECONDS = 2;
  * @property {{opacity: number, names: boolean}} look
  */
 
-/** @param {import("../video/source/clip-source.js").Source} source @param {number} index */
-function timeOf(source, index) {
-  return index / source.fps;
-}
-
 /** @param {Taken} taken */
 export function linesFile({ source, followed }) {
-  const lines = jsonLines(source.name, followed, (index) => timeOf(source, index));
+  const lines = jsonLines(source.name, followed, (index) => index / source.fps);
   return new Blob(lines, { type: "application/jsonl" });
 }
 

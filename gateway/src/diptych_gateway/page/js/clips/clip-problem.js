@@ -2,7 +2,6 @@
 
 const MAX_HEAD_BYTES = 2 ** 18;
 const MAX_INDEX_BYTES = 2 ** 24;
-const MAX_BOXES = 1000;
 /** By the start of the names that containers give them. */
 const CODECS = [
   [/^(?:avc|V_MPEG4\/ISO\/AVC)/, "H.264"],
@@ -12,8 +11,6 @@ const CODECS = [
   [/^(?:av01|V_AV1)/, "AV1"],
   [/^ap/, "ProRes"],
   [/^(?:mp4v|V_MPEG4|[Xx][Vv][Ii][Dd]|DIVX|DX50|FMP4)/, "MPEG-4 part 2"],
-  [/^(?:mjp|jpeg|MJPG|V_MJPEG)/, "Motion JPEG"],
-  [/^(?:m1v|m2v|mpg|V_MPEG[12])/, "MPEG-2"],
 ];
 const PLAYABLE = { "H.264": 'video/mp4; codecs="avc1.42E01E"', VP8: 'video/webm; codecs="vp8"',
   VP9: 'video/webm; codecs="vp9"', AV1: 'video/mp4; codecs="av01.0.04M.08"',
@@ -56,7 +53,7 @@ function kindOf(head) {
 
 /** The part of an MP4 file that describes it, wherever that lies; `null` if there is none. */
 async function indexOf(file) {
-  for (let at = 0, boxes = 0; at + 8 <= file.size && boxes < MAX_BOXES; boxes += 1) {
+  for (let at = 0, box = 0; at + 8 <= file.size && box < 1000; box += 1) {
     const view = new DataView(await file.slice(at, at + 16).arrayBuffer());
     let size = view.getUint32(0);
     if (size === 1 && view.byteLength === 16) size = Number(view.getBigUint64(8));

@@ -41,10 +41,10 @@ export class ClipTake {
       {
         name: "film",
         title: `Film (${film?.name ?? "MP4"})`,
-        says: `Every answered frame with its masks, at the clip's speed${film?.suffix === "webm" ? "; this browser writes no MP4" : ""}. Writing takes as long as the film.`,
+        says: `Every answered frame with its masks, at the clip's speed. Writing takes as long as the film.`,
       },
     ];
-    byId("clip-code").append(
+    byId("clip-code").prepend(
       "Copy as",
       ...CODE.map(([name, write]) =>
         make("button", { type: "button", "aria-label": `Copy as ${name}`, onclick: () => this.#copy(write) }, name),
@@ -64,6 +64,7 @@ export class ClipTake {
     // A film needs the clip for itself.
     if (!models.length || kind) this.#writing?.abort();
     if (!models.length) return;
+    byId("clip-sample").hidden = !this.#clip()?.source.sample;
     if (!this.#asked) this.#ask();
     const choices = models.length > 1 ? [[ALL, "all models"], ...models] : models;
     const select = byId("clip-models");
@@ -177,7 +178,6 @@ export class ClipTake {
     return {
       source: source.name,
       fps: source.stored ? source.fps : null,
-      even: source.exact !== false,
       size: source.size ?? sent,
       sent,
       models: models.map(({ model }) => model.model_id),

@@ -94,10 +94,6 @@ export class FrameFolder {
     return this.#seen;
   }
 
-  close() {
-    this.pause();
-  }
-
   /** What was found, as a sentence. */
   get said() {
     const frames = this.count === 1 ? "1 frame" : `${this.count.toLocaleString("en")} frames`;
@@ -117,6 +113,5 @@ async function read(frame) {
 }
 
 function listed(names) {
-  const few = names.slice(0, 6).map((name) => `“${name}”`).join(", ");
-  return names.length > 6 ? `${few} and ${names.length - 6} more` : few;
+  return names.slice(0, 6).map((name) => `“${name}”`).join(", ");
 }

@@ -141,7 +141,6 @@ export class Run {
 
 /** @param {string[]} problems of frames */
 function summary([first, ...others]) {
-  if (!first) return "";
-  const more = others.length === 1 ? " So was another one." : ` So were ${others.length} others.`;
-  return `${first} That frame was left out.${others.length ? more : ""}`;
+  const left = others.length ? `${others.length + 1} frames were` : "That frame was";
+  return first ? `${first} ${left} left out.` : "";
 }

@@ -46,5 +46,6 @@ export function offerVideos(onOpen, onLost) {
 async function openSample(place) {
   const answer = await fetch(SAMPLE).catch(() => null);
   if (!answer?.ok) throw new Error("The sample cannot be loaded: the gateway cannot be reached.");
-  return ClipSource.open(place, await answer.blob(), "The sample");
+  const source = await ClipSource.open(place, await answer.blob(), "clip.webm");
+  return Object.assign(source, { sample: true });
 }
