@@ -58,6 +58,15 @@ def on_frame(service: FakeSegmentService, index: int) -> dict[int, Any]:
     return {p.object_id: p for p in sent(service, "prompt") if p.frame_index == index}
 
 
+async def settled(services: Services) -> dict[str, int]:
+    """How much each fake was told, once frames that were under way have come."""
+    seen: dict[str, int] = {}
+    while seen != (now := {model: len(each.video_requests) for model, each in services.items()}):
+        seen = now
+        await asyncio.sleep(0.3)
+    return seen
+
+
 async def test_somebody_follows_two_objects_through_a_clip(
     view: VideoPage, services: Services
 ) -> None:
@@ -80,7 +89,7 @@ async def test_somebody_follows_two_objects_through_a_clip(
     held = await view.figure("first", "frame")
     assert held < LAST
     # She looks back: what was answered is there, and no model is asked again.
-    asked = {model: len(service.video_requests) for model, service in services.items()}
+    asked = await settled(services)
     await view.seek(5)
     for model, service in services.items():
         await expect(view.panel(model).locator(".followed li")).to_have_count(2)
