@@ -9,7 +9,8 @@ from typing import Any
 import av
 import pytest
 from browser_page import opened_page
-from clip_page import copied, open_folder, ran, saved
+from clip_page import copied, open_folder, saved
+from copied_code import ran
 from playwright.async_api import Browser, expect
 from stack import MODELS, Stack
 from video_page import VideoPage

@@ -21,9 +21,9 @@ from clip_page import (
     lines_of,
     make_run,
     open_folder,
-    ran,
     saved,
 )
+from copied_code import ran
 from playwright.async_api import expect
 from pycocotools.coco import COCO
 from video_page import VideoPage

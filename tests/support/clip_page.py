@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,6 @@ RED, BLUE = (220, 40, 40), (40, 60, 220)
 SIZE = (64, 96)
 COUNT = 8
 FPS = 5
-BIN = Path(sys.executable).parent
 
 
 def colored(frame: FakeVideoFrame) -> Sequence[VideoObject]:
@@ -74,21 +70,6 @@ async def saved(view: VideoPage, title: str, model: str = "") -> tuple[str, byte
         await view.page.locator("#clip-save").click()
     file = await download.value
     return file.suggested_filename, Path(await file.path()).read_bytes()
-
-
-async def ran(program: list[str], folder: Path) -> str:
-    """What a program prints; it has to end well."""
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    process = await asyncio.create_subprocess_exec(
-        *program,
-        cwd=folder,
-        env={**os.environ, "PATH": path, "NO_PROXY": "127.0.0.1"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, errors = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 0, errors.decode()
-    return out.decode()
 
 
 async def copied(view: VideoPage, language: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from browser_page import SIZE, Opened
+from copied_code import ran
 from numpy.typing import NDArray
 from playwright.async_api import expect
 
@@ -96,14 +96,4 @@ async def rerun(opened: Opened, language: str, folder: Path) -> str:
     text = await box.input_value()
     shown = "        print(segment.mask.to_coco().decode())\n"
     program = [sys.executable, "-c", text + shown] if language == "Python" else ["sh", "-c", text]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    process = await asyncio.create_subprocess_exec(
-        *program,
-        cwd=folder,
-        env={**os.environ, "PATH": path, "NO_PROXY": "127.0.0.1"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, errors = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 0, errors.decode()
-    return out.decode()
+    return await ran(program, folder)
