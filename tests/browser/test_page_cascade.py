@@ -99,4 +99,4 @@ async def test_it_says_when_one_of_both_is_away(opened: Opened, services: Servic
     await opened.choose()
     await opened.expect_state("first", "done")
     await opened.expect_state(CASCADE, "error")
-    await expect(opened.panel(CASCADE).locator(".state")).to_contain_text("Second: no room")
+    await expect(opened.panel(CASCADE).locator(".state")).to_contain_text("second: no room")

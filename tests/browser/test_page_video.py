@@ -8,7 +8,7 @@ import math
 import pytest
 from browser_page import Opened
 from playwright.async_api import expect
-from video_page import VideoPage, follow_violet, sent
+from video_page import VideoPage, follow_violet, sent, settled
 
 from diptych.testing import FakeSegmentService
 
@@ -61,6 +61,7 @@ async def test_masks_follow_and_belong_to_the_frame_that_is_shown(
     for model in services:
         await view.until_answered(model, 10)
     await view.pause()
+    await settled(services)
     shown = {await view.figure(model, "frame") for model in services}
     assert len(shown) == 1  # both stand on the same frame
     for model, service in services.items():

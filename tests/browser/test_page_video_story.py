@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from browser_page import Opened
 from playwright.async_api import expect
-from video_page import VideoPage, follow_violet, sent
+from video_page import VideoPage, follow_violet, sent, settled
 
 from diptych import Mask, Segment, VideoObject
 from diptych.testing import FakeSegmentService, FakeVideoFrame
@@ -56,15 +56,6 @@ def indexes(service: FakeSegmentService) -> list[int]:
 def on_frame(service: FakeSegmentService, index: int) -> dict[int, Any]:
     """What a fake was told on a frame, by object."""
     return {p.object_id: p for p in sent(service, "prompt") if p.frame_index == index}
-
-
-async def settled(services: Services) -> dict[str, int]:
-    """How much each fake was told, once frames that were under way have come."""
-    seen: dict[str, int] = {}
-    while seen != (now := {model: len(each.video_requests) for model, each in services.items()}):
-        seen = now
-        await asyncio.sleep(0.3)
-    return seen
 
 
 async def test_somebody_follows_two_objects_through_a_clip(

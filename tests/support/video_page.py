@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,15 @@ def follow_violet(frame: FakeVideoFrame) -> Sequence[VideoObject]:
     mask = Mask.from_array(near(pixels, VIOLET))
     segment = Segment(score=0.9, box=mask.box, mask=mask, label="square", area=mask.area)
     return [VideoObject(object_id, segment, 0.9) for object_id in frame.prompts]
+
+
+async def settled(services: Mapping[str, FakeSegmentService]) -> dict[str, int]:
+    """How much each fake was told, once frames that were under way have come."""
+    seen: dict[str, int] = {}
+    while seen != (now := {model: len(each.video_requests) for model, each in services.items()}):
+        seen = now
+        await asyncio.sleep(0.3)
+    return seen
 
 
 class VideoPage:

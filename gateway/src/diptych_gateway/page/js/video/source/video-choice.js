@@ -19,10 +19,12 @@ export function offerVideos(onOpen, onLost) {
     else if (files.length) openFile(files[0]);
   };
   const [input, folder] = [byId("video-file"), byId("video-folder-file")];
-  input.addEventListener("change", () => {
+  const take = () => {
     openFiles(input.files);
     input.value = ""; // so that the same file can be chosen again
-  });
+  };
+  input.addEventListener("change", take);
+  if (input.files.length) setTimeout(take); // chosen before this view was loaded
   byId("video-folder").addEventListener("click", () => folder.click());
   folder.addEventListener("change", () => {
     openFrames(framesOfFiles(folder.files));
