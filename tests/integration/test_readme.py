@@ -107,7 +107,8 @@ class Place:
         # As wide as many terminals are: on narrower ones tables fold.
         environment = {"DIPTYCH_ADDRESS": self.stack.address("gateway"), "COLUMNS": "120"}
         done = CliRunner().invoke(main, arguments, env=environment)
-        assert (done.exit_code, done.stderr) == (0, ""), done.stderr
+        assert done.exit_code == 0, done.stderr
+        assert re.fullmatch(r"(diptych: \d+ ok, 0 failed\n)?", done.stderr), done.stderr
         if target:
             (self.folder / target).write_text(done.stdout)
         return done.stdout

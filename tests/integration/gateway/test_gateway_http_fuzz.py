@@ -38,6 +38,8 @@ OPERATIONS = [
     ("/api/segment", "POST"),
     ("/api/compare", "POST"),
     ("/api/compare/stream", "POST"),
+    ("/api/export", "GET"),
+    ("/api/export", "POST"),
     ("/healthz", "GET"),
     ("/readyz", "GET"),
     ("/metrics", "GET"),

@@ -381,7 +381,8 @@ def test_many_figures_are_named_after_their_pictures(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(small_png)
     done = run("segment", "x", "y", "y/deep/a.png", "y/./b.png", "--out", "r", "--json")
-    assert (done.exit_code, done.stderr) == (0, "")
+    said = "diptych: y: 1 folder left out\ndiptych: 6 ok, 0 failed\n"
+    assert (done.exit_code, done.stderr) == (0, said)
     sources = [json.loads(line)["source"] for line in done.stdout.splitlines()]
     assert sources == ["x/a.jpg", "x/a.png", "y/a.png", "y/b.png", "y/deep/a.png", "y/b.png"]
     assert sorted(name for name in tree(tmp_path / "r") if name.endswith(".png")) == [
@@ -420,7 +421,8 @@ def test_figures_are_no_pictures_of_the_next_run(run: Run, photo: Path) -> None:
     assert run("segment", folder, "--out", folder).exit_code == 0
     done = run("segment", folder, "--out", folder, "--overwrite", "--json")
     assert done.exit_code == 0
-    assert done.stderr == f"diptych: {folder}: 2 figures of pictures left out\n"
+    left_out = f"diptych: {folder}: 2 figures of pictures left out"
+    assert done.stderr == f"{left_out}\ndiptych: 2 ok, 0 failed\n"
     sources = [Path(json.loads(line)["source"]).name for line in done.stdout.splitlines()]
     assert sources == ["b.segments.png", "photo.png"]
 
