@@ -149,8 +149,9 @@ test: $(READY) $(PROTO_TOOLS)/.done ## All tests that need no special machine
 test-gpu: $(READY) ## Tests that need an accelerator
 	@$(call run_folder,gpu)
 
+# Half of the time a page waits for its frames: two at a time take little longer than one.
 test-browser: $(READY) ## Tests that need a browser
-	@$(call run_folder,browser)
+	@$(call run_folder,browser,-n 2 --dist loadfile --no-loadscope-reorder)
 
 test-compose: $(READY) ## Tests that need a container engine
 	@$(call run_folder,compose)
@@ -185,7 +186,7 @@ mutants: $(READY) ## Remove one protection at a time; a named test has to notice
 
 define run_folder
 if find tests/$(1) -name 'test_*.py' 2>/dev/null | grep -q .; \
-then $(PYTEST) tests/$(1) -m "not official_weights" $(ARGS); \
+then $(PYTEST) tests/$(1) $(2) -m "not official_weights" $(ARGS); \
 else echo "no $(1) tests yet"; fi
 endef
 
