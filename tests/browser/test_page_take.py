@@ -299,8 +299,10 @@ async def test_every_format_of_the_gateway_is_offered_and_written(opened: Opened
         await opened.expect_state(model, "done")
     async with httpx.AsyncClient(base_url=opened.base, trust_env=False) as http:
         formats = (await http.get("/api/export")).json()
-    offered = await opened.page.locator("#take-format option").all_inner_texts()
     own = ["Picture with masks (PNG)", "Cut-outs (PNG)"]
+    options = opened.page.locator("#take-format option")
+    await expect(options).to_have_count(len(own) + len(formats))
+    offered = await options.all_inner_texts()
     assert sorted(offered) == sorted([*own, *(one["title"] for one in formats)])
     tolerance = opened.page.locator("#take-tolerance")
     for one in formats:

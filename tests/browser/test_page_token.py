@@ -54,6 +54,9 @@ async def test_a_token_is_asked_for_checked_and_kept_for_this_tab(
     await expect(page.locator(problem)).to_be_empty()
     await opened.choose()
     await opened.expect_state("first", "done")
+    # What needs a token, too, is asked for with it.
+    await expect(page.locator("#take-format option[value=coco]")).to_have_count(1)
+    await expect(page.locator("[data-grpc]").first).not_to_contain_text("PORT")
     await opened.go()
     await expect(opened.panel("first")).to_be_visible()
     await expect(form).to_be_hidden()

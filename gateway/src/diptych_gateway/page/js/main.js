@@ -118,6 +118,7 @@ function lookForModels() {
   looking = readModels().finally(() => {
     looking = null;
     choice.show(models);
+    if (models.length) showPrograms(); // else a token may be missing
     // The first picture is on its way: until it is there, nothing has to be chosen.
     if (picture || !pictures.busy) tellViews();
   });
@@ -230,7 +231,6 @@ async function start() {
   openFirst();
   await lookForModels();
   loadTakeAlong();
-  showPrograms();
 }
 
 start();

@@ -75,8 +75,9 @@ export class ClipTake {
 
   async #ask() {
     this.#asked = true;
-    const others = await fetchFormats().catch(() => []);
-    this.#formats = [...this.#formats, ...others];
+    const others = await fetchFormats().catch(() => null);
+    this.#asked = others !== null; // else once more, when there is more to take
+    this.#formats = [...this.#formats, ...(others ?? [])];
     this.#list();
   }
 

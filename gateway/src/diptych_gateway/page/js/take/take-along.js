@@ -25,6 +25,7 @@ export class TakeAlong {
   #listed;
   /** @type {import("./formats.js").Format[]} */
   #formats = [];
+  #formatsAsked = false;
   #collected = new Collected();
 
   /** @param {() => {file: Blob, name: string}[]} listed the pictures of the strip, if there is one */
@@ -43,7 +44,6 @@ export class TakeAlong {
         this.#explain();
       });
     }
-    this.#ask();
     // Whatever a view is made of, its panels say there how they stand.
     new MutationObserver(() => this.#offer()).observe(byId("main"), {
       subtree: true,
@@ -66,13 +66,15 @@ export class TakeAlong {
     byId("take-sample").textContent = `Save ${picture.name}`;
   }
 
-  /** Asks which formats the gateway writes. */
+  /** Asks which formats the gateway writes, as soon as there is something to write: before, a token may be missing. */
   async #ask() {
+    this.#formatsAsked = true;
     let problem = "";
     try {
       this.#formats = await listFormats();
     } catch (error) {
       this.#formats = ownFormats();
+      this.#formatsAsked = false;
       problem = error.message;
     }
     byId("take-format").replaceChildren(
@@ -87,6 +89,7 @@ export class TakeAlong {
     this.#collect(answers);
     byId("take").hidden = !answers.length;
     if (!answers.length) return;
+    if (!this.#formatsAsked) this.#ask();
     byId("take-text").hidden = true;
     byId("take-state").textContent = "";
     const asked = answers.map(({ name, answer }) => ({ model_id: answer.modelId, card: { display_name: name } }));
