@@ -3,7 +3,7 @@
 ``FOLDER/MAKER/ab/SHA256-KIND.features``: one file for each picture and kind of features. ``MAKER``
 is a digest of everything that features depend on beside the picture, so those of other weights,
 another tier or another release are never found. A file is a line of JSON, then the blocks that
-``KeepingEngine.pack`` gave, each at a multiple of 64 bytes; the line has their digest.
+``KeepingEngine.pack`` gave, each at a multiple of 64 bytes; the line has their checksum.
 
 Written behind by one thread, to a file of another name that is renamed: a reader sees a whole file
 or none. Several processes may share a folder.
@@ -17,6 +17,7 @@ import json
 import os
 import queue
 import threading
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -127,8 +128,8 @@ class FeaturesFolder:
         expected = _identity(self._maker, digest, kind)
         if {name: head[name] for name in expected} != expected:
             raise ValueError("it is of another picture or model")
-        if hashlib.sha256(body).hexdigest() != head["blocks_sha256"]:
-            raise ValueError("its digest is another one")
+        if zlib.crc32(body) != head["blocks_crc32"]:
+            raise ValueError("its checksum is another one")
         starts = _starts(head["blocks"])
         parts = zip(starts[:-1], head["blocks"], strict=True)
         blocks = [memoryview(body)[start : start + size] for start, size in parts]
@@ -152,16 +153,16 @@ class FeaturesFolder:
         note, blocks = self._engine.pack(picture.features)
         sizes = [len(block) for block in blocks]
         padded = [part for block in blocks for part in (block, bytes(-len(block) % _ALIGN))]
-        check = hashlib.sha256()
+        check = 0
         for part in padded:
-            check.update(part)
+            check = zlib.crc32(part, check)
         head = {
             **_identity(self._maker, digest, picture.kind),
             "size": picture.size,
             "warnings": picture.warnings,
             "note": note,
             "blocks": sizes,
-            "blocks_sha256": check.hexdigest(),
+            "blocks_crc32": check,
         }
         line = json.dumps(head).encode()
         line += b" " * (-(len(line) + 1) % _ALIGN) + b"\n"
