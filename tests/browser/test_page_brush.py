@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 from browser_page import GREY, SIZE, Color, Opened
-from mask_page import Pixels, answer_masks, asked, exported, prompt_mask
+from mask_page import Pixels, answer_masks, exported, prompt_mask
 from playwright.async_api import expect
+from prompt_page import asked
 
 from diptych import Mask
 from diptych.segment import v1 as pb

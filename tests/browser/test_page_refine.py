@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser_page import SIZE, Opened, grey_picture, rectangle
-from mask_page import HALF, answer_masks, asked, exported, prompt_mask, rerun
+from mask_page import HALF, answer_masks, exported, prompt_mask, rerun
 from playwright.async_api import Browser, expect
+from prompt_page import asked
 
 from diptych import Mask
 from diptych.segment import v1 as pb

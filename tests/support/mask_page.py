@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -60,15 +59,6 @@ def prompt_mask(prompt: pb.ObjectPrompt, size: tuple[int, int] = SIZE) -> Pixels
     sent = prompt.mask
     assert (sent.image_size.height_px, sent.image_size.width_px) == size
     return Mask.from_coco(sent.mask.coco_rle, size).to_array().copy()
-
-
-async def asked(service: FakeSegmentService, count: int) -> pb.SegmentRequest:
-    """The newest question, once there were so many."""
-    async with asyncio.timeout(20):
-        while len(service.requests) < count:
-            await asyncio.sleep(0.01)
-    assert len(service.requests) == count
-    return service.requests[-1]
 
 
 async def exported(opened: Opened, model: str) -> dict[str, tuple[Pixels, dict[str, Any]]]:

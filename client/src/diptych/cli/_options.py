@@ -134,6 +134,13 @@ def connection_options_within(timeout: float) -> Callable[[_F], _F]:
     )
 
 
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Pictures asked at a time.",
+)
 connection_options = connection_options_within(DEFAULT_TIMEOUT_S)
 ask_options = _decorated(
     [

@@ -16,7 +16,7 @@ from ..formats import Picture
 from ._exits import FAILED, exit_code_of_all, report
 from ._formats import FormatFiles, format_files, format_options, names_of
 from ._json import print_json
-from ._options import Number, ask_arguments, ask_options, connect, connection_options
+from ._options import Number, ask_arguments, ask_options, connect, connection_options, jobs_option
 from ._outputs import SEGMENTS, Figures, is_drawn, many_figures, one_figure, out_options
 from ._progress import with_progress
 
@@ -34,13 +34,7 @@ from ._progress import with_progress
 @click.option("--json", "as_json", is_flag=True, help="JSON with COCO RLE; a line per picture.")
 @out_options("Picture of the result, or for many and with --format a folder.")
 @format_options
-@click.option(
-    "--jobs",
-    type=click.IntRange(1, 64),
-    default=4,
-    show_default=True,
-    help="Pictures asked at a time.",
-)
+@jobs_option
 @click.option(
     "--patience",
     type=Number(min=0),

@@ -10,7 +10,7 @@ from ... import MaskEncoding, OutputOptions, Task
 from ..._batch.sources import open_source
 from ..._many.again import DEFAULT_PATIENCE_S
 from .._exits import FAILED, exit_code_of_all, report
-from .._options import connect, connection_options
+from .._options import connect, connection_options, jobs_option
 from .._outputs import is_drawn
 from .._progress import with_progress
 
@@ -21,13 +21,7 @@ _CORNER = [(0.0, 0.0)]
 @click.command(short_help="Encode a folder of pictures before anybody clicks.")
 @click.argument("source", metavar="SOURCE")
 @click.option("--model", help="Id of the model; a model service knows its own.")
-@click.option(
-    "--jobs",
-    type=click.IntRange(1, 64),
-    default=4,
-    show_default=True,
-    help="Pictures asked at a time.",
-)
+@jobs_option
 @connection_options
 def warm(source: str, model: str | None, jobs: int, address: str | None, timeout: float) -> None:
     """Encode all pictures of a folder, a list or a pattern, so that clicks on them are quick.

@@ -56,9 +56,14 @@ export async function fetchCards() {
   return await (await ask("api/cards")).json();
 }
 
-/** @returns {Promise<import("../take/formats.js").Format[]>} those that this gateway writes */
-export async function fetchFormats() {
-  return await (await ask("api/export")).json();
+/** @type {Promise<import("../take/formats.js").Format[]> | null} */
+let formats = null;
+
+/** Asks once for all views. @returns {Promise<import("../take/formats.js").Format[]>} those that this gateway writes */
+export function fetchFormats() {
+  formats ??= ask("api/export").then((response) => response.json());
+  formats.catch(() => (formats = null)); // they may be had later
+  return formats;
 }
 
 /**

@@ -5,6 +5,8 @@
  * picture.
  */
 
+import { PointedObjects } from "../pointing/pointed.js";
+
 /** @typedef {{x: number, y: number, positive: boolean}} Point positive: on the object */
 /** @typedef {[number, number, number, number]} Box left, top, right, bottom */
 /**
@@ -61,7 +63,7 @@ export function asOptions({ points, box, mask }) {
   };
 }
 
-export class Prompts {
+export class Prompts extends PointedObjects {
   /** @type {{objects: Wanted[], current: number}[]} */
   #states = [START];
   #at = 0;
@@ -99,31 +101,9 @@ export class Prompts {
     if (this.canRedo) this.#at += 1;
   }
 
-  /** @param {Point} point */
-  addPoint(point) {
-    const object = this.objects[this.current];
-    this.put(this.current, { ...object, points: [...object.points, point] });
-  }
-
-  /** @param {Box} box instead of the object's earlier one */
-  drawBox(box) {
-    this.put(this.current, { ...this.objects[this.current], box });
-  }
-
-  /** @param {number} object @param {number} index of its points */
-  removePoint(object, index) {
-    const wanted = this.objects[object];
-    this.put(object, { ...wanted, points: wanted.points.toSpliced(index, 1) });
-  }
-
   /** Adds to the newest step. @param {number} object @param {Wanted} wanted */
   amend(object, wanted) {
     this.#states[this.#at] = { objects: this.objects.with(object, wanted), current: this.current };
-  }
-
-  /** @param {number} object */
-  removeBox(object) {
-    this.put(object, { ...this.objects[object], box: null });
   }
 
   /** Says an object anew, in one step. @param {number} object @param {Wanted} wanted */

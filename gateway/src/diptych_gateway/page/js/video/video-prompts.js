@@ -1,13 +1,14 @@
 /** What is pointed at on the frame that stands still, and the buttons for that. */
 
 import { byId } from "../common/dom.js";
+import { PointedObjects } from "../pointing/pointed.js";
 import { Pointing } from "../pointing/pointing.js";
 import { EMPTY } from "../prompt/prompts.js";
 
 const ELEMENTS = { help: "video-help", background: "video-background", said: "video-said" };
 
 /** @implements {import("../pointing/pointing.js").Pointed} */
-export class VideoPrompts {
+export class VideoPrompts extends PointedObjects {
   #told;
   #frame = -1;
   /** For the stages of the panels. */
@@ -19,6 +20,7 @@ export class VideoPrompts {
    * @param {{onChange: (act: () => void) => void, onDraw: () => void}} hear
    */
   constructor(viewport, told, hear) {
+    super();
     this.#told = told;
     this.tool = new Pointing(viewport, this, hear, ELEMENTS);
     byId("video-new").addEventListener("click", () => {
@@ -47,24 +49,6 @@ export class VideoPrompts {
   /** @param {number} object */
   choose(object) {
     this.#told.current = object + 1;
-  }
-
-  addPoint(point) {
-    const object = this.objects[this.current];
-    this.put(this.current, { ...object, points: [...object.points, point] });
-  }
-
-  drawBox(box) {
-    this.put(this.current, { ...this.objects[this.current], box });
-  }
-
-  removePoint(object, index) {
-    const wanted = this.objects[object];
-    this.put(object, { ...wanted, points: wanted.points.toSpliced(index, 1) });
-  }
-
-  removeBox(object) {
-    this.put(object, { ...this.objects[object], box: null });
   }
 
   put(object, wanted) {
