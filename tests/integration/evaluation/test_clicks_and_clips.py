@@ -135,7 +135,7 @@ def test_a_clip_is_followed_to_its_end(
     answer = ask_clip(client, cards[model], replace(clip, labels=labels))
     assert answer.value["first"] == ("mask" if model == "sam-2" else "box")
     assert len(answer.value["frames"]) == FRAMES
-    assert 0 < answer.cost.service_s < answer.cost.wall_s
+    assert answer.cost.service_s > 0  # frames overlap: their work may add up to more than it took
     refused = answer.value["refused"]
     assert (str(twin) in refused) == (model == "mask-rcnn")
     assert all("expected an object of its own" in why for why in refused.values())
