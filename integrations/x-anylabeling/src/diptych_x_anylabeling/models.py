@@ -69,7 +69,8 @@ class Models:
 
 def describe(card: ModelCard, shared_name: bool = False) -> dict[str, Any]:
     """Describe a model: its tasks with their buttons, and what the buttons begin with."""
-    tasks = [_task(card, task) for task in _NAMES if task in card.tasks]
+    order = sorted(_NAMES, key=FINDS.__contains__, reverse=bool(card.categories))
+    tasks = [_task(card, task) for task in order if task in card.tasks]
     # What an error leaves of a picture's annotations is up to this one: all, if it is set.
     values: dict[str, Any] = {
         "edit_conf": card.default_min_score,
