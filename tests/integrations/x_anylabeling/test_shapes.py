@@ -49,6 +49,20 @@ def test_coarser_polygons_say_how_near_they_are(fineness: float, least: float) -
     assert least < shape["iou"] < 1
 
 
+def test_specks_are_left_out_and_told() -> None:
+    """From SAM 2 they come by the dozen, each a shape that has to be deleted."""
+    pixels = np.zeros((60, 100), bool)
+    pixels[10:50, 10:60] = True
+    pixels[5:8, 70:80:2] = True
+    pixels[20:40, 80:95] = True
+    mask = Mask.from_array(pixels)
+    segment = Segment(score=0.5, mask=mask, box=mask.box, area=mask.area)
+    shapes = shapes_of([segment], 0.001)
+    assert len(shapes) == 2  # the second part is no speck
+    assert shapes[0]["iou"] == pytest.approx(2300 / 2315, abs=1e-4)
+    assert len(shapes_of([segment], 0.0)) == 7
+
+
 def test_keypoints_are_points_in_a_group_with_their_box() -> None:
     points = (Keypoint("nose", 3.004, 4.0, 7.5), Keypoint("left eye", 5.0, 2.0, -1.0))
     person = Segment(score=0.91234, box=Box(1, 2, 9, 8), label="person", keypoints=points)

@@ -13,12 +13,13 @@ from .refusals import RefusedError
 
 _CARD_S = 30.0
 _FINENESS = 10  # of the slider, from 1 to 100: 0.001 of the length around an object
+# Some eight letters are all that its boxes show.
 _NAMES = {
-    Task.PROMPTED_SEGMENTATION: "Mark an object",
-    Task.INSTANCE_SEGMENTATION: "Find objects",
-    Task.OBJECT_DETECTION: "Find boxes",
-    Task.KEYPOINT_DETECTION: "Find keypoints",
-    Task.VIDEO_SEGMENTATION: "Follow through all pictures",
+    Task.PROMPTED_SEGMENTATION: "Mark",
+    Task.INSTANCE_SEGMENTATION: "Find",
+    Task.OBJECT_DETECTION: "Boxes",
+    Task.KEYPOINT_DETECTION: "Keypoints",
+    Task.VIDEO_SEGMENTATION: "Follow",
 }
 FINDS = (Task.INSTANCE_SEGMENTATION, Task.OBJECT_DETECTION, Task.KEYPOINT_DETECTION)
 """Tasks that need no marks."""

@@ -17,6 +17,7 @@ DEFAULT_FINENESS = 0.001
 """X-AnyLabeling's own. Range [0, 1]."""
 
 _STAIRS_PX = 0.8
+_SPECKS = 0.02  # of an object, in parts that its user would have to delete one by one
 
 Shape = dict[str, Any]
 
@@ -30,7 +31,8 @@ def shapes_of(
 ) -> list[Shape]:
     """Give polygons of masks, else boxes, and keypoints; shapes of one object are a group.
 
-    Corners are left away as ``tolerance`` says, and ``iou`` says how near the mask that is.
+    Corners are left away as ``tolerance`` says, the smallest parts of an object up to a fiftieth of
+    it, and ``iou`` says how near the mask that is.
     """
     shapes: list[Shape] = []
     for number, segment in enumerate(segments, start=1):
@@ -45,7 +47,8 @@ def shapes_of(
 def _shapes(segment: Segment, mask: Mask | None, fineness: float, label: str) -> Iterator[Shape]:
     score = round(segment.score, 4)
     if mask is not None:
-        outline = within_border(mask, tolerance(mask, fineness))
+        specks = _SPECKS * min(1.0, fineness / DEFAULT_FINENESS)
+        outline = within_border(mask, tolerance(mask, fineness), specks=specks)
         for ring in outline.rings:
             yield _shape(label, "polygon", numbers(ring), score) | {"iou": outline.iou}
     elif segment.box is not None:
