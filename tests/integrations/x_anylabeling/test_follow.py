@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from fake_video import DRIFT, drift
 from serving_helpers import picture, png
 
-from diptych import Mask
+from diptych import Mask, Segment, VideoObject
+from diptych.testing import FakeSegmentService, FakeVideoFrame
 from diptych_x_anylabeling.clips import Clip, Clips
 from diptych_x_anylabeling.refusals import RefusedError
 
@@ -103,13 +105,37 @@ def test_marks_on_one_picture_run_its_encoder_once(tool: Any) -> None:
     assert tool.stats().encoder_run_count - before == 1
 
 
-def test_what_cannot_be_followed_is_told_in_the_stream(tool: Any) -> None:
+def test_what_cannot_be_followed_is_told(tool: Any) -> None:
     clip_id = opened(tool)
-    tool.post(
-        "/v1/video/prompt", session_id=clip_id, model="fake", frame_index=0, text_prompt="thing"
-    )
+    body = {"session_id": clip_id, "model": "fake", "frame_index": 0, "text_prompt": "thing"}
+    answer = tool.post("/v1/video/prompt", **body)
+    assert (answer.status_code, answer.reason_phrase) == (422, "fake follows only what is prompted")
     told = followed(tool, clip_id)
     assert told[-1] == {"type": "error", "message": "fake follows only what is prompted"}
+
+
+def test_everything_of_some_classes_is_followed(served: Any) -> None:
+    """By a fake of the SDK, since the fake engine follows only what is prompted."""
+    mask = Mask.from_crop(np.ones((10, 10), bool), 5, 5, SIZE)
+
+    def answer(frame: FakeVideoFrame) -> list[VideoObject]:
+        found = Segment(score=0.9, mask=mask, box=mask.box, label="rectangle", category_id=1)
+        return [VideoObject(2**30 + 6, found, presence=1.0)]
+
+    with FakeSegmentService(["fake"]) as service, served(service.address) as http:
+        service.answer_video_with(answer)
+        tool = SimpleNamespace(http=http, post=lambda path, **body: http.post(path, json=body))
+        clip_id = opened(tool)
+        for index, text, number in ((0, "Rectangle.", 7), (2, "all", None)):
+            body = {"session_id": clip_id, "frame_index": index, "text_prompt": text}
+            (shape,) = tool.post("/v1/video/prompt", **body).json()["data"]["masks"]
+            assert (shape["label"], shape["group_id"]) == ("rectangle", number)
+        results = followed(tool, clip_id, start_frame=1, end_frame=3)[-1]["results"]
+        assert sorted(results) == ["1", "2", "3"]
+        assert {found["masks"][0]["group_id"] for found in results.values()} == {7}
+        starts = [each.start for each in service.video_requests if each.HasField("start")]
+        assert [start.track_all for start in starts] == [True] * 3
+        assert [list(start.output.category_ids) for start in starts] == [[1], [], []]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from diptych import AsyncClient, OutputOptions, Point, Prompt, Task
+from diptych import AsyncClient, Point, Prompt
 from diptych.pixels import orientation
 
 from .bodies import a_list, a_number, a_picture, a_text, an_index, an_object
@@ -19,6 +19,7 @@ from .models import Models, category_ids
 from .predict import ask, fineness, min_score
 from .refusals import RefusedError
 from .shapes import UNNAMED, Shape, shapes_of
+from .tracks import followed, track_shapes
 
 _TURNED = 5  # orientations from here on lie on their side
 
@@ -52,11 +53,10 @@ async def mark(
     if text := body.get("text_prompt"):
         clip.category_ids = await _named(models, clip, a_text(text, "text_prompt"))
         clip.marks.clear()
-        return {"masks": await _shown(client, clip, index, None)}
+        return {"masks": await _everything(client, clip, index)}
     relative = _points(body)
     clip.category_ids = None
-    shapes = await _shown(client, clip, index, relative)
-    return {"masks": shapes}
+    return {"masks": await _object(client, clip, index, relative)}
 
 
 async def _named(models: Models, clip: Clip, text: str) -> tuple[int, ...]:
@@ -81,20 +81,25 @@ def _points(body: Mapping[str, Any]) -> tuple[Point, ...]:
     return tuple(found)
 
 
-async def _shown(
-    client: AsyncClient, clip: Clip, index: int, relative: tuple[Point, ...] | None
+async def _object(
+    client: AsyncClient, clip: Clip, index: int, relative: tuple[Point, ...]
 ) -> list[Shape]:
     frame = clip.frames[index]
-    if relative is None:
-        output = OutputOptions(min_score=clip.min_score, category_ids=clip.category_ids or ())
-        task = Task.INSTANCE_SEGMENTATION
-        result = await ask(client, frame, model=clip.model_id, task=task, output=output)
-        return await asyncio.to_thread(shapes_of, result.segments, clip.fineness)
     width, height = await asyncio.to_thread(_upright_size, frame)
     points = tuple(Point(p.x * width, p.y * height, p.positive) for p in relative)
     result = await ask(client, frame, model=clip.model_id, prompts=[Prompt(points=points)])
     clip.marks[index] = points
     return await asyncio.to_thread(shapes_of, result.segments, clip.fineness, label=UNNAMED)
+
+
+async def _everything(client: AsyncClient, clip: Clip, index: int) -> list[Shape]:
+    shapes: list[Shape] = []
+    async for found in followed(client, clip, [index]):
+        shapes = await asyncio.to_thread(track_shapes, found, clip)
+    if index > 0:
+        # Followed from the first picture on, they may have got other numbers by then.
+        shapes = [{**shape, "group_id": None} for shape in shapes]
+    return shapes
 
 
 def _upright_size(frame: bytes) -> tuple[int, int]:

@@ -47,8 +47,8 @@ async def events(client: AsyncClient, clip: Clip, first: int, last: int) -> Asyn
     results: dict[str, dict[str, list[Shape]]] = {}
     try:
         for passage in _passages(clip, first, last):
-            async for found in _followed(client, clip, passage):
-                shapes = await asyncio.to_thread(_shapes, found, clip)
+            async for found in followed(client, clip, passage):
+                shapes = await asyncio.to_thread(track_shapes, found, clip)
                 if first <= found.frame_index <= last:
                     results[str(found.frame_index)] = {"masks": shapes}
                 yield _event("progress", current_frame=found.frame_index)
@@ -75,9 +75,14 @@ def _passages(clip: Clip, first: int, last: int) -> list[Sequence[int]]:
     return passages
 
 
-async def _followed(
+async def followed(
     client: AsyncClient, clip: Clip, order: Sequence[int]
 ) -> AsyncIterator[VideoFrameResult]:
+    """Follow what is marked, or everything, through frames in this order.
+
+    Raises:
+        DiptychError: the session failed, or refused something.
+    """
     everything = clip.category_ids is not None
     output = OutputOptions(
         min_score=clip.min_score if everything else None, category_ids=clip.category_ids or ()
@@ -113,7 +118,8 @@ async def _send(
     session.finish()
 
 
-def _shapes(found: VideoFrameResult, clip: Clip) -> list[Shape]:
+def track_shapes(found: VideoFrameResult, clip: Clip) -> list[Shape]:
+    """Give the shapes of a frame; those of what nobody marked have a number for each object."""
     shapes: list[Shape] = []
     for each in found.objects:
         own = each.object_id < _OWN_IDS
