@@ -36,7 +36,7 @@ def params(**found: Any) -> dict[str, Any]:
         (params(conf_threshold="x"), 400, "INVALID_REQUEST", "conf_threshold"),
         (params(filter_classes=["dog"]), 400, "INVALID_REQUEST", "fake knows no 'dog', only thing"),
         (params(marks=[{"type": "circle"}]), 400, "INVALID_REQUEST", "marks[0]: expected a point"),
-        (params(marks=[{**BOXES[0], "label": 0}]), 400, "INVALID_REQUEST", "click on it"),
+        (params(marks=[{**BOXES[0], "label": 0}]), 400, "INVALID_REQUEST", "a point on it is"),
         (params(marks=[*BOXES, POINT]), 400, "INVALID_REQUEST", "none is around the point"),
         (params(marks=[{**POINT, "label": 0}]), 400, "INFERENCE_ERROR", "prompts[0]"),
         (params(marks=7), 400, "INVALID_REQUEST", "marks: expected a list, got int"),

@@ -60,7 +60,8 @@ def test_specks_are_left_out_and_told() -> None:
     shapes = shapes_of([segment], 0.001)
     assert len(shapes) == 2  # the second part is no speck
     assert shapes[0]["iou"] == pytest.approx(2300 / 2315, abs=1e-4)
-    assert len(shapes_of([segment], 0.0)) == 7
+    finest = shapes_of([segment], 0.0001)  # the slider's left end
+    assert (len(finest), finest[0]["iou"]) == (7, 1.0)
 
 
 def test_keypoints_are_points_in_a_group_with_their_box() -> None:
