@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -136,6 +137,26 @@ def test_everything_of_some_classes_is_followed(served: Any) -> None:
         starts = [each.start for each in service.video_requests if each.HasField("start")]
         assert [start.track_all for start in starts] == [True] * 3
         assert [list(start.output.category_ids) for start in starts] == [[1], [], []]
+
+
+def test_who_goes_away_leaves_no_session_behind(served: Any) -> None:
+    with FakeSegmentService(["fake"]) as service, served(service.address) as http:
+        service.delay_s = 0.05
+        tool = SimpleNamespace(http=http, post=lambda path, **body: http.post(path, json=body))
+        clip_id = opened(tool, FRAMES * 20)
+        click(tool, clip_id, 0, (X, Y, 1))
+        body = {"session_id": clip_id}
+        with http.stream("POST", "/v1/video/propagate/stream", json=body) as answer:
+            lines = answer.iter_lines()
+            while "progress" not in next(lines):
+                pass
+            assert service.video_session_count == 1
+        for _ in range(2000):
+            if not service.video_session_count:
+                break
+            time.sleep(0.01)
+        assert service.video_session_count == 0
+        assert sum(each.HasField("frame") for each in service.video_requests) < 100
 
 
 @pytest.mark.parametrize(

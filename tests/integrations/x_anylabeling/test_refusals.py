@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from serving_helpers import picture, png
 
@@ -74,6 +79,17 @@ def test_a_body_that_is_too_large_is_read_to_its_end_and_refused(tool: Any) -> N
     assert tool.http.get("/health").json()["status"] == "healthy"
 
 
+def test_a_body_that_does_not_come_is_waited_for_no_longer(
+    tool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diptych_x_anylabeling.bodies._READ_S", 0.05)
+    url = tool.http.base_url
+    with socket.create_connection((url.host, url.port)) as connection:
+        connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        head = connection.makefile("rb").readline()
+    assert head == b"HTTP/1.1 408 body: expected all of it within 0.05 s\r\n"
+
+
 def test_a_gateway_that_is_away_is_told_and_found_again(served: Any) -> None:
     with served("127.0.0.1:9", timeout_s=1.0) as http:
         answer = http.get("/v1/models")
@@ -111,6 +127,19 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
             read_options(wrong.split())
         assert ended.value.code == 2
         assert wrong.split()[0] in capsys.readouterr().err
+
+
+def test_the_process_says_where_it_listens_and_ends_when_told(address: str) -> None:
+    command = [sys.executable, "-m", "diptych_x_anylabeling", "--address", address, "--port", "0"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        listed = httpx.get(f"{url}/v1/models", trust_env=False, verify=False).json()["data"]
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert "fake" in listed
+    assert (process.returncode, said) == (0, "")
 
 
 def test_a_port_that_is_taken_is_told(
