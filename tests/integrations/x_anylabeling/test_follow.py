@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import struct
 import time
+import zlib
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from fake_video import DRIFT, drift
+from PIL import Image
 from serving_helpers import picture, png
 
 from diptych import Mask, Segment, VideoObject
@@ -157,6 +161,36 @@ def test_who_goes_away_leaves_no_session_behind(served: Any) -> None:
             time.sleep(0.01)
         assert service.video_session_count == 0
         assert sum(each.HasField("frame") for each in service.video_requests) < 100
+
+
+def bomb(kind: str) -> bytes:
+    """The head of a picture that says it has 400 million pixels."""
+    out = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(out, kind)
+    data = bytearray(out.getvalue())
+    if kind == "PNG":
+        data[16:24] = struct.pack(">II", 20_000, 20_000)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    else:
+        data[18:26] = struct.pack("<II", 20_000, 20_000)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [bomb("PNG"), bomb("BMP"), b"BM", b"RIFF", b"\xff\xd8\xff"],
+    ids=["png-bomb", "bmp-bomb", "bmp", "riff", "jpeg"],
+)
+def test_a_picture_that_cannot_be_read_is_told(tool: Any, picture: bytes) -> None:
+    answer = click(tool, opened(tool, [picture]), 0, (X, Y, 1))
+    assert (answer.status_code, answer.json()["error"]["code"]) in (
+        (400, "INVALID_IMAGE"),
+        (413, "INVALID_IMAGE"),
+    )
+    marks = [{"type": "point", "data": [1, 1], "label": 1}]
+    image = base64.b64encode(picture).decode()
+    answer = tool.post("/v1/predict", model="fake", image=image, params={"marks": marks})
+    assert answer.json()["error"]["code"] == "INVALID_IMAGE", answer.text
 
 
 @pytest.mark.parametrize(

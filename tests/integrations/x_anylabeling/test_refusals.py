@@ -79,6 +79,16 @@ def test_a_body_that_is_too_large_is_read_to_its_end_and_refused(tool: Any) -> N
     assert tool.http.get("/health").json()["status"] == "healthy"
 
 
+def test_a_fault_of_ours_is_told_and_logged(
+    tool: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("diptych_x_anylabeling.app.describe", None)
+    answer = tool.http.get("/v1/models/fake/info")
+    assert answer.status_code == 500
+    assert answer.reason_phrase == "internal error, see the log of diptych-x-anylabeling"
+    assert "/v1/models/fake/info failed" in caplog.text
+
+
 def test_a_body_that_does_not_come_is_waited_for_no_longer(
     tool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
