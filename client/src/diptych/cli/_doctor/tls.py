@@ -80,7 +80,7 @@ def _untrusted(
         fix = "use one of these names in the address, or a certificate with this name"
     elif code == _EXPIRED and ended:
         text = f"its certificate expired at {shown.get('not_after')}"
-        fix = "renew it on the server; if that date is in the future, set this machine's clock"
+        fix = "renew it on the server; if today is before that, set this machine's clock"
     elif code == _EXPIRED:
         text, fix = "the certificate of its authority has expired", "renew the authority's"
     elif code == _NOT_YET:
