@@ -151,7 +151,7 @@ def test_what_a_camera_is_called_on_each_system(monkeypatch: pytest.MonkeyPatch)
 def test_a_camera_that_is_not_there(service: FakeSegmentService) -> None:
     done = run(service, "v4l2:///dev/video99")
     assert done.exit_code == 4
-    assert done.stderr.startswith("diptych: v4l2:///dev/video99: expected a video file: No such")
+    assert done.stderr.startswith("diptych: v4l2:///dev/video99: cannot be opened: No such")
     done = run(service, "camera:one")
     assert (done.exit_code, "expected a number" in done.stderr) == (2, True)
     with pytest.raises(VideoFileError, match="PyAV cannot open it here"):

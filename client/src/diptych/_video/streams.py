@@ -65,7 +65,8 @@ def opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         container = av.open(place, format=kind, timeout=timeout, options=_OPTIONS.get(scheme))
     except av.FFmpegError as error:
-        raise VideoFileError(f"{name}: expected a video file: {error.strerror}") from error
+        expected = "expected a video file" if isinstance(path, Path) else "cannot be opened"
+        raise VideoFileError(f"{name}: {expected}: {error.strerror}") from error
     except ValueError as error:  # a kind of device of another system
         raise VideoFileError(f"{name}: PyAV cannot open it here: {error}") from error
     with container:
