@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from diptych.cli import main
+from diptych_runtime.release import RELEASE
 
 TOKEN = "diptych_for-the-doctor"
 
@@ -50,6 +51,7 @@ async def test_a_token_that_is_taken_missing_or_unknown(stage: Any, tmp_path: Pa
     checks = await told(stage.address, code=1)
     assert checks["token"]["text"] == "none is sent, and the server asks for one"
     assert checks["health"]["status"] == "ok"
+    assert checks["health"]["facts"]["release"] == RELEASE
     checks = await told(stage.address, "--token-file", str(wrong), code=1)
     assert "TOKEN_INVALID" in checks["token"]["text"]
     assert "diptych_of-somebody-else" not in json.dumps(checks)

@@ -6,8 +6,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
+import grpc
+
 from ... import (
+    DEFAULT,
     AuthenticationError,
+    Client,
     DeadlineExceededError,
     DiptychError,
     KnownModel,
@@ -16,6 +20,7 @@ from ... import (
     ServingStatus,
     UnavailableError,
 )
+from ...wire.health import health_request, release_of
 from .._cards import known_models
 from .._exits import describe
 from .case import Case
@@ -44,19 +49,33 @@ def check_health(case: Case) -> Iterator[Finding]:
     try:
         with case.client() as client:
             status = client.health()
+            took_ms = round((time.monotonic() - begun) * 1000)
+            release = _release(client)
     except (DiptychError, OSError, ValueError) as error:
         # Without a reason it was gRPC that spoke, and the checks before this one say why.
         ours = isinstance(error, DiptychError) and error.reason
         yield failed("health", describe(error), advice(error) if ours else "see what failed above")
         return
-    took_ms = round((time.monotonic() - begun) * 1000)
-    text = f"{status.value}, after {took_ms} ms"
-    facts = {"status": status.value, "ms": took_ms}
+    software = f"diptych {release}" if release else "a server that does not tell its release"
+    text = f"{software}: {status.value}, after {took_ms} ms"
+    facts = {"status": status.value, "ms": took_ms, "release": release}
     if status is ServingStatus.SERVING:
         yield ok("health", text, **facts)
     else:
         fix = "wait until its models are loaded, or look at its log"
         yield failed("health", text, fix, **facts)
+
+
+def _release(client: Client) -> str:
+    wire = client._wire
+    request, metadata = health_request(""), wire.metadata()
+    try:
+        _, call = wire.health.with_call(
+            request, timeout=wire.deadline(DEFAULT).left(), metadata=metadata
+        )
+    except grpc.RpcError:
+        return ""
+    return release_of(call.trailing_metadata())
 
 
 def check_token(case: Case) -> Iterator[Finding]:
