@@ -226,9 +226,10 @@ def test_a_server_that_wants_a_certificate_of_the_client(pki: Pki, stranger: Pki
 def test_files_that_are_not_there_hide_nothing(plain: FakeSegmentService) -> None:
     checks = told(plain.address, "--ca", "/none/ca.crt", "--token-file", "/none/token", code=1)
     assert "/none/ca.crt" in checks["encryption"]["text"]
-    assert checks["tls"]["status"] == "skipped"
-    assert checks["token"]["status"] == "failed"
+    assert checks["tls"]["status"] == checks["token"]["status"] == "skipped"
     assert checks["connection"]["status"] == "ok"
+    checks = told(plain.address, "--token-file", "/none/token", code=1)
+    assert checks["token"]["text"] == "/none/token: no such file or directory"
     alone = told(plain.address, "--cert", "/none/own.crt", code=1)
     assert "cert and key together" in alone["encryption"]["text"]
 
@@ -280,6 +281,15 @@ def test_a_proxy_that_refuses(page: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "alice" not in json.dumps(checks)
     assert checks["proxy"]["facts"] == {"url": f"http://{page}", "variable": "http_proxy"}
     assert f"the proxy http://{page} answered" in checks["connection"]["text"]
+
+
+def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{held.getsockname()[1]}")
+        check = told("gateway.example:50051", code=1)["connection"]
+    assert "of http_proxy cannot be reached: connection refused" in check["text"]
+    assert "no_proxy=gateway.example" in check["fix"]
 
 
 def test_the_text_is_one_line_for_each_check_and_holds_no_secret(

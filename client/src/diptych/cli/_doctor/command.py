@@ -22,7 +22,7 @@ from .._options import connection_options_within
 from .._security import security_given, tls_given
 from . import models, network, server, settings, tls
 from .case import Case
-from .findings import Check, Finding, State, bounded, failed
+from .findings import Check, Finding, State, bounded, failed, said
 from .privacy import redactor
 
 _TIMEOUT_S = 15.0
@@ -84,8 +84,10 @@ def _case(given: str | None, option: str, timeout: float) -> Case:
     target = problem = tls_problem = ""
     try:
         options = resolve_tls(tls_given())
-    except ValueError as error:
-        tls_problem = str(error)
+        if options is not None:
+            options.read()
+    except (OSError, ValueError) as error:
+        tls_problem = said(error)
     try:
         encrypted = options is not None or bool(tls_problem)
         target = resolve_address(given, encrypted=encrypted)
@@ -112,21 +114,21 @@ def _examined(case: Case, *, ask: bool) -> Iterator[Finding]:
         ("proxy", partial(settings.check_proxy, case)),
         ("encryption", partial(settings.check_files, case)),
     ]
-    reachable = bool(case.target) and not case.tls_problem
+    usable = not case.tls_problem
     speaking = network.check_plain if case.tls is None else tls.check_tls
-    for name, examine in (
-        ("name", network.check_name),
-        ("connection", network.check_port),
-        ("tls" if case.tls else "protocol", speaking),
-        ("token", server.check_token),
-        ("health", server.check_health),
+    for name, examine, can in (
+        ("name", network.check_name, True),
+        ("connection", network.check_port, True),
+        ("tls" if case.tls or case.tls_problem else "protocol", speaking, usable),
+        ("token", server.check_token, usable),
+        ("health", server.check_health, usable),
     ):
         chosen = partial(examine, case)
         unreachable = partial(settings.check_unreachable, name, case)
-        checks.append((name, chosen if reachable else unreachable))
+        checks.append((name, chosen if case.target and can else unreachable))
     for name, check in checks:
         yield from bounded(name, check, seconds)
-    if reachable:
+    if case.target and usable:
         yield from _models(case, seconds, ask=ask)
 
 

@@ -17,7 +17,7 @@ _SETTINGS, _TLS_ALERT, _FRAME_HEAD = 4, b"\x15\x03", 9
 
 
 class ProxyRefusedError(OSError):
-    """The proxy does not connect to the server."""
+    """The proxy does not connect to the server, or is not there itself."""
 
 
 def dialled(case: Case, host: str, port: int) -> socket.socket:
@@ -30,9 +30,13 @@ def dialled(case: Case, host: str, port: int) -> socket.socket:
     if proxy is None:
         return socket.create_connection((host, port), timeout=case.timeout)
     place = urlsplit(os.environ[proxy.variable])
-    connection = socket.create_connection(
-        (place.hostname or "", place.port or 80), timeout=case.timeout
-    )
+    there = (place.hostname or "", place.port or 80)
+    try:
+        connection = socket.create_connection(there, timeout=case.timeout)
+    except OSError as error:
+        why = str(error.strerror or error).lower()
+        text = f"the proxy {proxy.url} of {proxy.variable} cannot be reached: {why}"
+        raise ProxyRefusedError(text) from error
     try:
         _ask_proxy(connection, proxy, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     except OSError:

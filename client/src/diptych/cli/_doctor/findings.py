@@ -55,6 +55,14 @@ def skipped(name: str, why: str) -> Finding:
     return Finding(name, State.SKIPPED, why)
 
 
+def said(error: Exception) -> str:
+    """An error of this machine as a sentence, without the number of the system."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror.lower()}"
+    return str(error)
+
+
 def bounded(name: str, check: Check, seconds: float) -> list[Finding]:
     """What a check finds within its time; a failure of the check itself is one more finding."""
     found: list[Finding] = []

@@ -47,28 +47,28 @@ def check_port(case: Case) -> Iterator[Finding]:
             dialled(case, host, port).close()
         except ProxyRefusedError as error:
             down += 1
-            fix = "let the proxy connect there, or go without: no_proxy"
+            fix = f"mend the proxy or its variable, or go without: no_proxy={host}"
             yield failed(name, f"{there}: {error}", fix)
         except OSError as error:
             down += 1
-            yield _not_there(name, case, there, error, last=down == len(case.endpoints))
+            last = down == len(case.endpoints)
+            yield _not_there(name, there, error, case.timeout, last=last)
         else:
             by = f" by {case.proxy.url}" if case.proxy else ""
             yield ok(name, f"{there} answers{by}", host=host, port=port)
 
 
-def _not_there(name: str, case: Case, there: str, error: OSError, *, last: bool) -> Finding:
-    by = f" (by the proxy {case.proxy.url})" if case.proxy else ""
+def _not_there(name: str, there: str, error: OSError, timeout: float, *, last: bool) -> Finding:
     if isinstance(error, ConnectionRefusedError):
         text, fix = "nobody listens", "start the server, or say the address where it is"
     elif isinstance(error, TimeoutError):
-        text = f"no answer within {case.timeout:g} s"
+        text = f"no answer within {timeout:g} s"
         fix = "look for a firewall on the way, and whether the machine is up"
     elif isinstance(error, socket.gaierror):
         text, fix = "its name is not known", "see name"
     else:
         text, fix = str(error.strerror or error).lower(), "check the network between"
-    return (failed if last else warning)(name, f"{there}: {text}{by}", fix)
+    return (failed if last else warning)(name, f"{there}: {text}", fix)
 
 
 def _unix(name: str, case: Case) -> Finding:

@@ -24,7 +24,7 @@ from ...wire.health import health_request, release_of
 from .._cards import known_models
 from .._exits import describe
 from .case import Case
-from .findings import Finding, failed, ok, skipped, warning
+from .findings import Finding, failed, ok, said, skipped, warning
 
 _CLOCK_TOLERANCE = timedelta(seconds=5)
 _UNKNOWN_TOKEN = "diptych-doctor-asks-whether-tokens-are-checked"
@@ -54,7 +54,8 @@ def check_health(case: Case) -> Iterator[Finding]:
     except (DiptychError, OSError, ValueError) as error:
         # Without a reason it was gRPC that spoke, and the checks before this one say why.
         ours = isinstance(error, DiptychError) and error.reason
-        yield failed("health", describe(error), advice(error) if ours else "see what failed above")
+        text = describe(error) if isinstance(error, DiptychError) else said(error)
+        yield failed("health", text, advice(error) if ours else "see what failed above")
         return
     software = f"diptych {release}" if release else "a server that does not tell its release"
     text = f"{software}: {status.value}, after {took_ms} ms"
@@ -92,14 +93,15 @@ def check_token(case: Case) -> Iterator[Finding]:
         yield skipped(name, f"{_source(case)}; {why}" if sent else f"none is sent; {why}")
         return
     except (OSError, ValueError) as error:
-        yield failed(name, describe(error), "name a file that holds the token alone, and use TLS")
+        text = said(error).removeprefix("token: ")
+        yield failed(name, text, "name a file that holds the token alone, and use TLS")
         return
     if not sent:
         yield ok(name, "none is sent, and none is asked for", sent=False, checked=False)
         return
     checked = _checks_tokens(case)
-    said = "taken" if checked else "but the server asks for none, so it was not checked"
-    yield ok(name, f"{_source(case)}; {said}", sent=True, checked=checked)
+    how = "taken" if checked else "but the server asks for none, so it was not checked"
+    yield ok(name, f"{_source(case)}; {how}", sent=True, checked=checked)
 
 
 def _refused(name: str, error: AuthenticationError, case: Case) -> Finding:

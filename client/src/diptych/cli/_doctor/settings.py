@@ -58,16 +58,13 @@ def check_files(case: Case) -> Iterator[Finding]:
     """Whether the files of TLS can be read and go together."""
     name = "encryption"
     if case.tls_problem:
-        yield failed(name, case.tls_problem, "name files that go together, or leave them out")
+        fix = "name PEM files that can be read and go together, or leave them out"
+        yield failed(name, case.tls_problem, fix)
         return
     if case.tls is None:
         yield ok(name, "none is asked for: plain text", tls=False)
         return
-    try:
-        ca, cert, _ = case.tls.read()
-    except (OSError, ValueError) as error:
-        yield failed(name, str(error), "name a PEM file that can be read")
-        return
+    ca, cert, _ = case.tls.read()
     trusted = os.fspath(case.tls.ca) if case.tls.ca else "the public authorities of gRPC"
     shown = ", and a certificate of its own is shown" if cert else ""
     facts = {"tls": True, "ca": trusted, "client_certificate": bool(cert)}
@@ -90,4 +87,4 @@ def _ends(pem: bytes) -> str:
 
 def check_unreachable(name: str, case: Case) -> Iterator[Finding]:
     """For what needs an address where there is none."""
-    yield skipped(name, case.problem or case.tls_problem)
+    yield skipped(name, "see address" if case.problem else "see encryption")
