@@ -12,7 +12,7 @@ import click
 from .. import Box, Client, Mask, OutputOptions, Point, Prompt, Task
 from .._transport.timeouts import DEFAULT_TIMEOUT_S
 from ..documents.prompts import prompts_from_json
-from ._security import SECURITY_OPTIONS, security
+from ._security import security, security_options
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -116,8 +116,11 @@ def _decorated(options: Sequence[Callable[[Any], Any]]) -> Callable[[_F], _F]:
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def connection_options_within(timeout: float) -> Callable[[_F], _F]:
-    """Options on the server, with a default for ``--timeout`` in seconds."""
+def connection_options_within(timeout: float, *, existing_files: bool = True) -> Callable[[_F], _F]:
+    """Options on the server, with a default for ``--timeout`` in seconds.
+
+    Files that are not there are wrong usage, unless the command looks at them itself.
+    """
     return _decorated(
         [
             click.option("--address", metavar="HOST:PORT", help="Gateway or model service."),
@@ -129,7 +132,7 @@ def connection_options_within(timeout: float) -> Callable[[_F], _F]:
                 metavar="SECONDS",
                 help="Longest wait for an answer.",
             ),
-            *SECURITY_OPTIONS,
+            *security_options(existing=existing_files),
         ]
     )
 
