@@ -227,6 +227,8 @@ async def _see_answers_and_refusals(seeing: Seeing) -> None:
         await seeing.ask("POST", path, headers={"Origin": "https://evil.example"}, **good)
         await seeing.ask("POST", path, **stage.form(tusk=1))
         await seeing.ask("POST", path, json={})
+        if path != "/api/compare/stream":
+            await seeing.ask("POST", path, headers={"Accept": "image/gif"}, **good)
         await seeing.ask_unfinished(path, MAX_REQUEST_BYTES + 1)
     await seeing.ask("POST", EXPORT, **export())
     await seeing.ask("POST", EXPORT, headers={"Origin": "https://evil.example"}, **export())
