@@ -30,7 +30,8 @@ PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 # Only files whose SHA-256 is in a lock.
 LOCKED_INSTALL := $(PIP_INSTALL) --require-hashes --no-build-isolation
 
-DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway evaluation
+DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml integrations/*/pyproject.toml)) \
+	gateway evaluation
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 SPACE := $(subst ,, )
 ifeq ($(VENV),.venv)
@@ -43,7 +44,9 @@ endif
 # start hundreds of processes, and each would compile our sources again where nothing may be kept.
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SPECIAL := gpu browser compose deploy ray
-NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL))
+# Label tools whose own SDK is tested with in an environment of its own.
+TOOLS_APART := label_studio cvat
+NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL) $(TOOLS_APART))
 
 .PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray chaos fuzz soak mutants \
 	lint lint-types lint-forge docs services locks audit docs-tables \
@@ -144,7 +147,7 @@ certs: $(READY) ## Throw-away certificates in certs/, and the settings that use 
 
 test: $(READY) $(PROTO_TOOLS)/.done ## All tests that need no special machine
 	@$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "$(NOT_HERE)" \
-		$(addprefix --ignore=tests/,$(SPECIAL)) $(ARGS)
+		$(addprefix --ignore=tests/,$(SPECIAL) $(addprefix integrations/,$(TOOLS_APART))) $(ARGS)
 
 test-gpu: $(READY) ## Tests that need an accelerator
 	@$(call run_folder,gpu)
@@ -278,4 +281,4 @@ demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores
 
 clean: ## Remove the environment, tools, caches and outputs
 	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out
-	@find client services gateway evaluation tests proto demo-weights benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+	@find client services gateway evaluation integrations tests proto demo-weights benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
