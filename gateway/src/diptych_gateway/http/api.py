@@ -24,6 +24,7 @@ from diptych.wire.comparison import read_comparison
 from diptych.wire.replies import read_result
 from diptych_runtime.calls import HeldBytes, RequestBytes, log_fields
 from diptych_runtime.engine.errors import Reason, ServiceError, draining, invalid
+from diptych_runtime.release import RELEASE, REVISION
 
 from .. import metrics
 from ..backend.images import ImageCache, SentImage
@@ -68,6 +69,16 @@ class About(TypedDict):
 
     grpc_port: int
     tls: bool
+
+
+class Version(TypedDict):
+    """Which release runs."""
+
+    version: str
+    revision: str
+    """The commit that it was built from; empty where the build did not say."""
+    contract: str
+    """The package of the gRPC services, which gains fields and never loses one."""
 
 
 class Api:
@@ -119,6 +130,11 @@ class Api:
     async def server(self, request: Request) -> Response:
         """Where gRPC is served on this host, and whether callers speak TLS."""
         return _json_response(self._about())
+
+    async def version(self, request: Request) -> Response:
+        """Which release runs, and the contract that it speaks."""
+        contract = pb.SegmentRequest.DESCRIPTOR.file.package
+        return _json_response(Version(version=RELEASE, revision=REVISION, contract=contract))
 
     async def segment(self, request: Request) -> Response:
         """What one model finds in a picture."""

@@ -18,7 +18,7 @@ from diptych.documents.types import (
 )
 
 from .. import events, problems, video_socket
-from ..api import About, Alive, Ready
+from ..api import About, Alive, Ready, Version
 from ..export.api import MEDIA_TYPES, ZIP, FormatDocument
 from ..export.body import ExportBody
 from ..guard import Endpoint
@@ -39,6 +39,7 @@ _ANSWERS = {
     "/api/models/{model_id}": ModelDocument,
     "/api/cards": CardsDocument,
     "/api/server": About,
+    "/version": Version,
     "/api/export": list[FormatDocument],
     "/api/segment": ResultDocument,
     "/api/compare": ComparisonDocument,
@@ -55,6 +56,7 @@ _TAG_OF = {
     "/api/models/{model_id}": "Models",
     "/api/cards": "Models",
     "/api/server": "Server",
+    "/version": "Server",
     "/api/openapi.json": "Server",
     "/healthz": "Server",
     "/readyz": "Server",
@@ -75,6 +77,7 @@ _CODES = {
     "/api/compare/stream": _OF_COMPARING,
     "/api/cards": (*_OF_READING, 503),
     "/api/server": (401, 403),
+    "/version": (401, 403),
     "/api/export": (401, 403),
     "/metrics": (*_OF_READING, 503),
     "/readyz": (503,),
