@@ -136,6 +136,8 @@ eval-demo: $(READY) ## All models against the truth of 50 drawn scenes; the repo
 	@$(BIN)/python eval_demo.py
 
 # What WEIGHTS says goes before what .env says.
+# The runner reads what processes write, so that none of them sees a terminal.
+up ray: export DIPTYCH_LOG_FORMAT := $(or $(DIPTYCH_LOG_FORMAT),$(shell test -t 2 && echo text || echo json))
 up: $(READY) ## Page on localhost:8080, gateway on 50051, models from 50061 on; Ctrl-C stops them
 	@$(BIN)/python official_weights.py demo-out/weights.env
 	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho -e .env,demo-out/weights.env start
