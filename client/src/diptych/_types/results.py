@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections import Counter
@@ -118,9 +117,9 @@ class SegmentResult:
 
     def to_json(self) -> str:
         """This answer as JSON, as ``diptych segment --json`` and HTTP give it."""
-        from ..documents.results import result_document
+        from ..documents.results import json_text, result_document
 
-        return json.dumps(result_document(self), ensure_ascii=False, allow_nan=False)
+        return json_text(result_document(self))
 
     @staticmethod
     def from_json(text: str | bytes) -> SegmentResult:
@@ -304,9 +303,9 @@ class Comparison:
 
     def to_json(self) -> str:
         """This comparison as JSON, as ``diptych compare --json`` and HTTP give it."""
-        from ..documents.results import comparison_document
+        from ..documents.results import comparison_document, json_text
 
-        return json.dumps(comparison_document(self), ensure_ascii=False, allow_nan=False)
+        return json_text(comparison_document(self))
 
     @staticmethod
     def from_json(text: str | bytes) -> Comparison:

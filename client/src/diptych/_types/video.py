@@ -85,6 +85,24 @@ class VideoFrameResult:
 
         return frame_png(self)
 
+    def to_json(self) -> str:
+        """This frame as JSON, as ``diptych video --json`` and HTTP give it."""
+        from ..documents.results import json_text
+        from ..documents.video import video_frame_document
+
+        return json_text(video_frame_document(self))
+
+    @staticmethod
+    def from_json(text: str | bytes) -> VideoFrameResult:
+        """Read a frame from its JSON; equal to what was written.
+
+        Raises:
+            ValueError: it is no such document, or one of a later version.
+        """
+        from ..documents.reading import frame_from_json
+
+        return frame_from_json(text)
+
     def to_supervision(self) -> supervision.Detections:
         """As ``supervision.Detections`` with ``tracker_id``; hidden objects are left out.
 

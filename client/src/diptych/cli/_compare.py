@@ -61,7 +61,7 @@ def compare(
     # Before it is shown: who reads only the first lines still gets the figure.
     unsaved = figures.save(0, comparison, image) if figures and comparison.results else None
     if as_json:
-        print_json({"source": str(image), **comparison_document(comparison)})
+        print_json(comparison_document(comparison))
     else:
         _print_tables(comparison)
     errors = [outcome.error for outcome in comparison.results if outcome.error]

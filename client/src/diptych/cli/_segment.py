@@ -11,7 +11,7 @@ import click
 from .. import Client, ManyItem, SegmentResult
 from .._many.again import DEFAULT_PATIENCE_S
 from .._pictures.images import list_images
-from ..documents.results import error_document, result_document
+from ..documents.results import failure_document, result_document
 from ..formats import Picture
 from ._asking import ask_options, asked
 from ._exits import FAILED, exit_code_of_all, report
@@ -72,7 +72,7 @@ def segment(
                 files.write([Picture.of(images[0].name, result)], client)
         # Before it is shown: who reads only the first lines still gets the figure.
         unsaved = figures.save(0, result, images[0]) if figures else None
-        _show_one(images[0], result, as_json)
+        _show_one(result, as_json)
         if unsaved is not None:
             report(unsaved)
             click.get_current_context().exit(FAILED)
@@ -115,9 +115,9 @@ def _segment_all(
         click.get_current_context().exit(exit_code_of_all(errors) if failed_all else FAILED)
 
 
-def _show_one(path: Path, result: SegmentResult, as_json: bool) -> None:
+def _show_one(result: SegmentResult, as_json: bool) -> None:
     if as_json:
-        print_json({"source": str(path), **result_document(result)})
+        print_json(result_document(result))
         return
     from ._tables import headline, segment_table, stdout
 
@@ -129,12 +129,9 @@ def _show_one(path: Path, result: SegmentResult, as_json: bool) -> None:
 
 def _show_item(path: Path, item: ManyItem, as_json: bool) -> None:
     if as_json:
-        found = (
-            result_document(item.result)
-            if item.result
-            else {"error": error_document(item.error or RuntimeError("no answer"))}
-        )
-        print_json({"source": str(path), **found}, indent=None)
+        error = item.error or RuntimeError("no answer")
+        found = result_document(item.result) if item.result else failure_document(error, str(path))
+        print_json(found, indent=None)
     elif item.result is not None:
         from ._tables import headline
 

@@ -10,7 +10,12 @@ from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Route
 
 from diptych.documents.cards import CardsDocument
-from diptych.documents.types import ComparisonDocument, ModelDocument, ResultDocument
+from diptych.documents.types import (
+    ComparisonDocument,
+    ModelDocument,
+    ResultDocument,
+    VideoFrameDocument,
+)
 
 from .. import events, problems, video_socket
 from ..api import About, Alive, Ready
@@ -76,6 +81,7 @@ _STREAM = (
     "Server-sent events, whose data is JSON: `outcome`, an Outcome, for each model as it answers; "
     "then `agreements`, a list of Agreement; `error`, a Problem, if it breaks off."
 )
+_SOCKET = "A video session: JSON and files, as the documentation says; a `frame` is a VideoFrame."
 _REQUEST_ID = {"schema": {"type": "string"}, "description": "The request, as in the server's log."}
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"const": "Bearer"}}},
@@ -96,7 +102,7 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": _paths(routes),
         "x-websockets": {
-            video_socket.PATH: "A video session: JSON and frames, as the documentation says."
+            video_socket.PATH: _SOCKET,
         },
         "components": {
             "schemas": _schemas(),
@@ -215,7 +221,7 @@ def _schemas() -> dict[str, Schema]:
 @functools.cache
 def _document_schemas() -> Schemas:
     made = Schemas(taken=_form_schemas())
-    for kind in (*_ANSWERS.values(), Problem):
+    for kind in (*_ANSWERS.values(), VideoFrameDocument, Problem):
         made.of(kind)
     return made
 
