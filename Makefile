@@ -50,7 +50,7 @@ TOOLS_APART := label_studio cvat
 NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL) $(TOOLS_APART))
 
 .PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray chaos fuzz soak mutants \
-	lint lint-types lint-forge docs services locks audit docs-tables release-files release-check \
+	lint lint-types lint-forge docs services locks audit docs-tables notebooks release-files release-check \
 	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
@@ -256,6 +256,9 @@ audit: $(LOCK_TOOLS)/.done ## Known vulnerabilities of what the images hold (ask
 
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py
+
+notebooks: $(READY) ## Run docs/notebooks against `make up`, and write the pages that show them
+	@$(BIN)/python docs/tools/notebooks.py
 
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
