@@ -233,12 +233,19 @@ def test_they_are_sequences_that_are_true_though_empty() -> None:
     assert [s.label for s in found] == ["cat", "dog", "dog"]
     assert repr(found) == "SegmentResult('sam-2', 80x60 px, 2 dog, 1 cat)"
     assert repr(result()) == "SegmentResult('sam-2', 80x60 px, nothing)"
+    one = Segment(0.9, Box(1, 2, 30.25, 40), Mask.from_array(np.eye(60, 80)), "dog", area=60)
+    assert repr(one) == "Segment('dog', score 0.90, box (1, 2, 30.25, 40), 60 px)"
+    assert repr(Segment(0.5)) == "Segment('object', score 0.50)"
     many = result(*(segment(str(n)) for n in range(7)))
     assert repr(many).endswith("px, 1 0, 1 1, 1 2, 1 3, 1 4, …)")
     kept = comparison()
     assert (len(kept), "a" in kept, "x" in kept) == (3, True, False)
     assert [one.model_id for one in kept] == ["a", "b", "c"]
     assert repr(kept) == "Comparison(a: 1, b: 2, c: failed)"
+    assert kept[0] is kept["a"]
+    assert kept[-1].result is None
+    with pytest.raises(IndexError):
+        kept[3]
     for empty in (result(), Comparison((), ()), VideoFrameResult(0, 0, (), SIZE)):
         assert len(empty) == 0
         assert empty

@@ -48,3 +48,13 @@ class Segment:
     """What to send as a prompt's mask to refine this answer; only when asked for."""
     source_iou: float | None = None
     """Overlap with the mask of the detector that prompted it; cascades only."""
+
+    def __repr__(self) -> str:
+        told = [repr(self.label or "object"), f"score {self.score:.2f}"]
+        if self.box is not None:
+            told.append(f"box ({', '.join(f'{edge:g}' for edge in self.box)})")
+        if self.mask is not None:
+            told.append(f"{self.area} px")
+        if self.keypoints:
+            told.append(f"{len(self.keypoints)} keypoints")
+        return f"Segment({', '.join(told)})"
