@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from .._options import Number, connect, connection_options
 from .._outputs import out_options
 from .._progress import with_progress
 from .follow import Follower, Settled
-from .live import LIVE_IN_FLIGHT, opened_stream, tell_of
+from .live import LIVE_IN_FLIGHT, end, opened_stream, tell_of
 from .output import Sink, frame_document, open_sink, picture
 from .prompts import (
     BOX_METAVAR,
@@ -215,7 +216,8 @@ class _Run:
         frames = with_progress(
             self._frames(duration_s), self._clip.frame_count, "Following", unit="frames"
         )
-        with Interrupts(self._clip.stop if isinstance(self._clip, Camera) else None) as interrupts:
+        stop = partial(end, self._clip) if isinstance(self._clip, Camera) else None
+        with Interrupts(first=stop) as interrupts:
             for frame in frames:
                 interrupts.check()
                 if not self._alive():
