@@ -31,6 +31,7 @@ from diptych_gateway.security.tokens import parse_tokens, watch_tokens
 from diptych_gateway.server import Gateway
 from diptych_gateway.settings import Endpoint
 from diptych_gateway.settings import Settings as GatewaySettings
+from diptych_x_anylabeling.options import read_options
 
 ENGINE = "# bright.py"
 BIN = Path(sys.executable).parent
@@ -203,6 +204,8 @@ def test_other_commands_exist(line: str, tmp_path: Path) -> None:
         (token_file,) = tmp_path.glob("certs/*.token")
         tokens = watch_tokens(tmp_path / "certs" / "tokens.toml").value
         assert tokens.identify(f"Bearer {token_file.read_text().strip()}").name == "me"
+    elif program == "diptych-x-anylabeling":
+        read_options(arguments)
     elif program == "docker":  # tests/compose/ runs them
         assert arguments.pop(0) == "compose"
         files = [after for word, after in pairwise(arguments) if word == "-f"]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .errors import DiptychError
-from .prompts import AutomaticOptions, PromptKind, Task
+from .prompts import AutomaticOptions, PromptKind, Task, Word
 
 if TYPE_CHECKING:
     from ..segment.v1 import ModelCard as ModelCardMessage
 
 
-class OutputKind(str, enum.Enum):
+class OutputKind(Word):
     """Something that an answer can hold."""
 
     LABEL = "label"

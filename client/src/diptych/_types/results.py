@@ -85,8 +85,11 @@ class SegmentResult:
 
     def __repr__(self) -> str:
         height, width = self.image_size
-        found = Counter(segment.label or "object" for segment in self.segments)
-        names = [f"{count} {name}" for name, count in found.most_common(5)] or ["nothing"]
+        found = Counter(segment.label for segment in self.segments)
+        names = [
+            f"{count} {name or ('object' if count == 1 else 'objects')}"
+            for name, count in found.most_common(5)
+        ] or ["nothing"]
         told = ", ".join([*names, "…"] if len(found) > 5 else names)
         return f"SegmentResult({self.model_id!r}, {width}x{height} px, {told})"
 
