@@ -16,6 +16,7 @@ from ._formats import format_files, format_options
 from ._json import print_json
 from ._options import Number, connect, connection_options
 from ._outputs import COMPARE, one_figure, out_options
+from ._progress import is_quiet, quiet_option
 
 
 @click.command(short_help="Compare what all models see in a picture.")
@@ -26,6 +27,7 @@ from ._outputs import COMPARE, one_figure, out_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with COCO RLE.")
 @out_options("Picture, models side by side; with --format a folder, with one for each model.")
 @format_options
+@quiet_option
 @connection_options
 def compare(
     image: Path,
@@ -42,7 +44,7 @@ def compare(
 ) -> None:
     """Segment a picture with every model that does the task, and see how far they agree.
 
-    Ends with an error if no model answered.
+    Ends with 1 if a model did not answer, with its error if none did.
     """
     wanted = asked(**ask)
     files = format_files(formats, tolerance, out, [image], overwrite=overwrite, below=models)
@@ -62,7 +64,7 @@ def compare(
     unsaved = figures.save(0, comparison, image) if figures and comparison.results else None
     if as_json:
         print_json(comparison_document(comparison))
-    else:
+    elif not is_quiet():
         _print_tables(comparison)
     errors = [outcome.error for outcome in comparison.results if outcome.error]
     for outcome in comparison.results:
@@ -74,7 +76,7 @@ def compare(
         click.echo("diptych: no model does this task", err=True)
     if len(errors) == len(comparison.results):
         click.get_current_context().exit(exit_code_of_all(list(errors)))
-    if unsaved is not None:
+    if errors or unsaved is not None:
         click.get_current_context().exit(FAILED)
 
 

@@ -19,7 +19,7 @@ from ._formats import FormatFiles, format_files, format_options, names_of
 from ._json import print_json
 from ._options import Number, connect, connection_options, jobs_option
 from ._outputs import SEGMENTS, Figures, is_drawn, many_figures, one_figure, out_options
-from ._progress import with_progress
+from ._progress import is_quiet, note, quiet_option, with_progress
 
 
 @click.command()
@@ -44,6 +44,7 @@ from ._progress import with_progress
     metavar="SECONDS",
     help="Of many pictures: wait for room or a model until nothing was answered for so long.",
 )
+@quiet_option
 @connection_options
 def segment(
     images: tuple[Path, ...],
@@ -109,7 +110,7 @@ def _segment_all(
             errors.append(error)
     if files is not None and pictures:
         files.write(pictures, client)
-    click.echo(f"diptych: {len(paths) - len(errors)} ok, {len(errors)} failed", err=True)
+    note(f"{len(paths) - len(errors)} ok, {len(errors)} failed")
     if errors:
         failed_all = len(errors) == len(paths)
         click.get_current_context().exit(exit_code_of_all(errors) if failed_all else FAILED)
@@ -118,6 +119,8 @@ def _segment_all(
 def _show_one(result: SegmentResult, as_json: bool) -> None:
     if as_json:
         print_json(result_document(result))
+        return
+    if is_quiet():
         return
     from ._tables import headline, segment_table, stdout
 
@@ -132,7 +135,7 @@ def _show_item(path: Path, item: ManyItem, as_json: bool) -> None:
         error = item.error or RuntimeError("no answer")
         found = result_document(item.result) if item.result else failure_document(error, str(path))
         print_json(found, indent=None)
-    elif item.result is not None:
+    elif item.result is not None and not is_quiet():
         from ._tables import headline
 
         click.echo(f"{path}: {headline(item.result, item.result.timings.total_s)}")
@@ -149,7 +152,7 @@ def _tell_left_out(folder: Path, taken: int) -> None:
         if count
     ]
     if parts:
-        click.echo(f"diptych: {folder}: {' and '.join(parts)} left out", err=True)
+        note(f"{folder}: {' and '.join(parts)} left out")
 
 
 def _expanded(images: Iterable[Path]) -> list[Path]:
@@ -164,6 +167,6 @@ def _expanded(images: Iterable[Path]) -> list[Path]:
         drawn = [one for one in found if is_drawn(one)] if path.is_dir() else []
         if drawn:
             noun = "figure" if len(drawn) == 1 else "figures"
-            click.echo(f"diptych: {path}: {len(drawn)} {noun} of pictures left out", err=True)
+            note(f"{path}: {len(drawn)} {noun} of pictures left out")
         paths += [one for one in found if one not in drawn]
     return paths

@@ -18,7 +18,7 @@ from .._interrupts import Interrupts
 from .._json import print_json
 from .._options import Number, connect, connection_options
 from .._outputs import out_options
-from .._progress import with_progress
+from .._progress import is_quiet, quiet_option, with_progress
 from .follow import Follower, Settled
 from .output import Sink, frame_document, open_sink, picture
 from .prompts import (
@@ -70,6 +70,7 @@ class _Source(click.Path):
 @click.option("--fps", type=Number(0, 1000, min_open=True), help="Of a folder of frames. [25]")
 @click.option("--json", "as_json", is_flag=True, help="A line for each frame, masks as COCO RLE.")
 @out_options("FILE.mp4, or a folder for PNGs.")
+@quiet_option
 @connection_options
 @click.pass_context
 def video(
@@ -138,7 +139,7 @@ def video(
                 follower.look_back(clip, only=direction == "backward")
         run = _Run(str(source), clip, followers, sink, as_json=as_json, titles=compare)
         run.follow(plan)
-    if not as_json:
+    if not as_json and not is_quiet():
         run.summary.show()
     ctx.exit(run.exit_code())
 
