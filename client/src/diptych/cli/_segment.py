@@ -19,6 +19,7 @@ from ._formats import FormatFiles, format_files, format_options, names_of
 from ._json import print_json
 from ._options import Number, connect, connection_options, jobs_option
 from ._outputs import SEGMENTS, Figures, is_drawn, many_figures, one_figure, out_options
+from ._pipes import PICTURES, as_given, shown_where
 from ._progress import is_quiet, note, quiet_option, with_progress
 
 
@@ -28,12 +29,15 @@ from ._progress import is_quiet, note, quiet_option, with_progress
     metavar="IMAGE...",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=PICTURES,
 )
 @click.option("--model", help="Id of the model; a model service knows its own.")
 @ask_options
 @click.option("--json", "as_json", is_flag=True, help="JSON with COCO RLE; a line per picture.")
-@out_options("Picture of the result, or for many and with --format a folder.")
+@out_options(
+    "Picture of the result, or for many and with --format a folder; - is stdout, for one file.",
+    stdout=True,
+)
 @format_options
 @jobs_option
 @click.option(
@@ -60,20 +64,25 @@ def segment(
     timeout: float,
     **ask: Any,
 ) -> None:
-    """Segment pictures, or all pictures of a folder, with one model."""
+    """Segment pictures, or all pictures of a folder, with one model.
+
+    An IMAGE is a file, a folder, or - for a picture from stdin.
+    """
     wanted = asked(**ask)
+    out, as_json, shown = shown_where(out, as_json, formats)
     paths = [images[0]] if len(images) == 1 and images[0].is_file() else _expanded(images)
     files = format_files(formats, tolerance, out, paths, overwrite=overwrite)
     if len(images) == 1 and images[0].is_file():
         figures = None if files else one_figure(out, images[0], SEGMENTS, overwrite=overwrite)
         with connect(address, timeout) as client:
             arguments = wanted.of_model(client, model)
-            result = client.segment(images[0], model=model, **arguments)
+            result = as_given(client.segment(images[0], model=model, **arguments))
             if files:
                 files.write([Picture.of(images[0].name, result)], client)
         # Before it is shown: who reads only the first lines still gets the figure.
         unsaved = figures.save(0, result, images[0]) if figures else None
-        _show_one(result, as_json)
+        if shown:
+            _show_one(result, as_json)
         if unsaved is not None:
             report(unsaved)
             click.get_current_context().exit(FAILED)
@@ -82,14 +91,14 @@ def segment(
     with connect(address, timeout) as client:
         arguments = wanted.of_model(client, model) | {"model": model}
         arguments |= {"concurrency": jobs, "patience": patience}
-        _segment_all(client, paths, arguments, as_json, figures, files)
+        _segment_all(client, paths, arguments, as_json if shown else None, figures, files)
 
 
 def _segment_all(
     client: Client,
     paths: list[Path],
     arguments: dict[str, Any],
-    as_json: bool,
+    as_json: bool | None,
     figures: Figures | None,
     files: FormatFiles | None,
 ) -> None:
@@ -104,7 +113,8 @@ def _segment_all(
             error = figures.save(number, item.result, path)
         if item.result is not None and files is not None:
             pictures.append(Picture.of(names[number], item.result))
-        _show_item(path, item, as_json)
+        if as_json is not None:
+            _show_item(path, item, as_json)
         if error is not None:
             report(error, name=str(path))
             errors.append(error)
