@@ -19,7 +19,7 @@ from .._interrupts import Interrupts
 from .._json import print_json
 from .._options import Number, connect, connection_options
 from .._outputs import out_options
-from .._progress import with_progress
+from .._progress import is_quiet, quiet_option, with_progress
 from .follow import Follower, Settled
 from .live import LIVE_IN_FLIGHT, end, opened_stream, tell_of
 from .output import Sink, frame_document, open_sink, picture
@@ -62,6 +62,7 @@ from .window import Window
 @click.option("--json", "as_json", is_flag=True, help="A line for each frame, masks as COCO RLE.")
 @click.option("--show", is_flag=True, help="In a window; closing it ends the command.")
 @out_options("FILE.mp4, or a folder for PNGs.")
+@quiet_option
 @connection_options
 @click.pass_context
 def video(
@@ -155,7 +156,7 @@ def video(
         run.follow(plan, duration)
     if isinstance(clip, Camera):
         tell_of(clip)
-    if not as_json:
+    if not as_json and not is_quiet():
         run.summary.show()
     ctx.exit(run.exit_code())
 
