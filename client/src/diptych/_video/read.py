@@ -82,7 +82,7 @@ class VideoReader(ABC):
 
     def __repr__(self) -> str:
         height, width = self.size
-        return f"{type(self).__name__}({str(self.path)!r}, {width}x{height}, {self.fps:g} fps)"
+        return f"VideoReader({str(self.path)!r}, {width}x{height}, {self.fps:g} fps)"
 
 
 def read_video(
