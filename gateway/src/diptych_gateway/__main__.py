@@ -12,7 +12,7 @@ import structlog
 from diptych_runtime.allocator import keep_freed_memory, keep_what_is_there
 from diptych_runtime.grpc_server.server import PortTakenError, wait_for_stop_signal
 from diptych_runtime.logs import configure, flush
-from diptych_runtime.release import RELEASE, add_version_option
+from diptych_runtime.release import add_version_option, release_fields
 from diptych_runtime.settings import SettingsError
 from diptych_runtime.watchdog import watch_loop
 
@@ -54,7 +54,7 @@ def serve(*, only_check: bool = False) -> int:
     """
     try:
         settings = read_settings()
-        configure(settings.log_level, service="gateway")
+        configure(settings.log_level, log_format=settings.log_format, service="gateway")
         warn_of_old_names()
         if only_check:
             asyncio.run(_check(settings))
@@ -93,7 +93,7 @@ async def _serve(settings: Settings) -> None:
     keep_what_is_there()
     models = {endpoint.model_id: endpoint.address for endpoint in settings.models}
     addresses = {"host": settings.host, "port": port, "http_port": gateway.http_port}
-    _log.info("serving", version=RELEASE, **addresses, models=models)
+    _log.info("serving", **release_fields(), **addresses, models=models)
     await stop_signal
     await gateway.stop()
 

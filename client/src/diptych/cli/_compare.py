@@ -10,16 +10,11 @@ import click
 from .. import Comparison
 from ..documents.results import comparison_document
 from ..formats import Picture, one_step
+from ._asking import ask_options, asked
 from ._exits import FAILED, exit_code_of_all, report
 from ._formats import format_files, format_options
 from ._json import print_json
-from ._options import (
-    Number,
-    ask_arguments,
-    ask_options,
-    connect,
-    connection_options,
-)
+from ._options import Number, connect, connection_options
 from ._outputs import COMPARE, one_figure, out_options
 
 
@@ -49,11 +44,15 @@ def compare(
 
     Ends with an error if no model answered.
     """
+    wanted = asked(**ask)
     files = format_files(formats, tolerance, out, [image], overwrite=overwrite, below=models)
     figures = None if files else one_figure(out, image, COMPARE, overwrite=overwrite)
     with connect(address, timeout) as client:
         comparison = client.compare(
-            image, models=models, match_iou=match_iou, **ask_arguments(**ask)
+            image,
+            models=models,
+            match_iou=match_iou,
+            **wanted.of_models(client, models),
         )
         for outcome in comparison.results if files else ():
             if files and outcome.result:

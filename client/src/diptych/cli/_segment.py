@@ -13,10 +13,11 @@ from .._many.again import DEFAULT_PATIENCE_S
 from .._pictures.images import list_images
 from ..documents.results import failure_document, result_document
 from ..formats import Picture
+from ._asking import ask_options, asked
 from ._exits import FAILED, exit_code_of_all, report
 from ._formats import FormatFiles, format_files, format_options, names_of
 from ._json import print_json
-from ._options import Number, ask_arguments, ask_options, connect, connection_options, jobs_option
+from ._options import Number, connect, connection_options, jobs_option
 from ._outputs import SEGMENTS, Figures, is_drawn, many_figures, one_figure, out_options
 from ._progress import with_progress
 
@@ -59,13 +60,14 @@ def segment(
     **ask: Any,
 ) -> None:
     """Segment pictures, or all pictures of a folder, with one model."""
-    arguments = ask_arguments(**ask) | {"model": model}
+    wanted = asked(**ask)
     paths = [images[0]] if len(images) == 1 and images[0].is_file() else _expanded(images)
     files = format_files(formats, tolerance, out, paths, overwrite=overwrite)
     if len(images) == 1 and images[0].is_file():
         figures = None if files else one_figure(out, images[0], SEGMENTS, overwrite=overwrite)
         with connect(address, timeout) as client:
-            result = client.segment(images[0], **arguments)
+            arguments = wanted.of_model(client, model)
+            result = client.segment(images[0], model=model, **arguments)
             if files:
                 files.write([Picture.of(images[0].name, result)], client)
         # Before it is shown: who reads only the first lines still gets the figure.
@@ -77,6 +79,7 @@ def segment(
         return
     figures = None if files else many_figures(out, paths, SEGMENTS, overwrite=overwrite)
     with connect(address, timeout) as client:
+        arguments = wanted.of_model(client, model) | {"model": model}
         arguments |= {"concurrency": jobs, "patience": patience}
         _segment_all(client, paths, arguments, as_json, figures, files)
 

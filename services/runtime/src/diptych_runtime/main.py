@@ -111,7 +111,7 @@ def _end(program: str, message: str, status: int) -> None:
 async def _serve(spec: ServiceSpec, program: str) -> None:
     settings = read_settings()
     watch_loop(program, settings.loop_timeout_s)
-    logs.configure(settings.log_level, service=spec.model_id)
+    logs.configure(settings.log_level, log_format=settings.log_format, service=spec.model_id)
     port = spec.default_port if settings.port is None else settings.port
     service = ModelService(spec.engine, settings, port=port)
     await service.start()
@@ -126,7 +126,7 @@ async def _serve(spec: ServiceSpec, program: str) -> None:
 async def _check_settings(spec: ServiceSpec) -> None:
     """Do all that a start does before it listens."""
     settings = read_settings()
-    logs.configure(settings.log_level, service=spec.model_id)
+    logs.configure(settings.log_level, log_format=settings.log_format, service=spec.model_id)
     if spec.settings:
         module, _, name = spec.settings.partition(":")
         from_environment(getattr(importlib.import_module(module), name))

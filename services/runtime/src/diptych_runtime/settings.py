@@ -32,6 +32,8 @@ class RuntimeSettings(BaseSettings):
     """Port to listen on; unset means the service's own."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe lines that the log has."""
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """How they are written; ``auto``: readable text on a terminal, else JSON."""
     reflection: bool = True
     """Serve gRPC reflection."""
     metrics_port: OptionalPort = Field(default=None, ge=0, le=65535)

@@ -16,8 +16,9 @@ from ..._batch.parts import Shard
 from ..._batch.run import InterruptedBatchError, Plan, Summary, Watcher, run_batch
 from ..._batch.sources import Source, open_source
 from ..._batch.storage import need, open_folder
+from .._asking import ask_options, asked
 from .._exits import FAILED, describe, exit_code
-from .._options import Number, ask_arguments, ask_options, connection_options
+from .._options import Number, connection_options
 from .._outputs import checked_name, is_drawn
 from .._progress import progress
 from .._security import security
@@ -120,10 +121,10 @@ def batch(
       diptych batch photos --model mask-rcnn --coco --out found
       diptych batch "photos/*.jpg" --model sam-2 --box 10,10,90,90 --shard 0/2 --out shards
     """
-    arguments = ask_arguments(**ask)
+    wanted = asked(**ask)
     try:
         need("pyarrow.parquet")
-        options = make_options(model, **arguments)
+        options = make_options(model, **wanted.arguments)
         found = open_source(source, left_out=is_drawn)
         folder = open_folder(out)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
@@ -142,6 +143,7 @@ def batch(
         jobs=jobs,
         patience=patience,
         coco=coco,
+        categories=wanted.categories,
         changed=changed,
         retry_failed=retry_failed,
     )
