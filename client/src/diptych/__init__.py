@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from ._client import Client
     from ._video.async_session import AsyncVideoSession
     from ._video.session import VideoSession
+    from .formats import coco_dataset
 
 __all__ = [
     "DEFAULT",
@@ -167,6 +168,7 @@ __all__ = [
     "VideoWriter",
     "Violation",
     "Weights",
+    "coco_dataset",
     "read_video",
     "side_by_side",
 ]
@@ -178,6 +180,7 @@ _LATE = {
     "AsyncVideoSession": "._video.async_session",
     "Client": "._client",
     "VideoSession": "._video.session",
+    "coco_dataset": ".formats",
 }
 
 
