@@ -53,7 +53,7 @@ class Backend:
         yield
         await self._pictures.stop()
 
-    @web.middleware
+    @web.middleware  # type: ignore[untyped-decorator]  # lint has no aiohttp
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             self._check_login(request)
