@@ -6,11 +6,13 @@ import click
 
 from ._cards import cards
 from ._compare import compare
+from ._completion import completion
 from ._exits import EPILOG
 from ._folder import batch, warm
 from ._health import health
 from ._installed import InstalledGroup
 from ._segment import segment
+from ._stats import stats
 from ._video import video
 
 
@@ -26,5 +28,5 @@ def main() -> None:
     """
 
 
-for _command in (segment, compare, video, batch, warm, cards, health):
+for _command in (segment, compare, video, batch, warm, cards, health, stats, completion):
     main.add_command(_command)

@@ -17,6 +17,7 @@ from ..._batch.run import InterruptedBatchError, Plan, Summary, Watcher, run_bat
 from ..._batch.sources import Source, open_source
 from ..._batch.storage import need, open_folder
 from .._asking import ask_options, asked
+from .._completion import complete_paths, model_option
 from .._exits import FAILED, describe, exit_code
 from .._options import Number, connection_options
 from .._outputs import checked_name, is_drawn
@@ -44,12 +45,13 @@ class _ShardType(click.ParamType):  # type: ignore[type-arg]  # not generic befo
 
 
 @click.command(short_help="Segment a folder or bucket into Parquet.")
-@click.argument("source", metavar="SOURCE")
-@click.option("--model", help="Id of the model; a model service knows its own.")
+@click.argument("source", metavar="SOURCE", shell_complete=complete_paths)
+@model_option
 @click.option(
     "--out",
     required=True,
     metavar="FOLDER",
+    shell_complete=complete_paths,
     callback=checked_name,
     help="For the results: a path, or an address.",
 )

@@ -13,6 +13,7 @@ import click
 
 from ... import Box, Client, Point, Task, VideoFileError, VideoFrame, VideoReader, read_video
 from .._cards import known_models
+from .._completion import models_option
 from .._exits import FAILED, exit_code_of_all, report
 from .._interrupts import Interrupts
 from .._json import print_json
@@ -51,7 +52,7 @@ class _Source(click.Path):
 
 @click.command(short_help="Follow objects through a clip.")
 @click.argument("source", type=_Source())
-@click.option("--model", "models", multiple=True, help="Id of the model; several with --compare.")
+@models_option("Id of the model; several with --compare.")
 @click.option("--compare", is_flag=True, help="Models side by side: all that do video, or --model.")
 @click.option("--point", "points", type=FRAME_POINT, multiple=True, help="On (1) or off (0) it.")
 @click.option(
