@@ -25,6 +25,8 @@ DEPLOY_TOOLS := .tools/deploy
 LOCK_TOOLS := .tools/locks
 RELEASE_TOOLS := .tools/release
 RAY_TOOLS := .tools/ray
+CVAT_TOOLS := .tools/cvat
+LABEL_STUDIO_TOOLS := .tools/label-studio
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 
@@ -49,8 +51,9 @@ SPECIAL := gpu browser compose deploy ray
 TOOLS_APART := label_studio cvat
 NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL) $(TOOLS_APART))
 
-.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray chaos fuzz soak mutants \
-	lint lint-types lint-forge docs services locks audit docs-tables release-files release-check \
+.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray test-cvat \
+	test-label-studio chaos fuzz soak mutants lint lint-types lint-forge docs services locks audit docs-tables notebooks \
+	release-files release-check \
 	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
@@ -101,14 +104,22 @@ $(DOCS_TOOLS)/.done: locks/docs.txt
 	@touch $@
 
 # Ray lies over .venv in an environment of its own: what it brings changes how others behave, such as
-# the web server, and nothing but Ray is to be tested with that.
+# the web server, and nothing but Ray is to be tested with that. Label tools do the same.
+define lie_over_venv
+@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	> $$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/under.pth
+@$(@D)/bin/python $(LOCKED_INSTALL) -r $<
+@touch $@
+endef
+
 $(RAY_TOOLS)/.done: locks/ray.txt services/ray/pyproject.toml $(READY)
 	@echo "setup: Ray (150 MB to download the first time)"
-	@test -x $(RAY_TOOLS)/bin/python || $(PYTHON) -m venv $(RAY_TOOLS)
-	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
-		> $$($(RAY_TOOLS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/under.pth
-	@$(RAY_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
-	@touch $@
+	$(lie_over_venv)
+
+$(CVAT_TOOLS)/.done: locks/cvat.txt integrations/cvat/pyproject.toml $(READY)
+	@echo "setup: CVAT's SDK and command line"
+	$(lie_over_venv)
 
 # helm, and the schemas of a cluster. What the package around helm wants, a whole CDK, is not in the lock.
 $(DEPLOY_TOOLS)/.done: locks/deploy.txt
@@ -125,6 +136,15 @@ $(RELEASE_TOOLS)/.done: locks/release.txt
 	@$(RELEASE_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
+# Label Studio wants other versions of what .venv has, so nothing of .venv is in there.
+$(LABEL_STUDIO_TOOLS)/.done: locks/label-studio.txt locks/build.txt client/pyproject.toml integrations/label-studio/pyproject.toml
+	@echo "setup: Label Studio, and the backend for it (200 MB to download the first time)"
+	@test -x $(LABEL_STUDIO_TOOLS)/bin/python || $(PYTHON) -m venv $(LABEL_STUDIO_TOOLS)
+	@$(LABEL_STUDIO_TOOLS)/bin/python $(LOCKED_INSTALL) -r locks/build.txt
+	@$(LABEL_STUDIO_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
+	@$(LABEL_STUDIO_TOOLS)/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e ./client -e ./integrations/label-studio
+	@touch $@
+
 # Running it.
 
 demo up ray: export WEIGHTS := $(WEIGHTS)
@@ -136,6 +156,8 @@ eval-demo: $(READY) ## All models against the truth of 50 drawn scenes; the repo
 	@$(BIN)/python eval_demo.py
 
 # What WEIGHTS says goes before what .env says.
+# The runner reads what processes write, so that none of them sees a terminal.
+up ray: export DIPTYCH_LOG_FORMAT := $(or $(DIPTYCH_LOG_FORMAT),$(shell test -t 2 && echo text || echo json))
 up: $(READY) ## Page on localhost:8080, gateway on 50051, models from 50061 on; Ctrl-C stops them
 	@$(BIN)/python official_weights.py demo-out/weights.env
 	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho -e .env,demo-out/weights.env start
@@ -172,6 +194,12 @@ test-deploy: $(READY) $(DEPLOY_TOOLS)/.done ## Tests that need nginx and HAProxy
 
 test-ray: $(READY) $(RAY_TOOLS)/.done ## Tests that need Ray, of two nodes on this machine
 	@OMP_NUM_THREADS=1 $(RAY_TOOLS)/bin/python -m pytest --disable-warnings tests/ray $(ARGS)
+
+test-cvat: $(READY) $(CVAT_TOOLS)/.done ## Tests that need CVAT's SDK and command line
+	@OMP_NUM_THREADS=1 $(CVAT_TOOLS)/bin/python -m pytest tests/integrations/cvat $(ARGS)
+
+test-label-studio: $(READY) $(LABEL_STUDIO_TOOLS)/.done ## Tests with Label Studio's own server
+	@$(call run_folder,integrations/label_studio)
 
 HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
 
@@ -250,10 +278,13 @@ locks: $(READY) $(LOCK_TOOLS)/.done ## Resolve what may be installed, with hashe
 
 audit: $(LOCK_TOOLS)/.done ## Known vulnerabilities of what the images hold (asks a database on the network)
 	@$(LOCK_TOOLS)/bin/pip-audit --strict --disable-pip \
-		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs proto release torch),$(wildcard locks/*.txt)))
+		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs label-studio proto release torch),$(wildcard locks/*.txt)))
 
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py
+
+notebooks: $(READY) ## Run docs/notebooks against `make up`, and write the pages that show them
+	@$(BIN)/python docs/tools/notebooks.py
 
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py

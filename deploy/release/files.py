@@ -1,6 +1,7 @@
 """Make the files of a release: wheels, chart, documentation, bills of material, licences.
 
     python deploy/release/files.py dist
+    python deploy/release/files.py --version    # that of all distributions
 
 ``make release-files`` runs it with its tools. What it writes is published by nobody: the workflow
 ``release`` does that with a tag.
@@ -143,4 +144,7 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"{version()}\n")
+    else:
+        main(Path(sys.argv[1]).resolve())

@@ -133,6 +133,7 @@ async def test_scopes_are_those_of_the_grpc_methods(stage: Any, http: httpx.Asyn
         "/api/models": Scope.READ,
         "/api/cards": Scope.READ,
         "/api/server": Scope.READ,
+        "/version": Scope.READ,
         "/api/models/one": Scope.READ,
         "/api/segment": Scope.SEGMENT,
         "/api/compare": Scope.SEGMENT,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import struct
+import time
+import zlib
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from fake_video import DRIFT, drift
+from PIL import Image
 from serving_helpers import picture, png
 
 from diptych import Mask, Segment, VideoObject
@@ -136,6 +141,56 @@ def test_everything_of_some_classes_is_followed(served: Any) -> None:
         starts = [each.start for each in service.video_requests if each.HasField("start")]
         assert [start.track_all for start in starts] == [True] * 3
         assert [list(start.output.category_ids) for start in starts] == [[1], [], []]
+
+
+def test_who_goes_away_leaves_no_session_behind(served: Any) -> None:
+    with FakeSegmentService(["fake"]) as service, served(service.address) as http:
+        service.delay_s = 0.05
+        tool = SimpleNamespace(http=http, post=lambda path, **body: http.post(path, json=body))
+        clip_id = opened(tool, FRAMES * 20)
+        click(tool, clip_id, 0, (X, Y, 1))
+        body = {"session_id": clip_id}
+        with http.stream("POST", "/v1/video/propagate/stream", json=body) as answer:
+            lines = answer.iter_lines()
+            while "progress" not in next(lines):
+                pass
+            assert service.video_session_count == 1
+        for _ in range(2000):
+            if not service.video_session_count:
+                break
+            time.sleep(0.01)
+        assert service.video_session_count == 0
+        assert sum(each.HasField("frame") for each in service.video_requests) < 100
+
+
+def bomb(kind: str) -> bytes:
+    """The head of a picture that says it has 400 million pixels."""
+    out = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(out, kind)
+    data = bytearray(out.getvalue())
+    if kind == "PNG":
+        data[16:24] = struct.pack(">II", 20_000, 20_000)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    else:
+        data[18:26] = struct.pack("<II", 20_000, 20_000)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [bomb("PNG"), bomb("BMP"), b"BM", b"RIFF", b"\xff\xd8\xff"],
+    ids=["png-bomb", "bmp-bomb", "bmp", "riff", "jpeg"],
+)
+def test_a_picture_that_cannot_be_read_is_told(tool: Any, picture: bytes) -> None:
+    answer = click(tool, opened(tool, [picture]), 0, (X, Y, 1))
+    assert (answer.status_code, answer.json()["error"]["code"]) in (
+        (400, "INVALID_IMAGE"),
+        (413, "INVALID_IMAGE"),
+    )
+    marks = [{"type": "point", "data": [1, 1], "label": 1}]
+    image = base64.b64encode(picture).decode()
+    answer = tool.post("/v1/predict", model="fake", image=image, params={"marks": marks})
+    assert answer.json()["error"]["code"] == "INVALID_IMAGE", answer.text
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from PIL import Image
 from serving_helpers import picture, png
 
 from diptych import Mask
+from diptych.testing import FakeSegmentService
 
 MARK = {"type": "point", "data": [20, 12], "label": 1}
 SIZE = (48, 64)
@@ -120,3 +121,36 @@ def test_a_file_that_is_read_by_the_sdk_alone_is_taken(tool: Any) -> None:
     bare = base64.b64encode(out.getvalue()).decode()
     answer = tool.post("/v1/predict", model="fake", image=bare, params={"marks": [MARK]})
     assert len(answer.json()["data"]["shapes"]) == 1
+
+
+def test_fields_of_the_window_are_options_of_the_request(served: Any) -> None:
+    with FakeSegmentService(["fake"]) as service, served(service.address) as http:
+
+        def ask(**params: Any) -> Any:
+            image = base64.b64encode(png(picture(seed=5))).decode()
+            body = {"model": "fake", "image": image, "params": params}
+            assert http.post("/v1/predict", json=body).status_code == 200
+            return service.requests[-1]
+
+        task = "instance-segmentation"
+        names = ["Rectangle"]  # in another case
+        asked = ask(current_task=task, conf_threshold=0.4, iou_threshold=0.6, filter_classes=names)
+        assert asked.output.min_score == pytest.approx(0.4)
+        assert asked.automatic.box_nms_thresh == pytest.approx(0.6)
+        assert list(asked.output.category_ids) == [1]
+        # What a client sends whose user never saw the fields.
+        asked = ask(current_task=task, iou_threshold=0.0, filter_classes=[])
+        assert not asked.HasField("automatic")
+        assert not asked.output.HasField("min_score")
+        assert list(asked.output.category_ids) == []
+
+
+def test_models_of_one_name_are_told_apart(served: Any) -> None:
+    with FakeSegmentService(["one", "two"]) as service, served(service.address) as http:
+        for card in service.cards.values():
+            card.display_name = "SAM 2"
+        listed = http.get("/v1/models").json()["data"]
+        names = [entry["display_name"] for entry in listed.values()]
+        assert names == ["SAM 2 (one)", "SAM 2 (two)"]
+        # A model that finds by itself begins with that.
+        assert listed["one"]["available_tasks"][0]["id"] == "instance-segmentation"

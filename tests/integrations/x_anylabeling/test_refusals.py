@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from serving_helpers import picture, png
 
@@ -36,7 +41,7 @@ def params(**found: Any) -> dict[str, Any]:
         (params(conf_threshold="x"), 400, "INVALID_REQUEST", "conf_threshold"),
         (params(filter_classes=["dog"]), 400, "INVALID_REQUEST", "fake knows no 'dog', only thing"),
         (params(marks=[{"type": "circle"}]), 400, "INVALID_REQUEST", "marks[0]: expected a point"),
-        (params(marks=[{**BOXES[0], "label": 0}]), 400, "INVALID_REQUEST", "click on it"),
+        (params(marks=[{**BOXES[0], "label": 0}]), 400, "INVALID_REQUEST", "a point on it is"),
         (params(marks=[*BOXES, POINT]), 400, "INVALID_REQUEST", "none is around the point"),
         (params(marks=[{**POINT, "label": 0}]), 400, "INFERENCE_ERROR", "prompts[0]"),
         (params(marks=7), 400, "INVALID_REQUEST", "marks: expected a list, got int"),
@@ -72,6 +77,27 @@ def test_a_body_that_is_too_large_is_read_to_its_end_and_refused(tool: Any) -> N
     answer = tool.http.post("/v1/video/prompt", content=parts())
     assert answer.reason_phrase == f"body: expected at most {MiB} bytes, got more"
     assert tool.http.get("/health").json()["status"] == "healthy"
+
+
+def test_a_fault_of_ours_is_told_and_logged(
+    tool: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("diptych_x_anylabeling.app.describe", None)
+    answer = tool.http.get("/v1/models/fake/info")
+    assert answer.status_code == 500
+    assert answer.reason_phrase == "internal error, see the log of diptych-x-anylabeling"
+    assert "/v1/models/fake/info failed" in caplog.text
+
+
+def test_a_body_that_does_not_come_is_waited_for_no_longer(
+    tool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diptych_x_anylabeling.bodies._READ_S", 0.05)
+    url = tool.http.base_url
+    with socket.create_connection((url.host, url.port)) as connection:
+        connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        head = connection.makefile("rb").readline()
+    assert head == b"HTTP/1.1 408 body: expected all of it within 0.05 s\r\n"
 
 
 def test_a_gateway_that_is_away_is_told_and_found_again(served: Any) -> None:
@@ -111,6 +137,19 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
             read_options(wrong.split())
         assert ended.value.code == 2
         assert wrong.split()[0] in capsys.readouterr().err
+
+
+def test_the_process_says_where_it_listens_and_ends_when_told(address: str) -> None:
+    command = [sys.executable, "-m", "diptych_x_anylabeling", "--address", address, "--port", "0"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        listed = httpx.get(f"{url}/v1/models", trust_env=False, verify=False).json()["data"]
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert "fake" in listed
+    assert (process.returncode, said) == (0, "")
 
 
 def test_a_port_that_is_taken_is_told(

@@ -22,8 +22,9 @@ def labelme(segments: list[Segment], size: tuple[int, int], within: float = 0.0)
     return shapes
 
 
-def test_fifty_masks_have_the_polygons_of_the_labelme_format() -> None:
-    segments = list(fifty_masks.picture().segments)
+def test_masks_have_the_polygons_of_the_labelme_format() -> None:
+    """Of the fifty that formats find hard every third, without one that takes a second."""
+    segments = [each for each in fifty_masks.picture().segments[::3] if each.area < 3000]
     shapes = shapes_of(segments, 0.0)
     written = labelme(segments, fifty_masks.SIZE)
     same = ("label", "shape_type", "points", "group_id")
@@ -60,7 +61,8 @@ def test_specks_are_left_out_and_told() -> None:
     shapes = shapes_of([segment], 0.001)
     assert len(shapes) == 2  # the second part is no speck
     assert shapes[0]["iou"] == pytest.approx(2300 / 2315, abs=1e-4)
-    assert len(shapes_of([segment], 0.0)) == 7
+    finest = shapes_of([segment], 0.0001)  # the slider's left end
+    assert (len(finest), finest[0]["iou"]) == (7, 1.0)
 
 
 def test_keypoints_are_points_in_a_group_with_their_box() -> None:

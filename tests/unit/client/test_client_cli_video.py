@@ -612,4 +612,4 @@ def test_an_address_that_says_nothing_is_told(run: Run, monkeypatch: pytest.Monk
         address = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/camera"
         done = run(address, "--model", "one", "--box", BOX)
     assert done.exit_code != 0
-    assert f"{address}: expected a video file" in done.stderr
+    assert f"{address}: cannot be opened" in done.stderr

@@ -85,8 +85,11 @@ class SegmentResult:
 
     def __repr__(self) -> str:
         height, width = self.image_size
-        found = Counter(segment.label or "object" for segment in self.segments)
-        names = [f"{count} {name}" for name, count in found.most_common(5)] or ["nothing"]
+        found = Counter(segment.label for segment in self.segments)
+        names = [
+            f"{count} {name or ('object' if count == 1 else 'objects')}"
+            for name, count in found.most_common(5)
+        ] or ["nothing"]
         told = ", ".join([*names, "…"] if len(found) > 5 else names)
         return f"SegmentResult({self.model_id!r}, {width}x{height} px, {told})"
 
@@ -318,8 +321,10 @@ class Comparison:
 
         return comparison_from_json(text)
 
-    def __getitem__(self, model_id: str) -> ModelOutcome:
-        """The outcome of one model; ``KeyError`` if it was not asked."""
+    def __getitem__(self, model_id: str | int) -> ModelOutcome:
+        """The outcome of one model, ``KeyError`` if it was not asked; or of one place, from 0."""
+        if isinstance(model_id, int):
+            return self.results[model_id]
         for outcome in self.results:
             if outcome.model_id == model_id:
                 return outcome

@@ -52,7 +52,7 @@ class VideoObject:
     """How sure the model is that the object is visible. Range [0, 1]."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VideoFrameResult:
     """Every tracked object on one frame."""
 
@@ -67,6 +67,15 @@ class VideoFrameResult:
     """As in ``SegmentResult``; only in the first answer for a frame."""
     raw: VideoFrameSegments | None = field(default=None, repr=False, compare=False)
     """The message as it came."""
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        seen = [
+            f"{one.segment.label or 'object'} {one.object_id}{'' if one.segment.box else ' hidden'}"
+            for one in self.objects[:5]
+        ]
+        told = ", ".join([*seen, "…"] if len(self) > 5 else seen or ["nothing"])
+        return f"VideoFrameResult(frame {self.frame_index}, {width}x{height} px, {told})"
 
     def __len__(self) -> int:
         """How many objects there are."""

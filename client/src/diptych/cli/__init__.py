@@ -7,6 +7,7 @@ import click
 from ._cards import cards
 from ._compare import compare
 from ._completion import completion
+from ._doctor import doctor
 from ._exits import EPILOG
 from ._folder import batch, warm
 from ._health import health
@@ -28,5 +29,9 @@ def main() -> None:
     """
 
 
-for _command in (segment, compare, video, batch, warm, cards, health, stats, completion):
+_COMMANDS = (
+    *(segment, compare, video, batch, warm),
+    *(cards, health, stats, doctor, completion),
+)
+for _command in _COMMANDS:
     main.add_command(_command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ import click
 
 from .. import Client, DiptychError
 from .._files import FileWriter
-from ..formats import FORMATS, Options, Picture, format_of
+from ..formats import FORMATS, Options, Picture, format_of, names_of
 from ._options import Number
 from ._outputs import check_files, out_folder
 from ._pipes import STDOUT, check_stdout, print_only
@@ -105,13 +104,6 @@ def format_files(
     ]
     writer = check_files(paths, images, overwrite=overwrite, make_folders=True)
     return FormatFiles(formats, tolerance, folder, writer)
-
-
-def names_of(images: Sequence[Path]) -> list[str]:
-    """Names of pictures, with the folders below the one that all are in."""
-    places = [Path(os.path.abspath(image)) for image in images]
-    common = os.path.commonpath([place.parent for place in places])
-    return [place.relative_to(common).as_posix() for place in places]
 
 
 def _place(folder: Path, formats: Sequence[str], name: str) -> Path:

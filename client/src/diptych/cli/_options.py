@@ -10,7 +10,7 @@ import click
 
 from .. import Box, Client, Point
 from .._transport.timeouts import DEFAULT_TIMEOUT_S
-from ._security import SECURITY_OPTIONS, security
+from ._security import security, security_options
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -95,8 +95,11 @@ def decorated(options: Sequence[Callable[[Any], Any]]) -> Callable[[_F], _F]:
     return decorate
 
 
-def connection_options_within(timeout: float) -> Callable[[_F], _F]:
-    """Options on the server, with a default for ``--timeout`` in seconds."""
+def connection_options_within(timeout: float, *, existing_files: bool = True) -> Callable[[_F], _F]:
+    """Options on the server, with a default for ``--timeout`` in seconds.
+
+    Files that are not there are wrong usage, unless the command looks at them itself.
+    """
     return decorated(
         [
             click.option("--address", metavar="HOST:PORT", help="Gateway or model service."),
@@ -108,7 +111,7 @@ def connection_options_within(timeout: float) -> Callable[[_F], _F]:
                 metavar="SECONDS",
                 help="Longest wait for an answer.",
             ),
-            *SECURITY_OPTIONS,
+            *security_options(existing=existing_files),
         ]
     )
 

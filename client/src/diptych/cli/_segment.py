@@ -12,11 +12,11 @@ from .. import Client, ManyItem, SegmentResult
 from .._many.again import DEFAULT_PATIENCE_S
 from .._pictures.images import list_images
 from ..documents.results import failure_document, result_document
-from ..formats import Picture
+from ..formats import Picture, names_of
 from ._asking import ask_options, asked
 from ._completion import model_option
 from ._exits import FAILED, exit_code_of_all, report
-from ._formats import FormatFiles, format_files, format_options, names_of
+from ._formats import FormatFiles, format_files, format_options
 from ._json import print_json
 from ._options import Number, connect, connection_options, jobs_option
 from ._outputs import SEGMENTS, Figures, is_drawn, many_figures, one_figure, out_options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 
@@ -24,7 +25,8 @@ def main() -> int:
         sys.stderr.write("diptych-x-anylabeling: no --key-file: whoever reaches it may use it\n")
     sys.stdout.write(f"X-AnyLabeling's remote server: http://{options.host}:{server.port}\n")
     sys.stdout.flush()
-    server.run()
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn ends well, and then gives it on
+        server.run()
     return 0
 
 

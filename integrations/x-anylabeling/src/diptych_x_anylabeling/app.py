@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
@@ -29,6 +30,8 @@ _BODY_BYTES = MAX_REQUEST_BYTES * 4 // 3 + MiB
 """The largest picture in base64, with marks."""
 _SMALL_BYTES = MiB
 _AT_ONCE = 8  # largest pictures
+
+_log = logging.getLogger("diptych.x_anylabeling")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -77,6 +80,10 @@ class Wire:
                 return refusal(error)
             except ClientDisconnect:
                 return Response(status_code=400)  # which nobody reads
+            except Exception:
+                _log.exception("%s failed", request.url.path)
+                told = "internal error, see the log of diptych-x-anylabeling"
+                return refusal(RefusedError(told, status=500, code="INFERENCE_ERROR"))
 
         return guarded
 

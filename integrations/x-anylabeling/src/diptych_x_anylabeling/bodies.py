@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
 import math
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from starlette.requests import Request
 
 from .refusals import RefusedError
 
+_READ_S = 300.0
 _DISCARD_S = 60.0
 
 
@@ -51,21 +53,27 @@ class Room:
 
 async def _read(request: Request, limit: int) -> bytearray:
     data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > limit:
-            await _discard(request)
-            text = f"body: expected at most {limit} bytes, got more"
-            raise RefusedError(text, status=413, code="TOO_LARGE")
+    try:
+        async with asyncio.timeout(_READ_S):
+            async for part in request.stream():
+                data += part
+                if len(data) > limit:
+                    break
+    except TimeoutError:
+        text = f"body: expected all of it within {_READ_S:g} s"
+        raise RefusedError(text, status=408, code="TIMEOUT") from None
+    if len(data) > limit:
+        await _discard(request)
+        text = f"body: expected at most {limit} bytes, got more"
+        raise RefusedError(text, status=413, code="TOO_LARGE")
     return data
 
 
 async def _discard(request: Request) -> None:
-    async with asyncio.timeout(_DISCARD_S):
-        while True:
-            message = await request.receive()
-            if message["type"] != "http.request" or not message.get("more_body"):
-                return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_S):
+            while (await request.receive()).get("more_body"):
+                pass
 
 
 def _parse(data: bytearray) -> dict[str, Any]:

@@ -107,6 +107,6 @@ def _upright_size(frame: bytes) -> tuple[int, int]:
         with Image.open(io.BytesIO(frame)) as image:
             width, height = image.size
             return (height, width) if orientation(image) >= _TURNED else (width, height)
-    except OSError as error:
+    except Exception as error:  # what Pillow raises over broken files has no common kind
         text = f"the picture cannot be read: {error}"
         raise RefusedError(text, code="INVALID_IMAGE") from None

@@ -34,7 +34,7 @@ def prompts_of(marks: Sequence[Any]) -> list[Prompt]:
             boxes.append(_box(data))
         elif kind == "rectangle" and len(data) == 4:
             raise RefusedError(
-                "a rectangle around what is not wanted is not taken: click on it with -Point"
+                "a rectangle around what is not wanted is not taken, a point on it is"
             )
         else:
             raise RefusedError(

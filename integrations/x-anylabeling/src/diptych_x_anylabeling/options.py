@@ -73,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=Options.clip_bytes // MiB,
         metavar="MIB",
-        help="memory for the pictures of clips that objects are followed in (%(default)s)",
+        help="memory for pictures that objects are followed in (%(default)s); while they come it "
+        "takes four times that",
     )
     return parser
 

@@ -47,10 +47,10 @@ def refusal(error: RefusedError | DiptychError) -> JSONResponse:
 def _status_and_code(error: RefusedError | DiptychError) -> tuple[int, str]:
     if isinstance(error, RefusedError):
         return error.status, error.code
-    if error.code is not None:
-        status = http_status(error.code, error.reason)
-    else:
+    if error.code is None:  # the SDK would not even send it
         status = 413 if isinstance(error, MessageTooLargeError) else 400
+        return status, "INVALID_IMAGE" if str(error).startswith("image") else "INVALID_REQUEST"
+    status = http_status(error.code, error.reason)
     if error.reason.startswith("IMAGE_"):
         return status, "INVALID_IMAGE"
     return status, _CODES.get(status, "INFERENCE_ERROR")

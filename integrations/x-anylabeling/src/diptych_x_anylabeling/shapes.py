@@ -16,6 +16,7 @@ UNNAMED = "AUTOLABEL_OBJECT"
 DEFAULT_FINENESS = 0.001
 """X-AnyLabeling's own. Range [0, 1]."""
 
+_FINEST = 0.0001
 _STAIRS_PX = 0.8
 _SPECKS = 0.02  # of an object, in parts that its user would have to delete one by one
 
@@ -47,8 +48,8 @@ def shapes_of(
 def _shapes(segment: Segment, mask: Mask | None, fineness: float, label: str) -> Iterator[Shape]:
     score = round(segment.score, 4)
     if mask is not None:
-        specks = _SPECKS * min(1.0, fineness / DEFAULT_FINENESS)
-        outline = within_border(mask, tolerance(mask, fineness), specks=specks)
+        tolerated = tolerance(mask, fineness)
+        outline = within_border(mask, tolerated, specks=_SPECKS * _leniency(fineness))
         for ring in outline.rings:
             yield _shape(label, "polygon", numbers(ring), score) | {"iou": outline.iou}
     elif segment.box is not None:
@@ -69,8 +70,14 @@ def tolerance(mask: Mask, fineness: float) -> float:
     if mask.box is None:
         return 0.0
     _, _, width, height = mask.box.xywh
-    stairs = _STAIRS_PX * min(1.0, fineness / DEFAULT_FINENESS)
-    return max(fineness * math.pi * (width + height) / 2, stairs)
+    around = math.pi * (width + height) / 2
+    return max(fineness * around, _STAIRS_PX * _leniency(fineness))
+
+
+def _leniency(fineness: float) -> float:
+    """From 0 at the slider's left end, which means the pixels themselves, to 1 at its default."""
+    share = (fineness - _FINEST) / (DEFAULT_FINENESS - _FINEST)
+    return min(1.0, max(0.0, share))
 
 
 def _shape(label: str, kind: str, points: list[list[float]], score: float | None) -> Shape:

@@ -31,11 +31,16 @@ Pixels = NDArray[np.uint8]
 class Sink(Protocol):
     """Takes finished frames in order."""
 
+    has_ended: bool
+    """It takes no more, and the rest need not be looked for."""
+
     def write(self, pixels: Pixels, frame: VideoFrame) -> None:
         """Add the drawn pixels of a frame, ``(height, width, 3)`` RGB."""
 
 
 class _Clip:
+    has_ended = False
+
     def __init__(self, writer: VideoWriter) -> None:
         self._writer = writer
 
@@ -44,6 +49,8 @@ class _Clip:
 
 
 class _Folder:
+    has_ended = False
+
     def __init__(self, folder: Path, files: FileWriter) -> None:
         self._folder = folder
         self._files = files

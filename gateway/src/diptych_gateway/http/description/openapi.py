@@ -18,17 +18,18 @@ from diptych.documents.types import (
 )
 
 from .. import events, problems, video_socket
-from ..api import About, Alive, Ready
+from ..api import About, Alive, Ready, Version
 from ..export.api import MEDIA_TYPES, ZIP, FormatDocument
 from ..export.body import ExportBody
 from ..guard import Endpoint
 from ..options import CompareOptions, SegmentOptions
+from ..pictures import accept, body
 from ..problems import Problem
-from . import examples
+from . import examples, query
 from .schemas import REF, Schema, Schemas
 
 _NOT_DESCRIBED = ("/api/docs", "/api/{path:path}")
-_OPTIONS = {
+_OPTIONS: dict[str, type[SegmentOptions] | type[CompareOptions]] = {
     "/api/segment": SegmentOptions,
     "/api/compare": CompareOptions,
     "/api/compare/stream": CompareOptions,
@@ -38,6 +39,7 @@ _ANSWERS = {
     "/api/models/{model_id}": ModelDocument,
     "/api/cards": CardsDocument,
     "/api/server": About,
+    "/version": Version,
     "/api/export": list[FormatDocument],
     "/api/segment": ResultDocument,
     "/api/compare": ComparisonDocument,
@@ -54,6 +56,7 @@ _TAG_OF = {
     "/api/models/{model_id}": "Models",
     "/api/cards": "Models",
     "/api/server": "Server",
+    "/version": "Server",
     "/api/openapi.json": "Server",
     "/healthz": "Server",
     "/readyz": "Server",
@@ -64,15 +67,17 @@ _OF_READING = (401, 403, 500)
 _OF_COMPARING = (400, 401, 403, 413, 415, 422, 500, 503, 504)
 # Each value of what is sent is looked at by the gateway itself, and it asks no model.
 _OF_EXPORTING = (400, 401, 403, 413, 415, 500, 503, 504)
+_OF_COMPARING_ONCE = tuple(sorted((*_OF_COMPARING, 406)))
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 _FILES = {kind: _FILE for kind in (*MEDIA_TYPES.values(), ZIP)}
 _CODES = {
     "/api/models/{model_id}": (401, 403, 404, 500),
     "/api/segment": tuple(examples.REFUSALS),
-    "/api/compare": _OF_COMPARING,
+    "/api/compare": _OF_COMPARING_ONCE,
     "/api/compare/stream": _OF_COMPARING,
     "/api/cards": (*_OF_READING, 503),
     "/api/server": (401, 403),
+    "/version": (401, 403),
     "/api/export": (401, 403),
     "/metrics": (*_OF_READING, 503),
     "/readyz": (503,),
@@ -147,6 +152,7 @@ def _path(path: str, endpoint: Endpoint) -> dict[str, Any]:
         content = {"application/json": {"schema": {"$ref": f"{REF}{ExportBody.__name__}"}}}
         operation["requestBody"] = {"required": True, "content": content}
     if path in _OPTIONS:
+        operation["parameters"] = query.parameters(_OPTIONS[path], draws=path == "/api/segment")
         operation["requestBody"] = _form(_OPTIONS[path].__name__)
     return {method: operation}
 
@@ -163,7 +169,8 @@ def _content(path: str) -> dict[str, Any]:
         content["example"] = examples.result()
     if path == "/api/compare":
         content["example"] = examples.comparison()
-    return {"application/json": content}
+    drawn = {accept.PNG: _FILE} if path in _OPTIONS else {}
+    return {"application/json": content, **drawn}
 
 
 def _events() -> dict[str, Any]:
@@ -210,7 +217,10 @@ def _form(options: str) -> dict[str, Any]:
     encoding = {"options": {"contentType": "application/json"}}
     return {
         "required": True,
-        "content": {"multipart/form-data": {"schema": schema, "encoding": encoding}},
+        "content": {
+            "multipart/form-data": {"schema": schema, "encoding": encoding},
+            **{kind: {"schema": image} for kind in body.MEDIA_TYPES},
+        },
     }
 
 
@@ -230,7 +240,7 @@ def _document_schemas() -> Schemas:
 def _form_schemas() -> dict[str, Schema]:
     """Make the schemas of what a form may hold."""
     bodies = (SegmentOptions, CompareOptions, ExportBody)
-    kinds = [(body, "validation") for body in bodies]
+    kinds = [(each, "validation") for each in bodies]
     _, made = models_json_schema(kinds, ref_template=REF + "{model}")  # type: ignore[arg-type]
     found: dict[str, Schema] = made["$defs"]
     return found
