@@ -33,7 +33,7 @@ class _Picture(click.Path):
             self.fail("stdin has one picture: expected - once.", param, ctx)
         if sys.stdin.isatty():
             self.fail("expected a picture from a pipe or a file behind <, got none.", param, ctx)
-        data = click.get_binary_stream("stdin").read(_MOST_BYTES + 1)
+        data = sys.stdin.buffer.read(_MOST_BYTES + 1)
         if not data:
             self.fail("expected a picture on stdin, got nothing.", param, ctx)
         if len(data) > _MOST_BYTES:
