@@ -27,6 +27,8 @@ class _Picture(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value != _STDIN or ctx is None:
             return super().convert(value, param, ctx)
+        if ctx.resilient_parsing:  # a shell completes: stdin is a person
+            return Path(value)
         if ctx.meta.get(_META):
             self.fail("stdin has one picture: expected - once.", param, ctx)
         if sys.stdin.isatty():
