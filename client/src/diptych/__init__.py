@@ -86,9 +86,9 @@ from .masks.mask import Mask
 if TYPE_CHECKING:
     from ._async_client import AsyncClient
     from ._client import Client
+    from ._export.coco_dataset import coco_dataset
     from ._video.async_session import AsyncVideoSession
     from ._video.session import VideoSession
-    from .formats import coco_dataset
 
 __all__ = [
     "DEFAULT",
@@ -180,7 +180,7 @@ _LATE = {
     "AsyncVideoSession": "._video.async_session",
     "Client": "._client",
     "VideoSession": "._video.session",
-    "coco_dataset": ".formats",
+    "coco_dataset": "._export.coco_dataset",
 }
 
 

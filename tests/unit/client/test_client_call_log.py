@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from diptych import Prompt, ServerError, Task, UnavailableError
+from diptych import ServerError, Task, UnavailableError
 from diptych.testing import FakeSegmentService
 
 SECRET = "diptych_secret_token"
@@ -44,7 +44,7 @@ def test_a_failure_is_a_line(
     client = connect(service.address)
     service.fail("MODEL_FAILED", times=1)
     with caplog.at_level(logging.INFO, logger="diptych"), pytest.raises(ServerError) as caught:
-        client.segment(small_png, model="one", prompts=[Prompt(points=((3, 4),))])
+        client.segment(small_png, model="one", points=[(3, 4)])
     (line,) = told(caplog)
     assert line["status"] == "INTERNAL MODEL_FAILED"
     assert line["request_id"] == caught.value.request_id

@@ -79,6 +79,10 @@ def test_they_are_sequences_that_are_true_though_empty() -> None:
     assert (len(kept), "a" in kept, "x" in kept) == (3, True, False)
     assert [one.model_id for one in kept] == ["a", "b", "c"]
     assert repr(kept) == "Comparison(a: 1, b: 2, c: failed)"
+    assert kept[0] is kept["a"]
+    assert kept[-1].result is None
+    with pytest.raises(IndexError):
+        kept[3]
     for empty in (result(), Comparison((), ()), VideoFrameResult(0, 0, (), SIZE)):
         assert len(empty) == 0
         assert empty

@@ -12,7 +12,6 @@ for name, data in formats.FORMATS["coco"].write([picture]):
 from __future__ import annotations
 
 from .archive import TooLargeError, pack
-from .in_memory import coco_dataset
 from .names import beside, names_of, one_step
 from .picture import Files, Options, Picture
 from .registry import FORMATS, Format, format_of
@@ -25,7 +24,6 @@ __all__ = [
     "Picture",
     "TooLargeError",
     "beside",
-    "coco_dataset",
     "format_of",
     "names_of",
     "one_step",

@@ -10,9 +10,7 @@ from typing import Any
 
 from .._types.many import ManyItem
 from .._types.results import SegmentResult
-from .coco import write, write_polygons
-from .names import names_of
-from .picture import Options, Picture
+from ..formats import Options, Picture, format_of, names_of
 
 Answers = Iterable[ManyItem] | Mapping[str, SegmentResult]
 
@@ -44,7 +42,7 @@ def coco_dataset(
         raise ValueError(f"tolerance: expected pixels from 0, got {tolerance}")
     options = Options(tolerance=tolerance, categories=categories or {})
     pictures = [Picture.of(name, result) for name, result in _named(answers)]
-    ((_, data),) = (write_polygons if polygons else write)(pictures, options)
+    ((_, data),) = format_of("coco-polygons" if polygons else "coco").write(pictures, options)
     made: dict[str, Any] = json.loads(data)
     return made
 
