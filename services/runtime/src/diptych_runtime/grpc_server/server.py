@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import signal
@@ -195,6 +196,23 @@ def open_port(host: str, port: int, *, backlog: int) -> socket.socket:
         )
     except OSError as error:
         raise _port_taken(f"{host}:{port}") from error
+
+
+def would_listen(host: str, port: int) -> str:
+    """Say where a start would listen, and whether it could now; takes the port for that long.
+
+    Raises:
+        PortTakenError: the address is not ours.
+    """
+    where = listen_address(host, port) if port else f"{listen_address(host, port)}, any free port"
+    try:
+        open_port(host, port, backlog=1).close()
+    except PortTakenError:
+        with contextlib.suppress(PortTakenError):
+            open_port(host, 0, backlog=1).close()
+            return f"{where}, in use now"
+        raise
+    return where
 
 
 def _port_taken(address: str) -> PortTakenError:
