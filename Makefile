@@ -26,6 +26,7 @@ LOCK_TOOLS := .tools/locks
 RELEASE_TOOLS := .tools/release
 RAY_TOOLS := .tools/ray
 CVAT_TOOLS := .tools/cvat
+LABEL_STUDIO_TOOLS := .tools/label-studio
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 
@@ -51,7 +52,8 @@ TOOLS_APART := label_studio cvat
 NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL) $(TOOLS_APART))
 
 .PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray test-cvat \
-	chaos fuzz soak mutants lint lint-types lint-forge docs services locks audit docs-tables notebooks release-files release-check \
+	test-label-studio chaos fuzz soak mutants lint lint-types lint-forge docs services locks audit docs-tables notebooks \
+	release-files release-check \
 	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
@@ -134,6 +136,15 @@ $(RELEASE_TOOLS)/.done: locks/release.txt
 	@$(RELEASE_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
+# Label Studio wants other versions of what .venv has, so nothing of .venv is in there.
+$(LABEL_STUDIO_TOOLS)/.done: locks/label-studio.txt locks/build.txt client/pyproject.toml integrations/label-studio/pyproject.toml
+	@echo "setup: Label Studio, and the backend for it (200 MB to download the first time)"
+	@test -x $(LABEL_STUDIO_TOOLS)/bin/python || $(PYTHON) -m venv $(LABEL_STUDIO_TOOLS)
+	@$(LABEL_STUDIO_TOOLS)/bin/python $(LOCKED_INSTALL) -r locks/build.txt
+	@$(LABEL_STUDIO_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
+	@$(LABEL_STUDIO_TOOLS)/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e ./client -e ./integrations/label-studio
+	@touch $@
+
 # Running it.
 
 demo up ray: export WEIGHTS := $(WEIGHTS)
@@ -186,6 +197,9 @@ test-ray: $(READY) $(RAY_TOOLS)/.done ## Tests that need Ray, of two nodes on th
 
 test-cvat: $(READY) $(CVAT_TOOLS)/.done ## Tests that need CVAT's SDK and command line
 	@OMP_NUM_THREADS=1 $(CVAT_TOOLS)/bin/python -m pytest tests/integrations/cvat $(ARGS)
+
+test-label-studio: $(READY) $(LABEL_STUDIO_TOOLS)/.done ## Tests with Label Studio's own server
+	@$(call run_folder,integrations/label_studio)
 
 HARNESS := PYTHONPATH=tests:tests/support $(BIN)/python -m harness.
 
@@ -264,7 +278,7 @@ locks: $(READY) $(LOCK_TOOLS)/.done ## Resolve what may be installed, with hashe
 
 audit: $(LOCK_TOOLS)/.done ## Known vulnerabilities of what the images hold (asks a database on the network)
 	@$(LOCK_TOOLS)/bin/pip-audit --strict --disable-pip \
-		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs proto release torch),$(wildcard locks/*.txt)))
+		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs label-studio proto release torch),$(wildcard locks/*.txt)))
 
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py

@@ -28,6 +28,8 @@ from render import read_list  # noqa: E402
 
 BASES = ("build", "deploy", "dev", "docs", "proto", "release", "torch")
 """Locks that are no image's whole environment."""
+APART = ("label-studio", "proto")
+"""Environments whose versions are not those of constraints.txt: others' programs choose them."""
 PYTHON = "3.11.5"  # the first that all of the documentation's tools take
 _GROUPS = ("services", "integrations")
 _SHARED = ("client", "services/runtime")
@@ -50,6 +52,8 @@ def environments() -> dict[str, list[str]]:
         "gateway": _folders(*_SHARED, "gateway"),
         # All that a node of a cluster may run.
         "ray": [*_folders(*ours[:-2]), "-e ./services/ray[batch]"],
+        # Label Studio's own server as well, for the tests.
+        "label-studio": ["label-studio", "-e ./client[video]"],
         "proto": (ROOT / "proto/requirements.txt").read_text().splitlines(),
         **{path.stem: path.read_text().splitlines() for path in LOCKS.glob("*.in")},
     }
@@ -106,8 +110,8 @@ def compile_lock(name: str, wanted: list[str]) -> str:
         # sam2 says what it needs only to who has torch.
         command += ["--python", str(ROOT / ".venv/bin/python")]
         command += ["--no-build-isolation-package", "sam2"]
-        # The stubs' generator is older on purpose.
-        command += [] if name == "proto" else ["-c", str(CONSTRAINTS)]
+        # The stubs' generator is older on purpose, and Label Studio wants other versions.
+        command += [] if name in APART else ["-c", str(CONSTRAINTS)]
         overrides = LOCKS / f"{name}.overrides"
         command += ["--override", str(overrides)] if overrides.is_file() else []
         for ours in our_names():
@@ -123,7 +127,7 @@ def compile_lock(name: str, wanted: list[str]) -> str:
 def faults(name: str, text: str) -> list[str]:
     """Say what is wrong with a lock, without an index."""
     found = []
-    chosen = {} if name == "proto" else pins(CONSTRAINTS.read_text())
+    chosen = {} if name in APART else pins(CONSTRAINTS.read_text())
     for package, version in pins(text).items():
         if chosen and chosen.get(package) != version:
             got = chosen.get(package, "nothing")

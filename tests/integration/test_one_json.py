@@ -67,7 +67,10 @@ TASKS: Ways = {
     ),
     "automatic": (
         {"model": "sam-2", "automatic": GRID},
-        None,
+        [
+            *("--points-per-side", "4", "--pred-iou-thresh", "0.5"),
+            *("--stability-score-thresh", "0.5"),
+        ],
         {
             "model": "sam-2",
             "automatic": {

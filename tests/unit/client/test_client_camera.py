@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,7 +30,7 @@ from diptych._live.camera import Camera
 from diptych._live.places import camera_address
 from diptych.cli import main
 from diptych.cli._video.window import Window
-from diptych.testing import FakeSegmentService
+from diptych.testing import FakeSegmentService, FakeVideoFrame
 
 ENDLESS = "lavfi://testsrc=size=64x48:rate=50,realtime"
 
@@ -199,10 +200,9 @@ def test_it_ends_after_a_time(service: FakeSegmentService, tmp_path: Path) -> No
     assert max(times) < 0.3
 
 
-def test_an_interrupt_ends_a_stream_with_all_that_was_found(
-    service: FakeSegmentService, tmp_path: Path
-) -> None:
-    out = tmp_path / "seen.mp4"
+@contextmanager
+def following(service: FakeSegmentService, out: Path) -> Iterator[subprocess.Popen[str]]:
+    """``diptych video`` of an endless stream, as a program of its own."""
     command = [*COMMAND, "video", ENDLESS, "--model", "one", "--box", "0:10,8,50,40"]
     process = subprocess.Popen(
         [*command, "--out", str(out), "--json", "--address", service.address],
@@ -212,15 +212,54 @@ def test_an_interrupt_ends_a_stream_with_all_that_was_found(
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_an_interrupt_ends_a_stream_with_all_that_was_found(
+    service: FakeSegmentService, tmp_path: Path
+) -> None:
+    out = tmp_path / "seen.mp4"
+    with following(service, out) as process:
         assert process.stdout is not None
         first = [process.stdout.readline() for _ in range(3)]
         process.send_signal(signal.SIGINT)
         rest, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
     assert all(first), err
     assert process.returncode == 0, err
     assert len(read_back(out)) == len(first) + len(rest.splitlines())
+
+
+def test_a_second_interrupt_does_not_wait_for_the_model(
+    service: FakeSegmentService, tmp_path: Path
+) -> None:
+    stuck, ended = threading.Event(), threading.Event()
+
+    def answer(asked: FakeVideoFrame) -> list[Any]:
+        if asked.frame_index == 6:
+            stuck.set()
+            ended.wait(60)
+        return []
+
+    service.answer_video_with(answer)
+    out = tmp_path / "seen.mp4"
+    try:
+        with following(service, out) as process:
+            assert process.stdout is not None
+            first = [process.stdout.readline() for _ in range(5)]
+            assert stuck.wait(30)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            assert "Ctrl-C once more" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            err = process.communicate(timeout=60)[1]
+    finally:
+        ended.set()
+    assert all(first), err
+    assert (process.returncode, err) == (130, "diptych: interrupted\n")
+    assert len(read_back(out)) >= 5
 
 
 class _Tk:

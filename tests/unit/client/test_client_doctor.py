@@ -156,6 +156,15 @@ def test_a_port_that_speaks_http(page: str, pki: Pki) -> None:
     assert "the port of gRPC" in check["fix"]
 
 
+def test_a_port_that_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        document = json.loads(run(address, "--json", "--timeout", "0.3").output)
+    checks = {check["name"]: check for check in document["checks"]}
+    assert checks["connection"]["status"] == "ok"
+    assert "says nothing to a client of gRPC" in checks["protocol"]["text"]
+
+
 def test_tls_is_expected_and_plain_text_spoken(plain: FakeSegmentService, pki: Pki) -> None:
     check = told(plain.address, "--ca", str(pki.path("ca.crt")), code=1)["tls"]
     assert (check["status"], check["fix"]) == ("failed", "use --no-tls")

@@ -40,6 +40,11 @@ def mask_png(mask: Mask) -> bytes:
     return _png(Image.fromarray(mask.to_array().astype(np.uint8) * 255), MOST_PX)
 
 
+def picture_png(pixels: Pixels) -> bytes:
+    """Draw a picture as it is."""
+    return _png(_image(pixels), MOST_PX)
+
+
 def result_png(result: SegmentResult) -> bytes:
     """Draw segments on their picture if it is a file that is still there, else on grey."""
     ground = _ground(result.image_size, result.source)

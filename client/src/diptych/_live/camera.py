@@ -10,6 +10,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .._types.errors import VideoFileError
 from .._video.frames import VideoFrame
 from .._video.read import DEFAULT_FPS, VideoReader
@@ -30,7 +33,7 @@ _END_S = 1.0
 class _Come:
     """A frame as it came, and when it was."""
 
-    frame: Decoded
+    pixels: NDArray[np.uint8]
     time_s: float
 
 
@@ -75,9 +78,8 @@ class Camera(VideoReader):
         """Those of them that were handed out; the others are dropped."""
         self.lost = 0
         """How often the stream was lost."""
-        first, fps = self._connect()
-        height, width, _ = upright(first).shape
-        super().__init__(self.name, (height, width), fps, chosen)
+        size, fps = self._connect()
+        super().__init__(self.name, size, fps, chosen)
 
     @property
     def waits(self) -> bool:
@@ -106,7 +108,7 @@ class Camera(VideoReader):
                 if taken is None:
                     return
                 if number in self._chosen:
-                    yield VideoFrame(number, taken.time_s, upright(taken.frame), self.name)
+                    yield VideoFrame(number, taken.time_s, taken.pixels, self.name)
         finally:
             self._stopped = True
             # One that waits for a silent camera ends with it, later.
@@ -172,17 +174,17 @@ class Camera(VideoReader):
             if self._stopped:
                 break
             try:
-                first, _ = self._connect()
+                size, _ = self._connect()
             except VideoFileError as error:
                 failure = error
                 continue
-            if upright(first).shape[:2] == self.size:
+            if size == self.size:
                 return None
             return VideoFileError(f"{self.name}: came back with pictures of another size")
         return failure
 
-    def _connect(self) -> tuple[Decoded, float]:
-        """Opens it and takes its first frame, which decides on size and times."""
+    def _connect(self) -> tuple[tuple[int, int], float]:
+        """Opens it and takes its first frame, which decides on size and times; size and rate."""
         self._open.close()
         container, stream = self._open.enter_context(opened(self._address))
         self._frames = decoded(self._address, container, stream)
@@ -197,15 +199,18 @@ class Camera(VideoReader):
             self._zero_s -= self._since_s()
         else:
             self._begun_s = time.monotonic()
-        self._put(first)
+        height, width, _ = self._put(first).shape
         rate = stream.average_rate or stream.guessed_rate
-        return first, float(rate or DEFAULT_FPS)
+        return (height, width), float(rate or DEFAULT_FPS)
 
-    def _put(self, frame: Decoded) -> None:
+    def _put(self, frame: Decoded) -> NDArray[np.uint8]:
+        # Made here though it may be dropped: two threads at one frame of PyAV end the process.
+        pixels = upright(frame)
         time_s = self._since_s() if frame.time is None else frame.time - self._zero_s
         with self._news:
             while self._waits and self._newest is not None and not self._stopped:
                 self._news.wait(_LOOK_S)
             self.come += 1
-            self._newest = _Come(frame, time_s)
+            self._newest = _Come(pixels, time_s)
             self._news.notify_all()
+        return pixels

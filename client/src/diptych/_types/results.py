@@ -321,8 +321,10 @@ class Comparison:
 
         return comparison_from_json(text)
 
-    def __getitem__(self, model_id: str) -> ModelOutcome:
-        """The outcome of one model; ``KeyError`` if it was not asked."""
+    def __getitem__(self, model_id: str | int) -> ModelOutcome:
+        """The outcome of one model, ``KeyError`` if it was not asked; or of one place, from 0."""
+        if isinstance(model_id, int):
+            return self.results[model_id]
         for outcome in self.results:
             if outcome.model_id == model_id:
                 return outcome

@@ -84,7 +84,7 @@ class VideoReader(ABC):
 
     def __repr__(self) -> str:
         height, width = self.size
-        return f"{type(self).__name__}({self.name!r}, {width}x{height}, {self.fps:g} fps)"
+        return f"VideoReader({self.name!r}, {width}x{height}, {self.fps:g} fps)"
 
 
 def read_video(

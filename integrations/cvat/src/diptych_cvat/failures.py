@@ -29,4 +29,6 @@ def told(client: Client, about: str = "") -> Iterator[None]:
         yield
     except (DiptychError, ValueError, OSError) as error:
         where = f"Diptych at {client.address}" + (f", {about}" if about else "")
-        raise FunctionError(f"{where}: {error}") from error
+        # What was not reached names its address already.
+        why = str(error).removeprefix(f"{client.address}: ")
+        raise FunctionError(f"{where}: {why}") from error

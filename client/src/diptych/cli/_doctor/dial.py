@@ -13,6 +13,8 @@ from .case import Case
 
 # What a client of HTTP/2 says first, and an empty frame SETTINGS.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+_WORDS = 3
+"""What a check waits for one after the other: its time is for all of them."""
 _SETTINGS, _TLS_ALERT, _FRAME_HEAD = 4, b"\x15\x03", 9
 
 
@@ -28,7 +30,9 @@ def dialled(case: Case, host: str, port: int) -> socket.socket:
     """
     proxy = case.proxy
     if proxy is None:
-        return socket.create_connection((host, port), timeout=case.timeout)
+        connection = socket.create_connection((host, port), timeout=case.timeout)
+        connection.settimeout(case.timeout / _WORDS)
+        return connection
     place = urlsplit(os.environ[proxy.variable])
     there = (place.hostname or "", place.port or 80)
     try:
@@ -37,6 +41,7 @@ def dialled(case: Case, host: str, port: int) -> socket.socket:
         why = str(error.strerror or error).lower()
         text = f"the proxy {proxy.url} of {proxy.variable} cannot be reached: {why}"
         raise ProxyRefusedError(text) from error
+    connection.settimeout(case.timeout / _WORDS)
     try:
         _ask_proxy(connection, proxy, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     except OSError:

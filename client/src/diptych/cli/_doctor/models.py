@@ -89,7 +89,7 @@ def _memory(stats: ModelStats) -> str:
         "engine": stats.engine_memory_bytes,
         "engine at most": stats.engine_peak_memory_bytes,
         "device at most": stats.device_peak_memory_bytes,
-        "held pictures": stats.held_bytes,
+        "held features": stats.held_bytes,
     }
     return ", ".join(f"{what} {count / 1e6:,.0f} MB" for what, count in amounts.items() if count)
 

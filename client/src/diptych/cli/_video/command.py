@@ -6,24 +6,22 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from importlib.resources import files
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ... import Box, Client, Point, Task, VideoFileError, VideoFrame, VideoReader, read_video
 from ..._live.camera import Camera
-from ..._live.places import camera_address
 from .._cards import known_models
 from .._exits import FAILED, exit_code_of_all, report
 from .._interrupts import Interrupts
 from .._json import print_json
 from .._options import Number, connect, connection_options
 from .._outputs import out_options
-from .._progress import with_progress
+from .._progress import is_quiet, quiet_option, with_progress
 from .follow import Follower, Settled
-from .live import LIVE_IN_FLIGHT, opened_stream, tell_of
+from .live import LIVE_IN_FLIGHT, end, opened_stream, tell_of
 from .output import Sink, frame_document, open_sink, picture
 from .prompts import (
     BOX_METAVAR,
@@ -34,35 +32,13 @@ from .prompts import (
     check_frames,
     prompt_plan,
 )
+from .source import Source, opened_clip
 from .summary import Summary
 from .window import Window
 
-SAMPLE = "sample"
-
-
-class _Source(click.Path):
-    """A file, folder, address or camera; ``sample`` is the clip that comes with this package."""
-
-    def __init__(self) -> None:
-        super().__init__(exists=True, path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, str) and "://" in value:
-            return value
-        if isinstance(value, str) and not Path(value).exists():
-            try:
-                address = camera_address(value)
-            except ValueError as error:
-                self.fail(str(error), param, ctx)
-            if address is not None:
-                return address
-        if value == SAMPLE and not Path(SAMPLE).exists():
-            return Path(str(files("diptych") / "samples" / "clip.mp4"))
-        return super().convert(value, param, ctx)
-
 
 @click.command(short_help="Follow objects through a clip.")
-@click.argument("source", type=_Source())
+@click.argument("source", type=Source())
 @click.option("--model", "models", multiple=True, help="Id of the model; several with --compare.")
 @click.option("--compare", is_flag=True, help="Models side by side: all that do video, or --model.")
 @click.option("--point", "points", type=FRAME_POINT, multiple=True, help="On (1) or off (0) it.")
@@ -86,6 +62,7 @@ class _Source(click.Path):
 @click.option("--json", "as_json", is_flag=True, help="A line for each frame, masks as COCO RLE.")
 @click.option("--show", is_flag=True, help="In a window; closing it ends the command.")
 @out_options("FILE.mp4, or a folder for PNGs.")
+@quiet_option
 @connection_options
 @click.pass_context
 def video(
@@ -147,7 +124,7 @@ def video(
     if isinstance(source, str):
         clip = opened_stream(source, start, stride, max_frames, duration, fps, direction)
     else:
-        clip = _opened_clip(source, start=start, stride=stride, max_frames=max_frames, fps=fps)
+        clip = opened_clip(source, start=start, stride=stride, max_frames=max_frames, fps=fps)
     check_frames(plan, clip)
     if direction == "backward":
         clip = read_video(source, start=start, stop=max(plan) + 1, stride=stride, fps=fps)
@@ -179,7 +156,7 @@ def video(
         run.follow(plan, duration)
     if isinstance(clip, Camera):
         tell_of(clip)
-    if not as_json:
+    if not as_json and not is_quiet():
         run.summary.show()
     ctx.exit(run.exit_code())
 
@@ -215,7 +192,8 @@ class _Run:
         frames = with_progress(
             self._frames(duration_s), self._clip.frame_count, "Following", unit="frames"
         )
-        with Interrupts(self._clip.stop if isinstance(self._clip, Camera) else None) as interrupts:
+        stop = partial(end, self._clip) if isinstance(self._clip, Camera) else None
+        with Interrupts(first=stop) as interrupts:
             for frame in frames:
                 interrupts.check()
                 if not self._alive():
@@ -290,20 +268,6 @@ class _Run:
         if self._as_json:
             for name, answer in answers:
                 print_json(frame_document(self._source, name, frame, answer), indent=None)
-
-
-def _opened_clip(source: Path, *, fps: float | None, **chosen: Any) -> VideoReader:
-    if fps is not None and not source.is_dir():
-        raise click.BadParameter(
-            "expected only with a folder of frames; a video file has its own.", param_hint="--fps"
-        )
-    clip = read_video(source, fps=fps, **chosen)
-    if clip.frame_count == 0:
-        raise click.BadParameter(
-            f"expected the number of a frame that is there, got {clip.indexes.start}.",
-            param_hint="--start",
-        )
-    return clip
 
 
 def _chosen_models(client: Client, models: tuple[str, ...], compare: bool) -> list[str | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -39,6 +41,15 @@ def opened_stream(
         )
     chosen = range(start, sys.maxsize, stride)[:max_frames]
     return Camera(address, chosen=chosen, duration_s=duration, tell=_tell)
+
+
+def end(camera: Camera) -> None:
+    """Lets a camera end, and says how to end it at once; for a handler of signals."""
+    camera.stop()
+    # Not by stderr's buffer, in the middle of which the signal may have come.
+    with suppress(OSError, ValueError):
+        text = "diptych: ending with the frames on their way; Ctrl-C once more ends it at once\n"
+        os.write(sys.stderr.fileno(), text.encode())
 
 
 def tell_of(camera: Camera) -> None:
