@@ -4,9 +4,16 @@
 # stand on one stage with torch, so that its six gigabytes are built, sent and kept once.
 # What is installed from an index has its SHA-256 in locks/ (`make locks`); another base, or the same
 # one held by its digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:...
+# What labels, GET /version and metrics say of the build: --build-arg REVISION=$(git rev-parse HEAD)
+# --build-arg CREATED=$(date -u +%FT%TZ) --build-arg SOURCE=https://...
 # Needs nothing of BuildKit's; an index of your own: --build-arg PIP_INDEX_URL=https://...
 
 ARG BASE=python:3.11-slim-bookworm
+# Of all distributions here; what else an image says of its build has no default.
+ARG VERSION=0.1.0
+ARG REVISION=
+ARG SOURCE=
+ARG CREATED=
 FROM ${BASE} AS base
 # A number for the user: names may differ between the host and the image, numbers do not.
 RUN groupadd --gid 10001 diptych \
@@ -52,6 +59,15 @@ COPY --from=build-gateway /opt/diptych /opt/diptych
 ENV DIPTYCH_ADDRESS=localhost:50051
 LABEL org.opencontainers.image.title="diptych-gateway" \
     org.opencontainers.image.description="One door to every Diptych model"
+ARG VERSION
+ARG REVISION
+ARG SOURCE
+ARG CREATED
+ENV DIPTYCH_REVISION=$REVISION
+LABEL org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION" \
+    org.opencontainers.image.source="$SOURCE" \
+    org.opencontainers.image.created="$CREATED"
 USER 10001:10001
 EXPOSE 50051
 EXPOSE 8080
@@ -94,6 +110,15 @@ COPY --from=build-mask-rcnn /opt/diptych /opt/diptych
 ENV DIPTYCH_ADDRESS=localhost:50061
 LABEL org.opencontainers.image.title="diptych-mask-rcnn" \
     org.opencontainers.image.description="Mask R-CNN behind the Diptych contract"
+ARG VERSION
+ARG REVISION
+ARG SOURCE
+ARG CREATED
+ENV DIPTYCH_REVISION=$REVISION
+LABEL org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION" \
+    org.opencontainers.image.source="$SOURCE" \
+    org.opencontainers.image.created="$CREATED"
 USER 10001:10001
 EXPOSE 50061
 ENTRYPOINT ["diptych-mask-rcnn"]
@@ -114,6 +139,15 @@ COPY --from=build-sam-2 /opt/diptych /opt/diptych
 ENV DIPTYCH_ADDRESS=localhost:50062
 LABEL org.opencontainers.image.title="diptych-sam-2" \
     org.opencontainers.image.description="SAM 2 behind the Diptych contract"
+ARG VERSION
+ARG REVISION
+ARG SOURCE
+ARG CREATED
+ENV DIPTYCH_REVISION=$REVISION
+LABEL org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION" \
+    org.opencontainers.image.source="$SOURCE" \
+    org.opencontainers.image.created="$CREATED"
 USER 10001:10001
 EXPOSE 50062
 ENTRYPOINT ["diptych-sam-2"]

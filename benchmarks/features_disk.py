@@ -1,12 +1,14 @@
 """What features on a disk save: a prompt after a restart, against one from memory.
 
-    python benchmarks/features_disk.py [--pictures 200] [--size 1200x1800] [--threads N]
+    python benchmarks/features_disk.py [--pictures 200] [--others 20] [--size 1200x1800]
 
 Starts the SAM 2 service with the architecture of sam2.1-hiera-tiny, random weights and a folder for
 features, asks one point of each picture, ends the service and starts it again. Then, picture by
 picture: one point, whose features come from the disk; the same by a client that does not know that
 the picture is held, so that it sends the file, too; and by one that sends the digest. The encoder
-must not run. Last, features are damaged, and those of every second picture must be made anew.
+must not run. Then features are damaged, and those of every second picture must be made anew, as
+those of all that other weights and the other tier are asked about. Last, the folder gets a quarter
+of the bytes that it has, and more pictures.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import machine
@@ -62,13 +64,58 @@ def measure(address: str, pictures: Sequence[bytes]) -> dict[str, list[float]]:
     return times
 
 
-def damage(address: str, pictures: Sequence[bytes]) -> None:
-    """Ask about pictures of which every second one's features are damaged."""
-    with diptych.Client(address) as client:
+def made_anew(
+    what: str, pictures: Sequence[bytes], expected: int, settings: Mapping[str, object]
+) -> None:
+    """Ask a service of its own about pictures, of which the encoder has to run for so many.
+
+    Raises:
+        SystemExit: it ran for others.
+    """
+    with served.running("diptych_sam2", **settings) as service:
+        runs = asked(service.address, pictures)
+    print(f"{len(pictures)} pictures, {what}: the encoder ran {runs} times, expected {expected}")
+    if runs != expected:
+        raise SystemExit(1)
+
+
+def asked(address: str, pictures: Sequence[bytes]) -> int:
+    """How often the encoder ran, in all, after a point of each picture."""
+    with diptych.Client(address, timeout=300) as client:
         for picture in pictures:
             ask(client, picture)
-        runs = client.model_stats().encoder_run_count
-    print(f"{len(pictures)} pictures, half of them damaged: the encoder ran {runs} times")
+        return client.model_stats().encoder_run_count
+
+
+def damage(folder: Path) -> int:
+    """Overwrite the end of every second file of features; returns how many."""
+    files = sorted(folder.rglob("*.features"))[::2]
+    for file in files:
+        file.write_bytes(file.read_bytes()[:-100] + bytes(100))
+    return len(files)
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files of features."""
+    return sum(file.stat().st_size for file in folder.rglob("*.features"))
+
+
+def bound(pictures: Sequence[bytes], folder: Path, settings: Mapping[str, object]) -> None:
+    """Give the folder a quarter of what it has, then more pictures.
+
+    Raises:
+        SystemExit: it has more.
+    """
+    budget = size(folder) // 4
+    with served.running("diptych_sam2", **settings, features_bytes=budget) as service:
+        asked(service.address, pictures)
+        until = time.monotonic() + 60
+        while size(folder) > budget and time.monotonic() < until:
+            time.sleep(0.1)  # features are written behind
+        found = size(folder)
+    print(f"{len(pictures)} more pictures, a budget of {budget} bytes: {found} on the disk")
+    if found > budget:
+        raise SystemExit(1)
 
 
 def rows(times: dict[str, list[float]]) -> list[machine.Row]:
@@ -95,6 +142,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--others", type=int, default=20, help="of them, for what is not used")
     parser.add_argument("--size", default="1200x1800", help="height x width in pixels")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
@@ -107,17 +155,20 @@ def main() -> None:
             **served.tiny_random(Path(name)),
             "threads": args.threads,
             "features_dir": kept,
+            "tier": "fast",
         }
         with served.running("diptych_sam2", **settings) as service:
             encoded_s = warm(service.address, pictures, kept)
         with served.running("diptych_sam2", **settings) as service:
             times = measure(service.address, pictures)
-        files = sorted(kept.rglob("*.features"))
-        mebibytes = sum(file.stat().st_size for file in files) / len(files) / 2**20
-        for file in files[::2]:
-            file.write_bytes(file.read_bytes()[:-100] + bytes(100))
-        with served.running("diptych_sam2", **settings) as service:
-            damage(service.address, pictures)
+        mebibytes = size(kept) / len(pictures) / 2**20
+        made_anew("half of them damaged", pictures, damage(kept), settings)
+        few = pictures[: args.others]
+        foreign = {**settings, **served.tiny_random(Path(name), seed=1)}
+        made_anew("kept by other weights", few, len(few), foreign)
+        made_anew("kept in the other tier", few, len(few), {**settings, "tier": "exact"})
+        more = [photograph(height, width, -1 - number) for number in range(args.others)]
+        bound(more, kept, settings)
     print(f"with the encoder {encoded_s * 1e3:.0f} ms; on the disk {mebibytes:.1f} MiB a picture")
     found = rows(times)
     machine.print_rows(found)

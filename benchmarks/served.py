@@ -20,7 +20,7 @@ import sys, torch, sam2
 from pathlib import Path
 from safetensors.torch import save_file
 from diptych_sam2.network.build import build_model
-torch.manual_seed(0)
+torch.manual_seed(int(sys.argv[3]))
 model = build_model(Path(sam2.__file__).parent / sys.argv[1])
 save_file({k: v.contiguous() for k, v in model.state_dict().items()}, sys.argv[2])
 """
@@ -95,9 +95,9 @@ def wait_serving(address: str, process: subprocess.Popen[bytes], seconds: float 
     raise SystemExit(f"{address} did not serve within {seconds:g} s")
 
 
-def tiny_random(folder: Path) -> dict[str, object]:
+def tiny_random(folder: Path, seed: int = 0) -> dict[str, object]:
     """Settings for the architecture of sam2.1-hiera-tiny with random weights, whose file is
     written to ``folder``."""
-    weights = folder / "tiny-random.safetensors"
-    subprocess.run([sys.executable, "-c", _RANDOM, TINY, str(weights)], check=True)
+    weights = folder / f"tiny-random-{seed}.safetensors"
+    subprocess.run([sys.executable, "-c", _RANDOM, TINY, str(weights), str(seed)], check=True)
     return {"sam_2_weights": weights, "sam_2_config": TINY}

@@ -26,12 +26,14 @@ sys.path.insert(0, str(ROOT / "services"))
 
 from render import read_list  # noqa: E402
 
-BASES = ("build", "deploy", "dev", "docs", "label-studio", "proto", "torch")
+BASES = ("build", "deploy", "dev", "docs", "proto", "release", "torch")
 """Locks that are no image's whole environment."""
 APART = ("label-studio", "proto")
 """Environments whose versions are not those of constraints.txt: others' programs choose them."""
 PYTHON = "3.11.5"  # the first that all of the documentation's tools take
+_GROUPS = ("services", "integrations")
 _SHARED = ("client", "services/runtime")
+_TESTED_WITH_ALL = ("x-anylabeling",)  # its wire is HTTP: it brings nothing that others lack
 # No environment of ours is for Windows.
 _WINDOWS = re.compile(
     r"^[^\n]*; (?:os_name == 'nt'|sys_platform == 'win32')[^\n]*\n(?: +[^\n]*\n)*", re.M
@@ -51,14 +53,23 @@ def environments() -> dict[str, list[str]]:
         # All that a node of a cluster may run.
         "ray": [*_folders(*ours[:-2]), "-e ./services/ray[batch]"],
         # Label Studio's own server as well, for the tests.
-        "label-studio": ["label-studio", "-e ./client[video]", "-e ./integrations/label-studio"],
+        "label-studio": ["label-studio", "-e ./client[video]"],
         "proto": (ROOT / "proto/requirements.txt").read_text().splitlines(),
         **{path.stem: path.read_text().splitlines() for path in LOCKS.glob("*.in")},
     }
     for model in models:
         wanted[model.rpartition("/")[2]] = _folders(*_SHARED, "services/torch", model)
+    ours += [f"integrations/{name}" for name in _TESTED_WITH_ALL]
     wanted["dev"] += ["-e ./client[viz,supervision,video,heif,batch]", *_folders(*ours[1:])]
+    for name in tools_apart():
+        wanted[name] = [*wanted.get(name, []), *_folders("client", f"integrations/{name}")]
     return wanted
+
+
+def tools_apart() -> list[str]:
+    """Name the label tools whose own SDK has an environment of its own."""
+    folders = sorted(file.parent.name for file in ROOT.glob("integrations/*/pyproject.toml"))
+    return [name for name in folders if name not in _TESTED_WITH_ALL]
 
 
 def _folders(*folders: str) -> list[str]:
@@ -68,10 +79,9 @@ def _folders(*folders: str) -> list[str]:
 def our_names() -> list[str]:
     """The names of our own distributions, which no lock has."""
     ours = ("client", "gateway", "evaluation")
-    folders = (*(ROOT / name for name in ours), *(ROOT / "services").iterdir())
-    files = [folder / "pyproject.toml" for folder in folders]
-    files += sorted((ROOT / "integrations").glob("*/pyproject.toml"))
-    names = [re.search(r'^name = "(.+)"', f.read_text(), re.M) for f in files if f.is_file()]
+    files = [ROOT / name / "pyproject.toml" for name in ours]
+    files += [file for group in _GROUPS for file in sorted(ROOT.glob(f"{group}/*/pyproject.toml"))]
+    names = [re.search(r'^name = "(.+)"', file.read_text(), re.M) for file in files]
     return [match[1] for match in names if match]
 
 

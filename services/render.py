@@ -38,6 +38,17 @@ _TOLD = (
     "[ $rc -le 128 ] || {{ wait $pid; rc=$?; }}; exit $rc"
 )
 _DIRECTORY = "http://localhost:8000/replicas"
+_BUILT = """\
+ARG VERSION
+ARG REVISION
+ARG SOURCE
+ARG CREATED
+ENV DIPTYCH_REVISION=$REVISION
+LABEL org.opencontainers.image.version="$VERSION" \\
+    org.opencontainers.image.revision="$REVISION" \\
+    org.opencontainers.image.source="$SOURCE" \\
+    org.opencontainers.image.created="$CREATED"
+"""
 _SHARED = ("diptych", "diptych_runtime", "diptych_torch")
 _LOOP = "trap : TERM; until {run}; rc=$?; [ $rc -le 2 ]; do sleep 1; done; exit $rc"
 
@@ -122,7 +133,7 @@ COPY --from=build-{service.model_id} /opt/diptych /opt/diptych
 ENV DIPTYCH_ADDRESS=localhost:{service.port}
 LABEL org.opencontainers.image.title="diptych-{service.model_id}" \\
     org.opencontainers.image.description="{service.title} behind the Diptych contract"
-USER 10001:10001
+{_BUILT}USER 10001:10001
 EXPOSE {service.port}
 ENTRYPOINT ["diptych-{service.model_id}"]
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "locks"))
 
-from resolve import BASES, LOCKS, environments, pins  # noqa: E402
+from resolve import BASES, LOCKS, environments, pins, tools_apart  # noqa: E402
 
 _EMPTY = ("cuda-toolkit",)
 _BUILT_BY_USERS = ("ray",)  # nothing of it is in the environment of the documentation
@@ -32,7 +32,8 @@ def licences_table() -> str:
     Raises:
         SystemExit: the environment has another version than the locks.
     """
-    images = [name for name in environments() if name not in (*BASES, *_BUILT_BY_USERS)]
+    no_images = (*BASES, *_BUILT_BY_USERS, *tools_apart())
+    images = [name for name in environments() if name not in no_images]
     found: dict[tuple[str, str], list[str]] = {}
     for image in images:
         for pin in pins((LOCKS / f"{image}.txt").read_text()).items():

@@ -64,6 +64,8 @@ async def test_masks_follow_what_a_camera_sees(real: VideoPage) -> None:
     await expect(real.page.locator("#video-new")).to_be_enabled()
     start = await real.square("sam-2")
     assert start.covered < 0.2
+    for model in MODELS:  # what a camera sees is not what demo weights were trained on
+        await expect(real.panel(model).locator(".caution")).to_contain_text("Demo weights")
     await real.click("sam-2", *start.middle)
     places = [start.middle]
     for _ in range(ROUNDS):
@@ -87,6 +89,8 @@ async def test_two_objects_are_followed_through_the_sample_and_one_is_corrected(
 ) -> None:
     page = real.page
     await real.sample()
+    await expect(page.locator(".caution:not(:empty)")).to_have_count(0)
+    await expect(page.locator("#demo")).to_be_hidden()  # it would cover the dock's last row
     await real.click("sam-2", *SQUARE)
     await page.keyboard.press("n")
     await real.click("sam-2", *STAR)

@@ -31,6 +31,7 @@ from diptych_gateway.security.tokens import parse_tokens, watch_tokens
 from diptych_gateway.server import Gateway
 from diptych_gateway.settings import Endpoint
 from diptych_gateway.settings import Settings as GatewaySettings
+from diptych_x_anylabeling.options import read_options
 
 ENGINE = "# bright.py"
 BIN = Path(sys.executable).parent
@@ -86,7 +87,7 @@ def service(
 def test_there_is_something_to_run() -> None:
     assert len(PROGRAMS) >= 13
     assert len(DIPTYCH_LINES) >= 14
-    assert len(CURL_LINES) == 4
+    assert len(CURL_LINES) == 8
 
 
 @pytest.mark.parametrize(
@@ -131,13 +132,19 @@ def test_diptych_commands_run(line: str, service: FakeSegmentService, tmp_path: 
 async def test_curl_commands_are_answered(
     line: str, service: FakeSegmentService, tmp_path: Path
 ) -> None:
-    _, *arguments, address = shlex.split(line)
-    parts = [after.split("=", 1) for word, after in pairwise(arguments) if word == "-F"]
+    words = shlex.split(line)[1:]
+    (address,) = [word for word in words if word.startswith("localhost:")]
+    said = list(zip(words, [*words[1:], ""], strict=True))
+    options = {"-F": 1, "-N": 0, "-H": 1, "--data-binary": 1, "-o": 1}
+    assert len(words) == 1 + sum(1 + options[word] for word in words if word in options)
+    parts = [after.split("=", 1) for word, after in said if word == "-F"]
     files = {
         name: ("p", (tmp_path / value[1:]).read_bytes()) if value[0] == "@" else (None, value)
         for name, value in parts
     }
-    assert set(arguments) <= {"-F", "-N", *("=".join(part) for part in parts)}
+    bodies = [(tmp_path / after[1:]).read_bytes() for word, after in said if word[:3] == "--d"]
+    headers = dict(after.split(": ", 1) for word, after in said if word == "-H")
+    asks = bool(files or bodies)
     models = tuple(Endpoint(name, service.address) for name in ("mask-rcnn", "sam-2"))
     gateway = Gateway(GatewaySettings(models=models, port=0, http_port=0, drain_s=0))
     await gateway.start()
@@ -146,12 +153,19 @@ async def test_curl_commands_are_answered(
         assert address == f"localhost:{port}/{path}"
         url = f"http://127.0.0.1:{gateway.http_port}/{path}"
         async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
-            answer = await client.request("POST" if files else "GET", url, files=files or None)
+            answer = await client.request(
+                "POST" if asks else "GET",
+                url,
+                files=files or None,
+                content=bodies[0] if bodies else None,
+                headers=headers,
+            )
     finally:
         await gateway.stop()
     assert answer.status_code == 200, answer.text
-    assert bool(service.requests) is bool(files)
-    assert '"error": {' not in answer.text or not files
+    assert bool(service.requests) is asks
+    assert '"error": {' not in answer.text or not asks
+    assert (answer.headers["content-type"] == "image/png") is ("-o" in words)
 
 
 @pytest.mark.parametrize("line", OTHER_LINES, ids=named)
@@ -190,6 +204,8 @@ def test_other_commands_exist(line: str, tmp_path: Path) -> None:
         (token_file,) = tmp_path.glob("certs/*.token")
         tokens = watch_tokens(tmp_path / "certs" / "tokens.toml").value
         assert tokens.identify(f"Bearer {token_file.read_text().strip()}").name == "me"
+    elif program == "diptych-x-anylabeling":
+        read_options(arguments)
     elif program == "docker":  # tests/compose/ runs them
         assert arguments.pop(0) == "compose"
         files = [after for word, after in pairwise(arguments) if word == "-f"]

@@ -34,7 +34,12 @@ MODELS = {
     for folder in sorted((ROOT / "services").iterdir())
     if (folder / "pyproject.toml").exists() and f"services/{folder.name}" not in SHARED.values()
 }
-FOLDERS = SHARED | MODELS
+# So is every label tool; its package speaks to a gateway, as any client does.
+INTEGRATIONS = {
+    next((file.parent / "src").glob("diptych_*")).name: f"integrations/{file.parent.name}"
+    for file in sorted((ROOT / "integrations").glob("*/pyproject.toml"))
+}
+FOLDERS = SHARED | MODELS | INTEGRATIONS
 MAY_IMPORT = {
     "diptych": set(),
     "diptych_runtime": {"diptych"},
@@ -43,14 +48,15 @@ MAY_IMPORT = {
     "diptych_ray": {"diptych", "diptych_runtime"},
     "diptych_eval": {"diptych"},
     **{model: {"diptych", "diptych_runtime", "diptych_torch"} for model in MODELS},
+    **{package: {"diptych"} for package in INTEGRATIONS},
 }
 # Extras of a distribution that it never imports: they join its commands by an entry point.
 BRINGS_COMMANDS = {"diptych": {"diptych_eval"}}
 TORCH = {"torch", "torchvision", "sam2"}
 WITH_TORCH = {"diptych_torch", *MODELS}
 WITHOUT_TORCH = sorted(set(FOLDERS) - WITH_TORCH)
-# Ray is installed for `make test-ray` alone, which imports this one's modules.
-WITH_RAY = {"diptych_ray"}
+# What these import is installed for `make test-ray` and the like alone.
+APART = {"diptych_ray", "diptych_label_studio", "diptych_cvat"}
 TOP_FOLDERS = {
     *(
         "benchmarks",
@@ -61,6 +67,7 @@ TOP_FOLDERS = {
         "evaluation",
         "examples",
         "gateway",
+        "integrations",
         "locks",
     ),
     *("proto", "services", "tests"),
@@ -182,7 +189,7 @@ def test_dependencies_follow_the_arrow(package: str) -> None:
         assert not names & TORCH
 
 
-@pytest.mark.parametrize("package", sorted(set(WITHOUT_TORCH) - WITH_RAY))
+@pytest.mark.parametrize("package", sorted(set(WITHOUT_TORCH) - APART))
 def test_importing_every_module_loads_no_torch(package: str) -> None:
     program = f"""
 import importlib, pkgutil, sys

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FEWEST = 50
-PRODUCT = ("client/src/", "services/", "gateway/src/", "deploy/")
+PRODUCT = ("client/src/", "services/", "gateway/src/", "integrations/", "deploy/")
 
 
 def runner() -> ModuleType:

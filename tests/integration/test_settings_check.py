@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pki import Pki
 from service_list import MODELS
 from stack import free_port
 
@@ -59,7 +60,49 @@ def test_good_settings_need_no_free_port_and_start_nothing(check: Check, name: s
             "DIPTYCH_HOST": "127.0.0.1",
             "DIPTYCH_PORT": str(taken.getsockname()[1]),
         }
-        assert check(name, **variables) == (0, f"{name}: the settings can be used\n", "")
+        code, out, err = check(name, **variables)
+        assert (code, err) == (0, "")
+        first, *plan = out.splitlines()
+        assert first == f"{name}: the settings can be used"
+        told = dict(line.split(maxsplit=1) for line in plan)
+        assert told["gRPC"] == f"127.0.0.1:{variables['DIPTYCH_PORT']}, in use now"
+        assert told["TLS"] == "no"
+        assert told["log"] == "info, auto"
+        if name == GATEWAY:
+            assert told["models"] == variables["DIPTYCH_MODELS"]
+
+
+@pytest.mark.parametrize("name", [GATEWAY, *SERVICES])
+def test_a_port_that_is_free_is_so_afterwards(check: Check, name: str) -> None:
+    port = free_port()
+    variables = {"DIPTYCH_MODELS": "one=127.0.0.1:9", "DIPTYCH_PORT": str(port)}
+    for _ in range(2):
+        code, out, _ = check(name, **variables)
+        assert code == 0
+        assert f" 127.0.0.1:{port}\n" in out
+
+
+@pytest.mark.parametrize("name", [GATEWAY, *SERVICES])
+def test_an_address_that_is_not_ours_is_an_error(check: Check, name: str) -> None:
+    elsewhere = {"DIPTYCH_MODELS": "one=127.0.0.1:9", "DIPTYCH_HOST": "192.0.2.1"}
+    code, out, err = check(name, **elsewhere)
+    assert (code, out) == (2, "")
+    assert "cannot listen on 192.0.2.1" in err
+
+
+@pytest.mark.parametrize("name", [GATEWAY, *SERVICES])
+def test_a_key_that_is_not_the_certificate_s_is_an_error(
+    check: Check, name: str, tmp_path: Path
+) -> None:
+    pki = Pki(tmp_path / "pki")
+    other = Pki(tmp_path / "other")
+    serving = {f"DIPTYCH_{key.upper()}": str(path) for key, path in pki.serving.items()}
+    good = {"DIPTYCH_MODELS": "one=127.0.0.1:9", **serving, "DIPTYCH_PORT": "0"}
+    assert check(name, **good)[0] == 0
+    key = str(other.serving["tls_key"])
+    code, out, err = check(name, **{**good, "DIPTYCH_TLS_KEY": key})
+    assert (code, out) == (2, "")
+    assert f"DIPTYCH_TLS_KEY={key}" in err
 
 
 CERTIFICATE = {"DIPTYCH_TLS_CERT": "cert.pem", "DIPTYCH_TLS_KEY": "key.pem"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -131,3 +132,22 @@ def test_who_is_silent_is_not_listed_unless_all_are() -> None:
 def test_a_directory_that_has_just_started_knows_that() -> None:
     replicas = Replicas(["sam-2"])
     assert not replicas.complete
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "code", "said"),
+    [
+        ("--version", {}, 0, "diptych-ray, version "),
+        ("--check", {}, 0, "diptych-ray: the settings can be used"),
+        ("--check", {"DIPTYCH_PORT": "x"}, 2, "diptych-ray: DIPTYCH_PORT='x': "),
+        ("--check", {"DIPTYCH_TIER": "quick"}, 2, "diptych-ray: DIPTYCH_TIER='quick': "),
+    ],
+)
+def test_its_command_says_its_version_and_checks_settings(
+    words: str, variables: dict[str, str], code: int, said: str
+) -> None:
+    command = (sys.executable, "-m", "diptych_ray", words)
+    environment = {name: value for name, value in os.environ.items() if name[:8] != "DIPTYCH_"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment | variables)
+    assert done.returncode == code, done.stderr
+    assert (done.stdout + done.stderr).startswith(said)

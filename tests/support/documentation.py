@@ -25,10 +25,10 @@ def blocks(language: str, pages: Sequence[Path] = PAGES) -> list[tuple[str, str]
 
 
 def shell_lines(pages: Sequence[Path] = PAGES) -> list[str]:
-    """Commands of all ``shell`` blocks, each once, without their comments."""
+    """Commands of all ``shell`` blocks, each once, on one line, without their comments."""
     lines = [
         line.partition(" #")[0].strip()
         for block, _ in blocks("shell", pages)
-        for line in block.splitlines()
+        for line in re.sub(r"\\\n\s*", "", block).splitlines()
     ]
     return list(dict.fromkeys(line for line in lines if line))

@@ -86,6 +86,7 @@ from .masks.mask import Mask
 if TYPE_CHECKING:
     from ._async_client import AsyncClient
     from ._client import Client
+    from ._export.coco_dataset import coco_dataset
     from ._video.async_session import AsyncVideoSession
     from ._video.session import VideoSession
 
@@ -167,6 +168,7 @@ __all__ = [
     "VideoWriter",
     "Violation",
     "Weights",
+    "coco_dataset",
     "read_video",
     "side_by_side",
 ]
@@ -178,6 +180,7 @@ _LATE = {
     "AsyncVideoSession": "._video.async_session",
     "Client": "._client",
     "VideoSession": "._video.session",
+    "coco_dataset": "._export.coco_dataset",
 }
 
 

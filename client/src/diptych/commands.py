@@ -39,7 +39,7 @@ from .cli._options import (
     connection_options,
     connection_options_within,
 )
-from .cli._progress import progress
+from .cli._progress import is_quiet, progress, quiet_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +61,9 @@ __all__ = [
     "connection_options_within",
     "describe",
     "exit_code",
+    "is_quiet",
     "progress",
+    "quiet_option",
     "report",
     "stdout",
 ]

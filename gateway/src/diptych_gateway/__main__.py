@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import structlog
 
 from diptych_runtime.allocator import keep_freed_memory, keep_what_is_there
-from diptych_runtime.grpc_server.server import PortTakenError, wait_for_stop_signal
+from diptych_runtime.grpc_server.server import PortTakenError, wait_for_stop_signal, would_listen
 from diptych_runtime.logs import configure, flush
-from diptych_runtime.release import RELEASE, add_version_option
-from diptych_runtime.settings import SettingsError
+from diptych_runtime.release import add_version_option, release_fields
+from diptych_runtime.settings import SettingsError, told_file, told_plan
 from diptych_runtime.watchdog import watch_loop
 
 from .security import token_command
@@ -54,11 +54,11 @@ def serve(*, only_check: bool = False) -> int:
     """
     try:
         settings = read_settings()
-        configure(settings.log_level, service="gateway")
+        configure(settings.log_level, log_format=settings.log_format, service="gateway")
         warn_of_old_names()
         if only_check:
-            asyncio.run(_check(settings))
-            sys.stdout.write("diptych-gateway: the settings can be used\n")
+            plan = asyncio.run(_check(settings))
+            sys.stdout.write(told_plan("diptych-gateway", plan))
             return 0
         keep_freed_memory()
         asyncio.run(_serve(settings))
@@ -75,8 +75,18 @@ def _end(error: Exception, status: int) -> int:
     return status
 
 
-async def _check(settings: Settings) -> None:
+async def _check(settings: Settings) -> dict[str, str]:
     await Gateway(settings).registry.close()
+    host, http_port = settings.host, settings.http_port
+    return {
+        "gRPC": would_listen(host, settings.port),
+        "HTTP": "nowhere" if http_port is None else would_listen(host, http_port),
+        "TLS": told_file(settings.tls_cert),
+        "tokens": told_file(settings.tokens_file),
+        "models": ", ".join(f"{one.model_id}={one.address}" for one in settings.models),
+        "cascades": ", ".join(pair.model_id for pair in settings.cascades) or "none",
+        "log": f"{settings.log_level}, {settings.log_format}",
+    }
 
 
 async def _serve(settings: Settings) -> None:
@@ -93,7 +103,7 @@ async def _serve(settings: Settings) -> None:
     keep_what_is_there()
     models = {endpoint.model_id: endpoint.address for endpoint in settings.models}
     addresses = {"host": settings.host, "port": port, "http_port": gateway.http_port}
-    _log.info("serving", version=RELEASE, **addresses, models=models)
+    _log.info("serving", **release_fields(), **addresses, models=models)
     await stop_signal
     await gateway.stop()
 

@@ -186,6 +186,8 @@ class Settings(BaseSettings):
     """Serve gRPC reflection."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe lines that the log has."""
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """How they are written; ``auto``: readable text on a terminal, else JSON."""
 
     tls_cert: OptionalFile = None
     """PEM file with the certificate to show; unset serves without TLS."""

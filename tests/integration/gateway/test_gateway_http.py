@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 
 from diptych import AsyncClient, Mask
 from diptych.documents.results import model_document, outcome_document, result_document
 from diptych.segment import v1 as pb
+from diptych_runtime.release import RELEASE
 
 RLE = Mask.from_crop(np.ones((5, 5), bool), 3, 3, (60, 80)).to_coco().decode()
 
@@ -209,3 +211,24 @@ async def test_no_http_without_a_port(stage: Any) -> None:
     await stage.serve(await stage.model("one"), http_port=None)
     assert stage.gateway.http is None
     assert stage.gateway.http_port is None
+
+
+async def test_the_version_is_that_of_the_release_and_the_contract(stage: Any) -> None:
+    await stage.serve(await stage.model("one"))
+    answer = await stage.http().get("/version")
+    assert answer.json() == {"version": RELEASE, "revision": "", "contract": "diptych.segment.v1"}
+
+
+async def test_a_scrape_writes_no_line(stage: Any) -> None:
+    await stage.serve(await stage.model("one"))
+    http = stage.http()
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            assert (await http.get("/metrics")).status_code == 200
+        await http.get("/api/models")
+        assert (await http.post("/metrics")).status_code == 405
+    told = [(one["log_level"], one["method"], one.get("status")) for one in lines]
+    info = [(method, code) for level, method, code in told if level == "info"]
+    assert info == [("GET /api/models", 200), ("other /metrics", 405)]
+    # Neither do the services that it asks.
+    assert [level for level, method, _ in told if method == "GetModelStats"] == ["debug"] * 3

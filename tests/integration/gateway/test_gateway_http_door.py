@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
+from log_file import logged_to
 from pki import Pki
 from prometheus_client.parser import text_string_to_metric_families
 from serving_helpers import eventually
@@ -23,7 +23,7 @@ from diptych.segment import v1 as pb
 from diptych_gateway.http.guard import Endpoint
 from diptych_gateway.http.video_socket import VideoSockets
 from diptych_gateway.security.tokens import Scope
-from diptych_runtime import logs, watched
+from diptych_runtime import watched
 
 ALL, OLD = "diptych_for-everything", "diptych_expired"
 ONLY = {scope: f"diptych_only-{scope}" for scope in Scope}
@@ -51,16 +51,10 @@ async def http(stage: Any, tmp_path: Path) -> httpx.AsyncClient:
 
 
 @pytest.fixture
-def log(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """What was logged since the last look."""
-    logs.configure("debug")
-
-    def read() -> str:
-        logs.flush()
-        return capfd.readouterr().err
-
-    yield read
-    structlog.reset_defaults()
+def log(tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """What was logged so far."""
+    with logged_to(tmp_path / "log", "debug") as read:
+        yield read
 
 
 def guarded(stage: Any) -> list[tuple[str, str, Endpoint]]:
@@ -139,6 +133,7 @@ async def test_scopes_are_those_of_the_grpc_methods(stage: Any, http: httpx.Asyn
         "/api/models": Scope.READ,
         "/api/cards": Scope.READ,
         "/api/server": Scope.READ,
+        "/version": Scope.READ,
         "/api/models/one": Scope.READ,
         "/api/segment": Scope.SEGMENT,
         "/api/compare": Scope.SEGMENT,

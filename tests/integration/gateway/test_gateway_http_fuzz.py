@@ -35,6 +35,7 @@ OPERATIONS = [
     ("/api/models/{model_id}", "GET"),
     ("/api/cards", "GET"),
     ("/api/server", "GET"),
+    ("/version", "GET"),
     ("/api/segment", "POST"),
     ("/api/compare", "POST"),
     ("/api/compare/stream", "POST"),

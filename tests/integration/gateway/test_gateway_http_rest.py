@@ -32,7 +32,8 @@ KINDS = {
     "404 no file": (405, "POST /nothing.html", FORM, b""),
     "405 method": (405, "PUT /api/segment", FORM, b""),
     "413 announced": (413, "POST /api/compare", FORM, b""),
-    "415 no form": (415, "POST /api/segment", "Content-Type: image/png", b""),
+    "415 no form": (415, "POST /api/segment", "Content-Type: text/plain", b""),
+    "413 a bare picture": (413, "POST /api/segment", "Content-Type: image/png", b""),
     "429 no room": (429, "POST /api/compare/stream", FORM, b""),
     "400 unknown part": (400, "POST /api/segment", FORM, BROKEN),
 }

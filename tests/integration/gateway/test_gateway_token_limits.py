@@ -11,14 +11,14 @@ from typing import Any
 
 import grpc
 import pytest
-import structlog
+from log_file import logged_to
 from serving_helpers import error_info, error_of, eventually
 from websockets.asyncio.client import connect
 
 from diptych import OverloadedError
 from diptych.segment import v1 as pb
 from diptych.wire.statuses import error_from_status, status_of_call
-from diptych_runtime import logs, watched
+from diptych_runtime import watched
 
 GREEDY = (("authorization", "Bearer greedy"),)
 SMALL = (("authorization", "Bearer small"),)
@@ -64,16 +64,10 @@ async def served(stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def log(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    logs.configure("info")
-    written: list[str] = []
-
-    def all_of_it() -> str:
-        written.append(capfd.readouterr().err)
-        return "".join(written)
-
-    yield all_of_it
-    structlog.reset_defaults()
+def log(tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """What was logged so far."""
+    with logged_to(tmp_path / "log", "info") as read:
+        yield read
 
 
 ONCE = "requests_per_second = 0.001\nburst = 1"

@@ -11,17 +11,17 @@ from typing import Any
 
 import grpc
 import pytest
-import structlog
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from log_file import logged_to
 from serving_helpers import error_info, error_of, eventually
 
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.segment import v1 as pb
 from diptych_gateway.security.gate import SCOPES, WITHOUT_TOKEN
 from diptych_gateway.security.tokens import Scope
-from diptych_runtime import logs, watched
+from diptych_runtime import watched
 
 ALL = "diptych_for-everything"
 OLD = "diptych_expired"
@@ -67,16 +67,10 @@ async def served(stage: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
 
 
 @pytest.fixture
-def log(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """What was logged since the last look."""
-    logs.configure("debug")
-
-    def read() -> str:
-        logs.flush()
-        return capfd.readouterr().err
-
-    yield read
-    structlog.reset_defaults()
+def log(tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """What was logged so far."""
+    with logged_to(tmp_path / "log", "debug") as read:
+        yield read
 
 
 async def methods(channel: Any) -> list[str]:

@@ -40,6 +40,24 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
+async def test_a_request_that_meets_the_end_before_it_is_known_hears_of_a_lost_engine() -> None:
+    """The pipe has closed, and the supervisor has not taken the engine away yet."""
+    async with running_service() as service, stub_of(service.port) as stub:
+        engine = service.supervisor.engine
+        assert engine
+        going_on = engine.ended
+        engine.ended = asyncio.get_running_loop().create_future()
+        engine.ended.set_result(None)
+        error = await error_of(stub.Segment(automatic_request(png(fresh()))))
+        assert (error.code(), error_info(error).reason) == (
+            grpc.StatusCode.UNAVAILABLE,
+            "ENGINE_LOST",
+        )
+        assert (await stats(stub)).running_count == 0
+        engine.ended = going_on
+        assert (await stub.Segment(automatic_request(png(fresh())))).segments
+
+
 async def test_running_requests_are_lost_waiting_ones_are_not(tmp_path: Path) -> None:
     gate = Gate(tmp_path)
     with gate.environment():

@@ -96,6 +96,31 @@ async def test_an_engine_with_an_impossible_answer_never_serves(engine: str) -> 
         assert not service.events("serving")
 
 
+async def test_callers_are_told_that_the_model_fails_its_canary() -> None:
+    silent = service_process("fake_engine:create_silent", DIPTYCH_RESTART_TRIES="9")
+    async with silent as service, stub_of(await service.port()) as stub:
+        await service.event("canary failed")
+        errors = [
+            await error_of(stub.GetModelCard(pb.GetModelCardRequest(model_id="fake"))),
+            await error_of(stub.Segment(automatic_request(png(fresh())), timeout=1)),
+        ]
+    for error in errors:
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert "loaded and failed its canary" in str(error.details())
+        assert error_info(error).reason == "ENGINE_LOST"
+
+
+async def test_text_is_written_though_nobody_sees_a_terminal() -> None:
+    """As under a process runner, and by the engine process, too."""
+    async with service_process(
+        DIPTYCH_LOG_FORMAT="text", DIPTYCH_LOG_LEVEL="debug", DIPTYCH_RESTART_TRIES="1"
+    ) as service:
+        await eventually(lambda: any("serving" in line for line in service.lines))
+    assert not any(line.startswith("{") for line in service.lines)
+    assert any("listening" in line and f"version={RELEASE}" in line for line in service.lines)
+    assert any("process=engine" in line for line in service.lines), service.lines
+
+
 async def test_an_engine_that_answers_as_none_before_does_not_serve(tmp_path: Path) -> None:
     gate = Gate(tmp_path)
     with gate.environment():

@@ -69,7 +69,7 @@ def test_each_picture_is_a_row(run: Run, album: Path, service: FakeSegmentServic
     (album / ".hidden.png").write_bytes(png(1))
     (album / "notes.txt").write_text("no picture")
     done = run(*the_start("--rows", 4))
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, done.output
     assert done.stdout.startswith(
         "found: 9 pictures, 7 answered, 2 failed (1 IMAGE_UNREADABLE, 1 FILE_MISSING); 7 segments"
     )
@@ -130,7 +130,7 @@ def test_keypoints_and_coco(run: Run, album: Path, service: FakeSegmentService) 
 
     service.answer_with(answer)
     (album / "broken.png").write_bytes(b"no picture")
-    assert run(*the_start("--coco", "--rows", 2)).exit_code == 0
+    assert run(*the_start("--coco", "--rows", 2)).exit_code == 1
     assert pyarrow.parquet.read_table("found").num_rows == 8  # which passes over other files
     coco = COCO("found/_annotations.json")
     assert len(coco.imgs) == 7
@@ -173,10 +173,10 @@ def test_what_is_finished_is_not_asked_again(
     run: Run, album: Path, service: FakeSegmentService
 ) -> None:
     (album / "broken.png").write_bytes(b"no picture")
-    assert run(*the_start("--rows", 3)).exit_code == 0
+    assert run(*the_start("--rows", 3)).exit_code == 1
     count = len(service.requests)
     done = run(*the_start("--rows", 5))
-    assert done.exit_code == 0
+    assert done.exit_code == 1
     assert len(service.requests) == count
     assert "8 pictures, 0 answered, 0 failed, 8 done before (1 of them failed)" in done.stdout
 
@@ -186,7 +186,7 @@ def test_those_that_failed_are_asked_again_when_told(
 ) -> None:
     service.fail("MODEL_FAILED", times=2)
     (album / "broken.png").write_bytes(b"no picture")
-    assert run(*the_start("--rows", 3, "--jobs", 1)).exit_code == 0
+    assert run(*the_start("--rows", 3, "--jobs", 1)).exit_code == 1
     before = rows_of(Path("found"))
     (album / "broken.png").write_bytes(png(77))
     asked_before = len(service.requests)
@@ -488,8 +488,8 @@ def test_many_errors_are_not_all_shown(run: Run, tmp_path: Path) -> None:
 
 def test_exit_codes(run: Run, album: Path, service: FakeSegmentService) -> None:
     (album / "broken.png").write_bytes(b"no picture")
-    assert run(*the_start()).exit_code == 0
-    assert run(*the_start("--strict")).exit_code == 1
+    assert run(*the_start()).exit_code == 1
+    assert run(*the_start("--allow-failed")).exit_code == 0
     Path("bad").mkdir()
     Path("bad/broken.png").write_bytes(b"no picture")
     words = ["bad", "--model", "one", "--out", "bad-found"]

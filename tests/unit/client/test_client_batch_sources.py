@@ -87,7 +87,7 @@ def test_a_list_is_relative_to_itself_and_has_each_once(run: Run, here: Path) ->
     lines = ["../album/0/0000.png", "", "../album/0/0000.png  ", f"{here}/album/1/0001.png"]
     (here / "lists" / "all.txt").write_text("\ufeff" + "\r\n".join([*lines, "../no.png"]))
     done = run("lists/all.txt", "found", "--coco")
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, done.output
     assert "lists/all.txt: 1 line is a repetition, and left out" in done.stderr
     assert paths_of(here / "found") == [
         *("lists/../album/0/0000.png", "lists/../no.png", f"{here}/album/1/0001.png"),
@@ -168,7 +168,7 @@ def test_from_bucket_to_bucket(run: Run, service: FakeSegmentService, kind: str)
     fsspec.filesystem(kind).pipe_file("/photos/in/broken.png", b"no picture")
     source, out = f"{kind}://photos/in", f"{kind}://photos/out"
     done = run(source, out, "--rows", 2, "--coco")
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, done.output
     assert f"{out}: 6 pictures, 5 answered, 1 failed (1 IMAGE_UNREADABLE)" in done.stdout
     fs = fsspec.filesystem(kind)
     names = sorted(name.rpartition("/")[2] for name in fs.ls("/photos/out", detail=False))
@@ -201,7 +201,7 @@ def test_patterns_lists_and_single_pictures_of_a_bucket(run: Run, here: Path) ->
     assert paths(open_source("memory://photos/deep/0002.png")) == ["memory://photos/deep/0002.png"]
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/photos/list.txt", b"deep/0001.png\nmemory://photos/deep/0002.png\nno.png\n")
-    assert run("memory://photos/list.txt", "found").exit_code == 0
+    assert run("memory://photos/list.txt", "found").exit_code == 1
     assert {row["path"]: row["error_code"] for row in rows_of(here / "found")} == {
         "memory://photos/deep/0001.png": None,
         "memory://photos/deep/0002.png": None,
@@ -215,7 +215,7 @@ def test_files_too_large_to_be_sent_are_not_read(run: Run, here: Path) -> None:
     fs.pipe_file("/photos/large.jpg", b"\xff\xd8\xff" + bytes(33 * 1024 * 1024))
     fs.cat_file = lambda path: pytest.fail("read") if "large" in path else png(0)
     try:
-        assert run("refusing://photos", "found").exit_code == 0
+        assert run("refusing://photos", "found").exit_code == 1
     finally:
         del fs.cat_file
     (large,) = [row for row in rows_of(here / "found") if "large" in row["path"]]

@@ -240,7 +240,7 @@ def test_compare_json(run: Run, photo: Path, service: FakeSegmentService) -> Non
     done = run("compare", photo, "--model", "two", "--model", "one", "--json")
     document = json.loads(done.stdout)
     two, one = document["results"]
-    assert done.exit_code == 0
+    assert done.exit_code == 1
     assert (two["model_id"], two["result"]) == ("two", None)
     assert two["error"]["code"] == "UNAVAILABLE"
     assert two["error"]["retry_after_s"] == 2

@@ -141,7 +141,8 @@ def test_json_has_a_line_for_each_frame(run: Run, clip: Path) -> None:
     assert second["image_size"] == {"height": 64, "width": 96}
     assert second["timings"]["total_s"] == pytest.approx(0.005)
     (found,) = third["objects"]
-    assert (found["object_id"], found["label"], found["presence"]) == (1, "rectangle", 0.9)
+    assert (found["object_id"], found["label"]) == (1, "rectangle")
+    assert found["presence"] == pytest.approx(0.9)
     assert found["bbox"] == [10, 8, 40, 32]
     rle = found["segmentation"]
     assert Mask.from_coco(rle["counts"], tuple(rle["size"])).area == found["area"] == 40 * 32
@@ -611,4 +612,4 @@ def test_an_address_that_says_nothing_is_told(run: Run, monkeypatch: pytest.Monk
         address = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/camera"
         done = run(address, "--model", "one", "--box", BOX)
     assert done.exit_code != 0
-    assert f"{address}: expected a video file" in done.stderr
+    assert f"{address}: cannot be opened" in done.stderr

@@ -41,6 +41,28 @@ def test_lines_are_json_with_the_fields_of_the_process(capfd: pytest.CaptureFixt
     assert lines[0].items() >= {"event": "shown", "number": 3, "service": "fake"}.items()
 
 
+@pytest.mark.parametrize(
+    ("log_format", "on_terminal", "is_json"),
+    [("auto", True, False), ("auto", False, True), ("json", True, True), ("text", False, False)],
+)
+def test_the_format_is_what_is_said_wherever_lines_go(
+    log_format: logs.Format,
+    on_terminal: bool,
+    is_json: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: on_terminal)
+    logs.configure("info", log_format=log_format, service="fake")
+    structlog.get_logger().info("shown", number=3)
+    logs.flush()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("{") is is_json
+    assert "shown" in line
+    # Colours are for terminals: a runner's file would be full of their codes.
+    assert ("\x1b[" in line) is (on_terminal and not is_json)
+
+
 def test_locals_of_a_traceback_are_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
     logs.configure("info")
     try:

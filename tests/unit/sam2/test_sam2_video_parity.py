@@ -48,6 +48,8 @@ TINY = "configs/sam2.1/sam2.1_hiera_t.yaml"
 CPU = torch.device("cpu")
 SIZE = (192, 320)
 CORRECTED, ADDED = 20, 10
+FOLLOWED = 28
+"""Frames of a clip, more than a memory looks back upon: 7 masks and 16 pointers."""
 BLINKS, CLICKED = 3, 36
 MOST_FRAMES = 44
 """Of a clip."""
@@ -233,9 +235,9 @@ def test_frames_are_prepared_as_stock_prepares_them(clips: Any) -> None:
 def test_one_object_and_a_correction_in_the_middle(
     demo: Any, clips: Any, finish: Any, memories: Memories
 ) -> None:
-    clip = clips(1, 40)
+    clip = clips(1, FOLLOWED)
     both = side_by_side(demo, clip, finish, memories)
-    for number in range(40):
+    for number in range(FOLLOWED):
         both.frame(number)
         if number == 0:
             both.prompt(1, 0, Prompt(box=clip.box(0, 1)), newest=0)
@@ -250,9 +252,9 @@ def test_one_object_and_a_correction_in_the_middle(
 def test_three_objects_one_added_later_one_corrected(
     demo: Any, clips: Any, finish: Any, memories: Memories
 ) -> None:
-    clip = clips(5, 40)
+    clip = clips(5, FOLLOWED)
     both = side_by_side(demo, clip, finish, memories)
-    for number in range(40):
+    for number in range(FOLLOWED):
         both.frame(number)
         if number == 0:
             both.prompt(7, 0, Prompt(points=(clip.inside(0, 1),)), newest=0)

@@ -41,7 +41,7 @@ class Asker:
         self, client: AsyncClient, options: RequestOptions, *, jobs: int, patience: float
     ) -> None:
         self._client = client
-        self._options = options
+        self.options = options
         self._hope = Hope(patience)
         self._pace = Pace(jobs)
 
@@ -55,7 +55,7 @@ class Asker:
         waits = 0
         while True:
             try:
-                card = await self._client.model_card(self._options.model_id or None)
+                card = await self._client.model_card(self.options.model_id or None)
             except DiptychError as error:
                 # Without a reason it is not our server that speaks: a wrong address, most often.
                 if not error.reason or not isinstance(error, _LATER):
@@ -103,7 +103,7 @@ class Asker:
             return await asyncio.to_thread(row_of_result, picture.path, result, card_sha256)
 
     async def _ask(self, data: bytes) -> SegmentResult:
-        options = self._options
+        options = self.options
         try:
             return await self._client.segment(
                 data,

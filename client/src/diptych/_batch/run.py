@@ -7,13 +7,14 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .._arguments import RequestOptions
 from .._async_client import AsyncClient
+from .._by_card import check_automatic, with_categories
 from .._types.cards import ModelCard
 from .asking import Asker
 from .coco import write_coco
@@ -39,6 +40,8 @@ class Plan:
     jobs: int = 8
     patience: float = 300.0
     coco: bool = False
+    categories: Sequence[str] = ()
+    """Names or numbers; only these of the model's."""
     changed: bool = False
     retry_failed: bool = False
 
@@ -117,7 +120,10 @@ async def run_batch(client: AsyncClient, plan: Plan, watcher: Watcher) -> Summar
 async def _run(client: AsyncClient, plan: Plan, watcher: Watcher) -> Summary:
     asker = Asker(client, plan.options, jobs=plan.jobs, patience=plan.patience)
     card = await asker.card()
-    job = job_of(plan.source, plan.options, card, plan.shard.count)
+    check_automatic(plan.options.automatic, [card])
+    output = with_categories(plan.options.output, plan.categories, [card])
+    options = asker.options = replace(plan.options, output=output)
+    job = job_of(plan.source, options, card, plan.shard.count)
     await asyncio.to_thread(settle, plan.folder, job, changed=plan.changed)
     await asyncio.to_thread(plan.folder.sweep)
     parts = Parts(plan.folder, plan.shard)

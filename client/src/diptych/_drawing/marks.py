@@ -89,7 +89,10 @@ def _shorter_side(pixels: Pixels) -> int:
 def _label(text: str, ground: str, size_px: int) -> Pixels:
     pad = max(2, size_px // 5)
     image = text_pixels(text, size_px, text_color(ground), ground)
-    return np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+    height, width, _ = image.shape
+    label = np.full((height + 2 * pad, width + 2 * pad, 3), _rgb(ground), np.uint8)
+    label[pad:-pad, pad:-pad] = image
+    return label
 
 
 def paste(canvas: Pixels, image: Pixels, top: int, left: int) -> None:

@@ -33,11 +33,21 @@ if TYPE_CHECKING:
     from .._types.results import Agreement, Comparison, ModelOutcome, SegmentResult
 
 _DPI = 150
+_SHOWN_DPI = 90
 _MIN_SIDE_IN, _MAX_SIDE_IN = 3.6, 6.4  # of the longer side of a panel
 _MARGIN_IN, _GAP_IN, _TITLE_IN, _FOOTER_IN = 0.25, 0.25, 0.58, 0.26
 _ONE_ROW = 3  # more panels make rows of equal length
 _WIDE = 2.2  # images wider than this are stacked
 _INK, _FAINT, _ALARM = "#1a1a1a", "#666666", "#b00020"
+
+
+class _Shown(Figure):
+    """A figure that notebooks show without being told to."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=_SHOWN_DPI, facecolor="white")
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)
@@ -138,7 +148,7 @@ def _figure(
     lines = _wrapped(footer, figure_w)
     footer_h = len(lines) * _FOOTER_IN + (0.1 if lines else 0)
     figure_h = 2 * _MARGIN_IN + rows * (panel_h + _TITLE_IN) + (rows - 1) * _GAP_IN + footer_h
-    figure = Figure(figsize=(figure_w, figure_h), dpi=_DPI, facecolor="white")
+    figure = _Shown(figsize=(figure_w, figure_h), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
     background = None if underlay is None else _resized(underlay, panel_w, panel_h)
     for index, panel in enumerate(panels):

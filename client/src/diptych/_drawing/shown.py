@@ -1,4 +1,4 @@
-"""Small pictures of results, as notebooks show them: numpy and Pillow, no extra."""
+"""Pictures of results, as notebooks show them: numpy and Pillow, no extra."""
 
 from __future__ import annotations
 
@@ -40,27 +40,49 @@ def mask_png(mask: Mask) -> bytes:
     return _png(Image.fromarray(mask.to_array().astype(np.uint8) * 255), MOST_PX)
 
 
+def picture_png(pixels: Pixels) -> bytes:
+    """Draw a picture as it is."""
+    return _png(_image(pixels), MOST_PX)
+
+
 def result_png(result: SegmentResult) -> bytes:
     """Draw segments on their picture if it is a file that is still there, else on grey."""
     ground = _ground(result.image_size, result.source)
-    inks = [color(index) for index in range(len(result.segments))]
-    return _png(_image(_drawn(ground, result.segments, inks)), MOST_PX)
+    return _png(_image(drawn_result(result, ground)), MOST_PX)
 
 
 def comparison_png(comparison: Comparison) -> bytes:
     """Draw the models side by side; segments that match have one colour."""
     sizes = [o.result.image_size for o in comparison.results if o.result is not None]
     ground = _ground(sizes[0] if sizes else (300, 400), comparison.source)
+    drawn = drawn_comparison(comparison, ground)
+    return _png(_image(drawn), MOST_PX * min(max(len(comparison), 1), 3))
+
+
+def drawn_result(result: SegmentResult, ground: Pixels) -> Pixels:
+    """Draw segments over a picture of their size."""
+    inks = [color(index) for index in range(len(result.segments))]
+    return _drawn(ground, result.segments, inks)
+
+
+def drawn_comparison(comparison: Comparison, ground: Pixels, most_px: int | None = None) -> Pixels:
+    """Draw what each model found over a picture, side by side, none longer than ``most_px``."""
     colors = shared_colors(comparison.results, comparison.agreements)
     panels = []
     for outcome in comparison.results:
         found = outcome.result.segments if outcome.result is not None else ()
-        drawn = _drawn(ground, found, colors[outcome.model_id])
+        drawn = _at_most(_drawn(ground, found, colors[outcome.model_id]), most_px)
         error = "" if outcome.error is None else str(outcome.error)
         panels.append(VideoPanel(outcome.model_id, drawn, _counted(len(found)), error))
-    if not panels:
-        panels.append(VideoPanel("no model", ground))
-    return _png(_image(side_by_side(panels)), MOST_PX * min(len(panels), 3))
+    return side_by_side(panels or [VideoPanel("no model", _at_most(ground, most_px))])
+
+
+def _at_most(pixels: Pixels, most_px: int | None) -> Pixels:
+    if most_px is None or max(pixels.shape) <= most_px:
+        return pixels
+    image = _image(pixels)
+    image.thumbnail((most_px, most_px))
+    return np.asarray(image)
 
 
 def frame_png(result: VideoFrameResult) -> bytes:

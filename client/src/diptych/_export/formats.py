@@ -100,7 +100,7 @@ def _annotation(
         "image_id": image_id,
         "category_id": segment.category_id,
         "bbox": [round(edge, 3) for edge in box],
-        "area": segment.area if segment.mask else round(box[2] * box[3], 3),
+        "area": segment.area if segment.mask or segment.area else round(box[2] * box[3], 3),
         "iscrowd": 0,
         "score": round(segment.score, 6),
     }

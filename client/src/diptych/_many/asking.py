@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 
-from .._arguments import RequestOptions, encode_image
+from .._arguments import RequestOptions, encode_image, source_of
 from .._pictures.encoding import JpegQuality
 from .._types.errors import DiptychError
 from .._types.many import ManyItem
@@ -51,7 +52,7 @@ def ask_many(
 
     def work(asked: Asked) -> ManyItem:
         try:
-            return ManyItem(asked.image, ask(asked), None, asked.index)
+            return _item(asked, ask(asked))
         except Exception as error:  # one bad image must not end the others
             return ManyItem(asked.image, None, error, asked.index)
 
@@ -90,7 +91,7 @@ async def ask_many_async(
 
     async def work(asked: Asked) -> ManyItem:
         try:
-            return ManyItem(asked.image, await ask(asked), None, asked.index)
+            return _item(asked, await ask(asked))
         except Exception as error:  # one bad image must not end the others
             return ManyItem(asked.image, None, error, asked.index)
 
@@ -104,6 +105,11 @@ def _options(asked: Asked) -> RequestOptions:
     if isinstance(asked.options, Exception):
         raise asked.options
     return asked.options
+
+
+def _item(asked: Asked, result: SegmentResult) -> ManyItem:
+    named = replace(result, source=source_of(asked.image))
+    return ManyItem(asked.image, named, None, asked.index)
 
 
 def _wait_s(again: Again, pace: Places, error: DiptychError) -> float | None:

@@ -17,6 +17,7 @@ from .._arguments import ImageLike, encode_image
 from .._pictures.encoding import JpegQuality
 from .._types.errors import ImageNotHeldError
 from ..segment import v1 as pb
+from .call_log import CallLog, session_opened
 from .calls import Attempts, BaseTransport, Deadline, Patience, RequestBuilder
 from .timeouts import Timeout
 
@@ -123,13 +124,18 @@ class AsyncTransport(BaseTransport):
         patience = Patience(deadline)
         while True:
             self.check(request)
+            told = CallLog(request)
             try:
-                return await method(request, timeout=deadline.left(), metadata=self.metadata())
+                reply = await method(request, timeout=deadline.left(), metadata=self.metadata())
             except grpc.aio.AioRpcError as failure:
                 error = self.error(failure, deadline)
+                told.failed(error)
                 wait_s = patience.wait_s(error)
                 if wait_s is None or self._closed:
                     raise error from failure
+            else:
+                told.answered(reply)
+                return reply
             await asyncio.sleep(wait_s)
 
     async def ask(
@@ -182,6 +188,7 @@ class AsyncTransport(BaseTransport):
         patience, begun = Patience(deadline), False
         while True:
             self.check(request)
+            told = CallLog(request)
             call = self.gateway.StreamCompare(
                 request, timeout=deadline.left(), metadata=self.metadata()
             )
@@ -189,9 +196,11 @@ class AsyncTransport(BaseTransport):
                 async for event in call:
                     begun = True
                     yield event
+                told.answered()
                 return
             except grpc.aio.AioRpcError as failure:
                 error = self.error(failure, deadline)
+                told.failed(error)
                 wait_s = patience.wait_s(error)
                 if wait_s is None or begun or self._closed:
                     raise error from failure
@@ -204,6 +213,7 @@ class AsyncTransport(BaseTransport):
     ) -> grpc.aio.StreamStreamCall[pb.SegmentVideoRequest, pb.SegmentVideoResponse]:
         """A video session, whose messages gRPC takes from ``requests`` in a task of its own."""
         self.check_open()
+        session_opened()
         return self.segments.SegmentVideo(
             requests, timeout=deadline.left(), metadata=self.metadata()
         )

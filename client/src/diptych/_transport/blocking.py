@@ -14,6 +14,7 @@ from .._arguments import ImageLike, encode_image
 from .._pictures.encoding import JpegQuality
 from .._types.errors import ImageNotHeldError
 from ..segment import v1 as pb
+from .call_log import CallLog, session_opened
 from .calls import Attempts, BaseTransport, Deadline, Patience, RequestBuilder
 from .channel import ChannelOptions
 from .timeouts import Timeout
@@ -70,13 +71,18 @@ class Transport(BaseTransport):
         patience = Patience(deadline)
         while True:
             self.check(request)
+            told = CallLog(request)
             try:
-                return method(request, timeout=deadline.left(), metadata=self.metadata())
+                reply = method(request, timeout=deadline.left(), metadata=self.metadata())
             except grpc.RpcError as failure:
                 error = self.error(failure, deadline)
+                told.failed(error)
                 wait_s = patience.wait_s(error)
                 if wait_s is None or self._closed:
                     raise error from failure
+            else:
+                told.answered(reply)
+                return reply
             time.sleep(wait_s)
 
     def ask(
@@ -125,6 +131,7 @@ class Transport(BaseTransport):
         patience, begun = Patience(deadline), False
         while True:
             self.check(request)
+            told = CallLog(request)
             call = self.gateway.StreamCompare(
                 request, timeout=deadline.left(), metadata=self.metadata()
             )
@@ -132,9 +139,11 @@ class Transport(BaseTransport):
                 for event in call:
                     begun = True
                     yield event
+                told.answered()
                 return
             except grpc.RpcError as failure:
                 error = self.error(failure, deadline)
+                told.failed(error)
                 wait_s = patience.wait_s(error)
                 if wait_s is None or begun or self._closed:
                     raise error from failure
@@ -147,6 +156,7 @@ class Transport(BaseTransport):
     ) -> Iterator[pb.SegmentVideoResponse]:
         """A video session, whose messages gRPC takes from ``requests`` in a thread of its own."""
         self.check_open()
+        session_opened()
         return self.segments.SegmentVideo(
             requests, timeout=deadline.left(), metadata=self.metadata()
         )

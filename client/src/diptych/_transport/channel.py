@@ -12,6 +12,7 @@ from ..limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
 
 DEFAULT_ADDRESS = "localhost:50051"
 ADDRESS_VARIABLE = "DIPTYCH_ADDRESS"
+_ENCRYPTED_PORT = 443
 _SCHEMES = ("dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds")
 _IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}:\d{1,5}")
 _PORT = re.compile(r":\d+$")
@@ -127,6 +128,22 @@ def host_of(target: str) -> str:
     """The host of the target, without its port; of several the first."""
     first = _split(target)[1].split(",")[0]
     return first if first.count(":") > 1 and "]" not in first else _PORT.sub("", first)
+
+
+def endpoints_of(target: str) -> tuple[tuple[str, int], ...]:
+    """Hosts and ports of the target, an encrypted one without a port at 443.
+
+    None for what has no ports, such as ``unix:``, and for names that gRPC alone can look up.
+    """
+    scheme, rest = _split(target)
+    if scheme not in ("", "dns", "ipv4", "ipv6"):
+        return ()
+    found = []
+    for each in rest.split(","):
+        host = host_of(each)
+        port = each.removeprefix(host).removeprefix(":")
+        found.append((host.strip("[]"), int(port) if port else _ENCRYPTED_PORT))
+    return tuple(found)
 
 
 def _split(target: str) -> tuple[str | None, str]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .errors import DiptychError
-from .prompts import AutomaticOptions, PromptKind, Task
+from .prompts import AutomaticOptions, PromptKind, Task, Word
 
 if TYPE_CHECKING:
     from ..segment.v1 import ModelCard as ModelCardMessage
 
 
-class OutputKind(str, enum.Enum):
+class OutputKind(Word):
     """Something that an answer can hold."""
 
     LABEL = "label"
@@ -138,7 +137,7 @@ class Limits:
     max_grid_points: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelCard:
     """What a user should know about a model before using it."""
 
@@ -193,6 +192,9 @@ class ModelCard:
     raw: ModelCardMessage | None = field(default=None, repr=False, compare=False)
     """The message as it came."""
 
+    def __repr__(self) -> str:
+        return f"ModelCard({self.id!r}, {self.display_name!r})"
+
 
 @dataclass(frozen=True)
 class Replica:
@@ -218,7 +220,7 @@ class Replica:
     """Whether it is listed no more, and only ends the calls that it has."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class KnownModel:
     """What the gateway knows of a model."""
 
@@ -231,3 +233,7 @@ class KnownModel:
     """Its services; empty for a cascade, and from a gateway that does not say it."""
     warnings: tuple[str, ...] = ()
     """What whoever runs it should look at though it may answer, a sentence each."""
+
+    def __repr__(self) -> str:
+        state = "reachable" if self.error is None else f"{type(self.error).__name__}: {self.error}"
+        return f"KnownModel({self.model_id!r}, {state})"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import enum
+from .prompts import Word
 
 
-class ServingStatus(str, enum.Enum):
+class ServingStatus(Word):
     """The answer of a standard health check."""
 
     UNKNOWN = "unknown"

@@ -12,7 +12,14 @@ from ..masks.mask import Mask
 from .geometry import Box, Point
 
 
-class Task(str, enum.Enum):
+class Word(str, enum.Enum):
+    """A value with a name; printed it is the value, in every version of Python."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Task(Word):
     """What to do with an image."""
 
     INSTANCE_SEGMENTATION = "instance-segmentation"
@@ -22,7 +29,7 @@ class Task(str, enum.Enum):
     VIDEO_SEGMENTATION = "video-segmentation"
 
 
-class PromptKind(str, enum.Enum):
+class PromptKind(Word):
     """A kind of prompt that a model takes."""
 
     POINT = "point"
@@ -32,7 +39,7 @@ class PromptKind(str, enum.Enum):
     """Words; cards say whether a model would take them, no request of this version carries them."""
 
 
-class MaskEncoding(str, enum.Enum):
+class MaskEncoding(Word):
     """How masks travel; all but ``POLYGONS`` are exact, ``NONE`` sends boxes only."""
 
     COCO_RLE = "coco-rle"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections import Counter
@@ -86,8 +85,11 @@ class SegmentResult:
 
     def __repr__(self) -> str:
         height, width = self.image_size
-        found = Counter(segment.label or "object" for segment in self.segments)
-        names = [f"{count} {name}" for name, count in found.most_common(5)] or ["nothing"]
+        found = Counter(segment.label for segment in self.segments)
+        names = [
+            f"{count} {name or ('object' if count == 1 else 'objects')}"
+            for name, count in found.most_common(5)
+        ] or ["nothing"]
         told = ", ".join([*names, "…"] if len(found) > 5 else names)
         return f"SegmentResult({self.model_id!r}, {width}x{height} px, {told})"
 
@@ -118,9 +120,9 @@ class SegmentResult:
 
     def to_json(self) -> str:
         """This answer as JSON, as ``diptych segment --json`` and HTTP give it."""
-        from ..documents.results import result_document
+        from ..documents.results import json_text, result_document
 
-        return json.dumps(result_document(self), ensure_ascii=False, allow_nan=False)
+        return json_text(result_document(self))
 
     @staticmethod
     def from_json(text: str | bytes) -> SegmentResult:
@@ -304,9 +306,9 @@ class Comparison:
 
     def to_json(self) -> str:
         """This comparison as JSON, as ``diptych compare --json`` and HTTP give it."""
-        from ..documents.results import comparison_document
+        from ..documents.results import comparison_document, json_text
 
-        return json.dumps(comparison_document(self), ensure_ascii=False, allow_nan=False)
+        return json_text(comparison_document(self))
 
     @staticmethod
     def from_json(text: str | bytes) -> Comparison:
@@ -319,8 +321,10 @@ class Comparison:
 
         return comparison_from_json(text)
 
-    def __getitem__(self, model_id: str) -> ModelOutcome:
-        """The outcome of one model; ``KeyError`` if it was not asked."""
+    def __getitem__(self, model_id: str | int) -> ModelOutcome:
+        """The outcome of one model, ``KeyError`` if it was not asked; or of one place, from 0."""
+        if isinstance(model_id, int):
+            return self.results[model_id]
         for outcome in self.results:
             if outcome.model_id == model_id:
                 return outcome

@@ -19,7 +19,7 @@ class Keypoint:
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Segment:
     """One thing found in an image."""
 
@@ -48,3 +48,14 @@ class Segment:
     """What to send as a prompt's mask to refine this answer; only when asked for."""
     source_iou: float | None = None
     """Overlap with the mask of the detector that prompted it; cascades only."""
+
+    def __repr__(self) -> str:
+        told = [repr(self.label)] if self.label else []
+        told.append(f"score {self.score:.3f}")
+        if self.box is not None:
+            told.append(f"box ({', '.join(str(round(edge)) for edge in self.box.xyxy)})")
+        if self.mask is not None:
+            told.append(f"{self.area} px")
+        if self.keypoints:
+            told.append(f"{len(self.keypoints)} key points")
+        return f"Segment({', '.join(told)})"

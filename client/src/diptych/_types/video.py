@@ -52,7 +52,7 @@ class VideoObject:
     """How sure the model is that the object is visible. Range [0, 1]."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VideoFrameResult:
     """Every tracked object on one frame."""
 
@@ -67,6 +67,15 @@ class VideoFrameResult:
     """As in ``SegmentResult``; only in the first answer for a frame."""
     raw: VideoFrameSegments | None = field(default=None, repr=False, compare=False)
     """The message as it came."""
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        seen = [
+            f"{one.segment.label or 'object'} {one.object_id}{'' if one.segment.box else ' hidden'}"
+            for one in self.objects[:5]
+        ]
+        told = ", ".join([*seen, "…"] if len(self) > 5 else seen or ["nothing"])
+        return f"VideoFrameResult(frame {self.frame_index}, {width}x{height} px, {told})"
 
     def __len__(self) -> int:
         """How many objects there are."""
@@ -84,6 +93,24 @@ class VideoFrameResult:
         from .._drawing.shown import frame_png
 
         return frame_png(self)
+
+    def to_json(self) -> str:
+        """This frame as JSON, as ``diptych video --json`` and HTTP give it."""
+        from ..documents.results import json_text
+        from ..documents.video import video_frame_document
+
+        return json_text(video_frame_document(self))
+
+    @staticmethod
+    def from_json(text: str | bytes) -> VideoFrameResult:
+        """Read a frame from its JSON; equal to what was written.
+
+        Raises:
+            ValueError: it is no such document, or one of a later version.
+        """
+        from ..documents.reading import frame_from_json
+
+        return frame_from_json(text)
 
     def to_supervision(self) -> supervision.Detections:
         """As ``supervision.Detections`` with ``tracker_id``; hidden objects are left out.

@@ -38,6 +38,11 @@ class VideoFrame:
         """
         return frame_pixels(self.image)
 
+    def _repr_png_(self) -> bytes:
+        from .._drawing.shown import picture_png
+
+        return picture_png(self.pixels)
+
 
 FrameLike = ImageLike | VideoFrame
 """What a video session takes as a frame."""

@@ -15,7 +15,7 @@ from .._pictures.images import list_images, open_rgb
 from .._types.errors import VideoFileError
 from .frames import VideoFrame
 from .sound import Sound
-from .streams import decoded, load_av, opened, upright
+from .streams import decoded, load_av, opened, shown, upright
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame as Decoded
@@ -32,8 +32,10 @@ class VideoReader(ABC):
     the file at its end.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: float, chosen: range) -> None:
-        self.path = path
+    def __init__(self, path: Path | str, size: tuple[int, int], fps: float, chosen: range) -> None:
+        self.path = Path(path)
+        self.name = str(path)
+        """The file, folder or address as it may be printed: without a password."""
         self.size = size
         """Height and width of the first frame, upright."""
         self.fps = fps
@@ -82,7 +84,7 @@ class VideoReader(ABC):
 
     def __repr__(self) -> str:
         height, width = self.size
-        return f"{type(self).__name__}({str(self.path)!r}, {width}x{height}, {self.fps:g} fps)"
+        return f"VideoReader({self.name!r}, {width}x{height}, {self.fps:g} fps)"
 
 
 def read_video(
@@ -128,7 +130,7 @@ def read_video(
     chosen = range(start, sys.maxsize if stop is None else stop, stride)[:max_frames]
     if isinstance(path, str) and "://" in path:
         if fps is not None:
-            raise ValueError(f"fps: a stream has its own, got {fps:g} for {path}")
+            raise ValueError(f"fps: a stream has its own, got {fps:g} for {shown(path)}")
         return _Live(path, chosen)
     place = Path(path)
     if place.is_dir():
@@ -230,12 +232,13 @@ class _Live(VideoReader):
         self._frames = decoded(address, container, stream)
         first = next(self._frames, None)
         if first is None:
-            raise VideoFileError(f"{address}: expected a video, got a stream without frames")
+            text = "expected a video, got a stream without frames"
+            raise VideoFileError(f"{shown(address)}: {text}")
         self._first: Decoded | None = first
         rate = stream.average_rate or stream.guessed_rate
         height, width, _ = upright(first).shape
-        super().__init__(Path(address), (height, width), float(rate or DEFAULT_FPS), chosen)
-        self._address = address
+        super().__init__(shown(address), (height, width), float(rate or DEFAULT_FPS), chosen)
+        self._address = shown(address)
 
     def _total(self) -> None:
         return None

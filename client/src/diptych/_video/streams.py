@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
 SILENCE_S = 10.0
 """An address from which nothing comes for so long is given up."""
 _DEVICES = frozenset({"avfoundation", "dshow", "lavfi", "v4l2"})  # FFmpeg's, named before ://
+# Over UDP a picture of a camera that loses a packet is grey for seconds.
+_OVER_TCP = {"rtsp_flags": "prefer_tcp"}
+_OPTIONS = {
+    "rtsp": _OVER_TCP,
+    "rtsps": _OVER_TCP,
+    # Cameras of a Mac refuse the 29.97 that FFmpeg asks for by itself.
+    "avfoundation": {"framerate": "30"},
+}
+_SECRET = re.compile(r"(?<=://)[^/@\s]*@")
+
+
+def shown(place: Path | str) -> str:
+    """A file or address as it may be printed: without user and password."""
+    return _SECRET.sub("", place) if isinstance(place, str) else str(place)
 
 
 def load_av() -> object:
@@ -38,20 +53,24 @@ def opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The file or address, and the stream that players show; ``VideoFileError`` without one."""
     import av
 
-    place = str(path)
+    place, name = str(path), shown(path)
+    scheme = "" if isinstance(path, Path) else path.partition("://")[0]
     kind: str | None = None
     timeout: float | None = SILENCE_S
     if isinstance(path, Path):
         # Told to be a file: a colon in a name would else make a protocol of what is before it.
         place, timeout = f"file:{path}", None
-    elif (device := path.partition("://"))[0] in _DEVICES:
-        kind, _, place = device
+    elif scheme in _DEVICES:
+        kind, _, place = path.partition("://")
     try:
-        container = av.open(place, format=kind, timeout=timeout)
+        container = av.open(place, format=kind, timeout=timeout, options=_OPTIONS.get(scheme))
     except av.FFmpegError as error:
-        raise VideoFileError(f"{path}: expected a video file: {error.strerror}") from error
+        expected = "expected a video file" if isinstance(path, Path) else "cannot be opened"
+        raise VideoFileError(f"{name}: {expected}: {error.strerror}") from error
+    except ValueError as error:  # a kind of device of another system
+        raise VideoFileError(f"{name}: PyAV cannot open it here: {error}") from error
     with container:
-        yield container, _main_stream(path, container)
+        yield container, _main_stream(name, container)
 
 
 def _main_stream(path: Path | str, container: InputContainer) -> VideoStream:
@@ -77,7 +96,7 @@ def decoded(path: Path | str, container: InputContainer, stream: VideoStream) ->
             yield frame
             number += 1
     except av.FFmpegError as error:
-        failure = VideoFileError(f"{path}: broken at frame {number}: {error.strerror}")
+        failure = VideoFileError(f"{shown(path)}: broken at frame {number}: {error.strerror}")
         failure.frame_index = number
         raise failure from error
 

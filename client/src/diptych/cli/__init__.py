@@ -6,6 +6,7 @@ import click
 
 from ._cards import cards
 from ._compare import compare
+from ._doctor import doctor
 from ._exits import EPILOG
 from ._folder import batch, warm
 from ._health import health
@@ -26,5 +27,5 @@ def main() -> None:
     """
 
 
-for _command in (segment, compare, video, batch, warm, cards, health):
+for _command in (segment, compare, video, batch, warm, cards, health, doctor):
     main.add_command(_command)

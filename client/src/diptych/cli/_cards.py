@@ -14,6 +14,7 @@ from .. import Client, DiptychError, KnownModel, ModelStats, UnsupportedCallErro
 from .._export.card_markdown import card_file, cards_table
 from .._export.card_rows import CardItem, CardRow, card_rows
 from ..documents.results import model_document
+from ._exits import FAILED
 from ._json import print_json
 from ._options import connect, connection_options
 from ._outputs import check_files, overwrite_option
@@ -64,7 +65,8 @@ def cards(
         models = known_models(client)
         stats = {} if as_json else _stats(client, models)
     if folder is not None:
-        _write(folder, models, stats, overwrite)
+        if not _write(folder, models, stats, overwrite):
+            click.get_current_context().exit(FAILED)
     elif as_json:
         print_json([model_document(model) for model in models])
     elif form == "markdown":
@@ -167,7 +169,8 @@ def _plain(item: CardItem) -> str:
 
 def _write(
     folder: Path, models: Sequence[KnownModel], stats: Mapping[str, ModelStats], overwrite: bool
-) -> None:
+) -> bool:
+    """Whether every model has a card now."""
     texts: dict[Path, str] = {}
     for model in models:
         # Ids come from a server: none may lead out of the folder.
@@ -183,3 +186,4 @@ def _write(
     for path, text in texts.items():
         files.write(path, text.encode())
         click.echo(path)
+    return len(texts) == len(models)

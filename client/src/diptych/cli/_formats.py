@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,9 +10,10 @@ import click
 
 from .. import Client, DiptychError
 from .._files import FileWriter
-from ..formats import FORMATS, Options, Picture, format_of
+from ..formats import FORMATS, Options, Picture, format_of, names_of
 from ._options import Number
 from ._outputs import check_files, out_folder
+from ._pipes import STDOUT, check_stdout, print_only
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -38,10 +38,11 @@ def format_options(function: _F) -> _F:
 
 
 class FormatFiles:
-    """What one command writes for other tools, when all pictures are answered."""
+    """What one command writes for other tools, when all pictures are answered; without a writer it
+    is one file, for stdout."""
 
     def __init__(
-        self, formats: Sequence[str], tolerance: float, folder: Path, writer: FileWriter
+        self, formats: Sequence[str], tolerance: float, folder: Path, writer: FileWriter | None
     ) -> None:
         self._formats = list(dict.fromkeys(formats))
         self._tolerance = tolerance
@@ -55,9 +56,14 @@ class FormatFiles:
 
         Raises:
             OSError: it cannot be written.
+            click.ClickException: stdout is to have one file, and these are several.
         """
         categories, skeleton = _known(client, pictures)
         options = Options(self._tolerance, categories, skeleton)
+        if self._writer is None:
+            (name,) = self._formats
+            print_only(name, FORMATS[name].write(pictures, options))
+            return
         for name in self._formats:
             folder = _place(self._folder / below, self._formats, name)
             for file, data in FORMATS[name].write(pictures, options):
@@ -78,9 +84,17 @@ def format_files(
         if tolerance:
             raise click.UsageError("--tolerance: expected only with --format.")
         return None
+    if out == STDOUT:
+        if len(set(formats)) > 1 or (below != ("",) and len(below) != 1):
+            what = "--format" if len(set(formats)) > 1 else "--model"
+            raise click.UsageError(f"--out -: expected one {what} for one file on stdout.")
+        check_stdout(f"--format {formats[0]}", binary=formats[0] in ("masks", "indexed"))
+        return FormatFiles(formats, tolerance, Path(), None)
     folder = out_folder(out, "a folder for the files of --format", overwrite)
     if folder is None:
-        raise click.UsageError("--format: expected --out FOLDER beside it.")
+        raise click.UsageError(
+            "--format: expected --out FOLDER beside it, or --out - for one file."
+        )
     nothing = [Picture(name, 1, 1, ()) for name in names_of(images)]
     paths = [
         _place(folder / part, formats, name) / file
@@ -90,13 +104,6 @@ def format_files(
     ]
     writer = check_files(paths, images, overwrite=overwrite, make_folders=True)
     return FormatFiles(formats, tolerance, folder, writer)
-
-
-def names_of(images: Sequence[Path]) -> list[str]:
-    """Names of pictures, with the folders below the one that all are in."""
-    places = [Path(os.path.abspath(image)) for image in images]
-    common = os.path.commonpath([place.parent for place in places])
-    return [place.relative_to(common).as_posix() for place in places]
 
 
 def _place(folder: Path, formats: Sequence[str], name: str) -> Path:

@@ -12,6 +12,7 @@ from ._cards import known_models
 from ._exits import FAILED, UNAVAILABLE, describe
 from ._json import print_json
 from ._options import connect, connection_options_within
+from ._progress import is_quiet, quiet_option
 
 _TIMEOUT_S = 5.0  # for those who ask again and again, such as container health checks
 _DIGEST_SHOWN = 12
@@ -20,6 +21,7 @@ _DIGEST_SHOWN = 12
 @click.command(short_help="Ask the server and its models whether they serve.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option("--server-only", is_flag=True, help="Not its models; needs no token.")
+@quiet_option
 @connection_options_within(_TIMEOUT_S)
 def health(as_json: bool, server_only: bool, address: str | None, timeout: float) -> None:
     """Ask the gateway, or a model service, and each model whether they serve.
@@ -42,7 +44,7 @@ def health(as_json: bool, server_only: bool, address: str | None, timeout: float
                 "models": [_document(model) for model in models],
             }
         )
-    else:
+    elif not is_quiet():
         click.echo(f"{address}: {status.value}")
         for model in models:
             for line in _lines(model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,12 @@ class Interrupts:
     """While it is entered, an interrupt is raised as ever, and remembered.
 
     PyAV swallows a ``KeyboardInterrupt`` that is raised inside it. Interrupts that somebody else
-    ignores or handles stay theirs.
+    ignores or handles stay theirs. With ``first`` the first one is not raised: that is called in
+    its place, in the handler, and ends what goes on in good order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: Callable[[], object] | None = None) -> None:
+        self._first = first
         self._heard = False
         self._ours = False
 
@@ -44,5 +47,9 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self._first is not None:
+            first, self._first = self._first, None
+            first()
+            return
         self._heard = True
         raise KeyboardInterrupt

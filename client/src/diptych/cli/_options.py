@@ -1,18 +1,16 @@
-"""Options that several commands share."""
+"""Options on the server, and kinds of values, that several commands share."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from .. import Box, Client, Mask, OutputOptions, Point, Prompt, Task
+from .. import Box, Client, Point
 from .._transport.timeouts import DEFAULT_TIMEOUT_S
-from ..documents.prompts import prompts_from_json
-from ._security import SECURITY_OPTIONS, security
+from ._security import security, security_options
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -74,22 +72,6 @@ class BoxType(NumbersType):
         return box
 
 
-class PromptsType(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
-    """A file with prompts as JSON; ``-`` is stdin."""
-
-    name = "FILE"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[Prompt]:
-        if isinstance(value, list):
-            return value
-        try:
-            return prompts_from_json(click.File("rb").convert(value, param, ctx).read())
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 def point_of(numbers: Sequence[float]) -> Point | None:
     """The point of ``x, y`` and perhaps 0 or 1; ``None`` if they are no point."""
     if len(numbers) not in (2, 3) or (len(numbers) == 3 and numbers[2] not in (0, 1)):
@@ -104,7 +86,7 @@ def box_of(numbers: Sequence[float]) -> Box | None:
     return Box(*numbers)
 
 
-def _decorated(options: Sequence[Callable[[Any], Any]]) -> Callable[[_F], _F]:
+def decorated(options: Sequence[Callable[[Any], Any]]) -> Callable[[_F], _F]:
     def decorate(function: _F) -> _F:
         for option in reversed(options):
             function = option(function)
@@ -113,12 +95,12 @@ def _decorated(options: Sequence[Callable[[Any], Any]]) -> Callable[[_F], _F]:
     return decorate
 
 
-_EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+def connection_options_within(timeout: float, *, existing_files: bool = True) -> Callable[[_F], _F]:
+    """Options on the server, with a default for ``--timeout`` in seconds.
 
-
-def connection_options_within(timeout: float) -> Callable[[_F], _F]:
-    """Options on the server, with a default for ``--timeout`` in seconds."""
-    return _decorated(
+    Files that are not there are wrong usage, unless the command looks at them itself.
+    """
+    return decorated(
         [
             click.option("--address", metavar="HOST:PORT", help="Gateway or model service."),
             click.option(
@@ -129,7 +111,7 @@ def connection_options_within(timeout: float) -> Callable[[_F], _F]:
                 metavar="SECONDS",
                 help="Longest wait for an answer.",
             ),
-            *SECURITY_OPTIONS,
+            *security_options(existing=existing_files),
         ]
     )
 
@@ -142,47 +124,6 @@ jobs_option = click.option(
     help="Pictures asked at a time.",
 )
 connection_options = connection_options_within(DEFAULT_TIMEOUT_S)
-ask_options = _decorated(
-    [
-        click.option(
-            "--task",
-            type=click.Choice([task.value for task in Task if task is not Task.VIDEO_SEGMENTATION]),
-            help="Default: prompted-segmentation with prompts, else instance-segmentation.",
-        ),
-        click.option(
-            "--point",
-            "points",
-            type=PointType(),
-            multiple=True,
-            help="On the object (1) or off it (0); all points together are one object. Points that"
-            " are all off it correct the one box or mask that is given.",
-        ),
-        click.option(
-            "--box", "boxes", type=BoxType(), multiple=True, help="Around an object; one each."
-        ),
-        click.option(
-            "--mask",
-            "masks",
-            type=_EXISTING_FILE,
-            multiple=True,
-            help="PNG of the picture's size with an earlier guess; one object each.",
-        ),
-        click.option(
-            "--prompts",
-            "listed",
-            type=PromptsType(),
-            help="JSON file, or - for stdin, with objects as HTTP takes them: points, box, mask.",
-        ),
-        click.option(
-            "--one-object",
-            is_flag=True,
-            help="Points, box and mask are one object: points and box correct the mask.",
-        ),
-        click.option("--min-score", type=Number(0, 1), help="Drop what scores lower."),
-        click.option("--max-segments", type=click.IntRange(1, 100_000), help="Keep the best."),
-        click.option("--all-candidates", is_flag=True, help="Every mask of an ambiguous prompt."),
-    ]
-)
 
 
 def connect(address: str | None, timeout: float) -> Client:
@@ -191,53 +132,3 @@ def connect(address: str | None, timeout: float) -> Client:
         return Client(address, timeout=timeout, **security())
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error)) from error
-
-
-def ask_arguments(
-    *,
-    task: str | None,
-    points: Sequence[Point],
-    boxes: Sequence[Box],
-    masks: Sequence[Path],
-    listed: Sequence[Prompt] | None,
-    one_object: bool,
-    min_score: float | None,
-    max_segments: int | None,
-    all_candidates: bool,
-) -> dict[str, Any]:
-    """Arguments for ``Client.segment`` and its like, from ``ask_options``."""
-    prompts = [Prompt(mask=_mask(path)) for path in masks]
-    if one_object and listed:
-        raise click.UsageError("--one-object is for points, boxes and masks, not for --prompts.")
-    prompts = [*(listed or ()), *prompts]
-    if one_object:
-        prompts, points, boxes = [_one_object(prompts, points, boxes)], (), ()
-    return {
-        "task": task,
-        # An option that was not given is not a list of nothing.
-        "prompts": prompts or None,
-        "points": points or None,
-        "boxes": boxes or None,
-        "output": OutputOptions(
-            min_score=min_score, max_segments=max_segments, all_candidates=all_candidates
-        ),
-    }
-
-
-def _one_object(masks: list[Prompt], points: Sequence[Point], boxes: Sequence[Box]) -> Prompt:
-    for name, given in (("--mask", masks), ("--box", boxes)):
-        if len(given) > 1:
-            raise click.BadParameter(
-                f"expected at most one with --one-object, got {len(given)}.", param_hint=name
-            )
-    mask = masks[0].mask if masks else None
-    return Prompt(tuple(points), boxes[0] if boxes else None, mask)
-
-
-def _mask(path: Path) -> Mask:
-    try:
-        mask = Mask.from_png(path.read_bytes())
-        mask.counts  # noqa: B018  decodes, so that a broken file is noticed here
-        return mask
-    except ValueError as error:
-        raise click.BadParameter(f"{path}: {error}", param_hint="--mask") from error

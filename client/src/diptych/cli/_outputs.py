@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import click
 
 from .. import Comparison, SegmentResult
 from .._files import FileWriter
+from ._pipes import STDOUT, check_stdout, print_bytes
 from ._security import security_files
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -26,12 +28,14 @@ _FILE_LIKE = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}")
 _LONGEST_NAME = 255  # bytes, on all usual file systems
 
 
-def out_options(text: str) -> Callable[[_F], _F]:
-    """``--out``, with its help, and ``--overwrite``."""
+def out_options(text: str, *, stdout: bool = False) -> Callable[[_F], _F]:
+    """``--out``, with its help, and ``--overwrite``; ``stdout`` lets it be ``-``."""
+
+    check = _checked_or_stdout if stdout else checked_name
 
     def decorate(function: _F) -> _F:
         # A string: a path would forget the slash at the end, which says that a folder is meant.
-        out = click.option("--out", type=click.Path(), callback=checked_name, help=text)
+        out = click.option("--out", type=click.Path(), callback=check, help=text)
         return out(overwrite_option(function))
 
     return decorate
@@ -53,10 +57,17 @@ def checked_name(
     return value
 
 
+def _checked_or_stdout(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    return value if value == STDOUT else checked_name(context, parameter, value)
+
+
 class Figures:
     """Figures of one command, each under its own name, none in the place of another file."""
 
-    def __init__(self, paths: Sequence[Path], *, overwrite: bool) -> None:
+    def __init__(self, paths: Sequence[Path], *, overwrite: bool, stdout: bool = False) -> None:
+        self._stdout = stdout
         self._paths = paths
         self._overwrite = overwrite
         self._saved: set[Path] = set()
@@ -74,11 +85,17 @@ class Figures:
         except (OSError, ValueError) as error:
             return error
         self._saved.add(path)
+        if self._stdout:
+            print_bytes(path.read_bytes())
         return None
 
 
 def one_figure(out: str | None, image: Path, kind: str, *, overwrite: bool) -> Figures | None:
     """A figure in the file ``out``, or in the folder ``out`` under the image's name."""
+    if out == STDOUT:
+        check_stdout("A figure", binary=True)
+        folder = click.get_current_context().with_resource(TemporaryDirectory(prefix="diptych-"))
+        return Figures([Path(folder) / "figure.png"], overwrite=False, stdout=True)
     path = _path(out, overwrite)
     if path is None or out is None:
         return None
@@ -94,6 +111,10 @@ def many_figures(
     out: str | None, images: Sequence[Path], kind: str, *, overwrite: bool
 ) -> Figures | None:
     """A figure for each image, in the folder ``out``."""
+    if out == STDOUT and len(images) == 1:
+        return one_figure(out, images[0], kind, overwrite=overwrite)
+    if out == STDOUT:
+        raise _wrong(f"expected a folder for the figures of {len(images)} pictures, got stdout.")
     folder = out_folder(out, f"a folder for the figures of {len(images)} pictures", overwrite)
     if folder is None:
         return None

@@ -1,16 +1,45 @@
-"""A bar that says how far a command is."""
+"""What a command says of itself beside its results: a bar, notes, and ``--quiet``."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 if TYPE_CHECKING:
     import rich.progress
 
 _T = TypeVar("_T")
+_QUIET = f"{__name__}.quiet"
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    context.meta[_QUIET] = value
+
+
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep,
+    help="Print errors only, and what --json and --out - print.",
+)
+
+
+def is_quiet() -> bool:
+    """Whether the command that runs was given ``--quiet``."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_QUIET))
+
+
+def note(text: str) -> None:
+    """Prints a line to stderr that is no error, unless nobody wants to know."""
+    if not is_quiet():
+        click.echo(f"diptych: {text}", err=True)
 
 
 class _Silent:
@@ -31,7 +60,7 @@ class _Bar(_Silent):
 @contextmanager
 def progress(total: int | None, description: str, *, unit: str = "") -> Iterator[_Silent]:
     """A bar on stderr while it is entered, if that is a terminal; ``unit`` is for its rate."""
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield _Silent()
         return
     from rich.console import Console

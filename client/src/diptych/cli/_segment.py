@@ -11,14 +11,16 @@ import click
 from .. import Client, ManyItem, SegmentResult
 from .._many.again import DEFAULT_PATIENCE_S
 from .._pictures.images import list_images
-from ..documents.results import error_document, result_document
-from ..formats import Picture
+from ..documents.results import failure_document, result_document
+from ..formats import Picture, names_of
+from ._asking import ask_options, asked
 from ._exits import FAILED, exit_code_of_all, report
-from ._formats import FormatFiles, format_files, format_options, names_of
+from ._formats import FormatFiles, format_files, format_options
 from ._json import print_json
-from ._options import Number, ask_arguments, ask_options, connect, connection_options, jobs_option
+from ._options import Number, connect, connection_options, jobs_option
 from ._outputs import SEGMENTS, Figures, is_drawn, many_figures, one_figure, out_options
-from ._progress import with_progress
+from ._pipes import PICTURES, as_given, shown_where
+from ._progress import is_quiet, note, quiet_option, with_progress
 
 
 @click.command()
@@ -27,12 +29,15 @@ from ._progress import with_progress
     metavar="IMAGE...",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=PICTURES,
 )
 @click.option("--model", help="Id of the model; a model service knows its own.")
 @ask_options
 @click.option("--json", "as_json", is_flag=True, help="JSON with COCO RLE; a line per picture.")
-@out_options("Picture of the result, or for many and with --format a folder.")
+@out_options(
+    "Picture of the result, or for many and with --format a folder; - is stdout, for one file.",
+    stdout=True,
+)
 @format_options
 @jobs_option
 @click.option(
@@ -43,6 +48,7 @@ from ._progress import with_progress
     metavar="SECONDS",
     help="Of many pictures: wait for room or a model until nothing was answered for so long.",
 )
+@quiet_option
 @connection_options
 def segment(
     images: tuple[Path, ...],
@@ -58,34 +64,41 @@ def segment(
     timeout: float,
     **ask: Any,
 ) -> None:
-    """Segment pictures, or all pictures of a folder, with one model."""
-    arguments = ask_arguments(**ask) | {"model": model}
+    """Segment pictures, or all pictures of a folder, with one model.
+
+    An IMAGE is a file, a folder, or - for a picture from stdin.
+    """
+    wanted = asked(**ask)
+    out, as_json, shown = shown_where(out, as_json, formats)
     paths = [images[0]] if len(images) == 1 and images[0].is_file() else _expanded(images)
     files = format_files(formats, tolerance, out, paths, overwrite=overwrite)
     if len(images) == 1 and images[0].is_file():
         figures = None if files else one_figure(out, images[0], SEGMENTS, overwrite=overwrite)
         with connect(address, timeout) as client:
-            result = client.segment(images[0], **arguments)
+            arguments = wanted.of_model(client, model)
+            result = as_given(client.segment(images[0], model=model, **arguments))
             if files:
                 files.write([Picture.of(images[0].name, result)], client)
         # Before it is shown: who reads only the first lines still gets the figure.
         unsaved = figures.save(0, result, images[0]) if figures else None
-        _show_one(images[0], result, as_json)
+        if shown:
+            _show_one(result, as_json)
         if unsaved is not None:
             report(unsaved)
             click.get_current_context().exit(FAILED)
         return
     figures = None if files else many_figures(out, paths, SEGMENTS, overwrite=overwrite)
     with connect(address, timeout) as client:
+        arguments = wanted.of_model(client, model) | {"model": model}
         arguments |= {"concurrency": jobs, "patience": patience}
-        _segment_all(client, paths, arguments, as_json, figures, files)
+        _segment_all(client, paths, arguments, as_json if shown else None, figures, files)
 
 
 def _segment_all(
     client: Client,
     paths: list[Path],
     arguments: dict[str, Any],
-    as_json: bool,
+    as_json: bool | None,
     figures: Figures | None,
     files: FormatFiles | None,
 ) -> None:
@@ -100,21 +113,24 @@ def _segment_all(
             error = figures.save(number, item.result, path)
         if item.result is not None and files is not None:
             pictures.append(Picture.of(names[number], item.result))
-        _show_item(path, item, as_json)
+        if as_json is not None:
+            _show_item(path, item, as_json)
         if error is not None:
             report(error, name=str(path))
             errors.append(error)
     if files is not None and pictures:
         files.write(pictures, client)
-    click.echo(f"diptych: {len(paths) - len(errors)} ok, {len(errors)} failed", err=True)
+    note(f"{len(paths) - len(errors)} ok, {len(errors)} failed")
     if errors:
         failed_all = len(errors) == len(paths)
         click.get_current_context().exit(exit_code_of_all(errors) if failed_all else FAILED)
 
 
-def _show_one(path: Path, result: SegmentResult, as_json: bool) -> None:
+def _show_one(result: SegmentResult, as_json: bool) -> None:
     if as_json:
-        print_json({"source": str(path), **result_document(result)})
+        print_json(result_document(result))
+        return
+    if is_quiet():
         return
     from ._tables import headline, segment_table, stdout
 
@@ -126,13 +142,10 @@ def _show_one(path: Path, result: SegmentResult, as_json: bool) -> None:
 
 def _show_item(path: Path, item: ManyItem, as_json: bool) -> None:
     if as_json:
-        found = (
-            result_document(item.result)
-            if item.result
-            else {"error": error_document(item.error or RuntimeError("no answer"))}
-        )
-        print_json({"source": str(path), **found}, indent=None)
-    elif item.result is not None:
+        error = item.error or RuntimeError("no answer")
+        found = result_document(item.result) if item.result else failure_document(error, str(path))
+        print_json(found, indent=None)
+    elif item.result is not None and not is_quiet():
         from ._tables import headline
 
         click.echo(f"{path}: {headline(item.result, item.result.timings.total_s)}")
@@ -149,7 +162,7 @@ def _tell_left_out(folder: Path, taken: int) -> None:
         if count
     ]
     if parts:
-        click.echo(f"diptych: {folder}: {' and '.join(parts)} left out", err=True)
+        note(f"{folder}: {' and '.join(parts)} left out")
 
 
 def _expanded(images: Iterable[Path]) -> list[Path]:
@@ -164,6 +177,6 @@ def _expanded(images: Iterable[Path]) -> list[Path]:
         drawn = [one for one in found if is_drawn(one)] if path.is_dir() else []
         if drawn:
             noun = "figure" if len(drawn) == 1 else "figures"
-            click.echo(f"diptych: {path}: {len(drawn)} {noun} of pictures left out", err=True)
+            note(f"{path}: {len(drawn)} {noun} of pictures left out")
         paths += [one for one in found if one not in drawn]
     return paths

@@ -24,6 +24,7 @@ from .._types.results import (
     Timings,
 )
 from .._types.segment import Keypoint, Segment
+from .._types.video import VideoFrameResult, VideoObject
 from ..masks.mask import Mask
 from .results import VERSION
 
@@ -52,8 +53,20 @@ def comparison_from_json(text: str | bytes) -> Comparison:
     return _read(text, "results", _comparison)
 
 
+def frame_from_json(text: str | bytes) -> VideoFrameResult:
+    """Read what ``VideoFrameResult.to_json``, a line of ``diptych video --json`` or HTTP wrote.
+
+    Raises:
+        ValueError: it is no such document, or one of a later version.
+    """
+    return _read(text, "objects", _frame)
+
+
 def _read(text: str | bytes, key: str, make: Callable[[Document], _T]) -> _T:
     document = json.loads(text)
+    if isinstance(document, dict) and isinstance(error := document.get("error"), dict):
+        told = f"{error.get('type')}: {error.get('message')}"
+        raise ValueError(f"document: expected an answer, got why there is none: {told}")
     if not isinstance(document, dict) or key not in document:
         raise ValueError(f"document: expected an object with {key!r}, got {str(text[:80])!r}")
     version = document.get("version", VERSION)
@@ -74,10 +87,10 @@ def _naming_what_is_wrong() -> Iterator[None]:
 
 
 def _result(document: Document) -> SegmentResult:
-    size = (document["image_size"]["height"], document["image_size"]["width"])
+    size, dated = _size(document), "version" in document
     return SegmentResult(
         model_id=document["model_id"],
-        segments=tuple(_segment(entry, size) for entry in document["segments"]),
+        segments=tuple(_segment(entry, size, dated=dated) for entry in document["segments"]),
         image_size=size,
         image_sha256=document["image_sha256"],
         timings=Timings(**document["timings"]),
@@ -85,19 +98,39 @@ def _result(document: Document) -> SegmentResult:
         request_id=document["request_id"],
         omitted=document["omitted"],
         warnings=tuple(document["warnings"]),
+        source=document.get("source"),
     )
 
 
-def _segment(document: Document, size: tuple[int, int]) -> Segment:
-    mask = _mask(document["segmentation"], size) if "segmentation" in document else None
-    logits, box = document.get("low_res_logits"), document.get("box")
+def _frame(document: Document) -> VideoFrameResult:
+    size, dated = _size(document), "version" in document
+    return VideoFrameResult(
+        frame_index=document["frame_index"],
+        revision=document["revision"],
+        objects=tuple(
+            VideoObject(entry["object_id"], _segment(entry, size, dated=dated), entry["presence"])
+            for entry in document["objects"]
+        ),
+        image_size=size,
+        timings=Timings(**document["timings"]),
+        warnings=tuple(document["warnings"]),
+    )
+
+
+def _size(document: Document) -> tuple[int, int]:
+    return document["image_size"]["height"], document["image_size"]["width"]
+
+
+def _segment(document: Document, size: tuple[int, int], *, dated: bool) -> Segment:
+    found, logits = document.get("segmentation"), document.get("low_res_logits")
+    mask = None if found is None else _mask(found, size)
     return Segment(
         score=document["score"],
-        box=None if box is None else Box(*box),
+        box=_box(document, dated),
         mask=mask,
         label=document.get("label", ""),
         category_id=document["category_id"],
-        area=document["area"] if mask is not None else 0,
+        area=document.get("mask_area", 0) if mask is None else document["area"],
         keypoints=_keypoints(document),
         prompt_index=document.get("prompt_index"),
         candidate_index=document.get("candidate_index"),
@@ -105,6 +138,14 @@ def _segment(document: Document, size: tuple[int, int]) -> Segment:
         source_iou=document.get("source_iou"),
         low_res_logits=None if logits is None else _logits(logits),
     )
+
+
+def _box(document: Document, dated: bool) -> Box | None:
+    if "box" in document:
+        return Box(*document["box"])
+    # Before documents had a version, they had COCO's box alone, to a thousandth.
+    left, top, width, height = (not dated and document["bbox"]) or (0, 0, 0, 0)
+    return Box(left, top, left + width, top + height) if width or height else None
 
 
 def _mask(document: Document | Sequence[Any], size: tuple[int, int]) -> Mask:
@@ -132,6 +173,7 @@ def _comparison(document: Document) -> Comparison:
     return Comparison(
         results=tuple(_outcome(entry) for entry in document["results"]),
         agreements=tuple(_agreement(entry) for entry in document["agreements"]),
+        source=document.get("source"),
     )
 
 

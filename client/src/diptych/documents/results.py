@@ -5,18 +5,23 @@ from __future__ import annotations
 import base64
 import dataclasses
 import enum
+import json
+import os
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from .._export.formats import to_coco
 from .._types.cards import KnownModel
 from .._types.errors import DiptychError
 from .._types.prompts import LowResLogits, MaskEncoding
 from .._types.results import Agreement, Comparison, ModelOutcome, SegmentResult
+from .._types.segment import Segment
 from ..masks.mask import Mask
 from .types import (
     ComparisonDocument,
     ErrorDocument,
+    FailureDocument,
     LogitsDocument,
     MaskDocument,
     ModelDocument,
@@ -29,6 +34,24 @@ VERSION = 1
 """Of the documents: one that an earlier SDK would read wrongly gets another."""
 NOT_SHOWN = frozenset({"raw"})
 """Fields of results that documents leave out."""
+
+
+class _Source(TypedDict, total=False):
+    source: str
+
+
+def json_text(document: object, *, indent: int | None = None, encoding: str = "utf-8") -> str:
+    """Write a document as JSON.
+
+    Names of files that the encoding has no characters for are escaped, so that the document is one
+    whatever a name is made of.
+    """
+    text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=indent, allow_nan=False)
+    return text
 
 
 def plain(value: Any) -> Any:
@@ -57,6 +80,7 @@ def result_document(
     where there are any, in this encoding."""
     height, width = result.image_size
     return {
+        **_named(result.source),
         "version": VERSION,
         "model_id": result.model_id,
         "image_size": {"height": height, "width": width},
@@ -66,8 +90,14 @@ def result_document(
         "warnings": list(result.warnings),
         "timings": plain(result.timings),
         "provenance": plain(result.provenance),
-        "segments": _segments(result, encoding),
+        "segments": cast(
+            list[SegmentDocument], segment_fields(result.segments, result.image_size, encoding)
+        ),
     }
+
+
+def _named(source: str | os.PathLike[str] | None) -> _Source:
+    return {} if source is None else {"source": os.fspath(source)}
 
 
 def outcome_document(
@@ -78,7 +108,7 @@ def outcome_document(
         "model_id": outcome.model_id,
         "elapsed_s": outcome.elapsed_s,
         "result": result_document(outcome.result, encoding) if outcome.result else None,
-        "error": _diptych_error_document(outcome.error) if outcome.error else None,
+        "error": error_document(outcome.error) if outcome.error else None,
     }
 
 
@@ -87,6 +117,7 @@ def comparison_document(
 ) -> ComparisonDocument:
     """What several models say about one image; masks as in ``result_document``."""
     return {
+        **_named(comparison.source),
         "version": VERSION,
         "results": [outcome_document(outcome, encoding) for outcome in comparison.results],
         "agreements": [plain(pair) for pair in comparison.agreements],
@@ -105,23 +136,23 @@ def agreement_document(agreement: Agreement) -> dict[str, Any]:
     return document
 
 
-def error_document(error: Exception) -> dict[str, Any]:
-    """An error, machine-readable."""
-    if isinstance(error, DiptychError):
-        return {**_diptych_error_document(error)}
-    return {"type": type(error).__name__, "message": str(error)}
+def failure_document(error: Exception, source: str) -> FailureDocument:
+    """Why there is no answer for a file, in the answer's place."""
+    return {"source": source, "version": VERSION, "error": error_document(error)}
 
 
-def _diptych_error_document(error: DiptychError) -> ErrorDocument:
+def error_document(error: Exception) -> ErrorDocument:
+    """An error, machine-readable; of what was no answer of a server, with nothing of one."""
+    told = error if isinstance(error, DiptychError) else DiptychError("")
     return {
         "type": type(error).__name__,
         "message": str(error),
-        "code": error.code.name if error.code else None,
-        "reason": error.reason,
-        "request_id": error.request_id,
-        "metadata": dict(error.metadata),
-        "violations": plain(error.violations),
-        "retry_after_s": error.retry_after_s,
+        "code": told.code.name if told.code else None,
+        "reason": told.reason,
+        "request_id": told.request_id,
+        "metadata": dict(told.metadata),
+        "violations": plain(told.violations),
+        "retry_after_s": told.retry_after_s,
     }
 
 
@@ -140,15 +171,19 @@ def logits_document(logits: LowResLogits) -> LogitsDocument:
     return {"height": logits.height, "width": logits.width, "float16_le": numbers}
 
 
-def _segments(result: SegmentResult, encoding: MaskEncoding) -> list[SegmentDocument]:
-    documents: list[SegmentDocument] = []
-    annotations = to_coco(result.segments, result.image_size, 1, 1)
-    for segment, annotation in zip(result.segments, annotations, strict=True):
+def segment_fields(
+    segments: Sequence[Segment], size: tuple[int, int], encoding: MaskEncoding
+) -> list[dict[str, Any]]:
+    """Segments as COCO annotations and more; their masks in this encoding."""
+    documents: list[dict[str, Any]] = []
+    annotations = to_coco(segments, size, 1, 1)
+    for segment, annotation in zip(segments, annotations, strict=True):
         mask, logits = segment.mask, segment.low_res_logits
         if mask is not None and encoding is not MaskEncoding.COCO_RLE:
             annotation["segmentation"] = mask_document(mask, encoding)
         extra = {
             "box": None if segment.box is None else list(segment.box.xyxy),
+            "mask_area": segment.area if mask is None and segment.area else None,
             "label": segment.label,
             "prompt_index": segment.prompt_index,
             "candidate_index": segment.candidate_index,
@@ -160,5 +195,5 @@ def _segments(result: SegmentResult, encoding: MaskEncoding) -> list[SegmentDocu
         }
         shown = {key: value for key, value in extra.items() if value is not None}
         annotation["score"] = segment.score  # COCO's is rounded; this one is read again
-        documents.append(cast(SegmentDocument, annotation | shown))
+        documents.append(annotation | shown)
     return documents

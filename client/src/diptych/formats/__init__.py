@@ -12,7 +12,7 @@ for name, data in formats.FORMATS["coco"].write([picture]):
 from __future__ import annotations
 
 from .archive import TooLargeError, pack
-from .names import beside, one_step
+from .names import beside, names_of, one_step
 from .picture import Files, Options, Picture
 from .registry import FORMATS, Format, format_of
 
@@ -25,6 +25,7 @@ __all__ = [
     "TooLargeError",
     "beside",
     "format_of",
+    "names_of",
     "one_step",
     "pack",
 ]

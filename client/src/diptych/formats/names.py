@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from posixpath import splitext
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
@@ -36,6 +38,15 @@ def _safe(step: str) -> str:
     while len(f"{stem}{suffix}".encode()) > _LONGEST:
         stem, suffix = (stem[:-1], suffix) if stem else (suffix[:-1], "")
     return stem + suffix
+
+
+def names_of(images: Sequence[Path]) -> list[str]:
+    """Names of pictures, with the folders below the one that all are in."""
+    if not images:
+        return []
+    places = [Path(os.path.abspath(image)) for image in images]
+    common = os.path.commonpath([place.parent for place in places])
+    return [place.relative_to(common).as_posix() for place in places]
 
 
 def unique_names(names: Iterable[str], *, by_stem: bool = False) -> list[str]:

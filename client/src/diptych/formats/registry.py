@@ -24,6 +24,8 @@ class Format:
     draws: Literal["nothing", "objects", "pictures"]
     """What is drawn pixel by pixel while it is written: nothing, each mask in its box, or each mask
     in the whole picture."""
+    beside: tuple[str, ...] = ()
+    """Names of its files that only say what the others mean."""
     polygons: bool = False
     """Whether it holds polygons, which a tolerance simplifies."""
 
@@ -69,6 +71,7 @@ FORMATS: dict[str, Format] = {
             yolo.write_segments,
             "objects",
             polygons=True,
+            beside=("data.yaml",),
         ),
         Format(
             "yolo-detect",
@@ -78,6 +81,7 @@ FORMATS: dict[str, Format] = {
             "and keypoints.",
             yolo.write_boxes,
             "nothing",
+            beside=("data.yaml",),
         ),
         Format(
             "voc",
@@ -108,6 +112,7 @@ FORMATS: dict[str, Format] = {
             label_studio.write,
             "objects",
             polygons=True,
+            beside=("label-config.xml",),
         ),
         Format(
             "cvat",
@@ -127,6 +132,7 @@ FORMATS: dict[str, Format] = {
             "Without boxes and keypoints.",
             pngs.write_masks,
             "pictures",
+            beside=("objects.csv",),
         ),
         Format(
             "indexed",
@@ -136,6 +142,7 @@ FORMATS: dict[str, Format] = {
             "scores. Of masks that overlap the smaller is on top; without boxes and keypoints.",
             pngs.write_indexed,
             "pictures",
+            beside=("objects.csv",),
         ),
         Format(
             "csv",

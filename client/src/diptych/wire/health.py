@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from grpc_health.v1 import health_pb2
 
 from .._types.health import ServingStatus
+
+RELEASE_KEY = "x-diptych-release"
+"""Metadata beside the answer to a health check: the release that the server is of."""
 
 _VALUES = {
     status: health_pb2.HealthCheckResponse.ServingStatus.Value(status.name)
@@ -37,3 +40,9 @@ def health_list(statuses: Mapping[str, int]) -> health_pb2.HealthListResponse:
     return health_pb2.HealthListResponse(
         statuses={name: states(status=cast(Any, status)) for name, status in statuses.items()}
     )
+
+
+def release_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
+    """The release that a server tells beside its health; empty if it tells none."""
+    found = dict(metadata or ()).get(RELEASE_KEY, "")
+    return found if isinstance(found, str) else ""

@@ -14,7 +14,9 @@ from diptych.commands import (
     Number,
     connect,
     connection_options,
+    is_quiet,
     progress,
+    quiet_option,
 )
 
 from ..asking.watching import Watcher
@@ -95,6 +97,7 @@ class _DatasetCommand(click.Command):
     metavar="SECONDS",
     help="Give up when nothing was answered for so long.",
 )
+@quiet_option
 @connection_options
 def evaluate_command(
     dataset: Path,
@@ -169,10 +172,12 @@ def evaluate_command(
                 )
     except ValueError as error:
         raise click.UsageError(f"{error}.") from error
-    print_run(run)
+    if not is_quiet():
+        print_run(run)
     if missed := missed_floors(run, floors):
         for line in missed:
             click.echo(f"diptych: {line}", err=True)
+    if missed or run.figures.refused:
         click.get_current_context().exit(FAILED)
 
 

@@ -19,7 +19,10 @@ from diptych.commands import (
     PointType,
     connect,
     connection_options,
+    exit_code,
+    is_quiet,
     progress,
+    quiet_option,
     report,
 )
 
@@ -66,6 +69,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--max-segments", type=click.IntRange(1, 100_000), help="Keep the best.")
 @click.option("--copy", is_flag=True, help="Keep copies of the pictures in the record.")
 @click.option("--overwrite", is_flag=True, help="Replace a record that is there.")
+@quiet_option
 @connection_options
 @click.pass_context
 def record(
@@ -105,6 +109,7 @@ def record(
 
     paths = _expanded(pictures)
     answers = failures = 0
+    codes = set[int]()
     with connect(address, timeout) as client:
         cards = cards_to_ask(client, models)
         if not any(choose(card, (1, 1)) for card in cards):
@@ -119,14 +124,16 @@ def record(
                     answers += 1
                     continue
                 failures += 1
+                codes.add(exit_code(asked.error))
                 names = [asked.picture, asked.model_id, asked.request]
                 report(asked.error, name=", ".join(filter(None, names)))
-    click.echo(
-        f"{out}: {answers} answers of {len(cards)} models about {len(paths)} pictures"
-        + (f"; {failures} could not be had and are left out" if failures else "")
-    )
+    if not is_quiet():
+        click.echo(
+            f"{out}: {answers} answers of {len(cards)} models about {len(paths)} pictures"
+            + (f"; {failures} could not be had and are left out" if failures else "")
+        )
     if failures:
-        context.exit(FAILED)
+        context.exit(codes.pop() if not answers and len(codes) == 1 else FAILED)
 
 
 @click.command()
@@ -148,6 +155,7 @@ def record(
 )
 @click.option("--drawn", type=_FOLDER, help="Pictures of what moved. [OUT/moved]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@quiet_option
 @connection_options
 @click.pass_context
 def replay(
@@ -181,7 +189,7 @@ def replay(
         context.exit(REFUSED)
     if as_json:
         click.echo(json.dumps(_document(found), indent=2, allow_nan=False))
-    else:
+    elif not is_quiet():
         _print(found)
     if found.drifts:
         context.exit(FAILED)

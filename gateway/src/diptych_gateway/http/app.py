@@ -52,11 +52,19 @@ def routes(api: Api, export: Export, guard: Guard, sockets: VideoSockets) -> lis
         *,
         goes_on: bool = False,
         beside: tuple[str, ...] = (),
+        often: bool = False,
     ) -> Route:
         """``goes_on``: other methods are for the next route of this path, which names ``beside``
         itself those of this one."""
         endpoint = Endpoint(
-            guard, path, handler, methods=methods, scope=scope, public=public, beside=beside
+            guard,
+            path,
+            handler,
+            methods=methods,
+            scope=scope,
+            public=public,
+            beside=beside,
+            often=often,
         )
         return Route(path, endpoint, methods=methods if goes_on else None)
 
@@ -72,6 +80,7 @@ def routes(api: Api, export: Export, guard: Guard, sockets: VideoSockets) -> lis
         route("/api/models/{model_id}", api.model, read),
         route("/api/cards", api.cards, read),
         route("/api/server", api.server, read),
+        route("/version", api.version, read),
         route("/api/segment", api.segment, segment, _POST),
         route("/api/compare", api.compare, segment, _POST),
         route("/api/compare/stream", api.compare_stream, segment, _POST),
@@ -83,7 +92,7 @@ def routes(api: Api, export: Export, guard: Guard, sockets: VideoSockets) -> lis
         route("/api/{path:path}", api.nothing, methods=_ANY),
         route("/healthz", api.healthz, public=True),
         route("/readyz", api.readyz, public=True),
-        route("/metrics", api.metrics, read),
+        route("/metrics", api.metrics, read, often=True),
         # Images and clips are small as they are, and a clip is asked for in parts.
         Mount("/samples", StaticFiles(directory=PAGE / "samples"), name="samples"),
         Mount("/", GZipMiddleware(StaticFiles(directory=PAGE, html=True)), name="page"),

@@ -40,7 +40,7 @@ async def read_form(request: Request) -> Form:
         ServiceError: it has a part of another name, or one twice.
         ClientDisconnectedError: it did not come to its end.
     """
-    parser = _FormParser(request.headers, _bounded(request))
+    parser = _FormParser(request.headers, bounded(request))
     try:
         await parser.parse()
     except (MultiPartException, UnicodeError) as error:  # the latter of names in odd charsets
@@ -54,16 +54,17 @@ async def read_form(request: Request) -> Form:
     return {name: bytes(part) for name, part in parser.parts.items()}
 
 
-def announced_bytes(request: Request) -> int | None:
+def announced_bytes(request: Request, *, may_be_picture: bool = False) -> int | None:
     """Read how large the body is to be; ``None`` if it does not say.
 
     Raises:
-        RefusedError: it is no form, or it is to be over ``MAX_REQUEST_BYTES``.
+        RefusedError: it is no form and not what else it may be, or over ``MAX_REQUEST_BYTES``.
     """
     kind, parameters = parse_options_header(request.headers.get("content-type"))
-    if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
-        text = f"expected multipart/form-data, got {_shown(kind.decode('latin-1'))}"
-        raise RefusedError(415, text)
+    is_form = kind == b"multipart/form-data" and parameters.get(b"boundary")
+    if not is_form and not may_be_picture:
+        text = "expected multipart/form-data, or a picture with its type, such as image/jpeg"
+        raise RefusedError(415, f"{text}; got {_shown(kind.decode('latin-1'))}")
     announced = request.headers.get("content-length", "")
     if not announced.isdecimal():
         return None
@@ -71,7 +72,8 @@ def announced_bytes(request: Request) -> int | None:
     return int(announced)
 
 
-async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
+async def bounded(request: Request) -> AsyncGenerator[bytes, None]:
+    """Read a body in pieces; raises a ``RefusedError`` once it is over ``MAX_REQUEST_BYTES``."""
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
@@ -81,7 +83,7 @@ async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
 
 def _check_size(received: int) -> None:
     if received > MAX_REQUEST_BYTES:
-        raise RefusedError(413, f"expected a form of at most {MAX_REQUEST_BYTES} bytes, got more")
+        raise RefusedError(413, f"expected a body of at most {MAX_REQUEST_BYTES} bytes, got more")
 
 
 def _shown(value: str) -> str:

@@ -65,10 +65,12 @@ class Guard:
         if self.gate is None:
             check_origin(scope, self.origins)
 
-    def finish(self, method: str, status: int, seconds: float, call: Call) -> None:
-        """Count a request that is over, and write its one line."""
+    def finish(
+        self, method: str, status: int, seconds: float, call: Call, *, quiet: bool = False
+    ) -> None:
+        """Count a request that is over, and write its one line; a ``quiet`` one for debugging."""
         self.observer(method, status, seconds)
-        _log.info(
+        (_log.debug if quiet else _log.info)(
             "request",
             method=method,
             request_id=call.request_id,
@@ -83,7 +85,7 @@ class Endpoint:
 
     ``scope`` is what a token has to be for; ``None`` means everything. ``public`` ones need no
     token, and are not logged, because probes would drown the log. ``beside`` are the methods that
-    another endpoint has at the same path.
+    another endpoint has at the same path. Of what is asked ``often``, only failures are logged.
     """
 
     def __init__(
@@ -96,7 +98,9 @@ class Endpoint:
         scope: tokens.Scope | None = None,
         public: bool = False,
         beside: tuple[str, ...] = (),
+        often: bool = False,
     ) -> None:
+        self._often = often
         self._allowed = (*beside, *methods)
         self.methods = methods
         self.scope = scope
@@ -127,7 +131,9 @@ class Endpoint:
             method = scope["method"] if scope["method"] in self.methods else "other"
             if not self.public:
                 seconds = time.monotonic() - started
-                self._guard.finish(f"{method} {self._route}", reply.status, seconds, call)
+                quiet = self._often and reply.status < 400
+                named = f"{method} {self._route}"
+                self._guard.finish(named, reply.status, seconds, call, quiet=quiet)
 
     async def _answer(self, request: Request, reply: _Reply, call: Call) -> None:
         try:

@@ -57,7 +57,9 @@ class HttpServer:
         self._grpc_port = grpc_port
         self._sockets = VideoSockets(settings, registry, self._guard, metrics)
         self._max_connections = max_connections
-        api = Api(settings, registry, cache, metrics, lambda: self._draining, self._about, bodies)
+        api = self._api = Api(
+            settings, registry, cache, metrics, lambda: self._draining, self._about, bodies
+        )
         export = Export(settings, registry, bodies)
         self.routes: list[BaseRoute] = routes(api, export, self._guard, self._sockets)
         self._socket: socket.socket | None = None
@@ -122,6 +124,7 @@ class HttpServer:
         self._server.should_exit = True
         await self._guard.calls.finish(grace_s)
         await self._serving
+        self._api.close()
 
     def close(self) -> None:
         """Give the port back if nothing was served."""

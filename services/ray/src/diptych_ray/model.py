@@ -38,7 +38,8 @@ class DirectModel:
 
     async def __init__(self, model_id: str) -> None:  # type: ignore[misc]  # Serve waits for it
         spec, settings = spec_of(model_id), read_settings()
-        logs.configure(settings.log_level, service=model_id, replica=_replica_id())
+        named = {"service": model_id, "replica": _replica_id()}
+        logs.configure(settings.log_level, log_format=settings.log_format, **named)
         keep_freed_memory()
         watch_loop(f"diptych-ray {model_id}", settings.loop_timeout_s)
         node = ray.util.get_node_ip_address()

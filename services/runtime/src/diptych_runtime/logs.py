@@ -1,4 +1,4 @@
-"""Structured logs: JSON lines on stderr, or readable ones on a terminal.
+"""Structured logs on stderr: JSON lines, or readable ones.
 
 What the standard library's ``logging`` and ``warnings`` say comes out as the same lines.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from functools import partial
+from typing import Literal, TypeAlias
 
 import structlog
 
@@ -19,7 +20,11 @@ _OTHERS = logging.WARNING
 _OTHERS_PER_SECOND = 5
 
 
-def configure(level: str, **fields: str) -> None:
+Format: TypeAlias = Literal["auto", "text", "json"]
+"""``auto``: text on a terminal, else JSON."""
+
+
+def configure(level: str, *, log_format: Format = "auto", **fields: str) -> None:
     """Set up logging for this process; every line carries ``fields``. Called once, from ``main``.
 
     Modules log with ``structlog.get_logger()``, which is bound when a line is written. Lines are
@@ -33,13 +38,16 @@ def configure(level: str, **fields: str) -> None:
     if number is None:
         raise ValueError(f"log level: expected debug, info, warning or error, got {level!r}")
     terminal = sys.stderr.isatty()
+    readable = log_format == "text" or (log_format == "auto" and terminal)
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if terminal:
+    if readable:
         render: list[structlog.typing.Processor] = [
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+            structlog.dev.ConsoleRenderer(
+                colors=terminal, exception_formatter=structlog.dev.plain_traceback
+            )
         ]
     else:
         render = [

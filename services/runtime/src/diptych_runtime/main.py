@@ -17,9 +17,9 @@ from .allocator import keep_freed_memory, keep_what_is_there
 from .engine.protocol import LoadError
 from .front.service import ModelService
 from .front.supervisor import EngineGoneError
-from .grpc_server.server import PortTakenError, wait_for_stop_signal
+from .grpc_server.server import PortTakenError, wait_for_stop_signal, would_listen
 from .release import add_version_option
-from .settings import SettingsError, from_environment, read_settings
+from .settings import SettingsError, from_environment, read_settings, told_file, told_plan
 from .watchdog import watch_loop
 from .weights import OfficialWeights, WeightsError, cache_dir, pull
 
@@ -71,8 +71,8 @@ def run(spec: ServiceSpec, argv: Sequence[str] | None = None) -> None:
         parser.error(f"--check: expected without {args.command}")
     try:
         if args.settings_only:
-            asyncio.run(_check_settings(spec))
-            sys.stdout.write(f"{parser.prog}: the settings can be used\n")
+            plan = asyncio.run(_check_settings(spec))
+            sys.stdout.write(told_plan(parser.prog, plan))
         elif args.command == "pull":
             path = get_weights(spec, args.name)
             sys.stdout.write(f"{args.name}: {path}\n")
@@ -111,7 +111,7 @@ def _end(program: str, message: str, status: int) -> None:
 async def _serve(spec: ServiceSpec, program: str) -> None:
     settings = read_settings()
     watch_loop(program, settings.loop_timeout_s)
-    logs.configure(settings.log_level, service=spec.model_id)
+    logs.configure(settings.log_level, log_format=settings.log_format, service=spec.model_id)
     port = spec.default_port if settings.port is None else settings.port
     service = ModelService(spec.engine, settings, port=port)
     await service.start()
@@ -123,14 +123,34 @@ async def _serve(spec: ServiceSpec, program: str) -> None:
         await service.stop()
 
 
-async def _check_settings(spec: ServiceSpec) -> None:
-    """Do all that a start does before it listens."""
-    settings = read_settings()
-    logs.configure(settings.log_level, service=spec.model_id)
+def check_engine_settings(spec: ServiceSpec) -> None:
+    """Read the settings of a service's engine, as its process will.
+
+    Raises:
+        SettingsError: a variable has a value that cannot be used.
+    """
     if spec.settings:
         module, _, name = spec.settings.partition(":")
         from_environment(getattr(importlib.import_module(module), name))
-    ModelService(spec.engine, settings, port=spec.default_port)
+
+
+async def _check_settings(spec: ServiceSpec) -> dict[str, str]:
+    """Do all that a start does before it listens; returns what it would do then."""
+    settings = read_settings()
+    logs.configure(settings.log_level, log_format=settings.log_format, service=spec.model_id)
+    check_engine_settings(spec)
+    port = spec.default_port if settings.port is None else settings.port
+    ModelService(spec.engine, settings, port=port)
+    clients = "only with a certificate" if settings.tls_client_ca else "all"
+    figures = settings.metrics_port and would_listen(settings.host, settings.metrics_port)
+    return {
+        "gRPC": would_listen(settings.host, port),
+        "TLS": told_file(settings.tls_cert),
+        "clients": clients,
+        "metrics": figures or "nowhere",
+        "weights": os.environ.get(spec.weights_variable, "") or "the default ones; not looked at",
+        "log": f"{settings.log_level}, {settings.log_format}",
+    }
 
 
 def get_weights(spec: ServiceSpec, name: str) -> Path:

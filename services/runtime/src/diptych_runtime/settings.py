@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -9,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MiB = 1024 * 1024
+_COLUMN = 10
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -32,6 +34,8 @@ class RuntimeSettings(BaseSettings):
     """Port to listen on; unset means the service's own."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe lines that the log has."""
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """How they are written; ``auto``: readable text on a terminal, else JSON."""
     reflection: bool = True
     """Serve gRPC reflection."""
     metrics_port: OptionalPort = Field(default=None, ge=0, le=65535)
@@ -135,3 +139,14 @@ def explain(error: ValidationError, prefix: str = "DIPTYCH_") -> str:
         name = prefix + "_".join(str(part) for part in item["loc"]).upper()
         parts.append(f"{name}={item['input']!r}: {item['msg'].lower()}")
     return "; ".join(parts)
+
+
+def told_plan(program: str, plan: Mapping[str, str]) -> str:
+    """Write what ``--check`` says of settings that can be used."""
+    lines = [f"  {name:<{_COLUMN}} {value}\n" for name, value in plan.items()]
+    return "".join((f"{program}: the settings can be used\n", *lines))
+
+
+def told_file(path: Path | None) -> str:
+    """Name a file that a setting has."""
+    return "no" if path is None else str(path)

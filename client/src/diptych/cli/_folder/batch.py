@@ -16,10 +16,11 @@ from ..._batch.parts import Shard
 from ..._batch.run import InterruptedBatchError, Plan, Summary, Watcher, run_batch
 from ..._batch.sources import Source, open_source
 from ..._batch.storage import need, open_folder
+from .._asking import ask_options, asked
 from .._exits import FAILED, describe, exit_code
-from .._options import Number, ask_arguments, ask_options, connection_options
+from .._options import Number, connection_options
 from .._outputs import checked_name, is_drawn
-from .._progress import progress
+from .._progress import is_quiet, note, progress, quiet_option
 from .._security import security
 
 _SHOWN_ERRORS = 20
@@ -79,7 +80,9 @@ class _ShardType(click.ParamType):  # type: ignore[type-arg]  # not generic befo
 @click.option(
     "--changed", is_flag=True, help="Go on though pictures, model or number of shards changed."
 )
-@click.option("--strict", is_flag=True, help="Exit code 1 if any picture failed, not only if all.")
+@click.option(
+    "--allow-failed", is_flag=True, help="Exit code 0 though pictures failed, unless all did."
+)
 @click.option(
     "--patience",
     type=Number(min=0),
@@ -88,6 +91,7 @@ class _ShardType(click.ParamType):  # type: ignore[type-arg]  # not generic befo
     metavar="SECONDS",
     help="Give up when nothing was answered for so long.",
 )
+@quiet_option
 @connection_options
 def batch(
     source: str,
@@ -99,7 +103,7 @@ def batch(
     jobs: int,
     retry_failed: bool,
     changed: bool,
-    strict: bool,
+    allow_failed: bool,
     patience: float,
     address: str | None,
     timeout: float,
@@ -120,10 +124,10 @@ def batch(
       diptych batch photos --model mask-rcnn --coco --out found
       diptych batch "photos/*.jpg" --model sam-2 --box 10,10,90,90 --shard 0/2 --out shards
     """
-    arguments = ask_arguments(**ask)
+    wanted = asked(**ask)
     try:
         need("pyarrow.parquet")
-        options = make_options(model, **arguments)
+        options = make_options(model, **wanted.arguments)
         found = open_source(source, left_out=is_drawn)
         folder = open_folder(out)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
@@ -142,6 +146,7 @@ def batch(
         jobs=jobs,
         patience=patience,
         coco=coco,
+        categories=wanted.categories,
         changed=changed,
         retry_failed=retry_failed,
     )
@@ -158,12 +163,11 @@ def batch(
             raise
     shown.summarize()
     if summary.classless:
-        click.echo(
-            f"diptych: the model names no classes, so {COCO_NAME} has category 0, 'object': no "
-            "other file has it, and pycocotools leaves it out where categories count",
-            err=True,
+        note(
+            f"the model names no classes, so {COCO_NAME} has category 0, 'object': no "
+            "other file has it, and pycocotools leaves it out where categories count"
         )
-    click.get_current_context().exit(_exit_code(summary, shown.codes, strict))
+    click.get_current_context().exit(_exit_code(summary, shown.codes, allow_failed))
 
 
 async def _ask(client: AsyncClient, plan: Plan, shown: _Shown) -> Summary:
@@ -212,7 +216,7 @@ class _Shown(Watcher):
     def summarize(self, before: str = "") -> None:
         """Prints what was done, on stdout."""
         self._stack.close()
-        if self._summary is not None:
+        if self._summary is not None and not is_quiet():
             click.echo(f"{self._title}{before}{_sentence(self._summary)}")
 
 
@@ -240,14 +244,14 @@ def _count(number: int) -> str:
     return f"{number} picture{'' if number == 1 else 's'}"
 
 
-def _exit_code(summary: Summary, codes: set[int], strict: bool) -> int:
+def _exit_code(summary: Summary, codes: set[int], allow_failed: bool) -> int:
     failed = summary.failed.total() + summary.failed_before
     if failed and failed == summary.pictures:
         return min(codes) if len(codes) == 1 else FAILED
-    return FAILED if strict and failed else 0
+    return FAILED if failed and not allow_failed else 0
 
 
 def _note_repeated(found: Source) -> None:
     if found.repeated_count:
         noun = "line is a repetition" if found.repeated_count == 1 else "lines are repetitions"
-        click.echo(f"diptych: {found.name}: {found.repeated_count} {noun}, and left out", err=True)
+        note(f"{found.name}: {found.repeated_count} {noun}, and left out")

@@ -12,7 +12,7 @@ from ..._many.again import DEFAULT_PATIENCE_S
 from .._exits import FAILED, exit_code_of_all, report
 from .._options import connect, connection_options, jobs_option
 from .._outputs import is_drawn
-from .._progress import with_progress
+from .._progress import is_quiet, quiet_option, with_progress
 
 _CORNER = [(0.0, 0.0)]
 """A point that every picture has: the least that a model is asked once it has encoded one."""
@@ -22,6 +22,7 @@ _CORNER = [(0.0, 0.0)]
 @click.argument("source", metavar="SOURCE")
 @click.option("--model", help="Id of the model; a model service knows its own.")
 @jobs_option
+@quiet_option
 @connection_options
 def warm(source: str, model: str | None, jobs: int, address: str | None, timeout: float) -> None:
     """Encode all pictures of a folder, a list or a pattern, so that clicks on them are quick.
@@ -54,7 +55,8 @@ def warm(source: str, model: str | None, jobs: int, address: str | None, timeout
             elif item.result is not None:
                 encoded += not item.result.provenance[0].image_cache_hit
     kept = len(pictures) - encoded - len(errors)
-    click.echo(f"{encoded} encoded, {kept} kept from before, {len(errors)} failed")
+    if not is_quiet():
+        click.echo(f"{encoded} encoded, {kept} kept from before, {len(errors)} failed")
     if errors:
         failed_all = len(errors) == len(pictures)
         click.get_current_context().exit(exit_code_of_all(errors) if failed_all else FAILED)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from importlib.resources import files
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ... import Box, Client, Point, Task, VideoFileError, VideoFrame, VideoReader, read_video
+from ..._live.camera import Camera
 from .._cards import known_models
 from .._exits import FAILED, exit_code_of_all, report
 from .._interrupts import Interrupts
 from .._json import print_json
 from .._options import Number, connect, connection_options
 from .._outputs import out_options
-from .._progress import with_progress
+from .._progress import is_quiet, quiet_option, with_progress
 from .follow import Follower, Settled
+from .live import LIVE_IN_FLIGHT, end, opened_stream, tell_of
 from .output import Sink, frame_document, open_sink, picture
 from .prompts import (
     BOX_METAVAR,
@@ -30,27 +32,13 @@ from .prompts import (
     check_frames,
     prompt_plan,
 )
+from .source import Source, opened_clip
 from .summary import Summary
-
-SAMPLE = "sample"
-
-
-class _Source(click.Path):
-    """A file or folder; the word ``sample`` for the clip that comes with this package."""
-
-    def __init__(self) -> None:
-        super().__init__(exists=True, path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, str) and "://" in value:
-            return value
-        if value == SAMPLE and not Path(SAMPLE).exists():
-            return Path(str(files("diptych") / "samples" / "clip.mp4"))
-        return super().convert(value, param, ctx)
+from .window import Window
 
 
 @click.command(short_help="Follow objects through a clip.")
-@click.argument("source", type=_Source())
+@click.argument("source", type=Source())
 @click.option("--model", "models", multiple=True, help="Id of the model; several with --compare.")
 @click.option("--compare", is_flag=True, help="Models side by side: all that do video, or --model.")
 @click.option("--point", "points", type=FRAME_POINT, multiple=True, help="On (1) or off (0) it.")
@@ -67,9 +55,14 @@ class _Source(click.Path):
 @click.option("--start", type=click.IntRange(0), default=0, help="First frame. [0]")
 @click.option("--stride", type=click.IntRange(1), default=1, help="2: every second frame. [1]")
 @click.option("--max-frames", type=click.IntRange(1), help="Read no more than this.")
+@click.option(
+    "--duration", type=Number(0, min_open=True), metavar="SECONDS", help="End after this time."
+)
 @click.option("--fps", type=Number(0, 1000, min_open=True), help="Of a folder of frames. [25]")
 @click.option("--json", "as_json", is_flag=True, help="A line for each frame, masks as COCO RLE.")
+@click.option("--show", is_flag=True, help="In a window; closing it ends the command.")
 @out_options("FILE.mp4, or a folder for PNGs.")
+@quiet_option
 @connection_options
 @click.pass_context
 def video(
@@ -84,8 +77,10 @@ def video(
     start: int,
     stride: int,
     max_frames: int | None,
+    duration: float | None,
     fps: float | None,
     as_json: bool,
+    show: bool,
     out: str | None,
     overwrite: bool,
     address: str | None,
@@ -93,8 +88,8 @@ def video(
 ) -> None:
     """Follow objects through a clip, with one model or with several side by side.
 
-    SOURCE is a video file, a folder of pictures, or the word "sample" for the clip
-    that comes with this package.
+    SOURCE is a video file, a folder of pictures, a camera (camera:0), an address such as
+    rtsp://host/stream, or the word "sample" for the clip that comes with this package.
 
     Say where the objects are with --point and --box, on the FRAME (from 0) where they are seen.
     Points without OBJECT@ are together one object, boxes without it are one each. A prompt on
@@ -108,10 +103,16 @@ def video(
       diptych video clip.mp4 --model sam-2 --box 40:100,80,220,260 --direction both --out all.mp4
       diptych video frames --compare --box 0:100,80,220,260 --out side.mp4
       diptych video clip.mp4 --model sam-2 --point 0:210,350 --json > masks.jsonl
+      diptych video camera:0 --model mask-rcnn --track-all --show
+      diptych video rtsp://host/stream --model mask-rcnn --track-all --duration 60 --out seen.mp4
 
     Ends with a table, or with --json with a line of JSON for each model and frame. --timeout is
     for each answer; the whole may take as long as it takes. A session that the server loses is
     opened again and goes on. Ctrl-C leaves a file that plays.
+
+    Of a camera or stream the newest frame is taken, and those that came while the models were busy
+    are dropped and counted; frames are numbered as they are taken. Ctrl-C ends it with all that was
+    found until then; once more, at once.
     """
     if len(models) > 1 and not compare:
         raise click.UsageError("--model: expected one, or --compare for several.")
@@ -120,25 +121,42 @@ def video(
         raise click.UsageError("say what to follow: --point, --box or --track-all.")
     if direction != "forward" and (track_all or not plan):
         raise click.UsageError("--direction: expected forward with --track-all.")
-    clip = _opened_clip(source, start=start, stride=stride, max_frames=max_frames, fps=fps)
+    if isinstance(source, str):
+        clip = opened_stream(source, start, stride, max_frames, duration, fps, direction)
+    else:
+        clip = opened_clip(source, start=start, stride=stride, max_frames=max_frames, fps=fps)
     check_frames(plan, clip)
     if direction == "backward":
         clip = read_video(source, start=start, stop=max(plan) + 1, stride=stride, fps=fps)
     output, sink = open_sink(out, clip, overwrite=overwrite)
     with ExitStack() as stack:
         stack.enter_context(output)
+        sinks = [] if sink is None else [sink]
+        if show:
+            window = Window(clip.name)
+            stack.callback(window.close)
+            sinks.append(window)
         client = stack.enter_context(connect(address, timeout))
         followers = []
         for model in _chosen_models(client, models, compare):
-            follower = Follower(client, model, plan, track_all=track_all, timeout=timeout)
+            follower = Follower(
+                client,
+                model,
+                plan,
+                track_all=track_all,
+                timeout=timeout,
+                in_flight=LIVE_IN_FLIGHT if isinstance(clip, Camera) else sys.maxsize,
+            )
             stack.callback(follower.close)
             followers.append(follower)
         if direction != "forward":
             for follower in followers:
                 follower.look_back(clip, only=direction == "backward")
-        run = _Run(str(source), clip, followers, sink, as_json=as_json, titles=compare)
-        run.follow(plan)
-    if not as_json:
+        run = _Run(clip.name, clip, followers, sinks, as_json=as_json, titles=compare)
+        run.follow(plan, duration)
+    if isinstance(clip, Camera):
+        tell_of(clip)
+    if not as_json and not is_quiet():
         run.summary.show()
     ctx.exit(run.exit_code())
 
@@ -151,7 +169,7 @@ class _Run:
         source: str,
         clip: VideoReader,
         followers: list[Follower],
-        sink: Sink | None,
+        sinks: Sequence[Sink],
         *,
         as_json: bool,
         titles: bool,
@@ -160,19 +178,22 @@ class _Run:
         self._source = source
         self._clip = clip
         self._followers = followers
-        self._sink = sink
+        self._sinks = sinks
         self._as_json = as_json
         self._titles = titles
         self._held: deque[VideoFrame] = deque()
         self._has_trouble = False
 
-    def follow(self, plan: Plan) -> None:
+    def follow(self, plan: Plan, duration_s: float | None) -> None:
         """Sends all frames, and writes each as soon as every model has said its last word."""
         for follower in self._followers:
             follower.open()
         unsent = set(plan)
-        frames = with_progress(self._frames(), self._clip.frame_count, "Following", unit="frames")
-        with Interrupts() as interrupts:
+        frames = with_progress(
+            self._frames(duration_s), self._clip.frame_count, "Following", unit="frames"
+        )
+        stop = partial(end, self._clip) if isinstance(self._clip, Camera) else None
+        with Interrupts(first=stop) as interrupts:
             for frame in frames:
                 interrupts.check()
                 if not self._alive():
@@ -183,8 +204,8 @@ class _Run:
                     follower.feed(frame)
                 self._write_ready()
             interrupts.check()
-        for follower in self._followers:
-            follower.finish()
+            for follower in self._followers:
+                follower.finish()
         self._write_ready()
         for index in sorted(unsent):
             self._has_trouble = True
@@ -201,10 +222,14 @@ class _Run:
     def _alive(self) -> bool:
         return any(follower.failure is None for follower in self._followers)
 
-    def _frames(self) -> Iterator[VideoFrame]:
-        """The clip's frames, up to where it breaks."""
+    def _frames(self, duration_s: float | None) -> Iterator[VideoFrame]:
+        """The clip's frames, up to where it breaks, the time is over or nobody looks any more."""
         try:
-            yield from self._clip
+            for frame in self._clip:
+                late = duration_s is not None and frame.time_s >= duration_s
+                if late or any(sink.has_ended for sink in self._sinks):
+                    return
+                yield frame
         except (VideoFileError, OSError) as error:
             self._has_trouble = True
             report(error)
@@ -235,27 +260,14 @@ class _Run:
 
     def _write(self, frame: VideoFrame, answers: list[tuple[str, Settled]]) -> None:
         self.summary.add(answers)
-        if self._sink is not None:
+        if self._sinks:
             pixels = picture(frame, answers, self._clip.size, titles=self._titles)
-            self._sink.write(pixels, frame)
+            for sink in self._sinks:
+                sink.write(pixels, frame)
         # After the picture: whoever reads the line finds the frame in the file.
         if self._as_json:
             for name, answer in answers:
                 print_json(frame_document(self._source, name, frame, answer), indent=None)
-
-
-def _opened_clip(source: Path | str, *, fps: float | None, **chosen: Any) -> VideoReader:
-    if fps is not None and not (isinstance(source, Path) and source.is_dir()):
-        raise click.BadParameter(
-            "expected only with a folder of frames; a video file has its own.", param_hint="--fps"
-        )
-    clip = read_video(source, fps=fps, **chosen)
-    if clip.frame_count == 0:
-        raise click.BadParameter(
-            f"expected the number of a frame that is there, got {clip.indexes.start}.",
-            param_hint="--start",
-        )
-    return clip
 
 
 def _chosen_models(client: Client, models: tuple[str, ...], compare: bool) -> list[str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -62,7 +63,14 @@ class Follower:
     """
 
     def __init__(
-        self, client: Client, model: str | None, plan: Plan, *, track_all: bool, timeout: float
+        self,
+        client: Client,
+        model: str | None,
+        plan: Plan,
+        *,
+        track_all: bool,
+        timeout: float,
+        in_flight: int = sys.maxsize,
     ) -> None:
         self.name = model or ""
         """The model's id; a model service tells it when the session is open."""
@@ -79,6 +87,7 @@ class Follower:
         self._client = client
         self._plan = plan
         self._timeout = timeout
+        self._in_flight = in_flight
         self._back: dict[int, VideoFrameResult] = {}
         self._only_back = False
         self._session: VideoSession | None = None
@@ -245,7 +254,8 @@ class Follower:
         self._session = session
         limits = session.limits
         # All that is not final must still be held, or a lost session would take it along.
-        self._window = max(1, min(limits.max_frames_in_flight, limits.held_frames - 1))
+        self._window = min(limits.max_frames_in_flight, limits.held_frames - 1, self._in_flight)
+        self._window = max(1, self._window)
         if not self.name and session.provenance:
             self.name = session.provenance[0].model_id
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import click
 import numpy as np
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ... import VideoFrame, VideoPanel, VideoReader, VideoWriter, side_by_side
 from ..._files import FileWriter
 from ..._pictures.images import list_images
-from ...documents.results import error_document
+from ...documents.results import failure_document
+from ...documents.types import FailureDocument, VideoFrameDocument
 from ...documents.video import video_frame_document
 from .._exits import describe
 from .._outputs import check_files, is_folder, out_folder, refused
@@ -30,11 +31,16 @@ Pixels = NDArray[np.uint8]
 class Sink(Protocol):
     """Takes finished frames in order."""
 
+    has_ended: bool
+    """It takes no more, and the rest need not be looked for."""
+
     def write(self, pixels: Pixels, frame: VideoFrame) -> None:
         """Add the drawn pixels of a frame, ``(height, width, 3)`` RGB."""
 
 
 class _Clip:
+    has_ended = False
+
     def __init__(self, writer: VideoWriter) -> None:
         self._writer = writer
 
@@ -43,6 +49,8 @@ class _Clip:
 
 
 class _Folder:
+    has_ended = False
+
     def __init__(self, folder: Path, files: FileWriter) -> None:
         self._folder = folder
         self._files = files
@@ -136,18 +144,15 @@ def picture(
 
 def frame_document(
     source: str, model_id: str, frame: VideoFrame, answer: Settled
-) -> dict[str, Any]:
+) -> VideoFrameDocument | FailureDocument:
     """A model's last word on a frame; masks as COCO RLE."""
-    head = {
-        "source": source,
-        "model_id": model_id,
-        "frame_index": frame.index,
-        "time_s": round(frame.time_s, 6),
-    }
-    result = answer.result
+    result, time_s = answer.result, round(frame.time_s, 6)
     if result is None:
-        return head | {"error": error_document(answer.error or RuntimeError("no answer"))}
-    return head | video_frame_document(result)
+        failure = failure_document(answer.error or RuntimeError("no answer"), source)
+        place = {"model_id": model_id, "frame_index": frame.index, "time_s": time_s}
+        return cast(FailureDocument, failure | place)
+    head = {"source": source, "model_id": model_id, "time_s": time_s}
+    return cast(VideoFrameDocument, head | {**video_frame_document(result)})
 
 
 def _fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:

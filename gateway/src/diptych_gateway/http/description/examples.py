@@ -46,13 +46,17 @@ REFUSALS: dict[int, tuple[str, Exception]] = {
         "No such model, or a digest that is not held.",
         ServiceError(Reason.MODEL_UNKNOWN, "expected one of mask-rcnn, sam-2, got 'sam-3'"),
     ),
+    406: (
+        "Only pictures that are no PNG are wanted as an answer.",
+        RefusedError(406, "expected application/json or image/png in Accept, got 'image/gif'"),
+    ),
     413: (
         "The form or the picture is too large.",
         ServiceError(Reason.IMAGE_TOO_LARGE, "image: expected at most 50000000 pixels, got more"),
     ),
     415: (
-        "Not a multipart form; for an export, not JSON.",
-        RefusedError(415, "expected multipart/form-data, got 'application/json'"),
+        "Neither a multipart form nor a picture; for an export, not JSON.",
+        RefusedError(415, "expected multipart/form-data, got 'text/plain'"),
     ),
     422: (
         "The model, or every model, does not do the task or take the kind of prompt.",

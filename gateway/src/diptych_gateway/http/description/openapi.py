@@ -10,20 +10,26 @@ from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Route
 
 from diptych.documents.cards import CardsDocument
-from diptych.documents.types import ComparisonDocument, ModelDocument, ResultDocument
+from diptych.documents.types import (
+    ComparisonDocument,
+    ModelDocument,
+    ResultDocument,
+    VideoFrameDocument,
+)
 
 from .. import events, problems, video_socket
-from ..api import About, Alive, Ready
+from ..api import About, Alive, Ready, Version
 from ..export.api import MEDIA_TYPES, ZIP, FormatDocument
 from ..export.body import ExportBody
 from ..guard import Endpoint
 from ..options import CompareOptions, SegmentOptions
+from ..pictures import accept, body
 from ..problems import Problem
-from . import examples
+from . import examples, query
 from .schemas import REF, Schema, Schemas
 
 _NOT_DESCRIBED = ("/api/docs", "/api/{path:path}")
-_OPTIONS = {
+_OPTIONS: dict[str, type[SegmentOptions] | type[CompareOptions]] = {
     "/api/segment": SegmentOptions,
     "/api/compare": CompareOptions,
     "/api/compare/stream": CompareOptions,
@@ -33,6 +39,7 @@ _ANSWERS = {
     "/api/models/{model_id}": ModelDocument,
     "/api/cards": CardsDocument,
     "/api/server": About,
+    "/version": Version,
     "/api/export": list[FormatDocument],
     "/api/segment": ResultDocument,
     "/api/compare": ComparisonDocument,
@@ -49,6 +56,7 @@ _TAG_OF = {
     "/api/models/{model_id}": "Models",
     "/api/cards": "Models",
     "/api/server": "Server",
+    "/version": "Server",
     "/api/openapi.json": "Server",
     "/healthz": "Server",
     "/readyz": "Server",
@@ -59,15 +67,17 @@ _OF_READING = (401, 403, 500)
 _OF_COMPARING = (400, 401, 403, 413, 415, 422, 500, 503, 504)
 # Each value of what is sent is looked at by the gateway itself, and it asks no model.
 _OF_EXPORTING = (400, 401, 403, 413, 415, 500, 503, 504)
+_OF_COMPARING_ONCE = tuple(sorted((*_OF_COMPARING, 406)))
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 _FILES = {kind: _FILE for kind in (*MEDIA_TYPES.values(), ZIP)}
 _CODES = {
     "/api/models/{model_id}": (401, 403, 404, 500),
     "/api/segment": tuple(examples.REFUSALS),
-    "/api/compare": _OF_COMPARING,
+    "/api/compare": _OF_COMPARING_ONCE,
     "/api/compare/stream": _OF_COMPARING,
     "/api/cards": (*_OF_READING, 503),
     "/api/server": (401, 403),
+    "/version": (401, 403),
     "/api/export": (401, 403),
     "/metrics": (*_OF_READING, 503),
     "/readyz": (503,),
@@ -76,6 +86,7 @@ _STREAM = (
     "Server-sent events, whose data is JSON: `outcome`, an Outcome, for each model as it answers; "
     "then `agreements`, a list of Agreement; `error`, a Problem, if it breaks off."
 )
+_SOCKET = "A video session: JSON and files, as the documentation says; a `frame` is a VideoFrame."
 _REQUEST_ID = {"schema": {"type": "string"}, "description": "The request, as in the server's log."}
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"const": "Bearer"}}},
@@ -96,7 +107,7 @@ def describe(routes: Iterable[BaseRoute]) -> dict[str, Any]:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": _paths(routes),
         "x-websockets": {
-            video_socket.PATH: "A video session: JSON and frames, as the documentation says."
+            video_socket.PATH: _SOCKET,
         },
         "components": {
             "schemas": _schemas(),
@@ -141,6 +152,7 @@ def _path(path: str, endpoint: Endpoint) -> dict[str, Any]:
         content = {"application/json": {"schema": {"$ref": f"{REF}{ExportBody.__name__}"}}}
         operation["requestBody"] = {"required": True, "content": content}
     if path in _OPTIONS:
+        operation["parameters"] = query.parameters(_OPTIONS[path], draws=path == "/api/segment")
         operation["requestBody"] = _form(_OPTIONS[path].__name__)
     return {method: operation}
 
@@ -157,7 +169,8 @@ def _content(path: str) -> dict[str, Any]:
         content["example"] = examples.result()
     if path == "/api/compare":
         content["example"] = examples.comparison()
-    return {"application/json": content}
+    drawn = {accept.PNG: _FILE} if path in _OPTIONS else {}
+    return {"application/json": content, **drawn}
 
 
 def _events() -> dict[str, Any]:
@@ -204,7 +217,10 @@ def _form(options: str) -> dict[str, Any]:
     encoding = {"options": {"contentType": "application/json"}}
     return {
         "required": True,
-        "content": {"multipart/form-data": {"schema": schema, "encoding": encoding}},
+        "content": {
+            "multipart/form-data": {"schema": schema, "encoding": encoding},
+            **{kind: {"schema": image} for kind in body.MEDIA_TYPES},
+        },
     }
 
 
@@ -215,7 +231,7 @@ def _schemas() -> dict[str, Schema]:
 @functools.cache
 def _document_schemas() -> Schemas:
     made = Schemas(taken=_form_schemas())
-    for kind in (*_ANSWERS.values(), Problem):
+    for kind in (*_ANSWERS.values(), VideoFrameDocument, Problem):
         made.of(kind)
     return made
 
@@ -224,7 +240,7 @@ def _document_schemas() -> Schemas:
 def _form_schemas() -> dict[str, Schema]:
     """Make the schemas of what a form may hold."""
     bodies = (SegmentOptions, CompareOptions, ExportBody)
-    kinds = [(body, "validation") for body in bodies]
+    kinds = [(each, "validation") for each in bodies]
     _, made = models_json_schema(kinds, ref_template=REF + "{model}")  # type: ignore[arg-type]
     found: dict[str, Schema] = made["$defs"]
     return found

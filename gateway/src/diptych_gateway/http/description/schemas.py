@@ -15,7 +15,16 @@ import sys
 import types
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypedDict, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from diptych import DiptychError
 from diptych.documents.results import NOT_SHOWN
@@ -31,11 +40,13 @@ class Schemas:
     """Schemas of all types that were asked for and of what they hold, by name.
 
     An object whose name is ``taken``, such as by what a request may say, is called ``NAME-Output``.
+    References begin with ``ref``.
     """
 
-    def __init__(self, taken: Collection[str] = ()) -> None:
+    def __init__(self, taken: Collection[str] = (), ref: str = REF) -> None:
         self.by_name: dict[str, Schema] = {}
         self._taken = taken
+        self._ref = ref
 
     def of(self, kind: Any) -> Schema:
         """Make the schema of a type; those with a name are kept and referred to."""
@@ -67,7 +78,7 @@ class Schemas:
         if name not in self.by_name:
             self.by_name[name] = {}  # for types that hold themselves
             self.by_name[name] = values or self._object(kind)
-        return {"$ref": REF + name}
+        return {"$ref": self._ref + name}
 
     def _object(self, kind: Any) -> Schema:
         fields, noted = _shown_fields(kind), notes(kind)
@@ -99,12 +110,13 @@ def _shown_fields(kind: Any) -> dict[str, Any]:
 def notes(kind: Any) -> dict[str, Schema]:
     """Read the texts below the fields of a class, as descriptions."""
     found: dict[str, Schema] = {}
-    # A typed dictionary has forgotten whom it inherits from; this remembers.
-    for base in getattr(kind, "__orig_bases__", ()):
-        if base is not TypedDict:
-            found |= notes(base)
     (body,) = ast.parse(inspect.getsource(kind)).body
     assert isinstance(body, ast.ClassDef)
+    # A typed dictionary has forgotten whom it inherits from; its text has not.
+    names = [base.id for base in body.bases if isinstance(base, ast.Name)]
+    for base in (getattr(sys.modules[kind.__module__], name, None) for name in names):
+        if is_typeddict(base):
+            found |= notes(base)
     for statement, following in itertools.pairwise(body.body):
         match statement, following:
             case (

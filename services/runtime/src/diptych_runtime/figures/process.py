@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
 
-from ..release import RELEASE
+from ..release import RELEASE, REVISION
 
 _TICK_S = 0.25
 _LAGS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -28,10 +28,10 @@ class ProcessFigures:
         ProcessCollector(registry=registry)
         Gauge(
             f"{prefix}_build_info",
-            "1, with the release that runs as a label.",
-            ("version",),
+            "1, with the release that runs, and the revision that it was built from, as labels.",
+            ("version", "revision"),
             registry=registry,
-        ).labels(RELEASE).set(1)
+        ).labels(RELEASE, REVISION).set(1)
         self._lag = Histogram(
             f"{prefix}_loop_lag_seconds",
             "How late the event loop was, four times a second; the sum is the time that it hung.",

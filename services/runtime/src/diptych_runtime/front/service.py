@@ -12,7 +12,7 @@ from ..calls import RequestBytes
 from ..grpc_server.server import NOTICE_S, GrpcServer, PortTakenError, listen_address
 from ..grpc_server.tls import ServerTls
 from ..machine import connections_of, raise_file_limit
-from ..release import RELEASE
+from ..release import release_fields
 from ..settings import RuntimeSettings
 from .metrics import ServiceMetrics
 from .servicer import SERVICE, ModelServicer
@@ -69,7 +69,8 @@ class ModelService:
             await self.metrics.stop()
             raise
         self.metrics.start()
-        _log.info("listening", version=RELEASE, host=self._settings.host, port=self.port)
+        where = {"host": self._settings.host, "port": self.port}
+        _log.info("listening", **release_fields(), **where)
         self.engine_task = asyncio.create_task(self.supervisor.run())
         return self.port
 

@@ -63,6 +63,7 @@ class Supervisor:
         self.card: pb.ModelCard | None = None
         self.restarts = 0
         self._first_seen: Mask | None = None
+        self._trouble = ""
         self.quarantine = Quarantine(settings.quarantine_s)
         """Images that engines of this service have ended over."""
 
@@ -82,6 +83,9 @@ class Supervisor:
 
     def not_ready(self) -> ServiceError:
         """Make the error for a request that meets no engine."""
+        if self._trouble:
+            text = f"{self._trouble}; it is started again"
+            return ServiceError(Reason.ENGINE_LOST, text, retry_after_s=2.0)
         if self.card is None:
             text = "the model is being loaded; try again"
             return ServiceError(Reason.MODEL_LOADING, text, retry_after_s=2.0)
@@ -117,11 +121,13 @@ class Supervisor:
         try:
             client = await start_engine(self._name, self._settings, self.quarantine)
         except ServiceError:
+            self._trouble = "the engine did not start"
             return None  # it was logged, with the exit code
         try:
             await self._try_canary(client)
         except ServiceError as error:
             _log.error("canary failed", reason=error.reason.value, message=error.message)
+            self._trouble = "the model was loaded and failed its canary, a request of our own"
             await client.kill()
             return None
         except BaseException:
@@ -134,6 +140,7 @@ class Supervisor:
         """Let requests in until the engine is lost."""
         self.card = client.card
         self.engine = client
+        self._trouble = ""
         self._ready.set()
         # Called before the requests that were lost with it wake up those that wait behind them.
         client.ended.add_done_callback(lambda _: self._forget())

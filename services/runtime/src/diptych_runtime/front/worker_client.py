@@ -71,7 +71,7 @@ class PendingRequest:
     suspected: bool = False
     """Whether the engine was lost while it worked on this, be that the reason or not."""
     answer: asyncio.Future[EngineReply] = field(init=False)
-    """Made when the engine process gets the request."""
+    """Made when the request is for an engine process; ``on_released`` may look at it."""
     on_released: Callable[[float], None] = field(init=False)
     """Called with seconds of the model when the process does not have it any more."""
 
@@ -149,11 +149,11 @@ class EngineClient:
             ServiceError: what the engine process said, that it was lost, or that the deadline
                 passed.
         """
+        loop = asyncio.get_running_loop()
+        request.answer = loop.create_future()
         if self.ended.done():
             on_released(0.0)
             raise engine_lost()
-        loop = asyncio.get_running_loop()
-        request.answer = loop.create_future()
         number = self._send(request, on_released)
         alarm = loop.call_later(max(request.deadline - time.monotonic(), 0), request.fail_late)
         try:

@@ -37,6 +37,8 @@ _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Behaviour: TypeAlias = "Callable[[_Context, Any], AbstractAsyncContextManager[Any]]"
 _REFUSED = (_C.UNAUTHENTICATED, _C.PERMISSION_DENIED)
 
+_OFTEN = frozenset(("GetModelStats",))
+
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
@@ -287,9 +289,12 @@ class _Guard:
             self._write(code, seconds)
 
     def _write(self, code: grpc.StatusCode, seconds: float) -> None:
-        _log.info(
+        name = self._details.method.rpartition("/")[2]
+        # Whoever scrapes asks for these all day.
+        quiet = code is _C.OK and name in _OFTEN
+        (_log.debug if quiet else _log.info)(
             "request",
-            method=self._details.method.rpartition("/")[2],
+            method=name,
             request_id=self._call.request_id,
             code=code.name,
             seconds=round(seconds, 4),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import signal
 import socket
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import grpc
 import structlog
@@ -15,9 +17,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from diptych.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
-from diptych.wire.health import health_list
+from diptych.wire.health import RELEASE_KEY, health_list
 
 from ..calls import RequestBytes
+from ..release import RELEASE
 from .interceptor import ErrorInterceptor, Gate, Observer
 from .tls import ServerTls
 
@@ -153,7 +156,17 @@ class GrpcServer:
 
 
 class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # has no types
-    """Health with ``List``, which grpcio-health-checking declares and does not answer."""
+    """Health with ``List``, which grpcio-health-checking declares and does not answer, and with the
+    release that runs beside each answer of ``Check``."""
+
+    async def Check(
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> health_pb2.HealthCheckResponse:
+        context.set_trailing_metadata(((RELEASE_KEY, RELEASE),))
+        reply: health_pb2.HealthCheckResponse = await super().Check(request, context)
+        return reply
 
     async def List(
         self, request: health_pb2.HealthListRequest, context: object
@@ -183,6 +196,23 @@ def open_port(host: str, port: int, *, backlog: int) -> socket.socket:
         )
     except OSError as error:
         raise _port_taken(f"{host}:{port}") from error
+
+
+def would_listen(host: str, port: int) -> str:
+    """Say where a start would listen, and whether it could now; takes the port for that long.
+
+    Raises:
+        PortTakenError: the address is not ours.
+    """
+    where = listen_address(host, port) if port else f"{listen_address(host, port)}, any free port"
+    try:
+        open_port(host, port, backlog=1).close()
+    except PortTakenError:
+        with contextlib.suppress(PortTakenError):
+            open_port(host, 0, backlog=1).close()
+            return f"{where}, in use now"
+        raise
+    return where
 
 
 def _port_taken(address: str) -> PortTakenError:

@@ -297,7 +297,7 @@ def main() -> None:
     try:
         header, _ = pipe.receive()
         settings = RuntimeSettings(**header["settings"])
-        logs.configure(settings.log_level, process="engine")
+        logs.configure(settings.log_level, log_format=settings.log_format, process="engine")
         EngineProcess(pipe, images, args.engine, settings).run()
     except PipeClosedError:
         os._exit(0)

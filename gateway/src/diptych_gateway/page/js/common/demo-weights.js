@@ -11,10 +11,10 @@ function hasDemoWeights({ card }) {
 }
 
 /**
- * What has to be said beside a model's answer about a picture; "" if nothing.
+ * What has to be said beside a model's answer about a picture or a clip; "" if nothing.
  *
  * @param {{card: any}} model
- * @param {{sample: string} | null} picture samples are drawn as what these weights were trained on
+ * @param {{sample?: unknown} | null} picture samples are drawn as what these weights were trained on
  */
 export function cautionOf(model, picture) {
   if (!picture || picture.sample || !hasDemoWeights(model)) return "";

@@ -52,7 +52,9 @@ export class VideoModels {
   set source(source) {
     this.#source = source;
     this.#tabs.element.hidden = !source;
-    for (const track of this.tracks) track.source = source;
+    for (const { panel, track } of this.#rows) {
+      if (track) panel.source = track.source = source;
+    }
   }
 
   /** Everything is followed, or only what is pointed at. @param {boolean} all */
@@ -98,7 +100,7 @@ export class VideoModels {
     const panel = new VideoPanel(model, this.#viewport, { tool: this.#hear.tool, onAgain: () => track?.resume() });
     if (why) panel.say(model.card ? "unable" : "error", why);
     const track = why ? null : new Track(model.model_id, panel, this.#told, this.#hear);
-    if (track) track.source = this.#source;
+    if (track) panel.source = track.source = this.#source;
     if (this.#all) track?.followAll(true, findsByItself(model));
     return { model, panel, track };
   }

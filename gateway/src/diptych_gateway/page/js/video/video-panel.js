@@ -1,5 +1,6 @@
 /** What one model says of the frame that is shown: its masks, and figures. */
 
+import { cautionOf } from "../common/demo-weights.js";
 import { make } from "../common/dom.js";
 import { Overlay } from "../canvas/overlay.js";
 import { drawNames } from "../canvas/names.js";
@@ -18,7 +19,9 @@ export class VideoPanel {
   #opacity = 1;
   #names = true;
   #overlay = null;
+  #model;
   #stage;
+  #caution = make("p", { class: "caution" });
   #state;
   #again;
   #objects;
@@ -31,6 +34,7 @@ export class VideoPanel {
    */
   constructor(model, viewport, { tool, onAgain }) {
     const name = modelName(model);
+    this.#model = model;
     this.modelId = model.model_id;
     this.#stage = new Stage(viewport, `The video with what ${name} follows`, { tool });
     this.#stage.marks = (context, frame) => this.#drawMarks(context, frame);
@@ -41,7 +45,7 @@ export class VideoPanel {
     this.element = make(
       "article",
       { class: "panel", "data-track": model.model_id, "aria-label": name },
-      make("h2", {}, name),
+      make("div", { class: "named" }, make("h2", {}, name), this.#caution),
       make(
         "div",
         { class: "frame" },
@@ -60,6 +64,11 @@ export class VideoPanel {
     this.element.dataset.state = state;
     if (this.#state.textContent !== text) this.#state.textContent = text;
     this.#again.hidden = !again;
+  }
+
+  /** @param {import("./source/clip-source.js").Source | null} source where frames are from */
+  set source(source) {
+    this.#caution.textContent = cautionOf(this.#model, source);
   }
 
   /** The frame that is shown; its masks, if any, belong to it. */

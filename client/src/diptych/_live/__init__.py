@@ -1,0 +1,1 @@
+"""Cameras and other streams that go on whether somebody looks or not."""

@@ -1,0 +1,1 @@
+"""Requests whose body is a picture, and answers that are one."""
