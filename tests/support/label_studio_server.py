@@ -15,7 +15,7 @@ import httpx
 from stack import free_port
 
 TOOLS = Path(__file__).resolve().parents[2] / ".tools/label-studio/bin"
-START_S = 100.0
+START_S = 300.0  # its database has some hundred steps to go through on a busy machine
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 PASSWORD = "annotator-1"
 USER = "ann@example.com"
@@ -56,13 +56,19 @@ class LabelStudio:
 
 
 @contextmanager
-def _running(command: list[str], log: Path, url: str, **environment: str) -> Iterator[None]:
+def _running(
+    command: list[str],
+    log: Path,
+    url: str,
+    login: tuple[str, str] | None = None,
+    **environment: str,
+) -> Iterator[None]:
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, env={**os.environ, **environment}, stdout=out, stderr=out, cwd=log.parent
         )
     try:
-        _wait(process, url, log)
+        _wait(process, url, log, login)
         yield
     finally:
         process.terminate()
@@ -73,11 +79,13 @@ def _running(command: list[str], log: Path, url: str, **environment: str) -> Ite
             process.wait(10)
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait(
+    process: subprocess.Popen[bytes], url: str, log: Path, login: tuple[str, str] | None = None
+) -> None:
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:
         try:
-            if httpx.get(url, timeout=5).is_success:
+            if httpx.get(url, timeout=5, auth=login).is_success:
                 return
         except httpx.HTTPError:
             pass
@@ -112,10 +120,12 @@ def running_label_studio(folder: Path) -> Iterator[LabelStudio]:
 
 
 @contextmanager
-def running_backend(folder: Path, *options: str) -> Iterator[str]:
+def running_backend(
+    folder: Path, *options: str, user: str = "", password: str = ""
+) -> Iterator[str]:
     """Our backend; its address."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [str(TOOLS / "diptych-label-studio"), "--port", str(port), *options]
-    with _running(command, folder / "backend.log", f"{url}/"):
+    with _running(command, folder / "backend.log", f"{url}/", (user, password) if user else None):
         yield url

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from label_studio_server import LabelStudio
 from numpy.typing import NDArray
 from PIL import Image
 from stack import Stack
-from task_scenes import SCENE, brush_pixels, point, rectangle, stroke
+from task_scenes import CONFIG, SCENE, ask, brush_pixels, point, rectangle, stroke
 
 from diptych import Box, Client, Mask, Point, Prompt, Task
-
-CONFIG = """<View>
-  <Image name="image" value="$image"/>
-  <BrushLabels name="brush" toName="image">
-    <Label value="Thing"/><Label value="Round" predicted_values="ring,triangle"/>
-  </BrushLabels>
-  <KeyPointLabels name="points" toName="image" smart="true">
-    <Label value="Thing"/><Label value="Round"/>
-  </KeyPointLabels>
-  <RectangleLabels name="boxes" toName="image" smart="true">
-    <Label value="Thing"/><Label value="Round"/>
-  </RectangleLabels>
-</View>"""
 
 
 @pytest.fixture(scope="module")
@@ -108,17 +93,6 @@ def test_whole_pictures_are_labelled_with_the_names_of_the_configuration(
     assert got == wanted
     assert {r["value"]["brushlabels"][0] for r in kept["result"]} == {"Round"}
     assert kept["model_version"].startswith("mask-rcnn-sam-2+sam-2@")
-
-
-def ask(backend: str, image: Any, config: str, drawn: Any = ()) -> httpx.Response:
-    """What Label Studio's server sends, without it."""
-    body = {
-        "tasks": [{"id": 1, "data": {"image": image}}],
-        "project": "1.2",
-        "label_config": config,
-        "params": {"login": None, "password": None, "context": {"result": list(drawn)}},
-    }
-    return httpx.post(f"{backend}/predict", content=json.dumps(body), timeout=60)
 
 
 INLINE = "data:image/png;base64," + base64.b64encode(SCENE.file).decode()

@@ -132,7 +132,7 @@ def _stroke(value: dict[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
     height, width = size
     rle = value.get("rle")
     if not isinstance(rle, list) or not all(type(v) is int and 0 <= v < 256 for v in rle):
-        raise Refusal("Expected a list of bytes as run lengths of a brush")
+        raise Refusal("Expected the run lengths of a brush as numbers from 0 to 255")
     # The reader makes room for as many values as the first bytes say.
     if int.from_bytes(bytes(rle[:4])) != height * width * _CHANNELS:
         raise Refusal("Expected the run lengths of a brush as large as the picture")

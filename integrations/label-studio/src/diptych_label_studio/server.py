@@ -34,7 +34,11 @@ class Backend:
 
     def application(self) -> web.Application:
         """What aiohttp serves."""
-        app = web.Application(middlewares=[self._answer], client_max_size=_MOST_BODY)
+
+        async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._answer(request, handler)
+
+        app = web.Application(middlewares=[web.middleware(answer)], client_max_size=_MOST_BODY)
         app.router.add_get("/", self._health)
         app.router.add_get("/health", self._health)
         app.router.add_post("/setup", self._setup)
@@ -53,7 +57,6 @@ class Backend:
         yield
         await self._pictures.stop()
 
-    @web.middleware  # type: ignore[untyped-decorator]  # lint has no aiohttp
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             self._check_login(request)
