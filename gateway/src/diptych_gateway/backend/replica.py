@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import grpc
 import structlog
 from google.rpc import status_pb2
-from grpc_health.v1 import health_pb2
 
 from diptych.segment import v1 as pb
 from diptych.wire.statuses import code_of
-from diptych_runtime.calls import outgoing_metadata
 
-from ..contract import SEGMENT, is_unary, path
 from ..request import Permits
 from ..statuses import from_rpc_error, too_late, unreachable
-from .channels import CHANNEL_OPTIONS, OWN_METADATA, WITHOUT_HEALTH
+from .channels import Connection
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
-_HEALTH_CHECK = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_name["Check"]
-_UNARY_METHODS = (*(method for method in SEGMENT.methods if is_unary(method)), _HEALTH_CHECK)
-_VIDEO_METHOD = SEGMENT.methods_by_name["SegmentVideo"]
 _READY = grpc.ChannelConnectivity.READY
 _BROKEN = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 # For callers who ask for cards and figures; their requests are a few bytes each.
@@ -40,101 +33,6 @@ _FULL_S = 0.25
 # that failed takes 1, one that did not gives 0.1.
 _TRUST = 10.0
 _TRUST_REGAINED = 0.1
-
-_UnaryCall = Callable[..., Awaitable[bytes]]
-
-
-class Connection:
-    """A channel that, once retired, closes when its last call is over.
-
-    Without credentials it is not encrypted, and without ``proxy`` none of the environment is used.
-    ``authority`` is the name that the certificate has to have. It takes no calls while the service
-    says that it does not serve, except for ``whatever_health``. Make it inside the event loop that
-    uses it.
-    """
-
-    def __init__(
-        self,
-        address: str,
-        credentials: grpc.ChannelCredentials | None,
-        *,
-        authority: str,
-        proxy: bool = False,
-        whatever_health: bool = False,
-    ) -> None:
-        options = (
-            *(WITHOUT_HEALTH if whatever_health else CHANNEL_OPTIONS),
-            ("grpc.enable_http_proxy", int(proxy)),
-            ("grpc.default_authority", authority),
-        )
-        target = f"dns:///{address}"
-        self._channel = (
-            grpc.aio.insecure_channel(target, options=options)
-            if credentials is None
-            else grpc.aio.secure_channel(target, credentials, options=options)
-        )
-        self._unary = {method.name: self._unary_call(path(method)) for method in _UNARY_METHODS}
-        self._video: Any = self._channel.stream_stream(path(_VIDEO_METHOD))
-        self._in_use = 0
-        self._retired = asyncio.Event()
-        self._closing: asyncio.Task[None] | None = None
-
-    def _unary_call(self, path: str) -> _UnaryCall:
-        # Without (de)serialisers grpcio hands bytes through.
-        call: Any = self._channel.unary_unary(path)
-        return call  # type: ignore[no-any-return]
-
-    def call(self, method: str, request: bytes, *, timeout_s: float) -> Awaitable[bytes]:
-        """Send a unary call of raw bytes, a method of a model or ``Check`` of its health, with the
-        id and trace of the request being served, or ``OWN_ID``; raises what grpcio raises."""
-        metadata = outgoing_metadata() or OWN_METADATA
-        return self._unary[method](request, timeout=timeout_s, metadata=metadata)
-
-    def open_video(self, *, timeout_s: float | None) -> Any:
-        """Open a ``SegmentVideo`` call of raw bytes, which is never tried again, with the id and
-        trace of the request being served.
-
-        Without a timeout it has none. Its reads and writes raise what grpcio raises.
-        """
-        return self._video(timeout=timeout_s, metadata=outgoing_metadata())
-
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Keep the channel open while this is held."""
-        self._in_use += 1
-        try:
-            yield
-        finally:
-            self._in_use -= 1
-            self._close_if_over()
-
-    def state(self) -> grpc.ChannelConnectivity:
-        """Read its state; connects if nothing has yet."""
-        return self._channel.get_state(try_to_connect=True)
-
-    async def state_other_than(self, state: grpc.ChannelConnectivity) -> None:
-        """Return once its state is not ``state``, or it is retired."""
-        change = asyncio.ensure_future(self._channel.wait_for_state_change(state))
-        retired = asyncio.ensure_future(self._retired.wait())
-        try:
-            await asyncio.wait({change, retired}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            change.cancel()
-            retired.cancel()
-
-    def retire(self) -> None:
-        """Close as soon as no call needs it any more."""
-        self._retired.set()
-        self._close_if_over()
-
-    def _close_if_over(self) -> None:
-        if self._retired.is_set() and not self._in_use and self._closing is None:
-            self._closing = asyncio.create_task(self._channel.close())
-
-    async def close(self) -> None:
-        """End the calls that run, and close."""
-        self._retired.set()
-        await self._channel.close()
 
 
 class Replica:

@@ -26,8 +26,8 @@ from .query import MASK
 
 MOST_PX = 25_000_000
 """Of a picture that is drawn on: 75 MB, and as much again for what is drawn."""
-MOST_MASK_PX = 500_000_000
-"""In the boxes of all masks of one answer; these take some seconds."""
+MOST_MASK_PX = 200_000_000
+"""In the boxes of all masks of one answer; these take a processor some 20 s."""
 _PANEL_PX = 1600
 _AT_A_TIME = 2
 # Whether a model takes it is the model's to say, and it has.
