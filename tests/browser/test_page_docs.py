@@ -35,7 +35,7 @@ async def test_every_operation_is_shown_and_tried(opened: Opened) -> None:
     await opened.go()
     await opened.page.get_by_role("link", name="HTTP").click()
     operations = opened.page.locator(".opblock")
-    await expect(operations).to_have_count(13)
+    await expect(operations).to_have_count(14)
     await expect(opened.page.get_by_role("heading", name="Diptych")).to_be_visible()
     models = opened.page.locator("#operations-Models-models")
     await models.locator(".opblock-summary-control").click()

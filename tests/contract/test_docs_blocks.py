@@ -206,6 +206,8 @@ def test_other_commands_exist(line: str, tmp_path: Path) -> None:
         assert tokens.identify(f"Bearer {token_file.read_text().strip()}").name == "me"
     elif program == "diptych-x-anylabeling":
         read_options(arguments)
+    elif program == "cvat-cli":  # tests/integrations/cvat/ parses them
+        assert "diptych_cvat" in line
     elif program == "docker":  # tests/compose/ runs them
         assert arguments.pop(0) == "compose"
         files = [after for word, after in pairwise(arguments) if word == "-f"]

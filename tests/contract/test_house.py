@@ -287,7 +287,7 @@ def test_constraints_pin_every_dependency() -> None:
         for r in (Requirement(line) for line in lines if line and not line.startswith("#"))
     }
     assert all(re.fullmatch(r"[\w.]+", version) for version in pins.values())
-    for package in FOLDERS:
+    for package in sorted(set(FOLDERS) - {"diptych_label_studio"}):  # its own lock chooses
         for requirement in requirements(package):
             if requirement.name.startswith("diptych"):
                 continue

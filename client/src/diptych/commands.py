@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .cli._completion import complete_models
 from .cli._exits import (
     EPILOG,
     FAILED,
@@ -56,6 +57,7 @@ __all__ = [
     "BoxType",
     "Number",
     "PointType",
+    "complete_models",
     "connect",
     "connection_options",
     "connection_options_within",

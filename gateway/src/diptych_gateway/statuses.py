@@ -43,6 +43,9 @@ _CAUSES = (
 """Parts of what gRPC says (1.85.1), and what they mean."""
 
 
+_UNHEALTHY = "backend unhealthy"  # words of grpc, for which it has no code
+
+
 class BackendError(Exception):
     """A model service's own status, to be passed on unchanged."""
 
@@ -120,8 +123,11 @@ def of_part(error: BackendError, model_id: str) -> BackendError:
     return BackendError(status_message(code_of(error.status), message, details))
 
 
-def from_rpc_error(error: grpc.aio.AioRpcError, model_id: str) -> BackendError | ServiceError:
-    """The error that the gateway's client is to see for a failed call to a model."""
+def from_rpc_error(
+    error: grpc.aio.AioRpcError, model_id: str, why: str = ""
+) -> BackendError | ServiceError:
+    """The error that the gateway's client is to see for a failed call to a model; ``why`` its
+    service does not answer, if that is known."""
     code, message = error.code(), error.details() or ""
     status = status_of_call(error)
     if status is not None and status.details:
@@ -131,7 +137,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError, model_id: str) -> BackendError |
         # cancellation never comes here, it raises CancelledError.
         if request_id():  # what the gateway asks for itself is asked again every second
             _log.info("model unreachable", model=model_id, code=code.name, cause=message)
-        return unreachable(model_id)
+        return unreachable(model_id, why)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return too_late(model_id)
     if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL):
@@ -158,6 +164,12 @@ def cause_of(error: Exception) -> str:
     origin = error.__cause__
     said = (origin.details() or "") if isinstance(origin, grpc.aio.AioRpcError) else ""
     return next((cause for part, cause in _CAUSES if part in said), "")
+
+
+def is_unhealthy(error: Exception) -> bool:
+    """Whether a call was not sent because the service says that it does not serve."""
+    origin = error.__cause__
+    return isinstance(origin, grpc.aio.AioRpcError) and _UNHEALTHY in (origin.details() or "")
 
 
 def no_replica_of(model_id: str, why: str) -> status_pb2.Status:

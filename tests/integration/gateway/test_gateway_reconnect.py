@@ -6,11 +6,13 @@ import asyncio
 from typing import Any
 
 import grpc
+from grpc_health.v1 import health_pb2
 
 from diptych.segment import v1 as pb
 from diptych_gateway.backend.registry import Registry
 from diptych_gateway.backend.replicas import Replicas
 from diptych_gateway.statuses import unreachable
+from diptych_runtime.engine import Reason, ServiceError
 
 AGE_MS = 200
 SERVICE = "diptych.segment.v1.SegmentService"
@@ -53,3 +55,33 @@ async def test_a_connection_that_is_replaced_is_no_lost_model() -> None:
     while registry.known_models()[0].status.code != lost:
         await asyncio.sleep(0.005)
     await registry.close()
+
+
+async def test_what_a_service_says_is_wrong_with_it_is_told(stage: Any) -> None:
+    """Calls do not go to a service that does not serve, so its words came to nobody."""
+    one = await stage.model("one")
+    said = "the model is loaded and failed its canary, the service's own request"
+
+    async def broken(request: Any, context: Any) -> Any:
+        raise ServiceError(Reason.ENGINE_LOST, said, retry_after_s=2.0)
+
+    await one.stop()
+    one.GetModelCard = broken
+    await one.start()
+    await one.health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    await stage.serve(one, seen=False)
+
+    def status() -> Any:
+        (known,) = stage.gateway.registry.known_models()
+        return known.status
+
+    await stage.until(lambda: said in status().message)
+    assert status().message == f"model 'one' cannot be reached: {said}"
+    answer = await stage.http().post("/api/segment", **stage.form(model="one"))
+    assert (answer.status_code, answer.json()["reason"]) == (503, "MODEL_LOADING")
+    assert said in answer.json()["detail"]
+    # Back in health it is asked as ever.
+    del one.GetModelCard
+    await one.stop()
+    await one.start()
+    await stage.until(lambda: stage.reachable() == {"one"})

@@ -106,7 +106,7 @@ async def test_callers_are_told_that_the_model_fails_its_canary() -> None:
         ]
     for error in errors:
         assert error.code() is grpc.StatusCode.UNAVAILABLE
-        assert "loaded and failed its canary" in str(error.details())
+        assert "the model is loaded and failed its canary" in str(error.details())
         assert error_info(error).reason == "ENGINE_LOST"
 
 

@@ -311,7 +311,7 @@ async def test_one_shard_twice_at_a_time_is_one_result(
 def test_a_shard_of_several_waits_for_the_others_with_coco(run: Run, album: Path) -> None:
     done = run(*the_start("--shard", "0/2", "--coco"))
     assert done.exit_code == 0
-    assert "no COCO yet, since" in done.stdout
+    assert "no files of the whole yet, since" in done.stdout
     assert not Path("found/_annotations.json").exists()
     assert run(*the_start("--shard", "1/2", "--coco")).exit_code == 0
     assert len(COCO("found/_annotations.json").imgs) == 7
@@ -473,6 +473,30 @@ def test_nobody_there_and_wrong_models_end_it_before_it_begins(
     assert done.exit_code == 4
     assert len(service.requests) == 1
     assert paths_of(Path("found")) == []
+
+
+def test_formats_of_the_whole(run: Run, album: Path) -> None:
+    """When the last shard is done, and again later; tables of the folder pass over them."""
+    asked = ("--format", "yolo-seg", "--format", "labelme", "--tolerance", 1)
+    first = run(*the_start("--shard", "0/2", *asked))
+    assert "no files of the whole yet" in first.stdout
+    assert not Path("found/_labelme").exists()
+    last = run(*the_start("--shard", "1/2", *asked))
+    assert last.exit_code == 0, last.output
+    pictures = sorted(name.removeprefix("album/") for name in paths_of(Path("found")))
+    stems = [Path(name).with_suffix("").as_posix() for name in pictures]
+    labelme = sorted(Path("found/_labelme").rglob("*.json"))
+    assert len(labelme) == len(stems)
+    assert [p.relative_to("found/_labelme").with_suffix("").as_posix() for p in labelme] == stems
+    (shape,) = json.loads(labelme[0].read_text())["shapes"]
+    assert shape["label"] == "rectangle"
+    assert len(list(Path("found/_yolo-seg/labels").rglob("*.txt"))) == len(stems)
+    assert "rectangle" in Path("found/_yolo-seg/data.yaml").read_text()
+    before = labelme[0].read_bytes()
+    labelme[0].unlink()
+    assert run(*the_start("--shard", "1/2", *asked)).exit_code == 0
+    assert labelme[0].read_bytes() == before
+    assert run(*the_start("--tolerance", 1)).exit_code == 2
 
 
 def test_many_errors_are_not_all_shown(run: Run, tmp_path: Path) -> None:

@@ -469,7 +469,7 @@ def test_names_that_are_no_text_are_told(
         ("photo.png", "expected a folder for the figures of 2 pictures, got 'photo.png'"),
         ("plain", "got the file 'plain'"),
         ("plain/", "got the file 'plain/'"),
-        ("-", "files are not written to stdout"),
+        ("-", "got stdout"),
         ("", "expected a name, got an empty one"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 from .._types.geometry import Box
@@ -37,20 +37,26 @@ def write_coco(parts: Parts, names: list[str], job: Job) -> None:
 
     def fill(file: IO[bytes]) -> None:
         failed = {"failed": _failed(parts, names, job.root)}
-        pictures = _Pictures(parts, names, job.root)
+        pictures = pictures_of(parts, names, job)
         for piece in dataset(pictures, options, image_ids=ids, more=failed):
             file.write(piece)
 
     parts.folder.write(NAME, fill)
 
 
+def pictures_of(parts: Parts, names: Sequence[str], job: Job) -> Iterable[Picture]:
+    """The pictures that were answered, named relative to the source."""
+    return _Pictures(parts, names, job.root, job.model)
+
+
 class _Pictures:
     """Those that were answered, read again from the parts each time they are gone through."""
 
-    def __init__(self, parts: Parts, names: list[str], root: str) -> None:
+    def __init__(self, parts: Parts, names: Sequence[str], root: str, model: str) -> None:
         self._parts = parts
         self._names = names
         self._root = root
+        self._model = model
 
     def __iter__(self) -> Iterator[Picture]:
         columns = ["path", "width", "height", "segments", "error_code"]
@@ -59,7 +65,7 @@ class _Pictures:
                 size = (row["height"], row["width"])
                 segments = [_segment(segment, size) for segment in row["segments"] or ()]
                 name = row["path"].removeprefix(self._root)
-                yield Picture(name, row["width"], row["height"], segments)
+                yield Picture(name, row["width"], row["height"], segments, self._model)
 
 
 def _segment(row: dict[str, Any], size: tuple[int, int]) -> Segment:
@@ -83,6 +89,6 @@ def _failed(parts: Parts, names: list[str], root: str) -> Iterator[dict[str, Any
             yield {"file_name": name, **row}
 
 
-def _rows(parts: Parts, names: list[str], columns: list[str]) -> Iterator[dict[str, Any]]:
+def _rows(parts: Parts, names: Sequence[str], columns: list[str]) -> Iterator[dict[str, Any]]:
     for table in parts.tables(names, columns):
         yield from table.to_pylist()

@@ -18,6 +18,7 @@ from .._by_card import check_automatic, with_categories
 from .._types.cards import ModelCard
 from .asking import Asker
 from .coco import write_coco
+from .exports import Exports, write_formats
 from .job import Job, job_of, settle
 from .parts import Finished, Parts, Shard, Unit
 from .rows import Row
@@ -40,6 +41,7 @@ class Plan:
     jobs: int = 8
     patience: float = 300.0
     coco: bool = False
+    exports: Exports = field(default_factory=Exports)
     categories: Sequence[str] = ()
     """Names or numbers; only these of the model's."""
     changed: bool = False
@@ -64,7 +66,8 @@ class Summary:
     damaged: tuple[str, ...] = ()
     """Files that were no whole parts."""
     missing: int = 0
-    """With COCO: pictures of the whole that have no row yet, since other shards are not done."""
+    """Where files of the whole are asked for: its pictures that have no row yet, since other shards
+    are not done."""
     joined: bool = False
     """COCO's file was written."""
     classless: bool = False
@@ -135,8 +138,8 @@ async def _run(client: AsyncClient, plan: Plan, watcher: Watcher) -> Summary:
     batch = _Batch(asker, card, job.card_sha256, parts, summary, watcher)
     for unit in units:
         await batch.do(unit)
-    if plan.coco:
-        await asyncio.to_thread(_join, parts, plan.source, job, summary)
+    if plan.coco or plan.exports.formats:
+        await asyncio.to_thread(_join, parts, plan, job, card, summary)
     return summary
 
 
@@ -187,14 +190,17 @@ def _summary(mine: Iterable[Picture], finished: Finished, units: list[Unit]) -> 
     return Summary(len(paths), done, failed, left=len(left), damaged=finished.damaged)
 
 
-def _join(parts: Parts, source: Source, job: Job, summary: Summary) -> None:
-    """Write COCO's file of the whole, if all of it is there."""
+def _join(parts: Parts, plan: Plan, job: Job, card: ModelCard, summary: Summary) -> None:
+    """Write the files that are of the whole, if all of it is there."""
     finished = parts.finished()
     done = finished.paths
-    summary.missing = sum(picture.path not in done for picture in source.pictures)
+    summary.missing = sum(picture.path not in done for picture in plan.source.pictures)
     if not summary.missing:
-        write_coco(parts, [part.name for part in finished.parts], job)
-        summary.joined, summary.classless = True, not job.categories
+        names = [part.name for part in finished.parts]
+        if plan.coco:
+            write_coco(parts, names, job)
+            summary.joined, summary.classless = True, not job.categories
+        write_formats(parts, names, job, card, plan.exports)
 
 
 @contextmanager

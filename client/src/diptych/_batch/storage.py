@@ -214,7 +214,7 @@ class RemoteFolder:
             if puts_whole(self._fs):
                 self._fs.put_file(str(made), self._at(name))
                 return
-            self._fs.makedirs(self._root, exist_ok=True)
+            self._fs.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
             place = self._at(f".diptych-{secrets.token_hex(6)}.part")
             try:
                 self._fs.put_file(str(made), place)

@@ -6,12 +6,14 @@ import click
 
 from ._cards import cards
 from ._compare import compare
+from ._completion import completion
 from ._doctor import doctor
 from ._exits import EPILOG
 from ._folder import batch, warm
 from ._health import health
 from ._installed import InstalledGroup
 from ._segment import segment
+from ._stats import stats
 from ._video import video
 
 
@@ -27,5 +29,9 @@ def main() -> None:
     """
 
 
-for _command in (segment, compare, video, batch, warm, cards, health, doctor):
+_COMMANDS = (
+    *(segment, compare, video, batch, warm),
+    *(cards, health, stats, doctor, completion),
+)
+for _command in _COMMANDS:
     main.add_command(_command)

@@ -11,6 +11,7 @@ from .. import Comparison
 from ..documents.results import comparison_document
 from ..formats import Picture, one_step
 from ._asking import ask_options, asked
+from ._completion import models_option
 from ._exits import FAILED, exit_code_of_all, report
 from ._formats import format_files, format_options
 from ._json import print_json
@@ -22,7 +23,7 @@ from ._progress import is_quiet, quiet_option
 
 @click.command(short_help="Compare what all models see in a picture.")
 @click.argument("image", type=PICTURE)
-@click.option("--model", "models", multiple=True, help="Ask only these, in this order.")
+@models_option("Ask only these, in this order.")
 @click.option("--match-iou", type=Number(0, 1, min_open=True), help="Overlap of a match. [0.5]")
 @ask_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document with COCO RLE.")

@@ -46,6 +46,8 @@ class InstalledGroup(ExitCodeGroup):
             MissingExtraError: an extra that is not installed would bring it.
         """
         if args and args[0] in _EXTRAS and self.get_command(ctx, args[0]) is None:
+            if ctx.resilient_parsing:  # a shell completes
+                return None, None, []
             extra, _ = _EXTRAS[args[0]]
             raise MissingExtraError(
                 f"{args[0]}: this command needs an extra; run: pip install 'diptych[{extra}]'"
@@ -71,6 +73,8 @@ class _Placeholder(click.Command):
             if isinstance(command, click.Command):
                 return command
             why = f"{self._entry.value} is no command"
+        if ctx.resilient_parsing:  # a shell completes
+            return self
         where = f"the command {self._entry.name!r} of {_package(self._entry)}"
         click.echo(f"diptych: {where} cannot be loaded: {why}", err=True)
         ctx.exit(FAILED)

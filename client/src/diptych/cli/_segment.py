@@ -14,6 +14,7 @@ from .._pictures.images import list_images
 from ..documents.results import failure_document, result_document
 from ..formats import Picture, names_of
 from ._asking import ask_options, asked
+from ._completion import model_option
 from ._exits import FAILED, exit_code_of_all, report
 from ._formats import FormatFiles, format_files, format_options
 from ._json import print_json
@@ -31,7 +32,7 @@ from ._progress import is_quiet, note, quiet_option, with_progress
     required=True,
     type=PICTURES,
 )
-@click.option("--model", help="Id of the model; a model service knows its own.")
+@model_option
 @ask_options
 @click.option("--json", "as_json", is_flag=True, help="JSON with COCO RLE; a line per picture.")
 @out_options(

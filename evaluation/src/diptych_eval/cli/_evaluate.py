@@ -12,6 +12,7 @@ import click
 from diptych.commands import (
     FAILED,
     Number,
+    complete_models,
     connect,
     connection_options,
     is_quiet,
@@ -40,7 +41,14 @@ class _DatasetCommand(click.Command):
 @click.command(name="run", cls=_DatasetCommand, hidden=True)
 @dataset_options
 @task_option
-@click.option("--model", "models", multiple=True, metavar="ID", help="Only these, in this order.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    shell_complete=complete_models,
+    metavar="ID",
+    help="Only these, in this order.",
+)
 @click.option("--class-agnostic", is_flag=True, help="Ignore classes on both sides.")
 @click.option(
     "--clicks",

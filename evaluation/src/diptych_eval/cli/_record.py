@@ -17,6 +17,7 @@ from diptych.commands import (
     BoxType,
     Number,
     PointType,
+    complete_models,
     connect,
     connection_options,
     exit_code,
@@ -43,7 +44,13 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     required=True,
     type=click.Path(exists=True, path_type=Path),
 )
-@click.option("--model", "models", multiple=True, help="Ask only this one. [all]")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    shell_complete=complete_models,
+    help="Ask only this one. [all]",
+)
 @click.option(
     "--task",
     "tasks",

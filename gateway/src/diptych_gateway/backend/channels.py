@@ -48,3 +48,5 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     # Channels to one address must not share a connection: models would share its stream limit.
     ("grpc.use_local_subchannel_pool", 1),
 )
+WITHOUT_HEALTH = tuple(one for one in CHANNEL_OPTIONS if one[0] != "grpc.service_config")
+"""For questions to a service that says that it does not serve."""

@@ -23,7 +23,15 @@ from diptych.wire.statuses import code_of, ok_status
 from diptych_runtime.engine import Reason, ServiceError
 
 from ..contract import SEGMENT
-from ..statuses import BackendError, cause_of, failed, no_replica_of, to_status, unreachable
+from ..statuses import (
+    BackendError,
+    cause_of,
+    failed,
+    is_unhealthy,
+    no_replica_of,
+    to_status,
+    unreachable,
+)
 from .replica import Replica
 from .variants import unfit
 
@@ -107,9 +115,24 @@ class Follower:
             try:
                 await self._replica.ask("Check", b"", timeout_s=_ANSWER_S)
             except (BackendError, ServiceError) as error:
-                why = cause_of(error)
+                own = await self._own_words() if is_unhealthy(error) else ""
+                self._replica.own_words = own
+                why = cause_of(error) or own
         if why or self._up or not self._replica.is_fit:
             self._set_down(unreachable(self._replica.model_id, why).to_status())
+
+    async def _own_words(self) -> str:
+        """Return what a service that does not serve says is wrong; empty if it is on its way."""
+        replica = self._replica
+        request = card_request(replica.model_id).SerializeToString()
+        try:
+            await replica.ask_anyway("GetModelCard", request, timeout_s=_ANSWER_S)
+        except BackendError as error:
+            lost = error.reason == Reason.ENGINE_LOST
+            return error.status.message if lost else ""
+        except ServiceError:
+            return ""
+        return ""
 
     def _set_down(self, status: status_pb2.Status) -> None:
         before = self._replica.status

@@ -21,7 +21,7 @@ from diptych_runtime.calls import outgoing_metadata
 from ..contract import SEGMENT, is_unary, path
 from ..request import Permits
 from ..statuses import from_rpc_error, too_late, unreachable
-from .channels import CHANNEL_OPTIONS, OWN_METADATA
+from .channels import CHANNEL_OPTIONS, OWN_METADATA, WITHOUT_HEALTH
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -48,7 +48,8 @@ class Connection:
     """A channel that, once retired, closes when its last call is over.
 
     Without credentials it is not encrypted, and without ``proxy`` none of the environment is used.
-    ``authority`` is the name that the certificate has to have. Make it inside the event loop that
+    ``authority`` is the name that the certificate has to have. It takes no calls while the service
+    says that it does not serve, except for ``whatever_health``. Make it inside the event loop that
     uses it.
     """
 
@@ -59,9 +60,10 @@ class Connection:
         *,
         authority: str,
         proxy: bool = False,
+        whatever_health: bool = False,
     ) -> None:
         options = (
-            *CHANNEL_OPTIONS,
+            *(WITHOUT_HEALTH if whatever_health else CHANNEL_OPTIONS),
             ("grpc.enable_http_proxy", int(proxy)),
             ("grpc.default_authority", authority),
         )
@@ -167,6 +169,8 @@ class Replica:
         """Since when it is up, or is not."""
         self.is_fit = True
         """Whether it is a service of this model, as far as is known."""
+        self.own_words = ""
+        """What it says is wrong with it, while it does not serve."""
         self._trust = _TRUST
         self._status: status_pb2.Status = unreachable(model_id).to_status()
         self.sessions = 0
@@ -174,6 +178,7 @@ class Replica:
         self.promised = 0
         """Requests that it will be sent unless another replica holds their image."""
         self._proxy = proxy
+        self._credentials = credentials
         self.work = self._connect(credentials)
         """The connection of requests for work and of sessions, which take ``places``."""
         self.control = self._connect(credentials)
@@ -199,6 +204,7 @@ class Replica:
             self.since = datetime.now(UTC)
             self._trust = _TRUST  # it has begun anew
         self._status = status
+        self.own_words = self.own_words if status.code else ""
         self.is_fit = code_of(status) is not grpc.StatusCode.FAILED_PRECONDITION
 
     @property
@@ -248,6 +254,20 @@ class Replica:
         """
         return await self.send(self.control, method, request, timeout_s)
 
+    async def ask_anyway(self, method: str, request: bytes, *, timeout_s: float) -> bytes:
+        """``ask``, though it says that it does not serve; by a connection for this alone."""
+        connection = Connection(
+            self.address,
+            self._credentials,
+            authority=self.authority,
+            proxy=self._proxy,
+            whatever_health=True,
+        )
+        try:
+            return await self.send(connection, method, request, timeout_s)
+        finally:
+            await connection.close()
+
     async def send(
         self, connection: Connection, method: str, request: bytes, timeout_s: float
     ) -> bytes:
@@ -266,7 +286,8 @@ class Replica:
             with connection.in_use():
                 reply = await connection.call(method, request, timeout_s=timeout_s)
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, self.model_id) from error
+            why = self.own_words if connection is self.work else ""
+            raise from_rpc_error(error, self.model_id, why) from error
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -308,6 +329,7 @@ class Replica:
         """Go over to connections with other credentials; no call notices."""
         if self._handover is not None:
             self._handover.cancel()
+        self._credentials = credentials
         work, control = self._connect(credentials), self._connect(credentials)
         self._handover = asyncio.create_task(self._hand_over(work, control))
 

@@ -31,4 +31,4 @@ def told(client: Client, about: str = "") -> Iterator[None]:
         where = f"Diptych at {client.address}" + (f", {about}" if about else "")
         # What was not reached names its address already.
         why = str(error).removeprefix(f"{client.address}: ")
-        raise FunctionError(f"{where}: {why}") from error
+        raise FunctionError(f"{where}: {why}") from None  # an agent logs the whole chain

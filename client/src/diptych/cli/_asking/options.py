@@ -23,6 +23,7 @@ from ... import (
 )
 from ..._by_card import check_automatic, with_categories
 from ...documents.prompts import prompts_from_json
+from .._completion import complete_categories
 from .._options import BoxType, Number, PointType, decorated
 from .automatic import AUTOMATIC_OPTIONS, automatic_options
 
@@ -39,6 +40,8 @@ class PromptsType(click.ParamType):  # type: ignore[type-arg]  # not generic bef
     ) -> list[Prompt]:
         if isinstance(value, list):
             return value
+        if ctx is not None and ctx.resilient_parsing:  # a shell completes: stdin is a person
+            return []
         try:
             return prompts_from_json(click.File("rb").convert(value, param, ctx).read())
         except ValueError as error:
@@ -88,6 +91,7 @@ ask_options = decorated(
             "categories",
             multiple=True,
             metavar="NAME|ID",
+            shell_complete=complete_categories,
             help="Only objects of this class of the model; may be repeated.",
         ),
         click.option("--all-candidates", is_flag=True, help="Every mask of an ambiguous prompt."),

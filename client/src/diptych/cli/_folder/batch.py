@@ -12,11 +12,14 @@ import click
 from ... import AsyncClient, DiptychError
 from ..._arguments import make_options
 from ..._batch.coco import NAME as COCO_NAME
+from ..._batch.exports import Exports
 from ..._batch.parts import Shard
 from ..._batch.run import InterruptedBatchError, Plan, Summary, Watcher, run_batch
 from ..._batch.sources import Source, open_source
 from ..._batch.storage import need, open_folder
+from ...formats import FORMATS
 from .._asking import ask_options, asked
+from .._completion import complete_paths, model_option
 from .._exits import FAILED, describe, exit_code
 from .._options import Number, connection_options
 from .._outputs import checked_name, is_drawn
@@ -44,12 +47,13 @@ class _ShardType(click.ParamType):  # type: ignore[type-arg]  # not generic befo
 
 
 @click.command(short_help="Segment a folder or bucket into Parquet.")
-@click.argument("source", metavar="SOURCE")
-@click.option("--model", help="Id of the model; a model service knows its own.")
+@click.argument("source", metavar="SOURCE", shell_complete=complete_paths)
+@model_option
 @click.option(
     "--out",
     required=True,
     metavar="FOLDER",
+    shell_complete=complete_paths,
     callback=checked_name,
     help="For the results: a path, or an address.",
 )
@@ -62,6 +66,20 @@ class _ShardType(click.ParamType):  # type: ignore[type-arg]  # not generic befo
 )
 @ask_options
 @click.option("--coco", is_flag=True, help="Also _annotations.json, as COCO, of the whole.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(list(FORMATS)),
+    help="Also files of the whole for other tools, in the folder _NAME; may be repeated.",
+)
+@click.option(
+    "--tolerance",
+    type=Number(min=0),
+    default=0.0,
+    metavar="PX",
+    help="How far polygons of --format may be from the outlines. [0]",
+)
 @click.option(
     "--rows",
     type=click.IntRange(1, 100_000),
@@ -99,6 +117,8 @@ def batch(
     out: str,
     shard: Shard,
     coco: bool,
+    formats: tuple[str, ...],
+    tolerance: float,
     rows: int,
     jobs: int,
     retry_failed: bool,
@@ -124,6 +144,8 @@ def batch(
       diptych batch photos --model mask-rcnn --coco --out found
       diptych batch "photos/*.jpg" --model sam-2 --box 10,10,90,90 --shard 0/2 --out shards
     """
+    if tolerance and not formats:
+        raise click.UsageError("--tolerance: expected only with --format.")
     wanted = asked(**ask)
     try:
         need("pyarrow.parquet")
@@ -146,6 +168,7 @@ def batch(
         jobs=jobs,
         patience=patience,
         coco=coco,
+        exports=Exports(formats, tolerance),
         categories=wanted.categories,
         changed=changed,
         retry_failed=retry_failed,
@@ -236,7 +259,8 @@ def _sentence(summary: Summary) -> str:
             f"{summary.asked / summary.seconds:.1f} pictures/s"
         )
     if summary.missing:
-        text += f"; no COCO yet, since {summary.missing} pictures of other shards are not done"
+        of_others = f"{summary.missing} pictures of other shards are not done"
+        text += f"; no files of the whole yet, since {of_others}"
     return text
 
 

@@ -9,6 +9,7 @@ import click
 from ... import MaskEncoding, OutputOptions, Task
 from ..._batch.sources import open_source
 from ..._many.again import DEFAULT_PATIENCE_S
+from .._completion import complete_paths, model_option
 from .._exits import FAILED, exit_code_of_all, report
 from .._options import connect, connection_options, jobs_option
 from .._outputs import is_drawn
@@ -19,8 +20,8 @@ _CORNER = [(0.0, 0.0)]
 
 
 @click.command(short_help="Encode a folder of pictures before anybody clicks.")
-@click.argument("source", metavar="SOURCE")
-@click.option("--model", help="Id of the model; a model service knows its own.")
+@click.argument("source", metavar="SOURCE", shell_complete=complete_paths)
+@model_option
 @jobs_option
 @quiet_option
 @connection_options

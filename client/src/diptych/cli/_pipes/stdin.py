@@ -27,11 +27,13 @@ class _Picture(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value != _STDIN or ctx is None:
             return super().convert(value, param, ctx)
+        if ctx.resilient_parsing:  # a shell completes: stdin is a person
+            return Path(value)
         if ctx.meta.get(_META):
             self.fail("stdin has one picture: expected - once.", param, ctx)
         if sys.stdin.isatty():
             self.fail("expected a picture from a pipe or a file behind <, got none.", param, ctx)
-        data = click.get_binary_stream("stdin").read(_MOST_BYTES + 1)
+        data = sys.stdin.buffer.read(_MOST_BYTES + 1)
         if not data:
             self.fail("expected a picture on stdin, got nothing.", param, ctx)
         if len(data) > _MOST_BYTES:

@@ -42,8 +42,8 @@ def shown_where(
 
 def print_bytes(data: bytes) -> None:
     """Prints bytes to stdout as they are."""
-    click.get_binary_stream("stdout").write(data)
-    click.get_binary_stream("stdout").flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def print_only(name: str, files: Iterable[tuple[str, bytes]]) -> None:

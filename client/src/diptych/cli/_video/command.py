@@ -14,6 +14,7 @@ import click
 from ... import Box, Client, Point, Task, VideoFileError, VideoFrame, VideoReader, read_video
 from ..._live.camera import Camera
 from .._cards import known_models
+from .._completion import models_option
 from .._exits import FAILED, exit_code_of_all, report
 from .._interrupts import Interrupts
 from .._json import print_json
@@ -39,7 +40,7 @@ from .window import Window
 
 @click.command(short_help="Follow objects through a clip.")
 @click.argument("source", type=Source())
-@click.option("--model", "models", multiple=True, help="Id of the model; several with --compare.")
+@models_option("Id of the model; several with --compare.")
 @click.option("--compare", is_flag=True, help="Models side by side: all that do video, or --model.")
 @click.option("--point", "points", type=FRAME_POINT, multiple=True, help="On (1) or off (0) it.")
 @click.option(

@@ -146,13 +146,12 @@ def frame_document(
     source: str, model_id: str, frame: VideoFrame, answer: Settled
 ) -> VideoFrameDocument | FailureDocument:
     """A model's last word on a frame; masks as COCO RLE."""
-    result, time_s = answer.result, round(frame.time_s, 6)
-    if result is None:
+    place = {"model_id": model_id, "frame_index": frame.index, "time_s": round(frame.time_s, 6)}
+    if answer.result is None:
         failure = failure_document(answer.error or RuntimeError("no answer"), source)
-        place = {"model_id": model_id, "frame_index": frame.index, "time_s": time_s}
         return cast(FailureDocument, failure | place)
-    head = {"source": source, "model_id": model_id, "time_s": time_s}
-    return cast(VideoFrameDocument, head | {**video_frame_document(result)})
+    head = {"source": source, **place}
+    return cast(VideoFrameDocument, head | {**video_frame_document(answer.result)})
 
 
 def _fitted(pixels: Pixels, size: tuple[int, int]) -> Pixels:

@@ -127,7 +127,7 @@ class Supervisor:
             await self._try_canary(client)
         except ServiceError as error:
             _log.error("canary failed", reason=error.reason.value, message=error.message)
-            self._trouble = "the model was loaded and failed its canary, a request of our own"
+            self._trouble = "the model is loaded and failed its canary, the service's own request"
             await client.kill()
             return None
         except BaseException:

@@ -1,0 +1,7 @@
+"""``diptych stats``."""
+
+from __future__ import annotations
+
+from .command import stats
+
+__all__ = ["stats"]
