@@ -80,6 +80,8 @@ def service(
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     with FakeSegmentService(models=("mask-rcnn", "sam-2", "mask-rcnn-sam-2")) as service:
+        for number, name in enumerate(("person", "traffic light"), start=2):
+            service.cards["mask-rcnn"].categories.add(id=number, name=name)
         monkeypatch.setenv("DIPTYCH_ADDRESS", service.address)
         yield service
 
