@@ -208,6 +208,10 @@ def test_other_commands_exist(line: str, tmp_path: Path) -> None:
         assert tokens.identify(f"Bearer {token_file.read_text().strip()}").name == "me"
     elif program == "diptych-x-anylabeling":
         read_options(arguments)
+    elif program == "diptych-label-studio":  # tests/integrations/label_studio/ starts it
+        source = ROOT / "integrations/label-studio/src/diptych_label_studio/__main__.py"
+        known = set(re.findall(r'"(--[a-z-]+)"', source.read_text()))
+        assert {word for word in arguments if word.startswith("--")} <= known
     elif program == "cvat-cli":  # tests/integrations/cvat/ parses them
         assert "diptych_cvat" in line
     elif program == "docker":  # tests/compose/ runs them
