@@ -539,7 +539,7 @@ EXAMPLES: dict[str, Callable[[Place, str], None]] = {
     ),
     "diptych doctor --json > doctor.json": looked_at,
 }
-ELSEWHERE = {
+OUT_OF_REACH = {
     "diptych video camera:0 --model mask-rcnn --track-all --show",
     "diptych video rtsp://host/stream --model mask-rcnn --track-all --duration 60 --out seen.mp4",
     "diptych doctor gateway.example:443 --ca ca.crt --token-file token",
@@ -558,8 +558,8 @@ def test_every_example_of_help_is_looked_at(capsys: pytest.CaptureFixture[str]) 
             with pytest.raises(SystemExit):
                 ask(words)
     shown = re.findall(r"^ +(diptych\S* [a-z]+ \S* ?--.*)$", capsys.readouterr().out, re.MULTILINE)
-    assert [line for line in shown if line not in ELSEWHERE] == [*EXAMPLES]
-    assert set(shown) >= ELSEWHERE
+    assert [line for line in shown if line not in OUT_OF_REACH] == [*EXAMPLES]
+    assert set(shown) >= OUT_OF_REACH
 
 
 @pytest.mark.parametrize("line", EXAMPLES, ids=lambda line: re.sub(r"\W+", "-", line)[14:60])

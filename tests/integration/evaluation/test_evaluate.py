@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,15 @@ class Listens(Watcher):
         self.lines.append(line)
 
 
+def settled(service: FakeSegmentService) -> int:
+    """How many requests came, once what was on its way when a run was stopped is there, too."""
+    while True:
+        before = len(service.requests)
+        time.sleep(0.5)
+        if len(service.requests) == before:
+            return before
+
+
 def test_a_run_goes_on_where_it_ended(stage: Judged, tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     run(stage, whole, models=[GOOD])
@@ -112,7 +122,7 @@ def test_a_run_goes_on_where_it_ended(stage: Judged, tmp_path: Path) -> None:
     file = stopped / "predictions" / GOOD / "instances.jsonl"
     kept = len(file.read_text().splitlines())
     assert kept >= 3
-    before = len(service.requests)
+    before = settled(service)
     watcher = Listens()
     run(stage, stopped, models=[GOOD], watcher=watcher)
     assert len(service.requests) - before == COUNT - kept

@@ -107,7 +107,7 @@ def test_a_password_is_printed_by_nobody(rtsp: RtspCamera) -> None:
     clip = read_video(rtsp.address_with_password, max_frames=1)
     (frame,) = clip
     assert frame.source == rtsp.address
-    assert repr(clip).startswith(f"_Live('{rtsp.address}'")
+    assert repr(clip).startswith(f"VideoReader('{rtsp.address}'")
     rtsp.switch_off()
     with pytest.raises(VideoFileError) as caught:
         read_video(rtsp.address_with_password)

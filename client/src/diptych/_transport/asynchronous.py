@@ -17,8 +17,15 @@ from .._arguments import ImageLike, encode_image
 from .._pictures.encoding import JpegQuality
 from .._types.errors import ImageNotHeldError
 from ..segment import v1 as pb
-from .call_log import CallLog, session_opened
-from .calls import Attempts, BaseTransport, Deadline, Patience, RequestBuilder
+from .calls import (
+    Attempts,
+    BaseTransport,
+    CallLog,
+    Deadline,
+    Patience,
+    RequestBuilder,
+    session_opened,
+)
 from .timeouts import Timeout
 
 if TYPE_CHECKING:
