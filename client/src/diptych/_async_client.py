@@ -29,7 +29,7 @@ from ._types.cards import KnownModel, ModelCard
 from ._types.errors import ModelNotFoundError, SessionLostError
 from ._types.health import ServingStatus
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
-from ._types.results import Agreements, Comparison, ModelOutcome, SegmentResult
+from ._types.results import Agreements, Comparison, Outcome, SegmentResult
 from ._types.stats import ModelStats
 from ._types.video import DEFAULT_JPEG_QUALITY
 from ._video.async_session import AsyncVideoSession
@@ -173,7 +173,7 @@ class AsyncClient(AsyncClipMethods, AsyncManyMethods):
         automatic: AutomaticOptions | None = None,
         jpeg_quality: JpegQuality = "auto",
         timeout: Timeout = DEFAULT,
-    ) -> AsyncIterator[ModelOutcome | Agreements]:
+    ) -> AsyncIterator[Outcome | Agreements]:
         """Like ``compare``, but each model's outcome as soon as it is there, agreements last."""
         options = make_options(None, task, prompts, points, boxes, output, automatic)
         make = comparison.stream_compare_request
@@ -288,7 +288,7 @@ class AsyncClient(AsyncClipMethods, AsyncManyMethods):
 
     async def _events(
         self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout
-    ) -> AsyncIterator[ModelOutcome | Agreements]:
+    ) -> AsyncIterator[Outcome | Agreements]:
         async with aclosing(self._wire.stream_compare(image, build, quality, timeout)) as messages:
             async for message in messages:
                 event = await read(comparison.read_compare_event, message)

@@ -28,7 +28,7 @@ from ._types.cards import KnownModel, ModelCard
 from ._types.errors import ModelNotFoundError, SessionLostError
 from ._types.health import ServingStatus
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
-from ._types.results import Agreements, Comparison, ModelOutcome, SegmentResult
+from ._types.results import Agreements, Comparison, Outcome, SegmentResult
 from ._types.stats import ModelStats
 from ._types.video import DEFAULT_JPEG_QUALITY
 from ._video.options import make_video_options
@@ -171,7 +171,7 @@ class Client(ClipMethods, ManyMethods):
         automatic: AutomaticOptions | None = None,
         jpeg_quality: JpegQuality = "auto",
         timeout: Timeout = DEFAULT,
-    ) -> Iterator[ModelOutcome | Agreements]:
+    ) -> Iterator[Outcome | Agreements]:
         """Like ``compare``, but each model's outcome as soon as it is there, agreements last."""
         options = make_options(None, task, prompts, points, boxes, output, automatic)
         make = comparison.stream_compare_request
@@ -282,7 +282,7 @@ class Client(ClipMethods, ManyMethods):
 
     def _events(
         self, image: ImageLike, build: _Builder, quality: JpegQuality, timeout: Timeout
-    ) -> Iterator[ModelOutcome | Agreements]:
+    ) -> Iterator[Outcome | Agreements]:
         for message in self._wire.stream_compare(image, build, quality, timeout):
             event = comparison.read_compare_event(message)
             if event is not None:

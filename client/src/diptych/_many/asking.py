@@ -10,7 +10,7 @@ from dataclasses import replace
 from .._arguments import RequestOptions, encode_image, source_of
 from .._pictures.encoding import JpegQuality
 from .._types.errors import DiptychError
-from .._types.many import ManyItem
+from .._types.many import Item, done_item, failed_item
 from .._types.results import SegmentResult
 from .again import Again, Hope
 from .items import Asked
@@ -29,7 +29,7 @@ def ask_many(
     quality: JpegQuality,
     concurrency: int,
     patience: float,
-) -> Iterator[ManyItem]:
+) -> Iterator[Item]:
     """The answers, in order; ``patience`` as for ``Hope``."""
     pace, hope = ThreadPace(concurrency), Hope(patience)
 
@@ -50,11 +50,11 @@ def ask_many(
                     return result
             pace.sleep(wait_s)
 
-    def work(asked: Asked) -> ManyItem:
+    def work(asked: Asked) -> Item:
         try:
             return _item(asked, ask(asked))
         except Exception as error:  # one bad image must not end the others
-            return ManyItem(asked.image, None, error, asked.index)
+            return failed_item(asked.image, error, asked.index)
 
     try:
         yield from map_in_order(work, items, concurrency=concurrency)
@@ -69,7 +69,7 @@ async def ask_many_async(
     quality: JpegQuality,
     concurrency: int,
     patience: float,
-) -> AsyncIterator[ManyItem]:
+) -> AsyncIterator[Item]:
     """The twin of ``ask_many``."""
     pace, hope = Pace(concurrency), Hope(patience)
 
@@ -89,11 +89,11 @@ async def ask_many_async(
                     return result
             await asyncio.sleep(wait_s)
 
-    async def work(asked: Asked) -> ManyItem:
+    async def work(asked: Asked) -> Item:
         try:
             return _item(asked, await ask(asked))
         except Exception as error:  # one bad image must not end the others
-            return ManyItem(asked.image, None, error, asked.index)
+            return failed_item(asked.image, error, asked.index)
 
     found = map_in_order_async(work, items, concurrency=concurrency)
     async with aclosing(found) as answers:
@@ -107,9 +107,9 @@ def _options(asked: Asked) -> RequestOptions:
     return asked.options
 
 
-def _item(asked: Asked, result: SegmentResult) -> ManyItem:
+def _item(asked: Asked, result: SegmentResult) -> Item:
     named = replace(result, source=source_of(asked.image))
-    return ManyItem(asked.image, named, None, asked.index)
+    return done_item(asked.image, named, asked.index)
 
 
 def _wait_s(again: Again, pace: Places, error: DiptychError) -> float | None:

@@ -12,7 +12,7 @@ from .._transport.blocking import Transport
 from .._transport.calls import Deadline
 from .._transport.timeouts import DEFAULT, Timeout
 from .._types.errors import AuthenticationError
-from .._types.many import ManyItem
+from .._types.many import Item
 from .._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
 from .._types.results import SegmentResult
 from ..wire import replies, requests
@@ -50,7 +50,7 @@ class ManyMethods:
         jpeg_quality: JpegQuality = "auto",
         timeout: Timeout = DEFAULT,
         patience: float = DEFAULT_PATIENCE_S,
-    ) -> Iterator[ManyItem]:
+    ) -> Iterator[Item]:
         """What one model finds in many images, in their order, failures as values.
 
         ``images`` is a folder (its pictures in order of name) or an iterable, which is

@@ -224,6 +224,27 @@ class ModelOutcome:
     """From asking to this answer, as the gateway saw it, in seconds."""
 
 
+if TYPE_CHECKING:
+    # For type checkers, who then know of `outcome.error is None` that there is a result.
+    @dataclass(frozen=True)
+    class AnsweredOutcome(ModelOutcome):
+        """A model's answer."""
+
+        result: SegmentResult
+        error: None
+
+    @dataclass(frozen=True)
+    class FailedOutcome(ModelOutcome):
+        """Why there is no answer of a model."""
+
+        result: None
+        error: DiptychError
+
+    Outcome = AnsweredOutcome | FailedOutcome
+else:
+    Outcome = ModelOutcome
+
+
 @dataclass(frozen=True)
 class Match:
     """Two segments that two models agree on, as indices into their results."""
@@ -270,7 +291,7 @@ class Agreements:
 class Comparison:
     """What several models say about one image."""
 
-    results: tuple[ModelOutcome, ...]
+    results: tuple[Outcome, ...]
     """In the order asked."""
     agreements: tuple[Agreement, ...]
     """One per pair of models that both answered."""
@@ -291,7 +312,7 @@ class Comparison:
         """A comparison is one, though no model was asked."""
         return True
 
-    def __iter__(self) -> Iterator[ModelOutcome]:
+    def __iter__(self) -> Iterator[Outcome]:
         """The outcomes, in the order asked."""
         return iter(self.results)
 
@@ -321,7 +342,7 @@ class Comparison:
 
         return comparison_from_json(text)
 
-    def __getitem__(self, model_id: str | int) -> ModelOutcome:
+    def __getitem__(self, model_id: str | int) -> Outcome:
         """The outcome of one model, ``KeyError`` if it was not asked; or of one place, from 0."""
         if isinstance(model_id, int):
             return self.results[model_id]

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from .._types.results import (
     Comparison,
     Match,
     ModelOutcome,
+    Outcome,
     Provenance,
     SegmentResult,
     Timings,
@@ -177,14 +178,15 @@ def _comparison(document: Document) -> Comparison:
     )
 
 
-def _outcome(document: Document) -> ModelOutcome:
+def _outcome(document: Document) -> Outcome:
     result, error = document["result"], document["error"]
-    return ModelOutcome(
+    read = ModelOutcome(
         model_id=document["model_id"],
         result=None if result is None else _result(result),
         error=None if error is None else _error(error),
         elapsed_s=document["elapsed_s"],
     )
+    return cast("Outcome", read)  # one of both, never none
 
 
 def _agreement(document: Document) -> Agreement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from google.rpc import status_pb2
 
@@ -14,6 +15,7 @@ from .._types.results import (
     Comparison,
     Match,
     ModelOutcome,
+    Outcome,
     SegmentResult,
 )
 from ..segment import v1 as pb
@@ -71,7 +73,7 @@ def agreements_event(agreements: Iterable[pb.Agreement]) -> pb.StreamCompareResp
     return pb.StreamCompareResponse(agreements=pb.Agreements(agreements=agreements))
 
 
-def read_compare_event(message: pb.StreamCompareResponse) -> ModelOutcome | Agreements | None:
+def read_compare_event(message: pb.StreamCompareResponse) -> Outcome | Agreements | None:
     """One event of a streamed comparison; ``None`` for a kind that this version does not know."""
     kind = message.WhichOneof("event")
     if kind == "result":
@@ -93,7 +95,7 @@ def outcome_message(
     return result
 
 
-def read_outcome(message: pb.ModelResult) -> ModelOutcome:
+def read_outcome(message: pb.ModelResult) -> Outcome:
     """The answer or the error of one model; a broken answer is an error."""
     result: SegmentResult | None = None
     error: DiptychError | None = None
@@ -104,7 +106,8 @@ def read_outcome(message: pb.ModelResult) -> ModelOutcome:
             error = broken
     else:
         error = error_from_status(message.error)
-    return ModelOutcome(message.model_id, result, error, seconds(message.elapsed))
+    read = ModelOutcome(message.model_id, result, error, seconds(message.elapsed))
+    return cast("Outcome", read)  # one of both, never none
 
 
 def agreement_message(agreement: Agreement) -> pb.Agreement:

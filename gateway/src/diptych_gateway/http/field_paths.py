@@ -9,6 +9,7 @@ from typing import TypeVar
 from diptych import DiptychError, ModelOutcome, Violation
 
 Error = TypeVar("Error", bound=DiptychError)
+_OutcomeT = TypeVar("_OutcomeT", bound=ModelOutcome)
 
 _RENAMED = tuple(
     (re.compile(pattern), name)
@@ -50,6 +51,6 @@ def with_form_paths(error: Error) -> Error:
     )
 
 
-def outcome_with_form_paths(outcome: ModelOutcome) -> ModelOutcome:
+def outcome_with_form_paths(outcome: _OutcomeT) -> _OutcomeT:
     """Copy an outcome; its error, if there is one, as ``with_form_paths``."""
     return replace(outcome, error=with_form_paths(outcome.error)) if outcome.error else outcome

@@ -111,12 +111,13 @@ def stream() -> str:
 def _comparison() -> Comparison:
     down = ServiceError(Reason.MODEL_LOADING, "model 'third' cannot be reached", retry_after_s=1.0)
     error = error_from_status(down.to_status(_REQUEST_ID))
+    results: Any = (
+        ModelOutcome("mask-rcnn", _result("mask-rcnn", "square"), None, 0.21),
+        ModelOutcome("sam-2", _result("sam-2", ""), None, 0.34),
+        ModelOutcome("third", None, error, 0.2),
+    )
     return Comparison(
-        results=(
-            ModelOutcome("mask-rcnn", _result("mask-rcnn", "square"), None, 0.21),
-            ModelOutcome("sam-2", _result("sam-2", ""), None, 0.34),
-            ModelOutcome("third", None, error, 0.2),
-        ),
+        results=results,
         agreements=(
             Agreement("mask-rcnn", "sam-2", "mask-iou", (Match(0, 0, 1.0),), (), (), 1.0, 1.0),
         ),
