@@ -11,6 +11,7 @@ from ._export.formats import SegmentArrays
 from ._transport.channel import ChannelOptions
 from ._transport.timeouts import DEFAULT
 from ._transport.tls import TlsOptions
+from ._types.agreement import Agreement, Agreements, Match
 from ._types.cards import (
     Application,
     Architecture,
@@ -59,16 +60,7 @@ from ._types.prompts import (
     PromptKind,
     Task,
 )
-from ._types.results import (
-    Agreement,
-    Agreements,
-    Comparison,
-    Match,
-    ModelOutcome,
-    Provenance,
-    SegmentResult,
-    Timings,
-)
+from ._types.results import Comparison, ModelOutcome, Provenance, SegmentResult, Timings
 from ._types.segment import Keypoint, Segment
 from ._types.stats import AnswerTime, ModelStats, StageTime
 from ._types.video import (

@@ -25,11 +25,12 @@ from ._transport.calls import RequestBuilder
 from ._transport.channel import ChannelOptions
 from ._transport.timeouts import DEFAULT, DEFAULT_TIMEOUT_S, Timeout
 from ._transport.tls import TlsOptions
+from ._types.agreement import Agreements
 from ._types.cards import KnownModel, ModelCard
 from ._types.errors import ModelNotFoundError, SessionLostError
 from ._types.health import ServingStatus
 from ._types.prompts import AutomaticOptions, OutputOptions, Prompt, Task
-from ._types.results import Agreements, Comparison, Outcome, SegmentResult
+from ._types.results import Comparison, Outcome, SegmentResult
 from ._types.stats import ModelStats
 from ._types.video import DEFAULT_JPEG_QUALITY
 from ._video.async_session import AsyncVideoSession

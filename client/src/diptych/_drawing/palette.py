@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .._types.results import Agreement, ModelOutcome
+    from .._types.agreement import Agreement
+    from .._types.results import ModelOutcome
 
 PALETTE = (
     "#e6194b",

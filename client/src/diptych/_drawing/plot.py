@@ -30,7 +30,8 @@ except ImportError as error:
 if TYPE_CHECKING:
     import PIL.Image
 
-    from .._types.results import Agreement, Comparison, ModelOutcome, SegmentResult
+    from .._types.agreement import Agreement
+    from .._types.results import Comparison, ModelOutcome, SegmentResult
 
 _DPI = 150
 _SHOWN_DPI = 90

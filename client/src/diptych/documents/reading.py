@@ -11,19 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from .._types import errors
+from .._types.agreement import Agreement, Match
 from .._types.errors import DiptychError, Violation
 from .._types.geometry import Box
 from .._types.prompts import LowResLogits
-from .._types.results import (
-    Agreement,
-    Comparison,
-    Match,
-    ModelOutcome,
-    Outcome,
-    Provenance,
-    SegmentResult,
-    Timings,
-)
+from .._types.results import Comparison, ModelOutcome, Outcome, Provenance, SegmentResult, Timings
 from .._types.segment import Keypoint, Segment
 from .._types.video import VideoFrameResult, VideoObject
 from ..masks.mask import Mask

@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any, TypedDict, cast
 
 from .._export.formats import to_coco
+from .._types.agreement import Agreement
 from .._types.cards import KnownModel
 from .._types.errors import DiptychError
 from .._types.prompts import LowResLogits, MaskEncoding
-from .._types.results import Agreement, Comparison, ModelOutcome, SegmentResult
+from .._types.results import Comparison, ModelOutcome, SegmentResult
 from .._types.segment import Segment
 from ..masks.mask import Mask
 from .types import (

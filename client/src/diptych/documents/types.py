@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, TypedDict
 
+from .._types.agreement import Agreement
 from .._types.cards import ModelCard, Replica
 from .._types.errors import Violation
-from .._types.results import Agreement, Provenance, Timings
+from .._types.results import Provenance, Timings
 
 Sha256 = Annotated[str, ("pattern", "^([0-9a-f]{64})?$")]
 Share = Annotated[float, ("minimum", 0), ("maximum", 1)]

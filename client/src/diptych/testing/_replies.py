@@ -8,9 +8,9 @@ from itertools import combinations
 
 from google.protobuf.duration_pb2 import Duration
 
+from .._types.agreement import Agreement, Match
 from .._types.geometry import Box
 from .._types.prompts import Task
-from .._types.results import Agreement, Match
 from .._types.segment import Segment
 from ..masks.mask import Mask
 from ..segment import v1 as pb

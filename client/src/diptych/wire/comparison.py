@@ -8,16 +8,9 @@ from typing import cast
 from google.rpc import status_pb2
 
 from .._arguments import RequestOptions
+from .._types.agreement import Agreement, Agreements, Match
 from .._types.errors import DiptychError, ServerError
-from .._types.results import (
-    Agreement,
-    Agreements,
-    Comparison,
-    Match,
-    ModelOutcome,
-    Outcome,
-    SegmentResult,
-)
+from .._types.results import Comparison, ModelOutcome, Outcome, SegmentResult
 from ..segment import v1 as pb
 from .replies import duration, read_result, seconds
 from .requests import segment_request
