@@ -268,6 +268,15 @@ def test_demo_weights_are_said() -> None:
     assert "demo weights" in checks["model fake-model"]["text"]
 
 
+@pytest.mark.parametrize(("models", "end"), [(("a",), "1 warning, "), (("a", "b"), "2 warnings, ")])
+def test_the_last_line_counts(models: tuple[str, ...], end: str) -> None:
+    with FakeSegmentService(models) as fake:
+        for name in models:
+            fake.cards[name].weights[0].name = "demo"
+        text = run(fake.address, "--no-ask").output.strip()
+    assert text.splitlines()[-1].startswith(end)
+
+
 def test_a_model_service_without_a_gateway() -> None:
     with FakeSegmentService(("only",), gateway=False) as fake:
         assert told(fake.address, code=0)["answer only"]["status"] == "ok"

@@ -217,4 +217,7 @@ def _worst(found: Sequence[Finding]) -> State:
 def _counts(found: Sequence[Finding]) -> str:
     counts = Counter(each.state for each in found)
     order = (State.FAILED, State.WARNING, State.SKIPPED, State.OK)
-    return ", ".join(f"{counts[state]} {state.value}" for state in order if counts[state])
+    words = {state: state.value for state in order}
+    if counts[State.WARNING] > 1:
+        words[State.WARNING] = "warnings"
+    return ", ".join(f"{counts[state]} {words[state]}" for state in order if counts[state])
