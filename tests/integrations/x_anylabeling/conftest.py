@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 from serving_helpers import running_service
 from video_faces import Loop
 
-from diptych import Client, ModelStats
+from diptych import AsyncClient, Client, ModelStats
 from diptych_gateway.server import Gateway
 from diptych_gateway.settings import Endpoint, Settings
 from diptych_x_anylabeling.options import Options
@@ -73,7 +74,11 @@ async def _running() -> AsyncIterator[tuple[str, str]]:
         settings = Settings(models=(Endpoint(MODEL, model),), port=0, http_port=None, drain_s=0.0)
         gateway = Gateway(settings)
         try:
-            yield model, f"127.0.0.1:{await gateway.start()}"
+            address = f"127.0.0.1:{await gateway.start()}"
+            async with AsyncClient(address) as client:  # it lists what it has seen
+                while not any(known.card for known in await client.model_cards()):
+                    await asyncio.sleep(0.01)
+            yield model, address
         finally:
             await gateway.stop()
 

@@ -114,10 +114,17 @@ def test_an_old_pickle_that_announces_gigabytes_takes_none(tmp_path: Path) -> No
     announced = content.replace(b"M\xe8\x03", b"\x8a\x06" + (1 << 40).to_bytes(6, "little"))
     assert announced != content
     path.write_bytes(announced)
+    before = most_of_children()
     with pytest.raises(WeightsError, match=r"old\.pt could not be converted to safetensors: "):
         convert(path, output, converter=CONVERTER)
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < 3 * GIB
+    # Processes of other tests may have had more, and it is the most that is told.
+    assert most_of_children() <= max(before, 3 * GIB)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def most_of_children() -> int:
+    """Bytes that the largest process had which was started here and has ended."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 WAITS = "import os, sys, time; open(sys.argv[2], 'w').write(str(os.getpid())); time.sleep(600)"
