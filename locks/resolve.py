@@ -76,11 +76,15 @@ def _folders(*folders: str) -> list[str]:
     return [f"-e ./{folder}" for folder in folders]
 
 
+def projects() -> list[Path]:
+    """The folders of all our distributions, the client's first."""
+    found = [file.parent for group in _GROUPS for file in ROOT.glob(f"{group}/*/pyproject.toml")]
+    return [*(ROOT / name for name in ("client", "gateway", "evaluation")), *sorted(found)]
+
+
 def our_names() -> list[str]:
     """The names of our own distributions, which no lock has."""
-    ours = ("client", "gateway", "evaluation")
-    files = [ROOT / name / "pyproject.toml" for name in ours]
-    files += [file for group in _GROUPS for file in sorted(ROOT.glob(f"{group}/*/pyproject.toml"))]
+    files = [project / "pyproject.toml" for project in projects()]
     names = [re.search(r'^name = "(.+)"', file.read_text(), re.M) for file in files]
     return [match[1] for match in names if match]
 

@@ -20,20 +20,14 @@ from pathlib import Path
 import tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "locks"), str(ROOT / "services")]
+
+from render import read_list  # noqa: E402
+from resolve import projects  # noqa: E402
+
 TOOLS = ROOT / ".tools"
 CHART = ROOT / "deploy" / "helm" / "diptych"
 CHECKSUMS = "SHA256SUMS"
-
-
-def projects() -> list[Path]:
-    """The folders of all distributions, the client's first."""
-    named = [ROOT / name for name in ("client", "gateway", "evaluation")]
-    found = (file.parent for group in ("services", "integrations") for file in _files(group))
-    return [*named, *found]
-
-
-def _files(group: str) -> list[Path]:
-    return sorted((ROOT / group).glob("*/pyproject.toml"))
 
 
 def version() -> str:
@@ -90,24 +84,14 @@ def bills(out: Path) -> None:
         target = out / f"diptych-{name}-{version()}.cdx.json"
         chosen = ["--pyproject", str(project), "--mc-type", "application"]
         chosen += ["--of", "JSON", "--output-reproducible", "-o", str(target)]
-        _run(
-            [
-                str(tool),
-                "requirements",
-                str(lock),
-                *chosen,
-                "--output-reproducible",
-                "-o",
-                str(target),
-            ]
-        )
+        _run([str(tool), "requirements", str(lock), *chosen])
 
 
 def images() -> dict[str, Path]:
     """The folder of the distribution that each image runs, by the image's short name."""
-    with (ROOT / "services" / "services.toml").open("rb") as file:
-        models = tomllib.load(file)["models"]
-    return {"gateway": ROOT / "gateway", **{name: ROOT / "services" / name for name in models}}
+    services, _ = read_list()
+    models = {each.model_id: ROOT / "services" / each.model_id for each in services}
+    return {"gateway": ROOT / "gateway", **models}
 
 
 def licences(out: Path) -> None:

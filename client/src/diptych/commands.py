@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .cli._completion import complete_models
+from .cli._completion import models_option
 from .cli._exits import (
     EPILOG,
     FAILED,
@@ -30,6 +30,7 @@ from .cli._exits import (
     USAGE,
     describe,
     exit_code,
+    exit_code_of_many,
     report,
 )
 from .cli._options import (
@@ -57,13 +58,14 @@ __all__ = [
     "BoxType",
     "Number",
     "PointType",
-    "complete_models",
     "connect",
     "connection_options",
     "connection_options_within",
     "describe",
     "exit_code",
+    "exit_code_of_many",
     "is_quiet",
+    "models_option",
     "progress",
     "quiet_option",
     "report",

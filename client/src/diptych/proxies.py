@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 # In the order in which gRPC looks for one; it does not know all_proxy and capital letters.
-_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
-_EXEMPTIONS = ("no_grpc_proxy", "no_proxy")
+VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
+EXEMPTIONS = ("no_grpc_proxy", "no_proxy")
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Proxy:
 
 def proxy_for(host: str) -> Proxy | None:
     """The proxy by which gRPC would dial a host; ``None`` if it goes there itself."""
-    variable = next((name for name in _VARIABLES if os.environ.get(name)), "")
-    without = next((os.environ[name] for name in _EXEMPTIONS if os.environ.get(name)), "")
+    variable = next((name for name in VARIABLES if os.environ.get(name)), "")
+    without = next((os.environ[name] for name in EXEMPTIONS if os.environ.get(name)), "")
     if not variable or any(host.endswith(end.strip()) for end in without.split(",") if end.strip()):
         return None
     parts = urlsplit(os.environ[variable])

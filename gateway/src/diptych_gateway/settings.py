@@ -11,6 +11,7 @@ import structlog
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from diptych_runtime.logs import Format
 from diptych_runtime.settings import OptionalFile, OptionalPort, SettingsError
 
 from .backend.addresses import Source, parse_source
@@ -186,7 +187,7 @@ class Settings(BaseSettings):
     """Serve gRPC reflection."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe lines that the log has."""
-    log_format: Literal["auto", "text", "json"] = "auto"
+    log_format: Format = "auto"
     """How they are written; ``auto``: readable text on a terminal, else JSON."""
 
     tls_cert: OptionalFile = None

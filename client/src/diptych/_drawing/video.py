@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._video.frames import FrameLike, frame_pixels
+from ..limits import SERVER_IDS
 from ..masks.runs import Window
 from .marks import (
     GROUND,
@@ -26,8 +27,6 @@ from .palette import color
 if TYPE_CHECKING:
     from .._types.video import VideoFrameResult
 
-SERVER_IDS = 2**30
-"""Objects that the server found by itself have ids from here on."""
 _INK, _FAINT, _ALARM = "#1a1a1a", "#666666", "#b00020"
 _GAP_PX = 4
 

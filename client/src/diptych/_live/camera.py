@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from .._types.errors import VideoFileError
 from .._video.frames import VideoFrame
-from .._video.read import DEFAULT_FPS, VideoReader
-from .._video.streams import decoded, load_av, opened, shown, upright
+from .._video.read import DEFAULT_FPS, StreamReader
+from .._video.streams import begun, load_av, shown, upright
 from .places import comes_back, is_device
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class _Come:
     time_s: float
 
 
-class Camera(VideoReader):
+class Camera(StreamReader):
     """Frames of what does not wait: a thread reads them, and the newest is handed out.
 
     Frames that came while the last one was worked on are dropped and counted. Those that are handed
@@ -90,15 +90,9 @@ class Camera(VideoReader):
         """Let iteration end at the next frame. May be called in a handler of signals."""
         self._stopped = True
 
-    def _total(self) -> None:
-        return None
-
-    def __reversed__(self) -> Iterator[VideoFrame]:
-        raise VideoFileError(f"{self.name}: a stream has no end to go back from")
-
     def __iter__(self) -> Iterator[VideoFrame]:
         if self._begun:
-            raise VideoFileError(f"{self.name}: a stream is read once; open it again")
+            raise self._is_over()
         self._begun = True
         reader = threading.Thread(target=self._read, name="diptych-camera", daemon=True)
         reader.start()
@@ -186,12 +180,7 @@ class Camera(VideoReader):
     def _connect(self) -> tuple[tuple[int, int], float]:
         """Opens it and takes its first frame, which decides on size and times; size and rate."""
         self._open.close()
-        container, stream = self._open.enter_context(opened(self._address))
-        self._frames = decoded(self._address, container, stream)
-        first = next(self._frames, None)
-        if first is None:
-            self._open.close()
-            raise VideoFileError(f"{self.name}: expected a video, got a stream without frames")
+        container, stream, self._frames, first = begun(self._address, self._open)
         self._waits = container.duration is not None and not is_device(self._address)
         # Times of a new connection begin anew: they go on from when it was made.
         self._zero_s = first.time or 0.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sys
 
+from .._video.streams import DEVICES
+
 _CAMERA = re.compile(r"camera:(.+)")
-_DEVICES = ("avfoundation", "dshow", "lavfi", "v4l2")
 _COME_BACK = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp")
 """Protocols of what goes on while nobody is connected."""
 
@@ -41,7 +42,7 @@ def scheme_of(address: str) -> str:
 
 def is_device(address: str) -> bool:
     """Whether it is a camera of this machine."""
-    return scheme_of(address) in _DEVICES
+    return scheme_of(address) in DEVICES
 
 
 def comes_back(address: str) -> bool:

@@ -250,8 +250,7 @@ class CallLog:
 
 def session_opened() -> None:
     """Tell that a video session begins; what ends it is an event of its own."""
-    if _LOG.isEnabledFor(logging.INFO):
-        _LOG.info("method=SegmentVideo opened", extra={"diptych": {"method": "SegmentVideo"}})
+    _LOG.info("method=SegmentVideo opened", extra={"diptych": {"method": "SegmentVideo"}})
 
 
 def _models(request: Message) -> str:

@@ -15,7 +15,7 @@ from .._pictures.images import list_images, open_rgb
 from .._types.errors import VideoFileError
 from .frames import VideoFrame
 from .sound import Sound
-from .streams import decoded, load_av, opened, shown, upright
+from .streams import begun, decoded, load_av, opened, shown, upright
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame as Decoded
@@ -222,31 +222,35 @@ class _File(VideoReader):
         return found
 
 
-class _Live(VideoReader):
+class StreamReader(VideoReader):
+    """What comes from an address, once, in one direction."""
+
+    def _total(self) -> None:
+        return None
+
+    def __reversed__(self) -> Iterator[VideoFrame]:
+        raise VideoFileError(f"{self.name}: a stream has no end to go back from")
+
+    def _is_over(self) -> VideoFileError:
+        return VideoFileError(f"{self.name}: a stream is read once; open it again")
+
+
+class _Live(StreamReader):
     """A stream: opened once, its first frame kept for whoever iterates."""
 
     def __init__(self, address: str, chosen: range) -> None:
         load_av()
         self._open = ExitStack()
-        container, stream = self._open.enter_context(opened(address))
-        self._frames = decoded(address, container, stream)
-        first = next(self._frames, None)
-        if first is None:
-            text = "expected a video, got a stream without frames"
-            raise VideoFileError(f"{shown(address)}: {text}")
+        _, stream, self._frames, first = begun(address, self._open)
         self._first: Decoded | None = first
         rate = stream.average_rate or stream.guessed_rate
         height, width, _ = upright(first).shape
         super().__init__(shown(address), (height, width), float(rate or DEFAULT_FPS), chosen)
-        self._address = shown(address)
-
-    def _total(self) -> None:
-        return None
 
     def __iter__(self) -> Iterator[VideoFrame]:
         first, self._first = self._first, None
         if first is None:
-            raise VideoFileError(f"{self._address}: a stream is read once; open it again")
+            raise self._is_over()
         if not self._chosen:
             return
         zero = first.time or 0.0
@@ -254,12 +258,9 @@ class _Live(VideoReader):
             for number, frame in enumerate(chain([first], self._frames)):
                 time_s = number / self.fps if frame.time is None else frame.time - zero
                 if number in self._chosen:
-                    yield VideoFrame(number, time_s, upright(frame), self._address)
+                    yield VideoFrame(number, time_s, upright(frame), self.name)
                 if number >= self._chosen[-1]:
                     return
-
-    def __reversed__(self) -> Iterator[VideoFrame]:
-        raise VideoFileError(f"{self._address}: a stream has no end to go back from")
 
 
 class _Folder(VideoReader):

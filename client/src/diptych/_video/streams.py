@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SILENCE_S = 10.0
 """An address from which nothing comes for so long is given up."""
-_DEVICES = frozenset({"avfoundation", "dshow", "lavfi", "v4l2"})  # FFmpeg's, named before ://
+DEVICES = frozenset({"avfoundation", "dshow", "lavfi", "v4l2"})  # FFmpeg's, named before ://
 # Over UDP a picture of a camera that loses a packet is grey for seconds.
 _OVER_TCP = {"rtsp_flags": "prefer_tcp"}
 _OPTIONS = {
@@ -60,7 +60,7 @@ def opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
     if isinstance(path, Path):
         # Told to be a file: a colon in a name would else make a protocol of what is before it.
         place, timeout = f"file:{path}", None
-    elif scheme in _DEVICES:
+    elif scheme in DEVICES:
         kind, _, place = path.partition("://")
     try:
         container = av.open(place, format=kind, timeout=timeout, options=_OPTIONS.get(scheme))
@@ -84,6 +84,24 @@ def _main_stream(path: Path | str, container: InputContainer) -> VideoStream:
     if not shown:
         raise VideoFileError(f"{path}: expected a video, got a file with a cover picture alone")
     return next((one for one in shown if one.disposition & Disposition.default), shown[0])
+
+
+def begun(
+    address: str, open_until: ExitStack
+) -> tuple[InputContainer, VideoStream, Iterator[Decoded], Decoded]:
+    """Open a stream until a stack ends: its container, itself, its further frames and the first.
+
+    Raises:
+        VideoFileError: it cannot be opened, or there is no frame.
+    """
+    container, stream = open_until.enter_context(opened(address))
+    frames = decoded(address, container, stream)
+    first = next(frames, None)
+    if first is None:
+        open_until.close()
+        text = "expected a video, got a stream without frames"
+        raise VideoFileError(f"{shown(address)}: {text}")
+    return container, stream, frames, first
 
 
 def decoded(path: Path | str, container: InputContainer, stream: VideoStream) -> Iterator[Decoded]:

@@ -84,6 +84,13 @@ def exit_code_of_all(errors: list[Exception]) -> int:
     return codes.pop() if len(codes) == 1 else FAILED
 
 
+def exit_code_of_many(errors: list[Exception], asked: int) -> int:
+    """The exit code after so many pictures or models were asked: some failed, or all."""
+    if not errors:
+        return OK
+    return exit_code_of_all(errors) if len(errors) == asked else FAILED
+
+
 def describe(error: Exception) -> str:
     """An error as one line, with what helps to find it in a log or to wait long enough."""
     text = " ".join(str(error).split()) or type(error).__name__

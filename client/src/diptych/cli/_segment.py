@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..documents.results import failure_document, result_document
 from ..formats import Picture, names_of
 from ._asking import ask_options, asked
 from ._completion import model_option
-from ._exits import FAILED, exit_code_of_all, report
+from ._exits import FAILED, exit_code_of_many, report
 from ._formats import FormatFiles, format_files, format_options
 from ._json import print_json
 from ._options import Number, connect, connection_options, jobs_option
@@ -92,14 +93,15 @@ def segment(
     with connect(address, timeout) as client:
         arguments = wanted.of_model(client, model) | {"model": model}
         arguments |= {"concurrency": jobs, "patience": patience}
-        _segment_all(client, paths, arguments, as_json if shown else None, figures, files)
+        show = partial(_show_item, as_json=as_json) if shown else None
+        _segment_all(client, paths, arguments, show, figures, files)
 
 
 def _segment_all(
     client: Client,
     paths: list[Path],
     arguments: dict[str, Any],
-    as_json: bool | None,
+    show: Callable[[Path, ManyItem], None] | None,
     figures: Figures | None,
     files: FormatFiles | None,
 ) -> None:
@@ -114,17 +116,15 @@ def _segment_all(
             error = figures.save(number, item.result, path)
         if item.result is not None and files is not None:
             pictures.append(Picture.of(names[number], item.result))
-        if as_json is not None:
-            _show_item(path, item, as_json)
+        if show is not None:
+            show(path, item)
         if error is not None:
             report(error, name=str(path))
             errors.append(error)
     if files is not None and pictures:
         files.write(pictures, client)
     note(f"{len(paths) - len(errors)} ok, {len(errors)} failed")
-    if errors:
-        failed_all = len(errors) == len(paths)
-        click.get_current_context().exit(exit_code_of_all(errors) if failed_all else FAILED)
+    click.get_current_context().exit(exit_code_of_many(errors, len(paths)))
 
 
 def _show_one(result: SegmentResult, as_json: bool) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from .._types.geometry import Box
 from .._types.segment import Segment
 from ..masks.brush import label_studio
+from ..masks.mask import Mask
+from ..masks.polygons import Ring
 from .categories import Categories
 from .markup import element, inside
 from .names import unique_names
@@ -69,24 +72,42 @@ def _task(picture: Picture, name: str, categories: Categories, options: Options)
     }
 
 
+def brush_value(mask: Mask) -> dict[str, Any]:
+    """A mask, pixel by pixel, as the value of a region."""
+    return {"format": "rle", "rle": label_studio(mask)}
+
+
+def polygon_value(ring: Ring, size: tuple[int, int]) -> dict[str, Any]:
+    """An outline in a picture of this height and width, whose hundredths coordinates are."""
+    wide, high = 100 / size[1], 100 / size[0]
+    points = [[round(x * wide, 6), round(y * high, 6)] for x, y in ring.tolist()]
+    return {"points": points, "closed": True}
+
+
+def rectangle_value(box: Box, size: tuple[int, int]) -> dict[str, Any]:
+    """A box, likewise."""
+    wide, high = 100 / size[1], 100 / size[0]
+    left, top, width, height = box.xywh
+    edges = {"x": left * wide, "y": top * high, "width": width * wide, "height": height * high}
+    return {**edges, "rotation": 0}
+
+
 def _results(
     segment: Segment, picture: Picture, label: str, options: Options
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Kinds and what is special of each; coordinates are hundredths of the picture."""
-    wide, high = 100 / picture.width, 100 / picture.height
+    size = picture.height, picture.width
     if segment.mask is not None and options.tolerance > 0:
         outline = along_edges(segment.mask, options.tolerance)
         for ring in outline.rings:
-            points = [[round(x * wide, 6), round(y * high, 6)] for x, y in ring.tolist()]
-            value = {"points": points, "closed": True, "polygonlabels": [label]}
+            value = {**polygon_value(ring, size), "polygonlabels": [label]}
             yield "polygon", {"value": value, "meta": {"text": [f"IoU {outline.iou:.4f}"]}}
     elif segment.mask is not None:
-        value = {"format": "rle", "rle": label_studio(segment.mask), "brushlabels": [label]}
-        yield "brush", {"value": value}
+        yield "brush", {"value": {**brush_value(segment.mask), "brushlabels": [label]}}
     elif segment.box is not None:
-        left, top, width, height = segment.box.xywh
-        edges = {"x": left * wide, "y": top * high, "width": width * wide, "height": height * high}
-        yield "rectangle", {"value": {**edges, "rotation": 0, "rectanglelabels": [label]}}
+        value = {**rectangle_value(segment.box, size), "rectanglelabels": [label]}
+        yield "rectangle", {"value": value}
+    wide, high = 100 / picture.width, 100 / picture.height
     for point in segment.keypoints:
         at = {"x": point.x * wide, "y": point.y * high, "width": 0.5}
         yield "keypoint", {"value": {**at, "keypointlabels": [point.name]}}

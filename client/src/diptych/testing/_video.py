@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .._types.prompts import MaskEncoding
 from .._types.results import Timings
 from .._types.video import VideoFrameResult, VideoObject
+from ..limits import SERVER_IDS
 from ..segment import v1 as pb
 from ..wire.requests import box_message, read_encoding, read_mask
 from ..wire.video import ack_reply, frame_reply, refusal_reply
@@ -19,8 +20,6 @@ from ._replies import default_segments
 
 if TYPE_CHECKING:
     from ._service import FakeSegmentService
-
-_SERVER_IDS = 2**30
 
 
 @dataclass
@@ -78,7 +77,7 @@ class VideoSessionFake:
     def _prompt(self, prompt: pb.VideoPrompt) -> list[int]:
         if prompt.frame_index not in self._frames:
             raise _refused("FRAME_NOT_HELD", f"frame_index: {prompt.frame_index} is not held")
-        if prompt.object_id in self._gone or not 0 <= prompt.object_id < _SERVER_IDS:
+        if prompt.object_id in self._gone or not 0 <= prompt.object_id < SERVER_IDS:
             raise _refused("PROMPT_INVALID", f"object_id: {prompt.object_id} cannot be used")
         fresh = prompt.object_id not in self._objects
         if fresh and len(self._objects) >= self.fake.video_started.max_objects:
@@ -118,7 +117,7 @@ class VideoSessionFake:
         segments = default_segments(pb.SegmentRequest(prompts=asked), frame.size) if asked else []
         ids = [*self._objects]
         if self.start.track_all:
-            ids.append(_SERVER_IDS)
+            ids.append(SERVER_IDS)
             segments += default_segments(pb.SegmentRequest(), frame.size)
         return [VideoObject(i, one, one.score) for i, one in zip(ids, segments, strict=True)]
 

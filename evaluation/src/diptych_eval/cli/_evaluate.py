@@ -12,10 +12,10 @@ import click
 from diptych.commands import (
     FAILED,
     Number,
-    complete_models,
     connect,
     connection_options,
     is_quiet,
+    models_option,
     progress,
     quiet_option,
 )
@@ -41,14 +41,7 @@ class _DatasetCommand(click.Command):
 @click.command(name="run", cls=_DatasetCommand, hidden=True)
 @dataset_options
 @task_option
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    shell_complete=complete_models,
-    metavar="ID",
-    help="Only these, in this order.",
-)
+@models_option("Only these, in this order.", metavar="ID")
 @click.option("--class-agnostic", is_flag=True, help="Ignore classes on both sides.")
 @click.option(
     "--clicks",

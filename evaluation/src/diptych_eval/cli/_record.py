@@ -17,11 +17,11 @@ from diptych.commands import (
     BoxType,
     Number,
     PointType,
-    complete_models,
     connect,
     connection_options,
-    exit_code,
+    exit_code_of_many,
     is_quiet,
+    models_option,
     progress,
     quiet_option,
     report,
@@ -44,13 +44,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     required=True,
     type=click.Path(exists=True, path_type=Path),
 )
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    shell_complete=complete_models,
-    help="Ask only this one. [all]",
-)
+@models_option("Ask only this one. [all]")
 @click.option(
     "--task",
     "tasks",
@@ -115,8 +109,8 @@ def record(
         )
 
     paths = _expanded(pictures)
-    answers = failures = 0
-    codes = set[int]()
+    answers = 0
+    errors: list[Exception] = []
     with connect(address, timeout) as client:
         cards = cards_to_ask(client, models)
         if not any(choose(card, (1, 1)) for card in cards):
@@ -130,17 +124,15 @@ def record(
                 if asked.error is None:
                     answers += 1
                     continue
-                failures += 1
-                codes.add(exit_code(asked.error))
+                errors.append(asked.error)
                 names = [asked.picture, asked.model_id, asked.request]
                 report(asked.error, name=", ".join(filter(None, names)))
     if not is_quiet():
         click.echo(
             f"{out}: {answers} answers of {len(cards)} models about {len(paths)} pictures"
-            + (f"; {failures} could not be had and are left out" if failures else "")
+            + (f"; {len(errors)} could not be had and are left out" if errors else "")
         )
-    if failures:
-        context.exit(codes.pop() if not answers and len(codes) == 1 else FAILED)
+    context.exit(exit_code_of_many(errors, answers + len(errors)))
 
 
 @click.command()

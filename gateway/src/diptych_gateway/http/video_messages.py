@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 from diptych import MaskEncoding, OutputOptions, VideoRefusal
 from diptych.documents.results import plain
 from diptych.documents.video import video_frame_document
+from diptych.limits import SERVER_IDS
 from diptych.segment import v1 as pb
 from diptych.wire.serialized import frame_bytes
 from diptych.wire.video import (
@@ -33,7 +34,7 @@ from .options import FIELDS, Output, PromptOptions, check_json, fitting_numbers,
 
 INDEX_BYTES = 8
 _MAX_INDEX = 2**63
-_ObjectId = Annotated[int, Field(ge=0, lt=2**30)]
+_ObjectId = Annotated[int, Field(ge=0, lt=SERVER_IDS)]
 
 
 class StartMessage(BaseModel):

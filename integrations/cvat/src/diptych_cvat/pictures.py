@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import PIL.Image
 import PIL.ImageOps
 
 from diptych import ImageLike
+from diptych.drawing import to_png
 from diptych.limits import MAX_REQUEST_BYTES
 from diptych.pixels import orientation, rgb_pixels
 
@@ -21,7 +20,6 @@ def encoded(image: PIL.Image.Image) -> ImageLike:
     does not run its encoder again. What is too large for a request the client makes smaller.
     """
     upright = image if orientation(image) == 1 else PIL.ImageOps.exif_transpose(image)
-    pixels = PIL.Image.fromarray(rgb_pixels(upright))
-    file = io.BytesIO()
-    pixels.save(file, "PNG", compress_level=1)  # several times faster, and a little larger
-    return file.getvalue() if file.tell() <= _ROOM else pixels
+    pixels = rgb_pixels(upright)
+    file = to_png(pixels)
+    return file if len(file) <= _ROOM else PIL.Image.fromarray(pixels)

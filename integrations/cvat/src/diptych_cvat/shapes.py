@@ -12,6 +12,7 @@ from cvat_sdk.masks import decode_mask, encode_mask
 
 from diptych import Box, Keypoint, Mask, Segment
 from diptych.formats.outlines import along_edges
+from diptych.masks.rings import doubled_area
 
 _GROUPS = itertools.count(1)
 
@@ -42,13 +43,8 @@ def rectangle_points(box: Box, size: tuple[int, int]) -> list[float]:
 def rings_of(found: Mask, tolerance: float) -> list[list[float]]:
     """Polygons without holes, x and y in turn, the largest first."""
     rings = [np.asarray(ring, np.float64) for ring in along_edges(found, tolerance).rings]
-    rings.sort(key=_area, reverse=True)
+    rings.sort(key=lambda ring: abs(doubled_area(ring)), reverse=True)
     return [ring.round(2).ravel().tolist() for ring in rings if len(ring) >= 3]
-
-
-def _area(ring: np.ndarray) -> float:
-    x, y = ring.T
-    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
 
 
 def mask_shapes(

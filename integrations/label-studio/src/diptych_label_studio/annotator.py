@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from diptych import Client, KnownModel, ModelCard, OutputOptions, PromptKind, SegmentResult, Task
+from diptych.limits import MAX_REQUEST_BYTES
 
 from .config import Config, Control, read_config, unknown_labels
-from .pictures import MOST_PICTURE, Pictures
+from .pictures import Pictures
 from .prompts import Drawn, read_drawn
 from .refusals import Refusal, refusal_of
 from .regions import TOLERANCE, regions
@@ -20,7 +21,6 @@ from .video import FRAMES, follow
 
 _log = logging.getLogger(__name__)
 _TOGETHER = 4
-_TIMEOUT_S = 60.0  # Label Studio itself waits for 100
 _CARDS_TIMEOUT_S = 2.0  # it waits for 3 where it asks for them
 
 Prediction = dict[str, Any]
@@ -123,7 +123,7 @@ class Annotator:
         control = _target(config, drawn)
         model = _needed(models.interactive, "takes points and boxes")
         address = data.get(config.source("Image", drawn.picture))
-        picture = await self._pictures.fetch(address, token, MOST_PICTURE)
+        picture = await self._pictures.fetch(address, token, MAX_REQUEST_BYTES)
         found = await asyncio.to_thread(
             self._client.segment, picture, model=model.id, prompts=drawn.prompts
         )
@@ -159,7 +159,7 @@ class Annotator:
                     'with predicted_values="..." in the Label tag', 422
                 )  # fmt: skip
             address = data.get(config.source("Image", name))
-            picture = await self._pictures.fetch(address, token, MOST_PICTURE)
+            picture = await self._pictures.fetch(address, token, MAX_REQUEST_BYTES)
             result = await asyncio.to_thread(self._ask_all, picture, model, controls)
             found += await asyncio.to_thread(self._mapped, result, controls, name)
         return found

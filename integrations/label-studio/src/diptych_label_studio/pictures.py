@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import time
@@ -11,8 +10,6 @@ from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import aiohttp
-
-from diptych.limits import MAX_REQUEST_BYTES
 
 from .refusals import Refusal
 
@@ -143,7 +140,6 @@ async def _body(answer: aiohttp.ClientResponse, most: int) -> bytes:
         data += block
         if len(data) > most:
             raise Refusal(f"{_short(str(answer.url))} has more than {most} bytes", 413)
-    await asyncio.sleep(0)
     return bytes(data)
 
 
@@ -178,6 +174,3 @@ def _unknown_token(status: int) -> Refusal:
         f"Label Studio does not let the backend read the file ({status}): give it a token of "
         "Label Studio (Account & Settings, Personal Access Token) with --token-file", 502
     )  # fmt: skip
-
-
-MOST_PICTURE = MAX_REQUEST_BYTES

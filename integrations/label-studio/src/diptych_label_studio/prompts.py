@@ -27,7 +27,6 @@ class Drawn:
 
     picture: str
     """Name of the picture's tag."""
-    control: str
     label: str
     size: tuple[int, int]
     """Height and width, as the browser sees them."""
@@ -50,10 +49,7 @@ def read_drawn(results: Sequence[dict[str, Any]]) -> Drawn:
         if (result.get("image_rotation") or 0) % 360:
             raise Refusal("The picture is turned in the editor: turn it back to ask a model", 422)
         _add(result, size, points, boxes)
-    return Drawn(
-        str(last.get("to_name")), str(last.get("from_name")), _label(results), size,
-        _prompts(points, boxes),
-    )  # fmt: skip
+    return Drawn(str(last.get("to_name")), _label(results), size, _prompts(points, boxes))
 
 
 def _prompts(points: list[Point], boxes: list[Box]) -> tuple[Prompt, ...]:

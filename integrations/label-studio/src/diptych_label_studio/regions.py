@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from diptych import Segment
+from diptych.formats.label_studio import brush_value, polygon_value, rectangle_value
 from diptych.formats.outlines import along_edges
-from diptych.masks.brush import label_studio
 
 from .config import OUTPUTS, Control
 
@@ -41,15 +41,11 @@ def regions(
 def _values(
     segment: Segment, kind: str, size: tuple[int, int], tolerance: float
 ) -> Iterator[dict[str, Any]]:
-    wide, high = 100 / size[1], 100 / size[0]
     mask, box = segment.mask, segment.box
     if kind == "brush" and mask is not None and mask.area:
-        yield {"format": "rle", "rle": label_studio(mask)}
+        yield brush_value(mask)
     elif kind == "polygon" and mask is not None and mask.area:
         for ring in along_edges(mask, tolerance).rings:
-            points = [[round(x * wide, 6), round(y * high, 6)] for x, y in ring.tolist()]
-            yield {"points": points, "closed": True}
+            yield polygon_value(ring, size)
     elif kind == "rectangle" and (box := mask.box if mask is not None else box) is not None:
-        left, top, width, height = box.xywh
-        edges = {"x": left * wide, "y": top * high, "width": width * wide, "height": height * high}
-        yield {**edges, "rotation": 0}
+        yield rectangle_value(box, size)

@@ -15,6 +15,7 @@ from diptych import (
     Point,
     VideoFrameResult,
 )
+from diptych.limits import SERVER_IDS
 
 from .bodies import an_index
 from .clips import Clip
@@ -22,7 +23,6 @@ from .refusals import RefusedError
 from .shapes import UNNAMED, Shape, shapes_of
 
 _OBJECT = 1
-_OWN_IDS = 2**30  # objects that nobody marked have ids from there on
 
 
 def chosen_range(clip: Clip, body: Mapping[str, Any]) -> tuple[int, int]:
@@ -122,9 +122,9 @@ def track_shapes(found: VideoFrameResult, clip: Clip) -> list[Shape]:
     """Give the shapes of a frame; those of what nobody marked have a number for each object."""
     shapes: list[Shape] = []
     for each in found.objects:
-        own = each.object_id < _OWN_IDS
+        own = each.object_id < SERVER_IDS
         some = shapes_of([each.segment], clip.fineness, label=UNNAMED if own else None)
         for shape in some:
-            shape["group_id"] = None if own else each.object_id - _OWN_IDS + 1
+            shape["group_id"] = None if own else each.object_id - SERVER_IDS + 1
         shapes += some
     return shapes

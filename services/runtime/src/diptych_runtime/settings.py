@@ -9,6 +9,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .logs import Format
+
 MiB = 1024 * 1024
 _COLUMN = 10
 
@@ -34,7 +36,7 @@ class RuntimeSettings(BaseSettings):
     """Port to listen on; unset means the service's own."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe lines that the log has."""
-    log_format: Literal["auto", "text", "json"] = "auto"
+    log_format: Format = "auto"
     """How they are written; ``auto``: readable text on a terminal, else JSON."""
     reflection: bool = True
     """Serve gRPC reflection."""

@@ -18,8 +18,13 @@ model_option = click.option(
 )
 
 
-def models_option(text: str) -> Callable[[_F], _F]:
+def models_option(text: str, metavar: str | None = None) -> Callable[[_F], _F]:
     """``--model`` that may be repeated, with its help."""
     return click.option(
-        "--model", "models", multiple=True, shell_complete=complete_models, help=text
+        "--model",
+        "models",
+        multiple=True,
+        shell_complete=complete_models,
+        metavar=metavar,
+        help=text,
     )

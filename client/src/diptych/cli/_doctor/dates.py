@@ -7,6 +7,8 @@ import time
 from datetime import datetime, timezone
 
 _DAY_S = 86_400
+SOON_DAYS = 14
+"""Who has no more days left is warned."""
 
 
 def days_left(date: str) -> int | None:

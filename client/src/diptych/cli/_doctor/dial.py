@@ -68,6 +68,20 @@ def _ask_proxy(connection: socket.socket, proxy: Proxy, there: str) -> None:
         raise ProxyRefusedError(f"the proxy {proxy.url} answered {status or 'nothing'!r}")
 
 
+def for_grpc() -> ssl.SSLContext:
+    """What a handshake begins with as gRPC's does: nothing is trusted yet."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+def trusting() -> ssl.SSLContext:
+    """The same for a handshake whose certificate is looked at, and not believed."""
+    context = for_grpc()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 def spoken(connection: socket.socket) -> str:
     """What a server speaks: ``http/2``, ``http/1``, ``tls``, ``closed``, ``silent``, ``other``.
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..._video.streams import shown
+
 _HOMES = re.compile(r"((?:/home|/Users|[A-Za-z]:\\Users)[/\\])[^/\\\s'\"]+")
-_IN_A_URL = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def redactor(token: str) -> Callable[[Any], Any]:
@@ -21,7 +22,7 @@ def redactor(token: str) -> Callable[[Any], Any]:
     def text(value: str) -> str:
         if token:
             value = value.replace(token, "[token]")
-        value = _IN_A_URL.sub("", value)
+        value = shown(value)
         if home:
             value = value.replace(home, "~")
         value = _HOMES.sub(r"\1[user]", value)

@@ -8,13 +8,12 @@ import ssl
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
+from ...proxies import EXEMPTIONS, VARIABLES
 from .case import Case
-from .dates import days_left, shown_date
+from .dates import SOON_DAYS, days_left, shown_date
 from .findings import Finding, failed, ok, skipped, warning
 
 _PACKAGES = ("diptych", "grpcio", "protobuf", "numpy", "pillow", "av")
-_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy", "no_grpc_proxy", "no_proxy")
-_SOON_DAYS = 14
 
 
 def check_versions() -> Iterator[Finding]:
@@ -42,7 +41,7 @@ def check_address(case: Case) -> Iterator[Finding]:
 
 def check_proxy(case: Case) -> Iterator[Finding]:
     """Whether gRPC goes by a proxy, and which variables say so."""
-    there = [name for name in _PROXY_VARIABLES if os.environ.get(name)]
+    there = [name for name in (*VARIABLES, *EXEMPTIONS) if os.environ.get(name)]
     if case.proxy is not None:
         proxy = case.proxy
         text = f"gRPC goes by {proxy.url}, as {proxy.variable} says"
@@ -69,7 +68,7 @@ def check_files(case: Case) -> Iterator[Finding]:
     shown = ", and a certificate of its own is shown" if cert else ""
     facts = {"tls": True, "ca": trusted, "client_certificate": bool(cert)}
     left = None if ca is None else days_left(_ends(ca))
-    if left is not None and left <= _SOON_DAYS:
+    if left is not None and left <= SOON_DAYS:
         state = "has expired" if left < 0 else f"expires in {left} days"
         text = f"TLS; the authority in {trusted} {state}"
         yield (failed if left < 0 else warning)(name, text, "get its new certificate", **facts)

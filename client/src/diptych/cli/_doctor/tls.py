@@ -12,11 +12,10 @@ from typing import Any
 import grpc
 
 from .case import Case
-from .dates import days_left, shown_date
-from .dial import dialled, spoken
+from .dates import SOON_DAYS, days_left, shown_date
+from .dial import dialled, for_grpc, spoken, trusting
 from .findings import Finding, failed, ok, skipped, warning
 
-_SOON_DAYS = 14
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL
 _NOT_YET, _EXPIRED, _SELF_SIGNED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 18, 62, 64
 _ROOTS_VARIABLE = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
@@ -60,7 +59,7 @@ def _handshake(case: Case, there: str, plain: socket.socket, context: ssl.SSLCon
     if alpn != "h2" or found != "http/2":
         text = f"{there} speaks TLS, but not gRPC in it (ALPN {alpn}, {found})"
         return failed(_NAME, text, "check the port; a proxy has to pass HTTP/2 on", **facts)
-    if left is not None and left <= _SOON_DAYS:
+    if left is not None and left <= SOON_DAYS:
         return warning(_NAME, text, "renew the server's certificate", **facts)
     return ok(_NAME, text, **facts)
 
@@ -131,8 +130,7 @@ def _hung_up(there: str) -> Finding:
 
 def _context(case: Case) -> ssl.SSLContext:
     """As gRPC verifies: by the files that are given, else by the authorities that it brings."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_alpn_protocols(["h2"])
+    context = for_grpc()
     tls = case.tls
     if tls is not None and tls.ca is not None:
         context.load_verify_locations(os.fspath(tls.ca))
@@ -152,9 +150,8 @@ def _shown(case: Case, host: str, port: int) -> dict[str, Any]:
     this one is trusted for as long as it takes to read it."""
     try:
         der = _leaf(case, host, port)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = for_grpc()
         context.check_hostname = False
-        context.set_alpn_protocols(["h2"])
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(_NO_CHECK_TIME)
         context.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(der))
         with dialled(case, host, port) as plain, context.wrap_socket(plain) as secure:
@@ -164,10 +161,7 @@ def _shown(case: Case, host: str, port: int) -> dict[str, Any]:
 
 
 def _leaf(case: Case, host: str, port: int) -> bytes:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    with dialled(case, host, port) as plain, context.wrap_socket(plain) as secure:
+    with dialled(case, host, port) as plain, trusting().wrap_socket(plain) as secure:
         return secure.getpeercert(binary_form=True) or b""
 
 

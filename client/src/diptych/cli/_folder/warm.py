@@ -10,7 +10,7 @@ from ... import MaskEncoding, OutputOptions, Task
 from ..._batch.sources import open_source
 from ..._many.again import DEFAULT_PATIENCE_S
 from .._completion import complete_paths, model_option
-from .._exits import FAILED, exit_code_of_all, report
+from .._exits import exit_code_of_many, report
 from .._options import connect, connection_options, jobs_option
 from .._outputs import is_drawn
 from .._progress import is_quiet, quiet_option, with_progress
@@ -58,6 +58,4 @@ def warm(source: str, model: str | None, jobs: int, address: str | None, timeout
     kept = len(pictures) - encoded - len(errors)
     if not is_quiet():
         click.echo(f"{encoded} encoded, {kept} kept from before, {len(errors)} failed")
-    if errors:
-        failed_all = len(errors) == len(pictures)
-        click.get_current_context().exit(exit_code_of_all(errors) if failed_all else FAILED)
+    click.get_current_context().exit(exit_code_of_many(errors, len(pictures)))

@@ -11,7 +11,7 @@ from ..._export.card_figures import answers, measured_on, megabytes, memory
 from ...documents.results import error_document, plain
 from .._cards import known_models
 from .._completion import models_option
-from .._exits import FAILED, exit_code_of_all, report
+from .._exits import exit_code_of_many, report
 from .._json import print_json
 from .._options import connect, connection_options
 
@@ -39,9 +39,7 @@ def stats(models: tuple[str, ...], as_json: bool, address: str | None, timeout: 
         if isinstance(one, DiptychError):
             report(one, name=name)
             errors.append(one)
-    if errors:
-        failed_all = len(errors) == len(found)
-        click.get_current_context().exit(exit_code_of_all(errors) if failed_all else FAILED)
+    click.get_current_context().exit(exit_code_of_many(errors, len(found)))
 
 
 def _asked(client: Client, name: str) -> ModelStats | DiptychError:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import click
 
 from ... import Box, Point, Prompt, VideoPrompt, VideoReader
-from ..._drawing.video import SERVER_IDS
+from ...limits import SERVER_IDS
 from .._options import NumbersType, box_of, point_of
 
 _T = TypeVar("_T", Point, Box)

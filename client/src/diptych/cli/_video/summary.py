@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from ..._drawing.video import SERVER_IDS, object_name
+from ..._drawing.video import object_name
+from ...limits import SERVER_IDS
 from .._tables import milliseconds, simple_table, stdout
 from .follow import Settled, busy_seconds
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from diptych import OutputOptions, Prompt, VideoObject
+from diptych.limits import SERVER_IDS
 
 from .protocol import Engine, Pixels, Steps
 
-OWN_IDS = 1 << 30
+OWN_IDS = SERVER_IDS
 """Object ids from here on are chosen by the session, those below by the client."""
 
 
